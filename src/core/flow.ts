@@ -1,0 +1,54 @@
+/**
+ * A flow: one TCP connection, or one UDP conversation (client address + listener). The worker that accepted it
+ * owns it; nobody else writes to it. The host fills in what was decided, the engine counts what was moved.
+ */
+import type { Address } from './address.ts';
+import type { Key } from './key.ts';
+import type { BackendView, ListenerView } from './snapshot.ts';
+import type { TerminationCode } from './termination.ts';
+
+/** Why this backend: by an existing pin, by the policy, or as the next one after a failed dial. */
+export type ChoiceReason = 'pin' | 'policy' | 'retry' | 'fail-open';
+
+export class Flow {
+  /** Unique in its worker. */
+  readonly id: number;
+  readonly listener: ListenerView;
+  readonly client: Address;
+  readonly local: Address;
+  readonly key: Key;
+  /** Monotonic, milliseconds. */
+  readonly startedAtMs: number;
+
+  /** Host: decided. */
+  backend: BackendView | undefined = undefined;
+  reason: ChoiceReason = 'policy';
+  /** Ids of backends whose dial failed for this flow. */
+  failed: number[] = [];
+  lastFailure: TerminationCode | undefined = undefined;
+  connectedAtMs = 0;
+  /** Its place in the worker's list of open flows. */
+  registryIndex = -1;
+  hasReplied = false;
+
+  /** Engine: moved. Payload bytes and datagrams, client to backend (`In`) and back (`Out`). */
+  bytesIn = 0;
+  bytesOut = 0;
+  datagramsIn = 0;
+  datagramsOut = 0;
+
+  /** What of the above is in the shared counters already. */
+  readonly accounted = { bytesIn: 0, bytesOut: 0, datagramsIn: 0, datagramsOut: 0 };
+
+  /** The engine's own record of this flow; the host never looks inside. */
+  engineState: unknown = undefined;
+
+  constructor(id: number, listener: ListenerView, client: Address, local: Address, key: Key, nowMs: number) {
+    this.id = id;
+    this.listener = listener;
+    this.client = client;
+    this.local = local;
+    this.key = key;
+    this.startedAtMs = nowMs;
+  }
+}

@@ -1,0 +1,60 @@
+import { describe, expect, test } from 'vitest';
+import { Address } from './address.ts';
+import { hashAddress, keyOf, maskAddress } from './key.ts';
+import type { AffinityPlan } from './plan.ts';
+
+const affinity = (key: AffinityPlan['key']): AffinityPlan => ({
+  key,
+  prefixV4: 24,
+  prefixV6: 64,
+  ttlMs: 1000,
+  claim: 'async',
+  claimTimeoutMs: 50,
+});
+const v4 = Address.parse('192.0.2.77', 4000)!;
+const v6 = Address.parse('2001:db8:1:2:3:4:5:6', 4000)!;
+
+describe('keyOf', () => {
+  test('client-ip forgets the port', () => {
+    expect(keyOf(v4, affinity('client-ip')).text).toBe('192.0.2.77');
+    expect(keyOf(v4, affinity('client-ip')).address.port).toBe(0);
+  });
+
+  test('flow keeps the port', () => {
+    expect(keyOf(v4, affinity('flow')).text).toBe('192.0.2.77:4000');
+    expect(keyOf(v6, affinity('flow')).text).toBe('[2001:db8:1:2:3:4:5:6]:4000');
+  });
+
+  test('client-subnet keeps the network', () => {
+    expect(keyOf(v4, affinity('client-subnet')).text).toBe('192.0.2.0');
+    expect(keyOf(v6, affinity('client-subnet')).text).toBe('2001:db8:1:2::');
+  });
+
+  test('one client hashes the same through IPv4 and a dual-stack socket', () => {
+    const mapped = Address.parse('::ffff:192.0.2.77', 4000)!;
+    expect(keyOf(mapped, affinity('client-ip')).hashHigh).toBe(keyOf(v4, affinity('client-ip')).hashHigh);
+  });
+});
+
+test.each([
+  [0, '0.0.0.0', '::'],
+  [8, '192.0.0.0', '2000::'],
+  [31, '192.0.2.76', '2001:db8::'],
+  [32, '192.0.2.77', '2001:db8::'],
+])('maskAddress keeps %i bits', (bits, expected4, expected6) => {
+  expect(maskAddress(v4, bits, 0).ip).toBe(expected4);
+  expect(maskAddress(v6, 0, bits).ip).toBe(expected6);
+});
+
+test('maskAddress masks every word of IPv6', () => {
+  expect(maskAddress(v6, 0, 48).ip).toBe('2001:db8:1::');
+  expect(maskAddress(v6, 0, 80).ip).toBe('2001:db8:1:2:3::');
+  expect(maskAddress(v6, 0, 127).ip).toBe('2001:db8:1:2:3:4:5:6');
+  expect(maskAddress(v6, 0, 128).equals(v6.withPort(0))).toBe(true);
+});
+
+// Instances of different versions must agree on the hash: these numbers may never change.
+test('the hash is frozen', () => {
+  expect(hashAddress(v4.withPort(0), 0x9747b28c)).toMatchInlineSnapshot(`2036917907`);
+  expect(hashAddress(v6, 0x3c6ef372)).toMatchInlineSnapshot(`3374364994`);
+});

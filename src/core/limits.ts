@@ -1,0 +1,41 @@
+/**
+ * Every fixed limit in one place, with its unit and origin; relations between them are asserted at the end.
+ * Limits a user sets are in the plan; these are the ones nobody should need to set.
+ */
+
+/** Rows of shared tables: ids are given once per name for the life of a process, reloads included. */
+export const listenersMax = 1024;
+export const backendIdsMax = 16_384;
+export const poolIdsMax = 4_096;
+export const workersMax = 64;
+
+/** A configuration file larger than this is refused unread. Bytes. */
+export const configFileBytesMax = 4 * 1024 * 1024;
+export const backendsPerPoolMax = 4_096;
+export const weightMax = 256;
+
+/** The largest payload UDP over IPv4 carries: 65535 - 20 (IP) - 8 (UDP). RFC 768. Bytes. */
+export const datagramBytesMax = 65_507;
+
+/**
+ * A pin lasts this long until its backend has really served the client (TCP: connected, UDP: replied); then it
+ * gets the listener's ttl. Longer than any dial with its retries, short enough that a flood of forged sources
+ * does not fill the table for long.
+ */
+export const unconfirmedPinTtlMs = 60_000;
+
+/** Finished flows a worker keeps for the next report to control; beyond it they are counted, not told. */
+export const flowRecordsMax = 8_192;
+/** Flows ended by policy (backend down, drain) in one turn of the loop, so that the rest are not kept waiting. */
+export const terminationsPerTurnMax = 256;
+/** Datagrams of one UDP conversation kept while it waits for a route. */
+export const waitingDatagramsMax = 8;
+/** TCP flows that may wait for `claim: before-dial` at once, per worker. */
+export const waitingFlowsMax = 4_096;
+
+/** TCP bytes the portable engine holds per direction before it stops reading the sender. */
+export const pendingBytesMax = 256 * 1024;
+
+/** Descriptors a flow needs (client side and backend side) and those kept free for everything else. */
+export const descriptorsPerTcpFlow = 2;
+export const descriptorsReserved = 256;

@@ -1,0 +1,141 @@
+/**
+ * The plan: the checked, defaulted, frozen form of the configuration. Nothing in it is optional by accident:
+ * what may be absent is `undefined` in the type, everything else has its default already (config/ holds them).
+ * Plans are plain data, so one can be posted to a worker. Durations are milliseconds, sizes bytes.
+ */
+
+export type Protocol = 'tcp' | 'udp';
+
+/** Where a listener, the metrics page or the admin API is bound. `ip` is a literal, v4 or v6, without brackets. */
+export type Bind =
+  | { readonly kind: 'inet'; readonly ip: string; readonly port: number }
+  | { readonly kind: 'unix'; readonly path: string };
+
+/** Where a backend is reached. A `name` is resolved by control before a worker sees it. */
+export type BackendAddress = Bind | { readonly kind: 'name'; readonly host: string; readonly port: number };
+
+export const policyNames = [
+  'maglev',
+  'rendezvous',
+  'ring',
+  'least-connections',
+  'power-of-two',
+  'round-robin',
+] as const;
+export type PolicyName = (typeof policyNames)[number];
+
+export const affinityKeys = ['client-ip', 'client-subnet', 'flow', 'none'] as const;
+export type AffinityKey = (typeof affinityKeys)[number];
+
+export interface AffinityPlan {
+  /** What a client is recognised by. `none` hashes by client-ip where the policy hashes, and keeps no pin. */
+  readonly key: AffinityKey;
+  /** Prefix lengths of client-subnet, in bits. */
+  readonly prefixV4: number;
+  readonly prefixV6: number;
+  readonly ttlMs: number;
+  /** `before-dial` waits for the shared table's answer before a backend is dialled. */
+  readonly claim: 'async' | 'before-dial';
+  readonly claimTimeoutMs: number;
+}
+
+export interface ListenerPlan {
+  readonly name: string;
+  readonly protocol: Protocol;
+  readonly bind: Bind;
+  readonly pool: string;
+  readonly affinity: AffinityPlan;
+  readonly timeouts: {
+    /** TCP: per dial. */
+    readonly connectMs: number;
+    /** Nothing moved in either direction. */
+    readonly idleMs: number;
+    /** TCP: one side has ended and the other is silent. */
+    readonly halfCloseMs: number;
+  };
+  readonly limits: {
+    /** Open flows of this listener, over all workers. */
+    readonly flows: number;
+    /** Open flows of one client address; 0 is no limit. */
+    readonly flowsPerClient: number;
+    /** New flows a second of one client address; 0 is no limit. */
+    readonly newFlowsPerClientPerSecond: number;
+    /** New flows a second over all clients; 0 is no limit. */
+    readonly newFlowsPerSecond: number;
+  };
+  readonly tcp: {
+    readonly backlog: number;
+    readonly noDelay: boolean;
+    /** Idle time before the first keepalive probe, both sides; 0 turns keepalive off. */
+    readonly keepAliveMs: number;
+  };
+}
+
+export interface HealthPlan {
+  readonly type: 'tcp' | 'none';
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+  /** Consecutive failures until down, consecutive successes until up. */
+  readonly fall: number;
+  readonly rise: number;
+  /** Another port to probe; undefined is the backend's own. */
+  readonly port: number | undefined;
+}
+
+export interface PoolPlan {
+  readonly name: string;
+  readonly policy: PolicyName;
+  /** Bounded load: no backend above `bound` times the average; undefined is no bound. Hash policies only. */
+  readonly bound: number | undefined;
+  /** Entries of the maglev table, a prime. */
+  readonly tableSize: number;
+  /** What hash policies hash for a backend: its name, or its address as nginx does. */
+  readonly identity: 'name' | 'address';
+  readonly health: HealthPlan;
+  readonly passive: {
+    /** Failed dials or port-unreachables in a row until ejected; 0 turns it off. */
+    readonly failures: number;
+    readonly ejectMs: number;
+  };
+  /** What happens to open flows when their backend goes down. */
+  readonly onDown: { readonly action: 'close' | 'keep'; readonly graceMs: number };
+  /** Backends tried for one flow, the first included. */
+  readonly tries: number;
+  /** When no backend is up, use them all the same. */
+  readonly failOpen: boolean;
+  readonly backends: readonly BackendPlan[];
+}
+
+export interface BackendPlan {
+  readonly name: string;
+  readonly address: BackendAddress;
+  /** 0 to 256. 0: no new clients, pinned ones stay. */
+  readonly weight: number;
+  /** 0 is no limit. */
+  readonly maxConnections: number;
+}
+
+export interface Plan {
+  /** The file it came from. */
+  readonly source: string;
+  /** SHA-256 of the meaning (defaults filled in, comments and order of keys gone), in hex. */
+  readonly digest: string;
+  readonly engine: 'auto' | 'epoll' | 'portable';
+  readonly workers: number | 'auto';
+  readonly log: {
+    readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
+    /** One line per finished flow: at this level, for this share (0 to 1) of flows. */
+    readonly flows: { readonly level: 'trace' | 'debug' | 'info' | 'off'; readonly sample: number };
+  };
+  readonly metrics: { readonly listen: Bind } | undefined;
+  readonly admin: { readonly listen: Bind } | undefined;
+  readonly shutdown: { readonly drainMs: number };
+  readonly limits: {
+    /** Open flows of the whole instance; auto: what the descriptor limit carries. */
+    readonly flows: number | 'auto';
+    /** Entries of the pin table. */
+    readonly pins: number;
+  };
+  readonly listeners: readonly ListenerPlan[];
+  readonly pools: readonly PoolPlan[];
+}

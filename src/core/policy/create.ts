@@ -1,0 +1,44 @@
+/** From a pool's plan to its policy: the one place that knows them all. */
+import type { PoolPlan } from '../plan.ts';
+import { Bounded } from './bounded.ts';
+import { type Candidate, candidatesOf } from './candidates.ts';
+import { LeastConnections } from './least-connections.ts';
+import { Maglev } from './maglev.ts';
+import type { Policy, PolicyBackend } from './policy.ts';
+import { PowerOfTwo } from './power-of-two.ts';
+import { Rendezvous } from './rendezvous.ts';
+import { Ring } from './ring.ts';
+import { RoundRobin } from './round-robin.ts';
+
+export interface PolicyPool {
+  readonly plan: Pick<PoolPlan, 'policy' | 'bound' | 'tableSize' | 'identity'>;
+  readonly backends: readonly PolicyBackend[];
+}
+
+/**
+ * A new cursor over the pool's backends. `random` gives numbers from 0 (included) to 1 (excluded).
+ * `bound` applies to the hash policies and is ignored by the others, which look at the load anyway.
+ * Throws RangeError for a table size that is not a prime or a bound below 1; the configuration refuses both.
+ */
+export function createPolicy(pool: PolicyPool, random: () => number): Policy {
+  const { plan } = pool;
+  const candidates = candidatesOf(pool.backends, plan.identity);
+  switch (plan.policy) {
+    case 'maglev':
+      return withBound(new Maglev(candidates, plan.tableSize), candidates, plan.bound);
+    case 'rendezvous':
+      return withBound(new Rendezvous(candidates), candidates, plan.bound);
+    case 'ring':
+      return withBound(new Ring(candidates), candidates, plan.bound);
+    case 'least-connections':
+      return new LeastConnections(candidates);
+    case 'power-of-two':
+      return new PowerOfTwo(candidates, random);
+    case 'round-robin':
+      return new RoundRobin(candidates);
+  }
+}
+
+function withBound(policy: Policy, candidates: readonly Candidate[], bound: number | undefined): Policy {
+  return bound === undefined ? policy : new Bounded(policy, candidates, bound);
+}

@@ -1,0 +1,44 @@
+/**
+ * The snapshot: what the data plane may know now. Control makes one from the plan whenever listeners or pools
+ * change and posts it whole to every worker; a worker swaps it in one assignment. What changes faster (a
+ * backend's state, counts, pins) is in shared memory, in rows named by the ids here. Ids are given once for a
+ * name and kept for the life of the process, so a row never changes its meaning.
+ */
+import type { Bind, ListenerPlan, PoolPlan } from './plan.ts';
+
+export interface BackendView {
+  /** Row in the shared backend tables; the value a pin holds. From 1: 0 is "none". */
+  readonly id: number;
+  readonly name: string;
+  /** Resolved: never a host name. Undefined while a name has not been resolved; such a backend is down. */
+  readonly target: Bind | undefined;
+  /** `address` as configured, the text hash policies use with `identity: address`. */
+  readonly addressText: string;
+  readonly weight: number;
+  readonly maxConnections: number;
+}
+
+export interface PoolView {
+  /** Row and pin scope. From 1. */
+  readonly id: number;
+  /** Changes when anything below does; an equal version means an equal pool. */
+  readonly version: number;
+  readonly plan: Omit<PoolPlan, 'backends'>;
+  readonly backends: readonly BackendView[];
+}
+
+export interface ListenerView {
+  /** Row in the shared listener counters. From 0. */
+  readonly id: number;
+  readonly plan: ListenerPlan;
+  readonly poolId: number;
+}
+
+export interface Snapshot {
+  readonly generation: number;
+  readonly listeners: readonly ListenerView[];
+  readonly pools: readonly PoolView[];
+  readonly flowsMax: number;
+  /** Share of finished flows that are reported, 0 to 1. */
+  readonly flowLogSample: number;
+}

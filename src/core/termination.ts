@@ -1,0 +1,45 @@
+/**
+ * Why a flow ended, or was turned away: one short fixed code that is at once the log field, the metric label
+ * and the reason an operator reads. Adding one is cheap; renaming one breaks dashboards.
+ */
+
+export const terminationCodes = [
+  // The ordinary ends.
+  'client-closed', // the client ended first, everything was delivered
+  'backend-closed', // the backend ended first, everything was delivered
+  'client-reset',
+  'backend-reset',
+  'idle', // nothing moved for timeouts.idle
+  'half-close-timeout', // one side had ended, the other went silent for timeouts.half_close
+  'expired', // a UDP conversation that was quiet for timeouts.idle: its ordinary end
+  // No backend was reached.
+  'no-backend', // every backend of the pool is down, draining or full
+  'backend-refused',
+  'backend-timeout',
+  'backend-unreachable',
+  'local-fault', // our own machine said no: no descriptor, no source port, no memory
+  // Policy reached a flow that was open.
+  'backend-down',
+  'backend-removed',
+  'listener-removed',
+  'drained', // the drain deadline passed
+  'shutdown',
+  'operator',
+  'evicted', // a UDP conversation that made room for another
+  // Limits.
+  'limit-flows',
+  'limit-listener',
+  'limit-client',
+  'limit-rate',
+  'limit-memory',
+  'limit-waiting', // too many flows wait for affinity.claim: before-dial
+  // Ours.
+  'worker-error', // a defect in the worker; this one flow was given up for it
+] as const;
+
+export type TerminationCode = (typeof terminationCodes)[number];
+
+/** The code's place in {@link terminationCodes}: a row in shared counters. */
+export const terminationIndex: ReadonlyMap<TerminationCode, number> = new Map(
+  terminationCodes.map((code, index) => [code, index]),
+);
