@@ -1,0 +1,192 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { Address } from './address.ts';
+import { BackendStates } from './backend-states.ts';
+import { Chooser } from './choose.ts';
+import { Counters } from './counters.ts';
+import { Key } from './key.ts';
+import { PinTable } from './pin-table.ts';
+import type { PolicyName, PoolPlan } from './plan.ts';
+import { createPolicy } from './policy/create.ts';
+import type { PoolView } from './snapshot.ts';
+
+const ttlMs = 60_000;
+let states: BackendStates;
+let counters: Counters;
+let pins: PinTable;
+
+beforeEach(() => {
+  states = new BackendStates();
+  counters = Counters.create(1);
+  pins = PinTable.create(1024, { reportChanges: false });
+});
+
+function poolOf(
+  names: readonly string[],
+  change: Partial<PoolPlan> & { maxConnections?: number } = {},
+): PoolView {
+  const { maxConnections = 0, ...plan } = change;
+  const backends = names.map((name) => {
+    const id = name.charCodeAt(0) - 96;
+    states.setUp(id, true);
+    states.setWeight(id, 1);
+    const target = { kind: 'inet', ip: '127.0.0.1', port: 1000 + id } as const;
+    return { id, name, target, addressText: `127.0.0.1:${1000 + id}`, weight: 1, maxConnections };
+  });
+  return {
+    id: 1,
+    version: 1,
+    plan: {
+      name: 'pool',
+      policy: 'maglev' satisfies PolicyName,
+      bound: undefined,
+      tableSize: 65_537,
+      identity: 'name',
+      health: { type: 'none', intervalMs: 1000, timeoutMs: 1000, fall: 3, rise: 2, port: undefined },
+      passive: { failures: 3, ejectMs: 10_000 },
+      onDown: { action: 'close', graceMs: 0 },
+      tries: 3,
+      failOpen: false,
+      ...plan,
+    },
+    backends,
+  };
+}
+
+function chooserOf(pool: PoolView): Chooser {
+  return new Chooser(
+    pool,
+    createPolicy(pool, () => 0.5),
+    states,
+    counters,
+    pins,
+  );
+}
+
+const client = (n: number): Key => new Key('client-ip', Address.v4(0x0a000000 + n, 0));
+const request = (key: Key, failed: number[] = []) => ({ key, pinTtlMs: ttlMs, claimTtlMs: ttlMs, failed });
+
+/** Names the backend 100 clients get, in order. */
+function assignment(chooser: Chooser, nowMs = 0): string[] {
+  return Array.from({ length: 100 }, (_, n) => chooser.choose(request(client(n)), nowMs)!.backend.name);
+}
+
+describe('a pin', () => {
+  test('keeps every client where it was when a backend is added', () => {
+    const before = assignment(chooserOf(poolOf(['a', 'b', 'c'])));
+    expect(new Set(before).size).toBe(3);
+    expect(assignment(chooserOf(poolOf(['a', 'b', 'c', 'd'])))).toEqual(before);
+  });
+
+  test('is not followed to a backend that is down; the client moves once and does not come back', () => {
+    const chooser = chooserOf(poolOf(['a', 'b', 'c']));
+    const before = assignment(chooser);
+    states.setUp(2, false);
+    const during = assignment(chooser);
+    for (const [n, name] of before.entries()) expect(during[n] === name).toBe(name !== 'b');
+    states.setUp(2, true);
+    expect(assignment(chooser)).toEqual(during);
+  });
+
+  test('is followed to a draining backend, which gets nobody new', () => {
+    const chooser = chooserOf(poolOf(['a', 'b', 'c']));
+    const before = assignment(chooser);
+    states.setDraining(2, true);
+    expect(assignment(chooser)).toEqual(before);
+    const fresh = Array.from(
+      { length: 100 },
+      (_, n) => chooser.choose(request(client(1000 + n)), 0)!.backend.name,
+    );
+    expect(fresh).not.toContain('b');
+  });
+
+  test('stays when its backend is full, and the flow goes elsewhere', () => {
+    const chooser = chooserOf(poolOf(['a', 'b'], { maxConnections: 5 }));
+    const first = chooser.choose(request(client(1)), 0)!;
+    counters.addBackend(first.backend.id, 'active', 5);
+    const second = chooser.choose(request(client(1)), 0)!;
+    expect(second.backend.name).not.toBe(first.backend.name);
+    counters.addBackend(first.backend.id, 'active', -5);
+    expect(chooser.choose(request(client(1)), 0)).toEqual({ backend: first.backend, reason: 'pin' });
+  });
+
+  test('is moved when the dial to its backend failed', () => {
+    const chooser = chooserOf(poolOf(['a', 'b', 'c']));
+    const first = chooser.choose(request(client(1)), 0)!;
+    const second = chooser.choose(request(client(1), [first.backend.id]), 0)!;
+    expect(second.reason).toBe('retry');
+    expect(chooser.choose(request(client(1)), 0)).toEqual({ backend: second.backend, reason: 'pin' });
+  });
+
+  test('to a backend that left the pool is replaced', () => {
+    const before = assignment(chooserOf(poolOf(['a', 'b', 'c'])));
+    const after = assignment(chooserOf(poolOf(['a', 'c'])));
+    for (const [n, name] of before.entries()) {
+      if (name === 'b') expect(after[n]).not.toBe('b');
+      else expect(after[n]).toBe(name);
+    }
+    expect(assignment(chooserOf(poolOf(['a', 'b', 'c'])))).toEqual(after);
+  });
+
+  test('made by another thread a moment ago wins over our choice', () => {
+    const chooser = chooserOf(poolOf(['a', 'b', 'c'], { policy: 'round-robin' }));
+    const other = chooserOf(poolOf(['a', 'b', 'c'], { policy: 'round-robin' }));
+    const first = chooser.choose(request(client(1)), 0)!;
+    expect(other.choose(request(client(1)), 0)).toEqual({ backend: first.backend, reason: 'pin' });
+  });
+
+  test('is neither read nor written with affinity none', () => {
+    const chooser = chooserOf(poolOf(['a', 'b', 'c'], { policy: 'round-robin' }));
+    const none = { ...request(client(1)), pinTtlMs: 0 };
+    const names = Array.from({ length: 6 }, () => chooser.choose(none, 0)!.backend.name);
+    expect(names).toEqual(['a', 'b', 'c', 'a', 'b', 'c']);
+    expect(pins.stats().live).toBe(0);
+  });
+
+  test('expires when it is not used, and slides when it is', () => {
+    const chooser = chooserOf(poolOf(['a', 'b', 'c']));
+    const first = chooser.choose(request(client(1)), 0)!;
+    pins.confirm(1, client(1), first.backend.id, ttlMs, 0);
+    expect(chooser.choose(request(client(1)), ttlMs * 0.9)!.reason).toBe('pin');
+    expect(chooser.choose(request(client(1)), ttlMs * 1.8)!.reason).toBe('pin');
+    expect(chooser.choose(request(client(1)), ttlMs * 3)!.reason).toBe('policy');
+  });
+});
+
+describe('without a backend that is up', () => {
+  test('there is no choice', () => {
+    const chooser = chooserOf(poolOf(['a', 'b']));
+    states.setUp(1, false);
+    states.setUp(2, false);
+    expect(chooser.choose(request(client(1)), 0)).toBeUndefined();
+  });
+
+  test('fail_open uses the pinned one, then the others, each once', () => {
+    const chooser = chooserOf(poolOf(['a', 'b'], { failOpen: true }));
+    const first = chooser.choose(request(client(1)), 0)!;
+    states.setUp(1, false);
+    states.setUp(2, false);
+    expect(chooser.choose(request(client(1)), 0)).toEqual({ backend: first.backend, reason: 'fail-open' });
+    const second = chooser.choose(request(client(1), [first.backend.id]), 0)!;
+    expect(second.backend.id).not.toBe(first.backend.id);
+    expect(chooser.choose(request(client(1), [1, 2]), 0)).toBeUndefined();
+  });
+
+  test('draining alone is no reason to fail open', () => {
+    const chooser = chooserOf(poolOf(['a', 'b'], { failOpen: true }));
+    states.setDraining(1, true);
+    states.setDraining(2, true);
+    expect(chooser.choose(request(client(1)), 0)).toBeUndefined();
+  });
+});
+
+test('bounded load leaves the share of a lost backend to the others', () => {
+  const chooser = chooserOf(poolOf(['a', 'b', 'c', 'd'], { bound: 1.25 }));
+  states.setUp(1, false);
+  states.setUp(2, false);
+  for (let n = 0; n < 100; n++) {
+    const { backend } = chooser.choose(request(client(n)), 0)!;
+    counters.addBackend(backend.id, 'active', 1);
+  }
+  expect(counters.backend(3, 'active')).toBeLessThanOrEqual(63);
+  expect(counters.backend(4, 'active')).toBeLessThanOrEqual(63);
+});

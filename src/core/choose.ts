@@ -1,0 +1,132 @@
+/**
+ * Choosing a backend for a flow: the pin first, then the policy's candidates in order, with one loop that
+ * applies health, drains, limits and what this flow has tried already. Pure: sockets and clocks are elsewhere.
+ *
+ *    pin? -- up ------------------------------------------> that backend            reason: pin
+ *      |  \- down, removed, or its dial failed -> candidate, pin moved to it         reason: policy | retry
+ *      |  \- full ----------------------------> candidate, pin left where it is      reason: policy
+ *      no pin --------------------------------> candidate, pin claimed               reason: policy | retry
+ *    no candidate ----------------------------> fail-open, or `no-backend`
+ *
+ * A claim can lose to another thread that pinned the same key a moment ago: the winner is followed, so two
+ * first connections of one client do not part.
+ */
+import type { BackendStates } from './backend-states.ts';
+import type { Counters } from './counters.ts';
+import type { ChoiceReason } from './flow.ts';
+import type { Key } from './key.ts';
+import type { PinTable } from './pin-table.ts';
+import type { Loads, Policy } from './policy/policy.ts';
+import type { BackendView, PoolView } from './snapshot.ts';
+
+export interface Choice {
+  readonly backend: BackendView;
+  readonly reason: ChoiceReason;
+}
+
+/** What choosing needs to know of the flow. `pinTtlMs` 0: no pin is read or written. */
+export interface ChooseRequest {
+  readonly key: Key;
+  readonly pinTtlMs: number;
+  /** How long a fresh pin lasts until it is confirmed. */
+  readonly claimTtlMs: number;
+  /** Ids of backends whose dial failed for this flow. */
+  readonly failed: readonly number[];
+}
+
+export class Chooser implements Loads {
+  readonly pool: PoolView;
+  private readonly policy: Policy;
+  private readonly states: BackendStates;
+  private readonly counters: Counters;
+  private readonly pins: PinTable;
+  private readonly byId: ReadonlyMap<number, BackendView>;
+
+  constructor(pool: PoolView, policy: Policy, states: BackendStates, counters: Counters, pins: PinTable) {
+    this.pool = pool;
+    this.policy = policy;
+    this.states = states;
+    this.counters = counters;
+    this.pins = pins;
+    this.byId = new Map(pool.backends.map((backend) => [backend.id, backend]));
+  }
+
+  /** @returns undefined when no backend may be used. Allocates only its answer. */
+  choose(request: ChooseRequest, nowMs: number): Choice | undefined {
+    const { key, pinTtlMs, failed } = request;
+    const pinnedId = pinTtlMs === 0 ? 0 : this.pins.touch(this.pool.id, key, pinTtlMs, nowMs);
+    const pinned = pinnedId === 0 ? undefined : this.byId.get(pinnedId);
+    const pinServes = pinned !== undefined && this.serves(pinned, failed);
+    if (pinServes && !this.isFull(pinned)) return { backend: pinned, reason: 'pin' };
+
+    const candidate = this.candidate(key, failed);
+    if (candidate === undefined) return this.failOpen(request, pinned);
+    const reason: ChoiceReason = failed.length > 0 ? 'retry' : 'policy';
+    if (pinTtlMs === 0 || pinServes) return { backend: candidate, reason };
+
+    const winnerId =
+      pinnedId === 0
+        ? this.pins.claim(this.pool.id, key, candidate.id, request.claimTtlMs, nowMs, 'policy')
+        : this.pins.move(this.pool.id, key, pinnedId, candidate.id, request.claimTtlMs, nowMs, reason);
+    const winner = winnerId === candidate.id ? undefined : this.byId.get(winnerId);
+    if (winner !== undefined && this.serves(winner, failed)) return { backend: winner, reason: 'pin' };
+    return { backend: candidate, reason };
+  }
+
+  /** The policy's word alone, as `explain` asks for it: pins are neither read nor written. */
+  candidate(key: Key, failed: readonly number[]): BackendView | undefined {
+    this.policy.start(key, this);
+    for (let position = this.policy.next(); position >= 0; position = this.policy.next()) {
+      const backend = this.pool.backends[position]!;
+      if (
+        this.states.servesNew(backend.id) &&
+        backend.target !== undefined &&
+        !failed.includes(backend.id) &&
+        !this.isFull(backend)
+      ) {
+        return backend;
+      }
+    }
+    return undefined;
+  }
+
+  active(position: number): number {
+    const id = this.pool.backends[position]!.id;
+    return this.counters.backend(id, 'active') + this.states.peerFlows(id);
+  }
+
+  /** Of a backend that takes no new clients it is 0: it has no share that others should leave to it. */
+  weight(position: number): number {
+    const { id } = this.pool.backends[position]!;
+    return this.states.servesNew(id) ? this.states.weight(id) : 0;
+  }
+
+  private serves(backend: BackendView, failed: readonly number[]): boolean {
+    return (
+      this.states.servesPinned(backend.id) && backend.target !== undefined && !failed.includes(backend.id)
+    );
+  }
+
+  private isFull(backend: BackendView): boolean {
+    if (backend.maxConnections === 0) return false;
+    const active = this.counters.backend(backend.id, 'active') + this.states.peerFlows(backend.id);
+    return active >= backend.maxConnections;
+  }
+
+  /** Nobody is up: with `fail_open` the pinned backend, else the policy's first that was not tried. */
+  private failOpen(request: ChooseRequest, pinned: BackendView | undefined): Choice | undefined {
+    if (!this.pool.plan.failOpen) return undefined;
+    if (pinned?.target !== undefined && !request.failed.includes(pinned.id) && !this.isFull(pinned)) {
+      return { backend: pinned, reason: 'fail-open' };
+    }
+    this.policy.start(request.key, this);
+    for (let position = this.policy.next(); position >= 0; position = this.policy.next()) {
+      const backend = this.pool.backends[position]!;
+      if (this.states.isUp(backend.id)) continue; // up, yet not chosen: draining or full
+      if (backend.target !== undefined && !request.failed.includes(backend.id) && !this.isFull(backend)) {
+        return { backend, reason: 'fail-open' };
+      }
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * Reading and writing the pin of one key: what the operations of pin-data-plane.ts and of control have in
+ * common. `probe` says where the key's pin may be, `entry` holds its value; both belong to this thread and are
+ * good until the next operation.
+ *
+ *   read      without a lock: look, and look again if somebody wrote meanwhile
+ *   write     lock, find the pin again, change `entry`, keep (or makeRoom, place), release
+ */
+import type { PinChanges } from './pin-changes.ts';
+import { type PinCounters, pinCounter } from './pin-counters.ts';
+import { dirtyFlag, PinEntry, removedFlag } from './pin-entry.ts';
+import { reportWord } from './pin-layout.ts';
+import { blocked, type PinLocks } from './pin-lock.ts';
+import { PinProbe } from './pin-probe.ts';
+import type { PinSlots } from './pin-slots.ts';
+
+/** Reads that lost to a writer each time; each was beaten by a finished write, so this many in a row is absurd. */
+const readsMax = 100_000;
+
+export abstract class PinAccess {
+  protected readonly slots: PinSlots;
+  protected readonly locks: PinLocks;
+  protected readonly changes: PinChanges;
+  protected readonly counters: PinCounters;
+  protected readonly probe: PinProbe;
+  protected readonly entry = new PinEntry();
+
+  constructor(slots: PinSlots, locks: PinLocks, changes: PinChanges, counters: PinCounters) {
+    this.slots = slots;
+    this.locks = locks;
+    this.changes = changes;
+    this.counters = counters;
+    this.probe = new PinProbe(slots.layout.groups);
+  }
+
+  protected get isReporting(): boolean {
+    return Atomics.load(this.slots.words, reportWord) !== 0;
+  }
+
+  /** Without the lock: loads the probe's pin into `entry`; false if there is no live one. */
+  protected read(nowMs: number): boolean {
+    const { slots, locks, probe, entry } = this;
+    for (let reads = 0; reads < readsMax; reads++) {
+      const stamp = locks.stamp(probe.group);
+      if (stamp === blocked) break;
+      const slot = slots.find(probe);
+      if (slot >= 0) entry.load(slots.words, slots.entryAt(slot));
+      if (locks.unchanged(probe.group, stamp)) return slot >= 0 && entry.isLive(nowMs);
+    }
+    this.counters.count(pinCounter.blockedReads);
+    return false;
+  }
+
+  /** Under the lock: finds the probe's pin and loads it into `entry`; -1 if there is no live one. */
+  protected findLive(nowMs: number): number {
+    const slot = this.slots.find(this.probe);
+    return slot >= 0 && this.loadLive(slot, nowMs) ? slot : -1;
+  }
+
+  protected loadLive(slot: number, nowMs: number): boolean {
+    this.entry.load(this.slots.words, this.slots.entryAt(slot));
+    return this.entry.isLive(nowMs);
+  }
+
+  /**
+   * Under the lock: a slot for a new pin of the probe's key, with `entry` reset for it; -1 if there is none.
+   * @param found the slot of this key if it has one, with a pin that has expired or was removed.
+   */
+  protected makeRoom(found: number, nowMs: number): number {
+    const { slots, probe, entry } = this;
+    const free = found >= 0 ? -1 : slots.freeSlot(probe);
+    let slot = found >= 0 ? found : free;
+    if (slot < 0) slot = slots.victim(probe, nowMs);
+    if (slot < 0) return -1;
+    entry.load(slots.words, slots.entryAt(slot));
+    const wasRemoved = (entry.flags & removedFlag) !== 0;
+    if (slot === free || wasRemoved) slots.addToCount(probe.group, 1);
+    else this.counters.count(entry.isLive(nowMs) ? pinCounter.evictions : pinCounter.expired);
+    entry.reset(probe.kind, slot === found && wasRemoved);
+    return slot;
+  }
+
+  /** Under the lock: writes `entry` to what {@link makeRoom} found for the probe's key. */
+  protected place(slot: number, found: number): void {
+    const { slots, probe, entry } = this;
+    // In its old slot it stays visible: a rescan that looks without the lock must not miss a dirty one.
+    if (slot === found) entry.save(slots.words, slots.entryAt(slot));
+    else slots.occupy(slot, probe, entry);
+  }
+
+  /** Under the lock: writes `entry` back to its slot and queues it for control if that is news. */
+  protected keep(slot: number): void {
+    const { slots, entry } = this;
+    const isNews = (entry.flags & dirtyFlag) === 0 && entry.hasNews && this.isReporting;
+    if (isNews) entry.flags |= dirtyFlag;
+    entry.advanceVersion();
+    entry.save(slots.words, slots.entryAt(slot));
+    if (isNews && !this.changes.note(slot, this.probe.group)) this.counters.count(pinCounter.ringOverflows);
+  }
+}

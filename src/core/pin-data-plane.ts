@@ -1,0 +1,166 @@
+/**
+ * What workers do with the pin table, per flow and per datagram. Nothing here allocates, waits for a message
+ * or fails: where a pin cannot be written (a killed thread holds the lock), the flow goes where it was going
+ * and the miss is counted.
+ *
+ * Readers take no lock. Writers lock the key's group for less than a microsecond.
+ */
+import type { Key } from './key.ts';
+import { PinAccess } from './pin-access.ts';
+import { pinCounter } from './pin-counters.ts';
+import { confirmedFlag, type PinReason, pinReasonNumbers, removedFlag } from './pin-entry.ts';
+
+export class PinDataPlane extends PinAccess {
+  /** The id of the backend a client is pinned to; 0 if it has no pin, or one that has expired. */
+  lookup(poolId: number, key: Key, nowMs: number): number {
+    return this.#look(poolId, key, nowMs) ? this.entry.backendId : 0;
+  }
+
+  /**
+   * {@link lookup}, and a use: the pin lasts for another `ttlMs` from now. The new expiry is written only when
+   * it moves by more than a sixteenth of the ttl, and never moves back.
+   */
+  touch(poolId: number, key: Key, ttlMs: number, nowMs: number): number {
+    if (!this.#look(poolId, key, nowMs)) return 0;
+    const { entry, probe } = this;
+    const backendId = entry.backendId;
+    if (!entry.isDueToSlide(ttlMs, nowMs) || !this.locks.acquire(probe.group)) return backendId;
+    const slot = this.findLive(nowMs);
+    if (slot >= 0) this.#slide(slot, ttlMs, nowMs);
+    this.locks.release(probe.group);
+    return slot >= 0 ? entry.backendId : backendId;
+  }
+
+  /**
+   * Pins a client that has no pin. Whoever claims first wins, on whatever thread.
+   * @returns the winner: `backendId`, or the backend the client was pinned to already (its expiry stays).
+   */
+  claim(
+    poolId: number,
+    key: Key,
+    backendId: number,
+    ttlMs: number,
+    nowMs: number,
+    reason: PinReason,
+  ): number {
+    const { probe, entry } = this;
+    probe.aim(poolId, key);
+    if (this.read(nowMs)) return entry.backendId;
+    if (!this.locks.acquire(probe.group)) return this.#notStored(backendId);
+    const found = this.slots.find(probe);
+    let winner = backendId;
+    if (found >= 0 && this.loadLive(found, nowMs)) {
+      winner = entry.backendId;
+    } else {
+      const slot = this.makeRoom(found, nowMs);
+      if (slot >= 0) {
+        this.#assign(backendId, ttlMs, nowMs, reason);
+        this.place(slot, found);
+        this.counters.count(pinCounter.claims);
+      } else {
+        this.#notStored(backendId);
+      }
+    }
+    this.locks.release(probe.group);
+    return winner;
+  }
+
+  /**
+   * Moves a pin if it is still where the mover saw it. A confirmed pin stays confirmed. From 0 is a claim.
+   * @returns the backend pinned to afterwards: `toBackendId` if it was moved, another if somebody was faster,
+   * 0 if there is no pin (any more).
+   */
+  move(
+    poolId: number,
+    key: Key,
+    fromBackendId: number,
+    toBackendId: number,
+    ttlMs: number,
+    nowMs: number,
+    reason: PinReason,
+  ): number {
+    if (fromBackendId === 0) return this.claim(poolId, key, toBackendId, ttlMs, nowMs, reason);
+    const { probe, entry } = this;
+    probe.aim(poolId, key);
+    if (!this.locks.acquire(probe.group)) return this.#notStored(toBackendId);
+    const slot = this.findLive(nowMs);
+    const current = slot >= 0 ? entry.backendId : 0;
+    const isMoved = slot >= 0 && current === fromBackendId;
+    if (isMoved) {
+      this.#assign(toBackendId, ttlMs, nowMs, reason);
+      this.keep(slot);
+      this.counters.count(pinCounter.moves);
+    }
+    this.locks.release(probe.group);
+    return isMoved ? toBackendId : current;
+  }
+
+  /**
+   * Notes that the backend has served the client, which is also a use. From then on the pin is reported to
+   * control. Does nothing if the client is not (or no longer) pinned to this backend.
+   */
+  confirm(poolId: number, key: Key, backendId: number, ttlMs: number, nowMs: number): void {
+    const { probe, entry } = this;
+    probe.aim(poolId, key);
+    if (!this.read(nowMs) || entry.backendId !== backendId) return;
+    if (entry.isConfirmed && !entry.isDueToSlide(ttlMs, nowMs)) return;
+    if (!this.locks.acquire(probe.group)) {
+      this.#notStored(backendId);
+      return;
+    }
+    const slot = this.findLive(nowMs);
+    if (slot >= 0 && entry.backendId === backendId) {
+      if (!entry.isConfirmed) this.counters.count(pinCounter.confirms);
+      entry.flags |= confirmedFlag;
+      this.#slide(slot, ttlMs, nowMs);
+    }
+    this.locks.release(probe.group);
+  }
+
+  /** Removes a pin if it is to `ifBackendId` (0: to whatever backend). False if there is no such pin. */
+  remove(poolId: number, key: Key, ifBackendId: number, nowMs: number): boolean {
+    const { probe, entry } = this;
+    probe.aim(poolId, key);
+    if (!this.locks.acquire(probe.group)) {
+      this.#notStored(ifBackendId);
+      return false;
+    }
+    const slot = this.findLive(nowMs);
+    const isRemoved = slot >= 0 && (ifBackendId === 0 || entry.backendId === ifBackendId);
+    if (isRemoved) {
+      entry.flags |= removedFlag;
+      if (this.isReporting && entry.hasNews) this.keep(slot);
+      else this.slots.free(slot);
+      this.slots.addToCount(probe.group, -1);
+      this.counters.count(pinCounter.removals);
+    }
+    this.locks.release(probe.group);
+    return isRemoved;
+  }
+
+  #look(poolId: number, key: Key, nowMs: number): boolean {
+    this.probe.aim(poolId, key);
+    const isFound = this.read(nowMs);
+    this.counters.count(isFound ? pinCounter.hits : pinCounter.misses);
+    return isFound;
+  }
+
+  #slide(slot: number, ttlMs: number, nowMs: number): void {
+    this.entry.slide(ttlMs, nowMs);
+    this.keep(slot);
+    this.counters.count(pinCounter.slides);
+  }
+
+  #assign(backendId: number, ttlMs: number, nowMs: number, reason: PinReason): void {
+    const { entry } = this;
+    entry.backendId = backendId;
+    entry.setExpiry(ttlMs, nowMs);
+    entry.reason = pinReasonNumbers[reason];
+    entry.writer = 0;
+  }
+
+  #notStored(backendId: number): number {
+    this.counters.count(pinCounter.notStored);
+    return backendId;
+  }
+}

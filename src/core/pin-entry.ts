@@ -1,0 +1,162 @@
+/**
+ * The value of one pin, unpacked: a scratch object that is loaded from shared memory, changed and saved.
+ * Each thread has a few and reuses them, so no operation of the data plane allocates. Whoever loads or saves
+ * holds the group's lock, or checks its sequence afterwards (pin-lock.ts).
+ *
+ * The state word: kind 4 bits, reason 5, flags 5, sixty-fourths 6, expiry from 2^32 ms up 12. With the expiry
+ * word this is 44 bits of milliseconds: 557 years, whatever origin the clock has. Nothing wraps.
+ */
+import { backendWord, expiryWord, stateWord, ttlWord, versionWord } from './pin-layout.ts';
+
+/** Why a client is pinned where it is. Never renumber: peers of another version read them. */
+export const pinReasonNumbers = {
+  policy: 1,
+  retry: 2,
+  'fail-open': 3,
+  operator: 4,
+  peer: 5,
+  'backend-down': 6,
+} as const;
+export type PinReason = keyof typeof pinReasonNumbers;
+
+const reasonNames = new Map<number, PinReason>();
+for (const [name, number] of Object.entries(pinReasonNumbers)) reasonNames.set(number, name as PinReason);
+
+/** The backend has served this client. Others are not told of a pin before. */
+export const confirmedFlag = 1;
+/** Control has not been told of the last change. */
+export const dirtyFlag = 2;
+/** No longer a pin: kept only until control has been told of its removal. */
+export const removedFlag = 4;
+
+export const kindMask = 15;
+const reasonShift = 4;
+const flagsShift = 9;
+const slidShift = 14;
+const expiryShift = 20;
+const epochMs = 2 ** 32;
+export const ttlMsMax = 0xffffffff;
+const slidMax = 63;
+/** A quarter, in sixty-fourths. */
+const slidToReport = 16;
+
+export class PinEntry {
+  kind = 0;
+  reason = 0;
+  flags = 0;
+  /** How far the expiry has slid since control was last told, in sixty-fourths of the ttl; stops at 63. */
+  slid = 0;
+  backendId = 0;
+  /** The backend the cluster was last told of, or told us of; 0 if none. */
+  knownId = 0;
+  ttlMs = 0;
+  expiresAtMs = 0;
+  /** Instance number of the last to set the backend; 0 is this instance. */
+  writer = 0;
+  /** Changes made to this slot, modulo 2^16; goes on counting when the slot gets another key. */
+  version = 0;
+
+  /** `at`: index of the entry's first word. */
+  load(words: Int32Array, at: number): void {
+    const state = Atomics.load(words, at + stateWord);
+    const backends = Atomics.load(words, at + backendWord);
+    const version = Atomics.load(words, at + versionWord);
+    this.kind = state & kindMask;
+    this.reason = (state >>> reasonShift) & 31;
+    this.flags = (state >>> flagsShift) & 31;
+    this.slid = (state >>> slidShift) & 63;
+    this.expiresAtMs = (state >>> expiryShift) * epochMs + (Atomics.load(words, at + expiryWord) >>> 0);
+    this.backendId = backends >>> 16;
+    this.knownId = backends & 0xffff;
+    this.ttlMs = Atomics.load(words, at + ttlWord) >>> 0;
+    this.version = version >>> 16;
+    this.writer = version & 0xffff;
+  }
+
+  /**
+   * The state word goes last: a thread killed half way leaves a pin with the old flags. Then it may hold a
+   * change that is not marked as one, which {@link isUnreported} finds all the same.
+   */
+  save(words: Int32Array, at: number): void {
+    const state =
+      this.kind |
+      (this.reason << reasonShift) |
+      (this.flags << flagsShift) |
+      (this.slid << slidShift) |
+      (Math.floor(this.expiresAtMs / epochMs) << expiryShift);
+    Atomics.store(words, at + backendWord, (this.backendId << 16) | this.knownId);
+    Atomics.store(words, at + versionWord, (this.version << 16) | this.writer);
+    Atomics.store(words, at + ttlWord, this.ttlMs | 0);
+    Atomics.store(words, at + expiryWord, this.expiresAtMs | 0);
+    Atomics.store(words, at + stateWord, state);
+  }
+
+  /** A pin that counts: not removed, not expired. */
+  isLive(nowMs: number): boolean {
+    return (this.flags & removedFlag) === 0 && this.expiresAtMs > nowMs;
+  }
+
+  get isConfirmed(): boolean {
+    return (this.flags & confirmedFlag) !== 0;
+  }
+
+  /** What the cluster should know: nothing, as long as no backend has served this client. */
+  get reportableId(): number {
+    return (this.flags & (removedFlag | confirmedFlag)) === confirmedFlag ? this.backendId : 0;
+  }
+
+  /** Worth telling: another backend than the cluster knows of, or an expiry a quarter of the ttl later. */
+  get hasNews(): boolean {
+    return this.reportableId !== this.knownId || (this.reportableId !== 0 && this.slid >= slidToReport);
+  }
+
+  get isUnreported(): boolean {
+    return (this.flags & dirtyFlag) !== 0 || this.reportableId !== this.knownId;
+  }
+
+  /** Last use. The ttl may differ from pin to pin, so this and not the expiry says which one is stalest. */
+  get usedAtMs(): number {
+    return this.expiresAtMs - this.ttlMs;
+  }
+
+  get reasonName(): PinReason {
+    return reasonNames.get(this.reason) ?? 'policy';
+  }
+
+  /** A new expiry, a ttl from now. Fractions of a millisecond are dropped. */
+  setExpiry(ttlMs: number, nowMs: number): void {
+    this.ttlMs = Math.min(Math.floor(ttlMs), ttlMsMax);
+    this.expiresAtMs = Math.floor(nowMs + this.ttlMs);
+  }
+
+  /** True if a use now moves the expiry by more than a sixteenth of the ttl. Less is not worth a dirty cache line. */
+  isDueToSlide(ttlMs: number, nowMs: number): boolean {
+    return nowMs + ttlMs - this.expiresAtMs > ttlMs / 16;
+  }
+
+  /** Moves the expiry, never back, and keeps account of how far. */
+  slide(ttlMs: number, nowMs: number): void {
+    const before = this.expiresAtMs;
+    if (nowMs + ttlMs <= before) return;
+    this.setExpiry(ttlMs, nowMs);
+    this.slid = Math.min(slidMax, this.slid + Math.floor(((this.expiresAtMs - before) * 64) / this.ttlMs));
+  }
+
+  /**
+   * Makes this the value of a new pin, by this instance; the slot's version goes on. `isRevival`: in place of a
+   * removed pin of the same key, whose removal was not reported and is now part of the change.
+   */
+  reset(kind: number, isRevival: boolean): void {
+    this.kind = kind;
+    this.flags = isRevival ? this.flags & dirtyFlag : 0;
+    this.knownId = isRevival ? this.knownId : 0;
+    this.slid = 0;
+    this.writer = 0;
+    this.advanceVersion();
+  }
+
+  /** One more change of the slot. */
+  advanceVersion(): void {
+    this.version = (this.version + 1) & 0xffff;
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * Where things are in the pin table's shared memory, and how big they are. One SharedArrayBuffer:
+ *
+ *   header | group lines | tags | entries | change rings | counters
+ *
+ *   group   64 buckets = 1024 slots under one lock word; the line also holds the group's pin count
+ *   bucket  16 slots; a key may be in either of two buckets of one group, nowhere else
+ *   tag     one byte per slot, 0 = free, otherwise 8 bits of the hash; written last, cleared first
+ *   entry   ten 32-bit words, see the numbers below
+ *
+ * Room for one million pins: 1480 groups, 1 515 520 slots of 41 bytes, 63.3 MB in all. At this load (0.66)
+ * 20 million simulated placements never filled a bucket beyond 14 of its 16 slots, so a table holds the
+ * pins it was made for without evicting any.
+ */
+import { workersMax } from './limits.ts';
+
+export const slotsPerBucket = 16;
+export const bucketsPerGroup = 64;
+export const slotsPerGroup = slotsPerBucket * bucketsPerGroup;
+export const tagWordsPerBucket = slotsPerBucket / 4;
+/** A cache line of 64 bytes: lock words and ring ends of different owners must not share one. */
+export const wordsPerLine = 16;
+
+/** Words of an entry. */
+export const entryWords = 10;
+export const addressWord = 0; // four words, network order
+export const scopeWord = 4; // pool id << 16 | port
+export const backendWord = 5; // backend id << 16 | backend id the cluster knows of
+export const stateWord = 6; // see pin-entry.ts
+export const expiryWord = 7; // low 32 bits of the expiry in milliseconds
+export const ttlWord = 8; // milliseconds, unsigned
+export const versionWord = 9; // version << 16 | writer
+
+/** Words of a group line. */
+export const lockWord = 0;
+export const rescanWord = 1; // 1: holds changes that are in no ring
+export const countWord = 2; // pins in the group, written under its lock
+
+/** Words of the header. */
+export const magicWord = 0;
+export const reportWord = wordsPerLine; // 1: changes are noted for control
+export const rescanAnyWord = wordsPerLine * 2; // 1: some group has its rescan word set
+const headerWords = wordsPerLine * 3;
+
+/** "PIN1": changes with the layout, so that a thread of another build refuses the memory. */
+export const magic = 0x50494e31;
+
+export const capacityMax = 16_000_000;
+const loadMax = 0.66;
+/** Control (0) and the workers, each with its own ring and counters. */
+export const writersMax = workersMax + 1;
+const ringSlotsMax = 4096;
+const ringSlotsMin = 64;
+export const ringHeaderWords = wordsPerLine * 2; // the producer's end, the consumer's end
+export const countersPerWriter = 16;
+
+/** What a thread needs to open the table; may be posted to a worker. */
+export interface PinTableShared {
+  readonly buffer: SharedArrayBuffer;
+  readonly capacity: number;
+}
+
+/** Offsets are in 32-bit words, except `countersAt` (in 64-bit words). */
+export interface PinLayout {
+  readonly capacity: number;
+  readonly groups: number;
+  readonly slots: number;
+  readonly groupsAt: number;
+  readonly tagsAt: number;
+  readonly entriesAt: number;
+  readonly ringsAt: number;
+  readonly ringSlots: number;
+  readonly countersAt: number;
+  readonly bytes: number;
+}
+
+/** The layout of a table for `capacity` pins (1 to 16 million); throws RangeError outside of that. */
+export function pinLayout(capacity: number): PinLayout {
+  if (!Number.isInteger(capacity) || capacity < 1 || capacity > capacityMax) {
+    throw new RangeError(`pin table capacity ${capacity} is not within 1 to ${capacityMax}`);
+  }
+  const groups = Math.ceil(capacity / loadMax / slotsPerGroup);
+  const slots = groups * slotsPerGroup;
+  const ringSlots = ringSlotsOf(capacity);
+  const groupsAt = headerWords;
+  const tagsAt = groupsAt + groups * wordsPerLine;
+  const entriesAt = tagsAt + slots / 4;
+  const ringsAt = entriesAt + slots * entryWords;
+  // Counters are 64-bit: everything before them is a whole number of lines, hence of 8 bytes.
+  const countersAt = (ringsAt + writersMax * (ringHeaderWords + ringSlots)) / 2;
+  const bytes = (countersAt + writersMax * countersPerWriter) * 8;
+  return { capacity, groups, slots, groupsAt, tagsAt, entriesAt, ringsAt, ringSlots, countersAt, bytes };
+}
+
+/** A power of two, so that ring positions may wrap at 32 bits. */
+function ringSlotsOf(capacity: number): number {
+  let ringSlots = ringSlotsMin;
+  while (ringSlots < ringSlotsMax && ringSlots < capacity / 64) ringSlots *= 2;
+  return ringSlots;
+}

@@ -1,0 +1,70 @@
+/** Pins and changes of pins as records, for control: listing, resynchronising, telling the cluster. */
+import { Address } from './address.ts';
+import { keyKindNumbers } from './key.ts';
+import type { PinEntry, PinReason } from './pin-entry.ts';
+import { addressWord, scopeWord } from './pin-layout.ts';
+import type { AffinityKey } from './plan.ts';
+
+/** What both have. A key is made of it by `new Key(kind, address)`. */
+interface PinRecord {
+  readonly poolId: number;
+  readonly kind: AffinityKey;
+  /** The key's address; port 0 unless kind is flow. */
+  readonly address: Address;
+  readonly ttlMs: number;
+  readonly expiresAtMs: number;
+  readonly reason: PinReason;
+  /** Grows with each change of the slot, modulo 2^16. */
+  readonly version: number;
+}
+
+export interface Pin extends PinRecord {
+  readonly backendId: number;
+  readonly isConfirmed: boolean;
+  /** Instance number of the last to set the backend; 0 is this instance. */
+  readonly writer: number;
+}
+
+/**
+ * What became of a pin since the cluster was last told:
+ *
+ *   previous 0, backend B    a new pin: to be claimed
+ *   previous A, backend B    moved: to be compared with A and set
+ *   previous B, backend B    the expiry has slid
+ *   previous A, backend 0    removed
+ */
+export interface PinChange extends PinRecord {
+  readonly backendId: number;
+  /** What the cluster was last told of by drained changes, or told us of by `applyRemote`; 0 is nothing. */
+  readonly previousBackendId: number;
+}
+
+/** A pin as a peer has it. `backendId` 0: it has none. */
+export interface RemotePin {
+  readonly poolId: number;
+  readonly backendId: number;
+  readonly ttlMs: number;
+  /** By this instance's clock. */
+  readonly expiresAtMs: number;
+  readonly reason: PinReason;
+  /** The peer's instance number, 1 to 65535. */
+  readonly writer: number;
+}
+
+const kindNames = new Map<number, AffinityKey>();
+for (const [name, number] of Object.entries(keyKindNumbers)) kindNames.set(number, name as AffinityKey);
+
+/** The record of the entry at `at`, whose value has been loaded into `entry`. */
+export function pinRecord(words: Int32Array, at: number, entry: PinEntry): PinRecord {
+  const word = (i: number): number => Atomics.load(words, at + addressWord + i);
+  const scope = Atomics.load(words, at + scopeWord);
+  return {
+    poolId: scope >>> 16,
+    kind: kindNames.get(entry.kind) ?? 'none',
+    address: new Address(word(0), word(1), word(2), word(3), scope & 0xffff),
+    ttlMs: entry.ttlMs,
+    expiresAtMs: entry.expiresAtMs,
+    reason: entry.reasonName,
+    version: entry.version,
+  };
+}

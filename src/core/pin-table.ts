@@ -1,0 +1,225 @@
+/**
+ * The pin table: which backend each client is pinned to, in memory shared by all threads. Fixed size, no
+ * messages, no clock of its own (callers pass milliseconds of one monotonic clock that all threads share).
+ *
+ *   worker --- lookup, touch, claim, move, confirm, remove ---> table <--- applyRemote --- control
+ *                                                                 |
+ *                              drainChanges, entries, expire      +----------------------> control
+ *
+ * Promises: a key has one pin, whoever asks; a table takes at least `capacity` pins before it evicts any; a
+ * pin is read whole or not at all; a change of a confirmed pin is reported, by itself or merged with later ones.
+ * Does not promise: that a pin stays (the stalest is evicted when there is no room for its key), that an
+ * eviction or expiry is reported (the cluster's copy of the pin outlives it and expires by itself), any
+ * defence against clients that choose addresses of equal hash (they can only evict each other's bucket).
+ */
+import type { Key } from './key.ts';
+import { PinChanges } from './pin-changes.ts';
+import { type PinCounterName, PinCounters, pinCounter } from './pin-counters.ts';
+import { PinDataPlane } from './pin-data-plane.ts';
+import { confirmedFlag, pinReasonNumbers, removedFlag, ttlMsMax } from './pin-entry.ts';
+import {
+  magic,
+  magicWord,
+  type PinLayout,
+  type PinTableShared,
+  pinLayout,
+  reportWord,
+  writersMax,
+} from './pin-layout.ts';
+import { blocked, PinLocks } from './pin-lock.ts';
+import { type Pin, pinRecord, type RemotePin } from './pin-record.ts';
+import { type ChangeVisitor, PinReports } from './pin-reports.ts';
+import { PinSlots } from './pin-slots.ts';
+import { PinSweep } from './pin-sweep.ts';
+
+export type { PinReason } from './pin-entry.ts';
+export type { PinTableShared } from './pin-layout.ts';
+export type { Pin, PinChange, RemotePin } from './pin-record.ts';
+
+export interface PinTableStats extends Record<PinCounterName, number> {
+  /** Pins, including those that have expired since the last sweep. */
+  readonly live: number;
+  /** What the table was made for; it takes somewhat more. */
+  readonly capacity: number;
+  readonly bytes: number;
+}
+
+export class PinTable extends PinDataPlane {
+  readonly shared: PinTableShared;
+  readonly #layout: PinLayout;
+  readonly #reports: PinReports;
+  readonly #sweep: PinSweep;
+
+  private constructor(shared: PinTableShared, layout: PinLayout, writerIndex: number) {
+    const words = new Int32Array(shared.buffer, 0, layout.countersAt * 2);
+    const slots = new PinSlots(words, layout);
+    const locks = new PinLocks(words, layout.groupsAt, layout.groups, writerIndex);
+    const changes = new PinChanges(words, layout, writerIndex);
+    const counters = new PinCounters(shared.buffer, layout, writerIndex);
+    super(slots, locks, changes, counters);
+    this.shared = shared;
+    this.#layout = layout;
+    this.#reports = new PinReports(slots, locks, changes, counters);
+    this.#sweep = new PinSweep(slots, locks, counters);
+  }
+
+  /**
+   * Control: a new table. Throws RangeError if `capacity` is not within 1 to 16 million.
+   * @param options.reportChanges see {@link reportChanges}.
+   */
+  static create(capacity: number, options: { readonly reportChanges: boolean }): PinTable {
+    const layout = pinLayout(capacity);
+    const table = new PinTable({ buffer: new SharedArrayBuffer(layout.bytes), capacity }, layout, 0);
+    Atomics.store(table.slots.words, magicWord, magic);
+    Atomics.store(table.slots.words, reportWord, options.reportChanges ? 1 : 0);
+    return table;
+  }
+
+  /**
+   * A worker: control's table. No two threads may have the same `writerIndex` (1 to 64) at one time. Throws
+   * RangeError or TypeError if the index or the memory is not of this kind.
+   */
+  static attach(shared: PinTableShared, writerIndex: number): PinTable {
+    const layout = pinLayout(shared.capacity);
+    if (!Number.isInteger(writerIndex) || writerIndex < 1 || writerIndex >= writersMax) {
+      throw new RangeError(`pin table writer ${writerIndex} is not within 1 to ${writersMax - 1}`);
+    }
+    if (shared.buffer.byteLength !== layout.bytes || new Int32Array(shared.buffer)[magicWord] !== magic) {
+      throw new TypeError('not the memory of a pin table of this build');
+    }
+    return new PinTable(shared, layout, writerIndex);
+  }
+
+  /**
+   * Control: whether changes are kept for {@link drainChanges}. On: somebody must drain them, as pins with
+   * undrained changes are not evicted; pins confirmed while it was off are all reported. Off: a full table may
+   * evict any pin.
+   */
+  reportChanges(isOn: boolean): void {
+    const before = Atomics.exchange(this.slots.words, reportWord, isOn ? 1 : 0);
+    if (!isOn || before === 1) return;
+    for (let group = 0; group < this.#layout.groups; group++) this.changes.askForRescan(group);
+  }
+
+  /**
+   * Control: hands over what changed since it was last asked: pins confirmed, moved, removed, or slid by a
+   * quarter of their ttl. Several changes of one pin are one.
+   * @param visit is called without any lock held; it may use the table.
+   * @returns the number of changes, at most `max`; if it is `max`, more may be waiting.
+   */
+  drainChanges(max: number, visit: ChangeVisitor): number {
+    return this.#reports.drain(max, visit);
+  }
+
+  /**
+   * Control: writes down what a peer says of a key, whatever is here, and does not report it. Two exceptions:
+   * a peer that only repeats what the cluster knew before a change made here does not undo that change, which
+   * is still to be compared with just that; and the expiry of a pin to the same backend is not moved back.
+   * @returns false if it could not be stored, or has expired.
+   */
+  applyRemote(key: Key, remote: RemotePin, nowMs: number): boolean {
+    if (remote.backendId !== 0 && remote.expiresAtMs <= nowMs) return false;
+    const { group } = this.probe.aim(remote.poolId, key);
+    let isDone = false;
+    if (this.locks.acquire(group)) {
+      isDone = remote.backendId === 0 ? this.#removeRemote() : this.#setRemote(remote, nowMs);
+      this.locks.release(group);
+    }
+    this.counters.count(isDone ? pinCounter.remotes : pinCounter.notStored);
+    return isDone;
+  }
+
+  #removeRemote(): boolean {
+    const { probe, entry, slots } = this;
+    const slot = slots.find(probe);
+    if (slot < 0) return true;
+    entry.load(slots.words, slots.entryAt(slot));
+    if (this.#isEcho(0)) return true;
+    slots.free(slot);
+    if ((entry.flags & removedFlag) === 0) slots.addToCount(probe.group, -1);
+    return true;
+  }
+
+  #setRemote(remote: RemotePin, nowMs: number): boolean {
+    const { probe, entry } = this;
+    const found = this.slots.find(probe);
+    const isLive = found >= 0 && this.loadLive(found, nowMs);
+    const isRemoved = found >= 0 && (entry.flags & removedFlag) !== 0;
+    if ((isLive || isRemoved) && this.#isEcho(remote.backendId)) return true;
+    const earliestMs = isLive && entry.backendId === remote.backendId ? entry.expiresAtMs : 0;
+    const slot = isLive ? found : this.makeRoom(found, nowMs);
+    if (slot < 0) return false;
+    entry.reset(probe.kind, false);
+    entry.backendId = remote.backendId;
+    entry.knownId = remote.backendId;
+    entry.flags = confirmedFlag;
+    entry.ttlMs = Math.min(remote.ttlMs, ttlMsMax);
+    entry.expiresAtMs = Math.max(Math.floor(remote.expiresAtMs), earliestMs);
+    entry.reason = pinReasonNumbers[remote.reason];
+    entry.writer = remote.writer;
+    this.place(slot, found);
+    return true;
+  }
+
+  /** True if `backendId` is what a change made here, and not reported yet, is to replace. `entry` is loaded. */
+  #isEcho(backendId: number): boolean {
+    const { entry } = this;
+    const here = (entry.flags & removedFlag) !== 0 ? 0 : entry.backendId;
+    return backendId === entry.knownId && here !== entry.knownId;
+  }
+
+  /**
+   * Control: the live pins, each whole, while others go on writing. A pin made meanwhile may be missing, one
+   * removed and made again may come twice. Pins behind the lock of a thread that was killed are left out.
+   */
+  *entries(nowMs: number): Generator<Pin, void, undefined> {
+    for (let slot = 0; slot < this.#layout.slots; slot++) {
+      const pin = this.slots.isUsed(slot) ? this.#readSlot(slot, nowMs) : undefined;
+      if (pin !== undefined) yield pin;
+    }
+  }
+
+  #readSlot(slot: number, nowMs: number): Pin | undefined {
+    const { slots, locks, entry } = this;
+    const group = slots.groupOf(slot);
+    for (;;) {
+      const stamp = locks.stamp(group);
+      if (stamp === blocked || !slots.isUsed(slot)) return undefined;
+      entry.load(slots.words, slots.entryAt(slot));
+      const { backendId, isConfirmed, writer } = entry;
+      const pin = { ...pinRecord(slots.words, slots.entryAt(slot), entry), backendId, isConfirmed, writer };
+      const isLive = entry.isLive(nowMs);
+      // Not for ever: each turn is one finished write to this group between two words of this code.
+      if (locks.unchanged(group, stamp)) return isLive ? pin : undefined;
+    }
+  }
+
+  /**
+   * Control: frees expired pins among the next `maxEntriesToScan` slots; a full turn is `capacity` / 0.66 slots.
+   * @returns the number of pins freed.
+   */
+  expire(nowMs: number, maxEntriesToScan: number): number {
+    return this.#sweep.run(nowMs, maxEntriesToScan);
+  }
+
+  /**
+   * Control: a worker has died (its `exit` was seen, no successor has its index yet): frees the lock it held.
+   * What it was writing at that moment is either there or not.
+   * @returns the number of locks: 0 or 1.
+   */
+  releaseLocksOf(writerIndex: number): number {
+    return this.locks.releaseOwnedBy(writerIndex, (group) => {
+      this.slots.recount(group);
+      // Its change may be marked and not queued, or made and not marked.
+      this.changes.askForRescan(group);
+    });
+  }
+
+  /** Totals over all threads since the table was made; exact only while nobody writes. */
+  stats(): PinTableStats {
+    let live = 0;
+    for (let group = 0; group < this.#layout.groups; group++) live += this.slots.count(group);
+    const { capacity, bytes } = this.#layout;
+    return { live, capacity, bytes, ...this.counters.totals() };
+  }
+}
