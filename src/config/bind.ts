@@ -1,0 +1,156 @@
+/**
+ * Addresses as the file writes them: where a listener is bound (`tcp://0.0.0.0:5432`, `unix:/run/x.sock`), where
+ * metrics and admin listen (no protocol in front), and where a backend is (may be a host name). Each refusal says
+ * what to write instead. Nothing is resolved and nothing is bound here.
+ */
+import { Address } from '../core/address.ts';
+import type { BackendAddress, Bind, Protocol } from '../core/plan.ts';
+import { type Reading, showValue } from './problem.ts';
+
+/** sun_path holds 108 bytes with the closing NUL: unix(7). */
+const unixPathBytesMax = 107;
+
+/** A listener's bind. A unix socket carries a byte stream and counts as `tcp`. Port 0 means any free port. */
+export interface ListenerBind {
+  readonly protocol: Protocol;
+  readonly bind: Bind;
+}
+
+/** Reads `tcp://0.0.0.0:5432`, `udp://[::]:7777` or `unix:/run/x.sock`. */
+export function readListenerBind(value: unknown): Reading<ListenerBind> {
+  if (typeof value !== 'string') {
+    return { refused: `must be an address like tcp://0.0.0.0:5432, not ${showValue(value)}` };
+  }
+  if (value.startsWith('unix:')) return withProtocol('tcp', readUnix(value));
+  const match = /^([A-Za-z0-9+.-]+):\/\/(.*)$/.exec(value);
+  if (match === null) {
+    const valid = 'value' in readInet(value);
+    const hint = valid ? `write tcp://${value} or udp://${value}` : 'write tcp://, udp:// or unix: in front';
+    return { refused: `has no protocol: ${showValue(value)}; ${hint}` };
+  }
+  const [, scheme, rest] = match as unknown as [string, string, string];
+  if (scheme !== 'tcp' && scheme !== 'udp') {
+    return { refused: `has an unknown protocol ${showValue(scheme)}; use tcp://, udp:// or unix:` };
+  }
+  if (rest.startsWith('unix:') || rest.startsWith('/')) {
+    return scheme === 'udp'
+      ? { refused: 'a UDP listener cannot be on a unix socket; write udp://0.0.0.0:7777 or the like' }
+      : { refused: 'write a unix socket as unix:/run/x.sock, without tcp://' };
+  }
+  return withProtocol(scheme, readInet(rest));
+}
+
+/** Reads where metrics or admin listen: `127.0.0.1:9464`, `[::1]:9464` or `unix:/path`. */
+export function readListen(value: unknown): Reading<Bind> {
+  if (typeof value !== 'string') {
+    return { refused: `must be an address like 127.0.0.1:9464 or unix:/path, not ${showValue(value)}` };
+  }
+  if (value.startsWith('unix:')) return readUnix(value);
+  const scheme = /^[A-Za-z0-9+.-]+:\/\//.exec(value)?.[0];
+  if (scheme !== undefined) {
+    return { refused: `takes no protocol: write ${showValue(value.slice(scheme.length))}` };
+  }
+  return readInet(value);
+}
+
+/** Reads a backend's address: `10.0.0.1:5432`, `[::1]:5432`, `db1.example.org:5432` or `unix:/path`. */
+export function readBackendAddress(value: unknown): Reading<BackendAddress> {
+  if (typeof value !== 'string') {
+    return { refused: `must be an address like 10.0.0.1:5432, not ${showValue(value)}` };
+  }
+  if (value.startsWith('unix:')) return readUnix(value);
+  const scheme = /^[A-Za-z0-9+.-]+:\/\//.exec(value)?.[0];
+  if (scheme !== undefined) {
+    return {
+      refused: `takes no protocol (the listener has it): write ${showValue(value.slice(scheme.length))}`,
+    };
+  }
+  const named = readName(value);
+  if (named !== undefined) return named;
+  const inet = readInet(value);
+  if ('refused' in inet || inet.value.kind !== 'inet') return inet;
+  if (inet.value.port === 0) return { refused: 'needs a port from 1 to 65535, not 0' };
+  if (Address.parse(inet.value.ip, 0)!.isWildcard) {
+    return { refused: `${inet.value.ip} is no server's address; write 127.0.0.1 or [::1] for this machine` };
+  }
+  return inet;
+}
+
+/** The text {@link readListen} and {@link readBackendAddress} read: `[::1]:80`, `unix:/path`, `host:80`. */
+export function formatAddress(address: BackendAddress): string {
+  if (address.kind === 'unix') return `unix:${address.path}`;
+  if (address.kind === 'name') return `${address.host}:${address.port}`;
+  return address.ip.includes(':') ? `[${address.ip}]:${address.port}` : `${address.ip}:${address.port}`;
+}
+
+function withProtocol(protocol: Protocol, reading: Reading<Bind>): Reading<ListenerBind> {
+  return 'value' in reading ? { value: { protocol, bind: reading.value } } : reading;
+}
+
+function readUnix(text: string): Reading<Bind> {
+  const path = text.slice('unix:'.length);
+  if (path.startsWith('//')) return { refused: `write a unix socket as unix:/${path.replace(/^\/+/, '')}` };
+  if (!path.startsWith('/'))
+    return { refused: `needs an absolute path: unix:/run/x.sock, not ${showValue(text)}` };
+  if (path.endsWith('/'))
+    return { refused: `needs the path of a socket, not of a directory: ${showValue(text)}` };
+  if (path.includes('\0')) return { refused: 'a path cannot hold a NUL byte' };
+  const bytes = Buffer.byteLength(path);
+  if (bytes > unixPathBytesMax) {
+    return { refused: `the path is ${bytes} bytes long; a unix socket's has at most ${unixPathBytesMax}` };
+  }
+  return { value: { kind: 'unix', path } };
+}
+
+function readInet(text: string): Reading<Bind> {
+  const address = Address.parseWithPort(text);
+  if (address !== undefined) return { value: { kind: 'inet', ip: address.ip, port: address.port } };
+  return { refused: explainInet(text) };
+}
+
+/** Why `text` is not `ip:port`: the most likely slip first. */
+function explainInet(text: string): string {
+  const shown = showValue(text);
+  if (text === '') return 'is empty; write an address and a port';
+  if (text.includes('%'))
+    return `IPv6 zones (the part after %) are not supported: ${shown}; use an address without one`;
+  const port = /:(\d+)$/.exec(text)?.[1];
+  const host = port === undefined ? text.replace(/:$/, '') : text.slice(0, -port.length - 1);
+  if (host === '*' || host === '') {
+    return `write 0.0.0.0:${port ?? 'port'} for every IPv4 address or [::]:${port ?? 'port'} for every address, not ${shown}`;
+  }
+  // ::1:80 is an address by itself as well; a forgotten pair of brackets is likelier than a forgotten port.
+  if (
+    port !== undefined &&
+    host.includes(':') &&
+    !host.startsWith('[') &&
+    Address.parse(host, 0) !== undefined
+  ) {
+    return `write an IPv6 address in brackets: [${host}]:${port}`;
+  }
+  const bare = Address.parse(text, 0);
+  if (bare?.family === 6 && !text.startsWith('[')) return `write an IPv6 address in brackets: [${text}]:port`;
+  if (port === undefined) return `needs a port: ${shown} has none; write ${host}:port`;
+  if (Number(port) > 65535) return `port ${port} is not from 0 to 65535`;
+  if (/^[\d.]+$/.test(host))
+    return `${showValue(host)} is not an IPv4 address (four numbers from 0 to 255, no leading zeros)`;
+  if (/[:[\]]/.test(host)) return `${showValue(host)} is not an IPv6 address in brackets`;
+  return `takes an IP address, not a host name (${showValue(host)}); write 0.0.0.0:${port} or [::]:${port} for every address`;
+}
+
+/** Undefined if the text does not look like a host name: then it is judged as an IP address. RFC 1123 section 2.1. */
+function readName(text: string): Reading<BackendAddress> | undefined {
+  const match = /^([^:[\]%*/\s]+)(?::(\d+))?$/.exec(text);
+  const host = match?.[1];
+  if (match === null || host === undefined || /^[\d.]+$/.test(host)) return undefined;
+  if (match[2] === undefined) return { refused: `needs a port: write ${host}:port` };
+  const port = Number(match[2]);
+  if (port < 1 || port > 65535) return { refused: `port ${match[2]} is not from 1 to 65535` };
+  const labels = host.replace(/\.$/, '').split('.');
+  const valid = host.length <= 253 && labels.every((label) => /^(?!-)[A-Za-z0-9_-]{1,63}(?<!-)$/.test(label));
+  // A name that ends in a number is read as an IPv4 address by many resolvers.
+  if (!valid || /^\d+$/.test(labels.at(-1)!)) {
+    return { refused: `${showValue(host)} is neither an IP address nor a host name` };
+  }
+  return { value: { kind: 'name', host: host.toLowerCase(), port } };
+}

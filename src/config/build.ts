@@ -1,0 +1,155 @@
+/**
+ * From the checked file to the plan: fills in defaults, turns the file's words into the plan's, freezes all.
+ * Everything here is allowed to assume that shape.ts and check.ts found nothing.
+ */
+import type { BackendPlan, HealthPlan, ListenerPlan, Plan, PoolPlan, Protocol } from '../core/plan.ts';
+import {
+  affinityDefaults,
+  affinityKeyDefault,
+  backendDefaults,
+  healthDefaults,
+  healthTimeoutDefault,
+  healthTypeDefault,
+  instanceDefaults,
+  listenerLimitDefaults,
+  poolDefaults,
+  tcpDefaults,
+  timeoutDefaults,
+} from './defaults.ts';
+import { digestOf } from './digest.ts';
+import type { ListenerShape } from './listener-shape.ts';
+import type { BackendShape, PoolShape } from './pool-shape.ts';
+import type { FileShape } from './shape.ts';
+
+/** The plan of a file without problems, frozen to the leaves. */
+export function buildPlan(file: FileShape, source: string): Plan {
+  const { log, limits } = instanceDefaults;
+  const instanceLimits = {
+    flows: file.limits?.flows ?? limits.flows,
+    pins: file.limits?.pins ?? limits.pins,
+  };
+  const plan: Omit<Plan, 'digest'> = {
+    source,
+    engine: file.engine ?? instanceDefaults.engine,
+    workers: file.workers ?? instanceDefaults.workers,
+    log: {
+      level: file.log?.level ?? log.level,
+      flows: {
+        level: file.log?.flows?.level ?? log.flows.level,
+        sample: file.log?.flows?.sample ?? log.flows.sample,
+      },
+    },
+    metrics: file.metrics,
+    admin: file.admin,
+    shutdown: { drainMs: file.shutdown?.drain ?? instanceDefaults.shutdown.drainMs },
+    limits: instanceLimits,
+    listeners: file.listeners.map((listener) => buildListener(listener)),
+    pools: Object.entries(file.pools).map(([name, pool]) => buildPool(name, pool, protocolsOf(name, file))),
+  };
+  return deepFreeze({ ...plan, digest: digestOf(plan) });
+}
+
+function buildListener(listener: ListenerShape): ListenerPlan {
+  const { protocol, bind } = listener.bind;
+  const timeouts = timeoutDefaults(protocol);
+  const limits = listenerLimitDefaults;
+  return {
+    name: listener.name,
+    protocol,
+    bind,
+    pool: listener.pool,
+    affinity: buildAffinity(listener.affinity, bind.kind),
+    timeouts: {
+      connectMs: listener.timeouts?.connect ?? timeouts.connectMs,
+      idleMs: listener.timeouts?.idle ?? timeouts.idleMs,
+      halfCloseMs: listener.timeouts?.half_close ?? timeouts.halfCloseMs,
+    },
+    limits: {
+      flows: listener.limits?.flows ?? limits.flows,
+      flowsPerClient: listener.limits?.flows_per_client ?? limits.flowsPerClient,
+      newFlowsPerClientPerSecond: listener.limits?.new_flows_per_client ?? limits.newFlowsPerClientPerSecond,
+      newFlowsPerSecond: listener.limits?.new_flows ?? limits.newFlowsPerSecond,
+    },
+    tcp: {
+      backlog: listener.tcp?.backlog ?? tcpDefaults.backlog,
+      noDelay: listener.tcp?.no_delay ?? tcpDefaults.noDelay,
+      keepAliveMs: listener.tcp?.keepalive ?? tcpDefaults.keepAliveMs,
+    },
+  };
+}
+
+function buildAffinity(
+  affinity: ListenerShape['affinity'],
+  bindKind: 'inet' | 'unix',
+): ListenerPlan['affinity'] {
+  if (affinity === 'none') return { ...affinityDefaults, key: 'none' };
+  return {
+    key: affinity?.key ?? affinityKeyDefault(bindKind),
+    prefixV4: affinity?.prefix_v4 ?? affinityDefaults.prefixV4,
+    prefixV6: affinity?.prefix_v6 ?? affinityDefaults.prefixV6,
+    ttlMs: affinity?.ttl ?? affinityDefaults.ttlMs,
+    claim: affinity?.claim ?? affinityDefaults.claim,
+    claimTimeoutMs: affinity?.claim_timeout ?? affinityDefaults.claimTimeoutMs,
+  };
+}
+
+function buildPool(name: string, pool: PoolShape, usedBy: readonly Protocol[]): PoolPlan {
+  return {
+    name,
+    policy: pool.policy ?? poolDefaults.policy,
+    bound: pool.bound === 'none' ? undefined : (pool.bound ?? poolDefaults.bound),
+    tableSize: pool.table_size ?? poolDefaults.tableSize,
+    identity: pool.identity ?? poolDefaults.identity,
+    health: buildHealth(pool.health, usedBy),
+    passive: {
+      failures: pool.passive?.failures ?? poolDefaults.passive.failures,
+      ejectMs: pool.passive?.eject ?? poolDefaults.passive.ejectMs,
+    },
+    onDown: buildOnDown(pool.on_down),
+    tries: pool.tries ?? poolDefaults.tries,
+    failOpen: pool.fail_open ?? poolDefaults.failOpen,
+    backends: pool.backends.map(buildBackend),
+  };
+}
+
+function buildHealth(health: PoolShape['health'], usedBy: readonly Protocol[]): HealthPlan {
+  const intervalMs = health?.interval ?? healthDefaults.intervalMs;
+  return {
+    type: health?.type ?? healthTypeDefault(usedBy),
+    intervalMs,
+    timeoutMs: health?.timeout ?? healthTimeoutDefault(intervalMs),
+    fall: health?.fall ?? healthDefaults.fall,
+    rise: health?.rise ?? healthDefaults.rise,
+    port: health?.port,
+  };
+}
+
+function buildOnDown(onDown: PoolShape['on_down']): PoolPlan['onDown'] {
+  if (onDown === undefined) return { ...poolDefaults.onDown };
+  return typeof onDown === 'string'
+    ? { action: onDown, graceMs: 0 }
+    : { action: 'close', graceMs: onDown.grace };
+}
+
+function buildBackend(backend: BackendShape): BackendPlan {
+  return {
+    name: backend.name,
+    address: backend.address,
+    weight: backend.weight ?? backendDefaults.weight,
+    maxConnections: backend.max_connections ?? backendDefaults.maxConnections,
+  };
+}
+
+function protocolsOf(pool: string, file: FileShape): Protocol[] {
+  return file.listeners
+    .filter((listener) => listener.pool === pool)
+    .map((listener) => listener.bind.protocol);
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    for (const part of Object.values(value)) deepFreeze(part);
+    Object.freeze(value);
+  }
+  return value;
+}

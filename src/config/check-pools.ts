@@ -1,0 +1,133 @@
+/**
+ * Rules for pools: backends' names and weights, the policy's own settings, and what the listeners in front ask of them.
+ */
+import { backendIdsMax, poolIdsMax } from '../core/limits.ts';
+import type { PolicyName } from '../core/plan.ts';
+import { formatAddress } from './bind.ts';
+import { healthDefaults, poolDefaults } from './defaults.ts';
+import type { Draft, Placed, PoolDraft } from './draft.ts';
+import type { ListenerShape } from './listener-shape.ts';
+import { reachesItself } from './overlap.ts';
+import { isPrime, nearestPrime } from './prime.ts';
+import { type Report, reportRepeats } from './report.ts';
+import { formatDuration } from './units.ts';
+
+const hashPolicies: readonly PolicyName[] = ['maglev', 'rendezvous', 'ring'];
+/** Below 100 entries for each backend the shares differ by more than 1 %: Maglev, NSDI 2016, section 5.3. */
+const tableEntriesPerBackend = 100;
+
+export function checkPools(draft: Draft, report: Report): void {
+  for (const pool of draft.pools) {
+    checkBackends(pool, report);
+    if (!draft.wasWrong([...pool.path, 'policy'])) checkPolicy(pool, report);
+    if (!draft.wasWrong([...pool.path, 'health', 'interval'])) checkHealth(pool, report);
+    const users = draft.listeners.filter((listener) => listener.value.pool === pool.name);
+    for (const listener of users) checkReach(pool, listener, report);
+    if (users.length === 0 && draft.listenersComplete)
+      report.warning(pool.path, 'no listener uses this pool', 'key');
+  }
+  if ((draft.poolNames?.length ?? 0) > poolIdsMax)
+    report.problem(['pools'], `has more than ${poolIdsMax} pools`, 'key');
+  const backends = draft.pools.reduce((sum, pool) => sum + pool.backends.length, 0);
+  if (backends > backendIdsMax) {
+    report.problem(
+      ['pools'],
+      `has ${backends} backends in all; at most ${backendIdsMax} are possible`,
+      'key',
+    );
+  }
+}
+
+function checkBackends(pool: PoolDraft, report: Report): void {
+  reportRepeats(
+    pool.backends,
+    (backend) => backend.value.name,
+    (backend) => [...backend.path, 'name'],
+    report,
+    (name, first) => `"${name}" is the name of another backend of this pool: ${first}`,
+  );
+  if (pool.value.identity === 'address') {
+    reportRepeats(
+      pool.backends,
+      (backend) => formatAddress(backend.value.address),
+      (backend) => [...backend.path, 'address'],
+      report,
+      (text, first) => `with identity: address two backends cannot both be ${text}: ${first}`,
+    );
+  }
+  const idle =
+    pool.complete && pool.backends.length > 0 && pool.backends.every(({ value }) => value.weight === 0);
+  if (idle)
+    report.problem(
+      [...pool.path, 'backends'],
+      'every backend has weight 0: no client could be served',
+      'key',
+    );
+}
+
+function checkPolicy(pool: PoolDraft, report: Report): void {
+  const policy = pool.value.policy ?? poolDefaults.policy;
+  const { bound, table_size: tableSize } = pool.value;
+  if (bound !== undefined && bound !== 'none' && !hashPolicies.includes(policy)) {
+    report.problem(
+      [...pool.path, 'bound'],
+      `needs a policy that hashes (${hashPolicies.join(', ')}), not ${policy}`,
+      'key',
+    );
+  }
+  if (tableSize !== undefined && !isPrime(tableSize)) {
+    report.problem(
+      [...pool.path, 'table_size'],
+      `must be a prime number, not ${tableSize}; the nearest is ${nearestPrime(tableSize)}`,
+    );
+    return;
+  }
+  if (policy !== 'maglev') {
+    if (tableSize !== undefined)
+      report.warning([...pool.path, 'table_size'], 'has no effect unless policy is maglev', 'key');
+    return;
+  }
+  const size = tableSize ?? poolDefaults.tableSize;
+  const count = pool.backends.length;
+  if (size < count) {
+    report.problem(
+      [...pool.path, 'table_size'],
+      `is ${size}, less than the ${count} backends: some would get no client`,
+    );
+  } else if (count > 1 && size < count * tableEntriesPerBackend) {
+    const wanted = nearestPrime(count * tableEntriesPerBackend);
+    report.warning(
+      [...pool.path, 'table_size'],
+      `${size} entries for ${count} backends make uneven shares; ${wanted} would be within 1 %`,
+    );
+  }
+}
+
+function checkHealth(pool: PoolDraft, report: Report): void {
+  const health = pool.value.health;
+  if (health === undefined) return;
+  const interval = health.interval ?? healthDefaults.intervalMs;
+  if (health.timeout !== undefined && health.timeout > interval) {
+    const longer = `${formatDuration(health.timeout)} is longer than the interval, ${formatDuration(interval)}`;
+    report.problem([...pool.path, 'health', 'timeout'], longer);
+  }
+}
+
+function checkReach(pool: PoolDraft, listener: Placed<ListenerShape>, report: Report): void {
+  const { bind, protocol } = listener.value.bind;
+  for (const backend of pool.backends) {
+    const path = [...backend.path, 'address'];
+    const { address } = backend.value;
+    if (protocol === 'udp' && address.kind === 'unix') {
+      report.problem(
+        path,
+        `a unix socket cannot serve the UDP listener ${report.pointTo([...listener.path, 'bind'])}`,
+      );
+    } else if (reachesItself(bind, address)) {
+      report.problem(
+        path,
+        `is the address of the listener itself: ${report.pointTo([...listener.path, 'bind'])}`,
+      );
+    }
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * What has to be done to get from one plan to the next. A reload applies the difference; start-up is the difference
+ * from nothing. Things are the same when their names are: a listener that is renamed is one removed and one added.
+ */
+import type { BackendPlan, ListenerPlan, Plan, PoolPlan } from '../core/plan.ts';
+import { canonical } from './digest.ts';
+
+export interface Change<T> {
+  readonly old: T;
+  readonly next: T;
+}
+
+export interface Changes<T, C = Change<T>> {
+  readonly added: readonly T[];
+  readonly removed: readonly T[];
+  readonly changed: readonly C[];
+}
+
+export interface ListenerChange extends Change<ListenerPlan> {
+  /** Protocol or address differ: another socket is needed. (A new backlog waits for the next bind.) */
+  readonly rebind: boolean;
+}
+
+export interface PoolChange extends Change<PoolPlan> {
+  /** Something besides the backends differs. */
+  readonly settings: boolean;
+  /** All empty, and `settings` false, when only the order of the backends differs. */
+  readonly backends: Changes<BackendPlan>;
+}
+
+export type InstanceKey =
+  | 'engine'
+  | 'workers'
+  | 'limits.pins'
+  | 'limits.flows'
+  | 'log'
+  | 'metrics'
+  | 'admin'
+  | 'shutdown';
+
+/** Threads and shared memory are made once, at start: a change of these waits for a restart. */
+export const restartKeys: readonly InstanceKey[] = ['engine', 'workers', 'limits.pins'];
+
+export interface PlanDiff {
+  readonly listeners: Changes<ListenerPlan, ListenerChange>;
+  readonly pools: Changes<PoolPlan, PoolChange>;
+  /** Settings of the instance that differ; all of them at start-up. */
+  readonly instance: readonly InstanceKey[];
+  /** Nothing differs but, perhaps, the file's path. */
+  readonly empty: boolean;
+}
+
+/** The difference from `old` (undefined: nothing runs yet) to `next`. Lists keep the order of their plan. */
+export function diffPlans(old: Plan | undefined, next: Plan): PlanDiff {
+  const listeners = compare(old?.listeners ?? [], next.listeners, (pair) => ({
+    ...pair,
+    rebind: pair.old.protocol !== pair.next.protocol || !same(pair.old.bind, pair.next.bind),
+  }));
+  const pools = compare(old?.pools ?? [], next.pools, comparePools);
+  const instance = instanceSettings(next)
+    .filter(
+      ([key, value]) => old === undefined || !same(value, Object.fromEntries(instanceSettings(old))[key]),
+    )
+    .map(([key]) => key);
+  const empty = instance.length === 0 && isEmpty(listeners) && isEmpty(pools);
+  return { listeners, pools, instance, empty };
+}
+
+function comparePools(pair: Change<PoolPlan>): PoolChange {
+  const { backends: oldBackends, ...oldSettings } = pair.old;
+  const { backends: nextBackends, ...nextSettings } = pair.next;
+  return {
+    ...pair,
+    settings: !same(oldSettings, nextSettings),
+    backends: compare(oldBackends, nextBackends, (change) => change),
+  };
+}
+
+function compare<T extends { readonly name: string }, C>(
+  old: readonly T[],
+  next: readonly T[],
+  changeOf: (pair: Change<T>) => C,
+): Changes<T, C> {
+  const oldByName = new Map(old.map((item) => [item.name, item]));
+  const nextNames = new Set(next.map((item) => item.name));
+  return {
+    added: next.filter((item) => !oldByName.has(item.name)),
+    removed: old.filter((item) => !nextNames.has(item.name)),
+    changed: next.flatMap((item) => {
+      const before = oldByName.get(item.name);
+      return before === undefined || same(before, item) ? [] : [changeOf({ old: before, next: item })];
+    }),
+  };
+}
+
+function instanceSettings(plan: Plan): [InstanceKey, unknown][] {
+  return [
+    ['engine', plan.engine],
+    ['workers', plan.workers],
+    ['limits.pins', plan.limits.pins],
+    ['limits.flows', plan.limits.flows],
+    ['log', plan.log],
+    ['metrics', plan.metrics],
+    ['admin', plan.admin],
+    ['shutdown', plan.shutdown],
+  ];
+}
+
+function isEmpty(changes: Changes<unknown, unknown>): boolean {
+  return changes.added.length + changes.removed.length + changes.changed.length === 0;
+}
+
+function same(a: unknown, b: unknown): boolean {
+  return canonical(a) === canonical(b);
+}

@@ -1,0 +1,107 @@
+/**
+ * A draft: what can be judged of a file although other parts of it are wrong, so that all problems are told at
+ * once. Keys that are wrong are taken out first; a listener or backend that cannot do without them is left out.
+ * A draft is only for check*.ts: a plan is never built from one.
+ */
+import type * as z from 'zod';
+import type { Bind } from '../core/plan.ts';
+import { type Finding, valueAt } from './issues.ts';
+import { type ListenerShape, listenerShape } from './listener-shape.ts';
+import { type BackendShape, backendShape, type PoolShape, poolShape } from './pool-shape.ts';
+import { formatPath, type Path } from './problem.ts';
+import { adminShape, instanceLimitsShape, metricsShape } from './shape.ts';
+import type { Tree } from './tree.ts';
+
+export interface Placed<T> {
+  readonly path: Path;
+  readonly value: T;
+}
+
+export interface PoolDraft extends Placed<Omit<PoolShape, 'backends'>> {
+  readonly name: string;
+  readonly backends: readonly Placed<BackendShape>[];
+  /** False: some backends were left out. */
+  readonly complete: boolean;
+}
+
+export interface Draft {
+  readonly listeners: readonly Placed<ListenerShape>[];
+  /** False: some listeners were left out. */
+  readonly listenersComplete: boolean;
+  readonly pools: readonly PoolDraft[];
+  /** Every pool the file names, also those that are too wrong to be in `pools`; undefined: it has no map of pools. */
+  readonly poolNames: readonly string[] | undefined;
+  readonly instanceFlows: number | 'auto' | undefined;
+  /** Where metrics and admin listen. */
+  readonly services: readonly Placed<Bind>[];
+  /** True if what is at `path` was taken out: the default in its place is not what the user wants. */
+  wasWrong(path: Path): boolean;
+}
+
+/** What is left of `tree` when everything in `findings` is taken out. */
+export function draftOf(tree: Tree, findings: readonly Finding[]): Draft {
+  const root = structuredClone(tree.value);
+  // Deepest first: what is above may go as well.
+  for (const finding of [...findings].sort((a, b) => b.path.length - a.path.length))
+    prune(root, finding.path);
+  const wrong = new Set(findings.map((finding) => formatPath(finding.path)));
+  const pools = valueAt(tree.value, ['pools']);
+  const listeners = itemsOf(root, ['listeners'], listenerShape);
+  return {
+    listeners: listeners.placed,
+    listenersComplete: listeners.complete,
+    pools: entriesOf(valueAt(root, ['pools'])).flatMap(([name, pool]) => poolDraft(root, name, pool)),
+    poolNames: isMap(pools) ? Object.keys(pools) : undefined,
+    wasWrong: (path) => wrong.has(formatPath(path)),
+    instanceFlows: instanceLimitsShape.safeParse(valueAt(root, ['limits'])).data?.flows,
+    services: [metricsShape, adminShape].flatMap((shape, i) => {
+      const path = [i === 0 ? 'metrics' : 'admin'];
+      const service = shape.safeParse(valueAt(root, path)).data;
+      return service === undefined ? [] : [{ path: [...path, 'listen'], value: service.listen }];
+    }),
+  };
+}
+
+function poolDraft(root: unknown, name: string, pool: unknown): PoolDraft[] {
+  const path = ['pools', name];
+  const backends = itemsOf(root, [...path, 'backends'], backendShape);
+  // Settings and backends are judged apart: one bad backend must not hide a bad bound.
+  const settings = poolShape.omit({ backends: true }).safeParse(entriesWithout(pool, 'backends'));
+  if (!settings.success) return [];
+  return [{ path, name, value: settings.data, backends: backends.placed, complete: backends.complete }];
+}
+
+function itemsOf<T>(
+  root: unknown,
+  path: Path,
+  shape: z.ZodType<T>,
+): { placed: Placed<T>[]; complete: boolean } {
+  const list = valueAt(root, path);
+  if (!Array.isArray(list)) return { placed: [], complete: false };
+  const placed = list.flatMap((item: unknown, i) => {
+    const result = shape.safeParse(item);
+    return result.success ? [{ path: [...path, i], value: result.data }] : [];
+  });
+  return { placed, complete: placed.length === list.length };
+}
+
+/** Items of lists stay, or the ones after them would change their place. */
+function prune(root: unknown, path: Path): void {
+  const parent = valueAt(root, path.slice(0, -1));
+  const key = path.at(-1);
+  if (typeof key === 'string' && typeof parent === 'object' && parent !== null) {
+    delete (parent as Record<string, unknown>)[key];
+  }
+}
+
+function entriesOf(value: unknown): [string, unknown][] {
+  return isMap(value) ? Object.entries(value) : [];
+}
+
+function isMap(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function entriesWithout(value: unknown, key: string): Record<string, unknown> {
+  return Object.fromEntries(entriesOf(value).filter(([name]) => name !== key));
+}

@@ -1,0 +1,110 @@
+/**
+ * The schema library's issues as problems: a place in the file, the key's path, and a sentence for a person.
+ */
+import type * as z from 'zod';
+import { formatPath, type Path, type Problem, showValue } from './problem.ts';
+import { keysAt, keysBelow } from './schema.ts';
+import { didYouMean, nearest } from './suggest.ts';
+import type { Tree } from './tree.ts';
+
+type Issue = z.core.$ZodIssue;
+
+/** One step of an issue: what is wrong where, and what to take out so that the rest can be judged. */
+export interface Finding {
+  readonly path: Path;
+  readonly at: 'key' | 'value';
+  readonly message: string;
+}
+
+/** Findings in the order the schema library found them. */
+export function findingsOf(issues: readonly Issue[], tree: Tree): Finding[] {
+  return issues.flatMap((issue) => explain(issue, [], tree));
+}
+
+export function problemOf(finding: Finding, tree: Tree): Problem {
+  return {
+    file: tree.source,
+    ...tree.place(finding.path, finding.at),
+    path: formatPath(finding.path),
+    message: finding.message,
+  };
+}
+
+function explain(issue: Issue, base: Path, tree: Tree): Finding[] {
+  const path: Path = [...base, ...issue.path.map((step) => (typeof step === 'number' ? step : String(step)))];
+  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey([...path, key]));
+  const value = valueAt(tree.value, path);
+  if (value === undefined) return [{ path, at: 'value', message: 'is missing' }];
+  if (value === null) {
+    const what = typeof path.at(-1) === 'number' ? 'item' : 'key';
+    return [{ path, at: 'key', message: `is empty: give it a value or remove the ${what}` }];
+  }
+  switch (issue.code) {
+    case 'invalid_union': {
+      // The alternative whose kind fits: its own issues say more than "none of these".
+      const fitting = issue.errors.find(
+        (errors) => errors.length > 0 && errors.every((error) => isInside(error)),
+      );
+      if (fitting !== undefined) return fitting.flatMap((error) => explain(error, path, tree));
+      return [
+        { path, at: 'value', message: withValue(issue.message, value) + suggestFrom(value, wordsOf(issue)) },
+      ];
+    }
+    case 'invalid_key':
+      return [
+        { path, at: 'key', message: withValue(issue.issues[0]?.message ?? issue.message, path.at(-1)) },
+      ];
+    case 'invalid_value':
+      return [
+        { path, at: 'value', message: withValue(issue.message, value) + suggestFrom(value, issue.values) },
+      ];
+    case 'custom': // made by our own readers: complete already
+      return [{ path, at: 'value', message: issue.message }];
+    default:
+      return [{ path, at: 'value', message: withValue(issue.message, value) }];
+  }
+}
+
+function unknownKey(path: Path): Finding {
+  const key = String(path.at(-1));
+  const parent = path.slice(0, -1);
+  const known = keysAt(parent);
+  let hint = '; merge keys are not supported, aliases are';
+  if (key !== '<<') {
+    const below = keysBelow(parent).find((candidate) => candidate.endsWith(`.${key}`));
+    if (nearest(key, known) === undefined && below !== undefined) hint = `; did you mean ${below}?`;
+    else hint = didYouMean(key, known) || `; known here: ${known.join(', ')}`;
+  }
+  return { path, at: 'key', message: `unknown key${hint}` };
+}
+
+/** An unknown key counts as inside: it was a map, which is what that alternative wants. */
+function isInside(issue: Issue): boolean {
+  return issue.path.length > 0 || issue.code === 'unrecognized_keys';
+}
+
+function wordsOf(issue: z.core.$ZodIssueInvalidUnion): unknown[] {
+  return issue.errors.flat().flatMap((error) => (error.code === 'invalid_value' ? error.values : []));
+}
+
+function suggestFrom(value: unknown, words: readonly unknown[]): string {
+  if (typeof value !== 'string') return '';
+  return didYouMean(
+    value,
+    words.filter((word) => typeof word === 'string'),
+  );
+}
+
+function withValue(message: string, value: unknown): string {
+  return message.startsWith('must be') ? `${message}, not ${showValue(value)}` : message;
+}
+
+/** Undefined if there is nothing at `path`. */
+export function valueAt(root: unknown, path: Path): unknown {
+  let value = root;
+  for (const step of path) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, step)) return undefined;
+    value = (value as Record<string | number, unknown>)[step];
+  }
+  return value;
+}

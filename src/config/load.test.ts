@@ -1,0 +1,147 @@
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { stringify } from 'yaml';
+import type { Plan } from '../core/plan.ts';
+import { formatProblem, loadPlan, parsePlan } from './load.ts';
+
+const base = {
+  listeners: [
+    { name: 'db', bind: 'tcp://0.0.0.0:5432', pool: 'pg' },
+    { name: 'game', bind: 'udp://0.0.0.0:7777', pool: 'arena' },
+  ],
+  pools: {
+    pg: {
+      backends: [
+        { name: 'pg1', address: '10.0.0.1:5432' },
+        { name: 'pg2', address: '10.0.0.2:5432' },
+      ],
+    },
+    arena: { backends: [{ name: 'a1', address: '10.0.1.1:7777' }] },
+  },
+};
+
+function planOf(file: unknown, source = 'f'): Plan {
+  const result = parsePlan(stringify(file), source);
+  if ('problems' in result) throw new Error(result.problems.map(formatProblem).join('\n'));
+  return result.plan;
+}
+
+function mergeInto(extra: object): object {
+  return { ...base, ...extra };
+}
+
+describe('the plan', () => {
+  it('is frozen to the leaves and can be posted to a thread', () => {
+    const plan = planOf(base);
+    const open: unknown[] = [plan];
+    let seen = 0;
+    for (let part = open.pop(); part !== undefined; part = open.pop()) {
+      expect(Object.isFrozen(part)).toBe(true);
+      seen++;
+      open.push(
+        ...Object.values(part as object).filter((inner) => typeof inner === 'object' && inner !== null),
+      );
+    }
+    expect(seen).toBeGreaterThan(20);
+    expect(structuredClone(plan)).toEqual(plan);
+  });
+
+  it.each(['demo.yaml', 'pinion.yaml'])('of config/%s has neither problems nor warnings', (name) => {
+    const result = loadPlan(fileURLToPath(new URL(`../../config/${name}`, import.meta.url)));
+    expect(result.warnings).toEqual([]);
+    expect('problems' in result ? result.problems.map(formatProblem) : []).toEqual([]);
+  });
+
+  it('of a thousand backends and a hundred listeners', () => {
+    const backends = Array.from({ length: 1_000 }, (_, i) => ({
+      name: `b${i}`,
+      address: `10.1.${i >> 8}.${i & 255}:80`,
+    }));
+    const listeners = Array.from({ length: 100 }, (_, i) => ({
+      name: `l${i}`,
+      bind: `tcp://0.0.0.0:${2_000 + i}`,
+      pool: 'p',
+    }));
+    const file = { listeners, pools: { p: { table_size: 100_003, backends } } };
+    expect(planOf(file).pools[0]!.backends).toHaveLength(1_000);
+    backends[999]!.name = 'b0';
+    const result = parsePlan(stringify(file), 'f');
+    expect('problems' in result && result.problems.map((problem) => problem.path)).toEqual([
+      'pools.p.backends[999].name',
+    ]);
+  });
+
+  it('refuses a pool of more backends than a table has rows', () => {
+    const backends = Array.from({ length: 4_097 }, (_, i) => ({
+      name: `b${i}`,
+      address: `10.1.${i >> 8}.${i & 255}:80`,
+    }));
+    const result = parsePlan(
+      stringify({ ...base, pools: { ...base.pools, pg: { policy: 'ring', backends } } }),
+      'f',
+    );
+    expect('problems' in result && result.problems.map(formatProblem)).toEqual([
+      expect.stringContaining('pools.pg.backends: has more than 4096 backends'),
+    ]);
+  });
+});
+
+describe('the digest', () => {
+  const digest = planOf(base).digest;
+
+  it('is a SHA-256 in hex', () => expect(digest).toMatch(/^[0-9a-f]{64}$/));
+
+  it.each([
+    ['the source', planOf(base, 'other')],
+    [
+      'defaults that are written out',
+      planOf(mergeInto({ shutdown: { drain: '30000ms' }, limits: { flows: 'auto' } })),
+    ],
+    [
+      'log, metrics, admin, engine and workers',
+      planOf(
+        mergeInto({
+          log: { level: 'debug' },
+          metrics: { listen: '127.0.0.1:1' },
+          admin: { listen: 'unix:/a' },
+          engine: 'portable',
+          workers: 2,
+        }),
+      ),
+    ],
+    [
+      'the order of listeners and pools',
+      planOf({
+        pools: { arena: base.pools.arena, pg: base.pools.pg },
+        listeners: base.listeners.toReversed(),
+      }),
+    ],
+    [
+      'the address a listener is bound to',
+      planOf(
+        mergeInto({ listeners: [{ ...base.listeners[0], bind: 'tcp://10.0.0.9:6432' }, base.listeners[1]] }),
+      ),
+    ],
+  ])('does not depend on %s', (_, plan) => expect(plan.digest).toBe(digest));
+
+  it.each([
+    ['a policy', { pools: { ...base.pools, pg: { ...base.pools.pg, policy: 'ring' } } }],
+    [
+      'a weight',
+      {
+        pools: { ...base.pools, arena: { backends: [{ name: 'a1', address: '10.0.1.1:7777', weight: 2 }] } },
+      },
+    ],
+    [
+      'a backend address',
+      { pools: { ...base.pools, arena: { backends: [{ name: 'a1', address: '10.0.1.2:7777' }] } } },
+    ],
+    [
+      'the order of backends',
+      { pools: { ...base.pools, pg: { backends: base.pools.pg.backends.toReversed() } } },
+    ],
+    ['an affinity', { listeners: [base.listeners[0], { ...base.listeners[1], affinity: 'none' }] }],
+    ['a protocol', { listeners: [{ ...base.listeners[0], bind: 'udp://0.0.0.0:5432' }, base.listeners[1]] }],
+    ['a limit', { limits: { flows: 5 } }],
+  ])('depends on %s', (_, extra) => expect(planOf(mergeInto(extra)).digest).not.toBe(digest));
+});

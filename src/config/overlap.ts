@@ -1,0 +1,39 @@
+/**
+ * When two addresses are, or may be, the same place. Judged from the text of the file alone: which addresses this
+ * machine has is not known here.
+ */
+import { Address } from '../core/address.ts';
+import type { BackendAddress, Bind } from '../core/plan.ts';
+
+/**
+ * True if both cannot be bound at one port. 0.0.0.0 covers every IPv4 address, and [::] covers IPv4 as well: its
+ * socket is dual-stack unless IPV6_V6ONLY is set (RFC 3493 section 5.3). Also for UDP, where options could allow it:
+ * which of the two a client reaches would be up to the kernel.
+ */
+export function overlaps(a: Bind, b: Bind): boolean {
+  if (a.kind === 'unix' || b.kind === 'unix') return true;
+  const [first, second] = [Address.parse(a.ip, 0)!, Address.parse(b.ip, 0)!];
+  return first.equals(second) || covers(first, second) || covers(second, first);
+}
+
+/** True if a socket bound to `wildcard` receives what is sent to `address`. */
+function covers(wildcard: Address, address: Address): boolean {
+  return wildcard.isWildcard && (wildcard.family === 6 || address.family === 4);
+}
+
+/**
+ * True if a flow to `address` would surely come back to `bind`. A wildcard also stands for this machine's outer
+ * addresses, which are not known here: only its loopback addresses are judged.
+ */
+export function reachesItself(bind: Bind, address: BackendAddress): boolean {
+  if (bind.kind === 'unix') return address.kind === 'unix' && address.path === bind.path;
+  if (address.kind !== 'inet' || address.port !== bind.port) return false;
+  const [bound, target] = [Address.parse(bind.ip, 0)!, Address.parse(address.ip, 0)!];
+  return bound.equals(target) || (covers(bound, target) && isLoopback(target));
+}
+
+/** 127.0.0.0/8 (RFC 1122 section 3.2.1.3) and ::1 (RFC 4291 section 2.5.3). */
+function isLoopback(address: Address): boolean {
+  if (address.family === 4) return address.w3 >>> 24 === 127;
+  return address.w0 === 0 && address.w1 === 0 && address.w2 === 0 && address.w3 === 1;
+}

@@ -1,0 +1,101 @@
+/**
+ * The shape of one entry of `pools` and of its backends: what a user may write there, and what it means.
+ */
+import * as z from 'zod';
+import { backendsPerPoolMax, weightMax } from '../core/limits.ts';
+import { policyNames } from '../core/plan.ts';
+import { readBackendAddress } from './bind.ts';
+import { backendDefaults, healthDefaults, poolDefaults } from './defaults.ts';
+import { choice, described, duration, flag, flowsMax, name, readBy, section, whole } from './fields.ts';
+
+/** Envoy's ceiling, 5 000 011: a table of that many entries is rebuilt on each change of health. */
+const tableSizeMax = 5_000_011;
+
+const health = section('How a backend is found up or down.', {
+  type: choice(
+    'tcp: a connection can be made; none: always up. Default tcp, none for pools that only serve UDP.',
+    ['tcp', 'none'],
+  ),
+  interval: duration('Between two probes of one backend.', {
+    minMs: 10,
+    defaultMs: healthDefaults.intervalMs,
+  }),
+  timeout: duration('A probe without an answer has failed. At most the interval.', {
+    defaultMs: healthDefaults.timeoutMs,
+  }),
+  fall: whole('Failures in a row until a backend is down.', 1, 1_000, healthDefaults.fall),
+  rise: whole('Successes in a row until it is up again.', 1, 1_000, healthDefaults.rise),
+  port: whole("Another port to probe than the backend's own.", 1, 65_535),
+});
+
+export const backendShape = section('One server.', {
+  name: name(
+    'Its stable name: what clients are pinned to. Another address under the same name is the same server.',
+  ),
+  address: readBy(readBackendAddress, '10.0.0.1:5432, [::1]:5432, db1.example.org:5432 or unix:/path.', {
+    type: 'string',
+  }),
+  weight: whole(
+    'Its share of new clients against the others; 0: no new ones.',
+    0,
+    weightMax,
+    backendDefaults.weight,
+  ),
+  max_connections: whole('Open flows it takes; 0: no limit.', 0, flowsMax, backendDefaults.maxConnections),
+});
+
+const boundError = 'must be none or a number above 1, up to 1000';
+const onDownError = 'must be close, keep or { grace: 30s }';
+
+export const poolShape = section('Backends that serve the same thing, and how one is chosen.', {
+  policy: choice('How a new client gets its backend.', policyNames, poolDefaults.policy),
+  bound: z
+    .union([z.enum(['none']), z.number().gt(1, { error: boundError }).max(1_000, { error: boundError })], {
+      error: boundError,
+    })
+    .meta(described('maglev, rendezvous, ring: no backend above this many times the average load.', 'none'))
+    .optional(),
+  table_size: whole('maglev: entries of the table, a prime number.', 2, tableSizeMax, poolDefaults.tableSize),
+  identity: choice(
+    'What maglev, rendezvous and ring hash for a backend: its name, or its address.',
+    ['name', 'address'],
+    poolDefaults.identity,
+  ),
+  health: health.optional(),
+  passive: section('Backends that fail real clients are left out for a while.', {
+    failures: whole(
+      'Failed attempts in a row until it is left out; 0: never.',
+      0,
+      1_000,
+      poolDefaults.passive.failures,
+    ),
+    eject: duration('For how long.', { defaultMs: poolDefaults.passive.ejectMs }),
+  }).optional(),
+  on_down: z
+    .union(
+      [
+        z.enum(['close', 'keep']),
+        section('End them after a while.', {
+          grace: duration('How long they may go on.', { zero: true }).nonoptional(),
+        }),
+      ],
+      { error: onDownError },
+    )
+    .meta(
+      described(
+        'Open flows of a backend that goes down: close, keep, or { grace: 30s }.',
+        poolDefaults.onDown.action,
+      ),
+    )
+    .optional(),
+  tries: whole('Backends tried for one flow, the first included.', 1, 64, poolDefaults.tries),
+  fail_open: flag('When no backend is up, use them all the same.', poolDefaults.failOpen),
+  backends: z
+    .array(backendShape, { error: 'must be a list of backends (- name: ...)' })
+    .min(1, { error: 'needs at least one backend' })
+    .max(backendsPerPoolMax, { error: `has more than ${backendsPerPoolMax} backends` })
+    .meta({ description: 'The servers of this pool.' }),
+});
+
+export type PoolShape = z.output<typeof poolShape>;
+export type BackendShape = z.output<typeof backendShape>;

@@ -1,0 +1,48 @@
+/**
+ * A problem: one thing wrong in a configuration file, with the place a person has to go to. Reading never throws;
+ * it returns these, all at once. A warning has the same form and does not stop anything.
+ */
+
+/** Steps from the top of the file: keys of maps, positions in lists (from 0). */
+export type Path = readonly (string | number)[];
+
+export interface Problem {
+  readonly file: string;
+  /** From 1; 0 when the problem is the file as a whole. */
+  readonly line: number;
+  readonly column: number;
+  /** `listeners[0].affinity.ttl`; empty when the problem is the file as a whole. */
+  readonly path: string;
+  readonly message: string;
+}
+
+/** `pinion.yaml:12:7: listeners[0].pool: there is no pool "gp"; did you mean pg?` Parts that are not known are left out. */
+export function formatProblem(problem: Problem): string {
+  const place = problem.line > 0 ? `${problem.file}:${problem.line}:${problem.column}` : problem.file;
+  return problem.path === ''
+    ? `${place}: ${problem.message}`
+    : `${place}: ${problem.path}: ${problem.message}`;
+}
+
+/** `listeners[0].affinity.ttl`; keys that hold more than letters, digits, - and _ are quoted: `pools["a.b"]`. */
+export function formatPath(path: Path): string {
+  let text = '';
+  for (const step of path) {
+    if (typeof step === 'number') text += `[${step}]`;
+    else if (!/^[\w-]+$/.test(step)) text += `[${JSON.stringify(step)}]`;
+    else text += text === '' ? step : `.${step}`;
+  }
+  return text;
+}
+
+/** A value as a person would recognise it in a message: quoted, shortened, never a dump. */
+export function showValue(value: unknown): string {
+  if (typeof value === 'string')
+    return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value);
+  if (value === null || value === undefined) return 'nothing';
+  if (Array.isArray(value)) return 'a list';
+  return typeof value === 'object' ? 'a map' : String(value);
+}
+
+/** What reading one value gives: the value, or why it was refused. */
+export type Reading<T> = { readonly value: T } | { readonly refused: string };

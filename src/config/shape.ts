@@ -1,0 +1,90 @@
+/**
+ * The file's shape: every key, what it may hold and what it means (listeners and pools are in files of their own).
+ * The one definition behind the check and the JSON Schema; rules that need more than one key are in check*.ts,
+ * defaults in defaults.ts. A new section is one more constant, one line in `fileShape`, and its part in build.ts.
+ */
+import * as z from 'zod';
+import { backendIdsMax, listenersMax, workersMax } from '../core/limits.ts';
+import { readListen } from './bind.ts';
+import { instanceDefaults } from './defaults.ts';
+import { autoOr, choice, described, duration, flowsMax, nameKey, readBy, section, whole } from './fields.ts';
+import { listenerShape } from './listener-shape.ts';
+import { poolShape } from './pool-shape.ts';
+
+/** 2^24 pins are about a gigabyte of shared memory. */
+const pinsMax = 16_777_216;
+
+const listen = readBy(
+  readListen,
+  'Where it listens: 127.0.0.1:9464, [::1]:9464 or unix:/path. Port 0: any free one.',
+  {
+    type: 'string',
+  },
+);
+
+const log = section('What is logged.', {
+  level: choice(
+    'The least severe level that is logged.',
+    ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
+    instanceDefaults.log.level,
+  ),
+  flows: section('The line logged when a flow has ended.', {
+    level: choice(
+      'The level of that line; off: none.',
+      ['trace', 'debug', 'info', 'off'],
+      instanceDefaults.log.flows.level,
+    ),
+    sample: z
+      .number({ error: 'must be a number from 0 to 1' })
+      .min(0, { error: 'must be a number from 0 to 1' })
+      .max(1, { error: 'must be a number from 0 to 1' })
+      .meta(described('The share of flows that is logged, 0 to 1.', instanceDefaults.log.flows.sample))
+      .optional(),
+  }).optional(),
+}).optional();
+
+export const metricsShape = section('Metrics for Prometheus. Left out: none.', { listen }).optional();
+export const adminShape = section('The admin API. Left out: none.', { listen }).optional();
+
+export const instanceLimitsShape = section('How much the whole instance carries.', {
+  flows: autoOr(
+    'Open flows. auto: what the descriptor limit carries.',
+    flowsMax,
+    instanceDefaults.limits.flows,
+  ),
+  pins: whole(
+    'Clients remembered. Full: the one unused for longest is forgotten.',
+    1,
+    pinsMax,
+    instanceDefaults.limits.pins,
+  ),
+}).optional();
+
+export const fileShape = section('The configuration of pinion.', {
+  engine: choice(
+    'What moves the bytes. auto: epoll where it works.',
+    ['auto', 'epoll', 'portable'],
+    instanceDefaults.engine,
+  ),
+  workers: autoOr('Threads that serve clients. auto: one per core.', workersMax, instanceDefaults.workers),
+  log,
+  metrics: metricsShape,
+  admin: adminShape,
+  shutdown: section('Stopping.', {
+    drain: duration('How long open flows may go on after a stop was asked for.', {
+      zero: true,
+      defaultMs: instanceDefaults.shutdown.drainMs,
+    }),
+  }).optional(),
+  limits: instanceLimitsShape,
+  listeners: z
+    .array(listenerShape, { error: 'must be a list of listeners (- name: ...)' })
+    .min(1, { error: 'needs at least one listener' })
+    .max(listenersMax, { error: `has more than ${listenersMax} listeners` })
+    .meta({ description: 'The addresses that clients reach.' }),
+  pools: z
+    .record(nameKey, poolShape, { error: 'must be a map of pools (name: { backends: ... })' })
+    .meta({ description: `Pools by name. All together have at most ${backendIdsMax} backends.` }),
+});
+
+export type FileShape = z.output<typeof fileShape>;

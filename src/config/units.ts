@@ -1,0 +1,91 @@
+/**
+ * Durations and sizes as people write them: `200ms`, `1h30m`, `64KiB`. A bare number is refused, because nobody
+ * remembers whether it was seconds or milliseconds; 0 needs no unit.
+ */
+import { type Reading, showValue } from './problem.ts';
+
+const durationUnits = [
+  ['d', 86_400_000],
+  ['h', 3_600_000],
+  ['m', 60_000],
+  ['s', 1_000],
+  ['ms', 1],
+] as const;
+
+/** Binary units count in 1024, decimal ones in 1000 (IEC 80000-13). */
+const sizeUnits = [
+  ['GiB', 1024 ** 3],
+  ['GB', 1000 ** 3],
+  ['MiB', 1024 ** 2],
+  ['MB', 1000 ** 2],
+  ['KiB', 1024],
+  ['kB', 1000],
+  ['B', 1],
+] as const;
+
+type Units = readonly (readonly [string, number])[];
+
+/** The pattern of {@link readDuration}'s text form, for editors. */
+export const durationPattern =
+  '^(?=.)(\\d+(\\.\\d+)?d)?(\\d+(\\.\\d+)?h)?(\\d+(\\.\\d+)?m)?(\\d+(\\.\\d+)?s)?(\\d+ms)?$|^0$';
+
+/** Reads `200ms`, `30s`, `1h30m`, `1.5s` or 0 into whole milliseconds; parts from large to small, each unit once. */
+export function readDuration(value: unknown): Reading<number> {
+  return readQuantity(value, durationUnits, 'duration', 's', 'ms, s, m, h or d, such as 200ms, 30s or 1h30m');
+}
+
+/** Reads `64KiB`, `1MiB`, `2MB` or 0 into whole bytes. */
+export function readSize(value: unknown): Reading<number> {
+  return readQuantity(
+    value,
+    sizeUnits,
+    'size',
+    'KiB',
+    'B, KiB, MiB or GiB (kB, MB or GB count in 1000), such as 64KiB',
+  );
+}
+
+/** Milliseconds in the form {@link readDuration} reads: `1h30m`, `1s500ms`, `0`. */
+export function formatDuration(durationMs: number): string {
+  let rest = durationMs;
+  let text = '';
+  for (const [unit, factor] of durationUnits) {
+    const count = Math.floor(rest / factor);
+    if (count > 0) text += `${count}${unit}`;
+    rest -= count * factor;
+  }
+  return text === '' ? '0' : text;
+}
+
+function readQuantity(
+  value: unknown,
+  units: Units,
+  noun: string,
+  usual: string,
+  form: string,
+): Reading<number> {
+  if (value === 0 || value === '0') return { value: 0 };
+  const isNumber = typeof value === 'number' || (typeof value === 'string' && /^-?\d+(\.\d+)?$/.test(value));
+  if (isNumber) {
+    const text = String(value);
+    if (text.startsWith('-')) return { refused: `must not be negative, not ${text}` };
+    return { refused: `needs a unit: write ${text}${usual} if that is meant (units: ${form})` };
+  }
+  const refused = { refused: `is not a ${noun}: ${showValue(value)}; write a number with ${form}` };
+  if (typeof value !== 'string') return refused;
+  let rest = value;
+  let total = 0;
+  for (const [unit, factor] of units) {
+    const match = new RegExp(`^(\\d+(?:\\.\\d+)?)${unit}(?![A-Za-z])`).exec(rest);
+    if (match === null) continue;
+    total += Number(match[1]) * factor;
+    rest = rest.slice(match[0].length);
+  }
+  if (rest !== '' || value === '') return refused;
+  // 1.1s is 1100.0000000000001 in binary: forgive the representation, not a real fraction.
+  const whole = Math.round(total);
+  if (Math.abs(total - whole) > 1e-6 * Math.max(1, total) || !Number.isSafeInteger(whole)) {
+    return { refused: `is not a whole number of ${units.at(-1)![0]}: ${showValue(value)}` };
+  }
+  return { value: whole };
+}
