@@ -1,0 +1,42 @@
+/**
+ * Listener and backend views for the stories: complete plans with long timeouts, and the few traits a story cares for.
+ */
+import type { Bind, ListenerPlan, Protocol } from '../../core/plan.ts';
+import type { BackendView, ListenerView } from '../../core/snapshot.ts';
+import { loopback } from './messages.ts';
+
+export interface ListenerTraits {
+  readonly name?: string;
+  readonly bind?: Bind;
+  readonly timeouts?: Partial<ListenerPlan['timeouts']>;
+}
+
+export function listenerView(id: number, protocol: Protocol, traits: ListenerTraits): ListenerView {
+  return {
+    id,
+    poolId: 1,
+    plan: {
+      name: traits.name ?? `listener-${id}`,
+      protocol,
+      bind: traits.bind ?? loopback(),
+      pool: 'pool',
+      affinity: {
+        key: 'client-ip',
+        prefixV4: 24,
+        prefixV6: 64,
+        ttlMs: 60_000,
+        claim: 'async',
+        claimTimeoutMs: 200,
+      },
+      timeouts: { connectMs: 20_000, idleMs: 300_000, halfCloseMs: 300_000, ...traits.timeouts },
+      limits: { flows: 100_000, flowsPerClient: 0, newFlowsPerClientPerSecond: 0, newFlowsPerSecond: 0 },
+      tcp: { backlog: 1024, noDelay: true, keepAliveMs: 30_000 },
+    },
+  };
+}
+
+/** A backend as the host would give it; ids are the port unless given. */
+export function backendView(target: Bind, name = 'backend'): BackendView {
+  const addressText = target.kind === 'unix' ? `unix:${target.path}` : `${target.ip}:${target.port}`;
+  return { id: 1, name, target, addressText, weight: 1, maxConnections: 0 };
+}

@@ -1,0 +1,101 @@
+/**
+ * What the conformance stories say to the engine under test and what comes back. The engine lives in another
+ * process (process.ts) and there in a worker thread (worker.ts), because one engine blocks its thread and because
+ * descriptors, memory and limits are then the engine's alone. Everything here is plain JSON.
+ */
+import type { Bind } from '../../core/plan.ts';
+import type { BackendView, ListenerView } from '../../core/snapshot.ts';
+import type { TerminationCode } from '../../core/termination.ts';
+import type { DialFailure, DropReason } from '../engine.ts';
+
+/** One answer of `host.route`. */
+export type RouteStep = BackendView | 'wait' | TerminationCode;
+
+/** How the scripted host answers, for flows opened from now on. */
+export interface Behaviour {
+  /** `host.open` turns everybody away with this. */
+  readonly refuse?: TerminationCode;
+  /** The answers of `host.route` for one flow, in order; then `no-backend`. */
+  readonly routes: readonly RouteStep[];
+  /** The host calls `engine.terminate` with this code from inside the named call. */
+  readonly terminateIn?: {
+    readonly call: 'dialed' | 'replied' | 'unreachable' | 'dialFailed';
+    readonly code: TerminationCode;
+  };
+  /** The host has a defect: it throws inside this call. */
+  readonly throwIn?: 'open' | 'route' | 'dialed' | 'replied';
+}
+
+/** What the suite may ask of any engine's constructor. */
+export interface StartOptions {
+  readonly conversationsMax?: number;
+}
+
+export type ToEngine =
+  | { readonly type: 'start'; readonly options: StartOptions }
+  | { readonly type: 'behave'; readonly behaviour: Behaviour }
+  | { readonly type: 'listen'; readonly listener: ListenerView }
+  | { readonly type: 'update'; readonly listener: ListenerView }
+  | { readonly type: 'unlisten'; readonly listenerId: number }
+  | { readonly type: 'proceed'; readonly flowId: number }
+  | { readonly type: 'terminate'; readonly flowId: number; readonly code: TerminationCode }
+  | { readonly type: 'stop' };
+
+export interface Opened {
+  readonly type: 'opened';
+  readonly flowId: number;
+  readonly listenerId: number;
+  readonly listenerName: string;
+  /** `127.0.0.1:4711`, `[::1]:4711`. */
+  readonly client: string;
+  readonly clientFamily: 4 | 6;
+  readonly local: string;
+}
+
+export interface Closed {
+  readonly type: 'closed';
+  readonly flowId: number;
+  readonly code: TerminationCode;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly datagramsIn: number;
+  readonly datagramsOut: number;
+}
+
+export type FromEngine =
+  /** Modules are loaded, no engine exists yet. */
+  | { readonly type: 'loaded' }
+  /** `wakeDescriptor`: an eventfd that wakes an engine which blocks its thread; written after every message. */
+  | { readonly type: 'started'; readonly wakeDescriptor: number | undefined }
+  | { readonly type: 'stopped' }
+  | { readonly type: 'listening'; readonly listenerId: number; readonly port: number }
+  | {
+      readonly type: 'bind-failed';
+      readonly listenerId: number;
+      readonly code: string;
+      readonly message: string;
+    }
+  | Opened
+  | { readonly type: 'refused'; readonly listenerId: number; readonly code: TerminationCode }
+  | { readonly type: 'waiting'; readonly flowId: number }
+  | { readonly type: 'dialing'; readonly flowId: number; readonly backend: string }
+  | { readonly type: 'dialed'; readonly flowId: number; readonly backend: string }
+  | {
+      readonly type: 'dial-failed';
+      readonly flowId: number;
+      readonly backend: string;
+      readonly failure: DialFailure;
+    }
+  | { readonly type: 'replied'; readonly flowId: number }
+  | { readonly type: 'unreachable'; readonly flowId: number }
+  | Closed
+  | { readonly type: 'dropped'; readonly listenerId: number; readonly reason: DropReason }
+  | { readonly type: 'accept-paused'; readonly listenerId: number; readonly paused: boolean }
+  | { readonly type: 'fault'; readonly flowId: number | undefined; readonly message: string }
+  /** The contract of engine.ts was broken. Any of these fails the story. */
+  | { readonly type: 'violation'; readonly text: string };
+
+/** A loopback bind on a port the kernel picks. */
+export function loopback(ip = '127.0.0.1', port = 0): Bind {
+  return { kind: 'inet', ip, port };
+}

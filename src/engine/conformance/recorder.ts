@@ -1,0 +1,161 @@
+/**
+ * The host of the engine under test: it answers as the story scripted, reports every call, and checks the order
+ * of calls that engine.ts promises. It decides nothing by itself.
+ */
+import assert from 'node:assert/strict';
+import type { Address } from '../../core/address.ts';
+import { Flow } from '../../core/flow.ts';
+import { keyOf } from '../../core/key.ts';
+import type { BackendView, ListenerView } from '../../core/snapshot.ts';
+import type { TerminationCode } from '../../core/termination.ts';
+import type { DialFailure, DropReason, Engine, EngineHost } from '../engine.ts';
+import type { Behaviour, FromEngine } from './messages.ts';
+
+type Progress = 'routing' | 'waiting' | 'dialing' | 'dialed' | 'closed';
+
+interface Record {
+  readonly flow: Flow;
+  readonly behaviour: Behaviour;
+  routeCalls: number;
+  progress: Progress;
+  replied: boolean;
+}
+
+export class Recorder implements EngineHost {
+  engine: Engine | undefined = undefined;
+  behaviour: Behaviour = { routes: [] };
+  readonly #report: (event: FromEngine) => void;
+  readonly #records = new Map<number, Record>();
+  #nextFlowId = 1;
+
+  constructor(report: (event: FromEngine) => void) {
+    this.#report = report;
+  }
+
+  flow(flowId: number): Flow {
+    const record = this.#records.get(flowId);
+    assert.ok(record !== undefined, `no flow ${flowId}`);
+    return record.flow;
+  }
+
+  isClosed(flowId: number): boolean {
+    return this.#records.get(flowId)?.progress === 'closed';
+  }
+
+  get openFlows(): number {
+    let count = 0;
+    for (const record of this.#records.values()) if (record.progress !== 'closed') count++;
+    return count;
+  }
+
+  violation(text: string): void {
+    this.#report({ type: 'violation', text });
+  }
+
+  open(listener: ListenerView, client: Address, local: Address): Flow | TerminationCode {
+    if (this.behaviour.throwIn === 'open') throw new Error('scripted defect in open');
+    if (this.behaviour.refuse !== undefined) {
+      this.#report({ type: 'refused', listenerId: listener.id, code: this.behaviour.refuse });
+      return this.behaviour.refuse;
+    }
+    const key = keyOf(client, listener.plan.affinity);
+    const flow = new Flow(this.#nextFlowId++, listener, client, local, key, performance.now());
+    this.#records.set(flow.id, {
+      flow,
+      behaviour: this.behaviour,
+      routeCalls: 0,
+      progress: 'routing',
+      replied: false,
+    });
+    this.#report({
+      type: 'opened',
+      flowId: flow.id,
+      listenerId: listener.id,
+      listenerName: listener.plan.name,
+      client: client.toString(),
+      clientFamily: client.family,
+      local: local.toString(),
+    });
+    return flow;
+  }
+
+  route(flow: Flow): BackendView | 'wait' | TerminationCode {
+    const record = this.#at(flow, 'route', ['routing', 'waiting']);
+    if (record.behaviour.throwIn === 'route') throw new Error('scripted defect in route');
+    const step = record.behaviour.routes[record.routeCalls++] ?? 'no-backend';
+    if (step === 'wait') {
+      record.progress = 'waiting';
+      this.#report({ type: 'waiting', flowId: flow.id });
+    } else if (typeof step === 'object') {
+      record.progress = 'dialing';
+      flow.backend = step;
+      this.#report({ type: 'dialing', flowId: flow.id, backend: step.name });
+    }
+    return step;
+  }
+
+  dialed(flow: Flow): void {
+    const record = this.#at(flow, 'dialed', ['dialing']);
+    record.progress = 'dialed';
+    this.#report({ type: 'dialed', flowId: flow.id, backend: flow.backend?.name ?? '' });
+    this.#scripted(record, 'dialed');
+  }
+
+  dialFailed(flow: Flow, failure: DialFailure): void {
+    const record = this.#at(flow, 'dialFailed', ['dialing']);
+    record.progress = 'routing';
+    this.#report({ type: 'dial-failed', flowId: flow.id, backend: flow.backend?.name ?? '', failure });
+    this.#scripted(record, 'dialFailed');
+  }
+
+  replied(flow: Flow): void {
+    const record = this.#at(flow, 'replied', ['dialed']);
+    if (record.replied) this.violation(`replied twice for flow ${flow.id}`);
+    record.replied = true;
+    this.#report({ type: 'replied', flowId: flow.id });
+    this.#scripted(record, 'replied');
+  }
+
+  unreachable(flow: Flow): void {
+    const record = this.#at(flow, 'unreachable', ['dialed']);
+    this.#report({ type: 'unreachable', flowId: flow.id });
+    this.#scripted(record, 'unreachable');
+  }
+
+  closed(flow: Flow, code: TerminationCode): void {
+    const record = this.#at(flow, 'closed', ['routing', 'waiting', 'dialing', 'dialed']);
+    record.progress = 'closed';
+    const { bytesIn, bytesOut, datagramsIn, datagramsOut } = flow;
+    this.#report({ type: 'closed', flowId: flow.id, code, bytesIn, bytesOut, datagramsIn, datagramsOut });
+  }
+
+  dropped(listener: ListenerView, reason: DropReason): void {
+    this.#report({ type: 'dropped', listenerId: listener.id, reason });
+  }
+
+  acceptPaused(listener: ListenerView, paused: boolean): void {
+    this.#report({ type: 'accept-paused', listenerId: listener.id, paused });
+  }
+
+  fault(error: unknown, flow: Flow | undefined): void {
+    const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.#report({ type: 'fault', flowId: flow?.id, message });
+  }
+
+  #at(flow: Flow, call: string, allowed: readonly Progress[]): Record {
+    const record = this.#records.get(flow.id);
+    assert.ok(record !== undefined, `${call} for a flow the host never opened`);
+    if (!allowed.includes(record.progress))
+      this.violation(`${call} for flow ${flow.id} while ${record.progress}`);
+    return record;
+  }
+
+  #scripted(record: Record, call: 'dialed' | 'replied' | 'unreachable' | 'dialFailed'): void {
+    const { terminateIn, throwIn } = record.behaviour;
+    if (throwIn === call) throw new Error(`scripted defect in ${call}`);
+    if (terminateIn?.call !== call) return;
+    assert.ok(this.engine !== undefined);
+    this.engine.terminate(record.flow, terminateIn.code);
+    if (record.progress !== 'closed') this.violation(`terminate inside ${call} returned before closed`);
+  }
+}

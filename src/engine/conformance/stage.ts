@@ -1,0 +1,220 @@
+/**
+ * The suite's side of one story: it starts the engine's process, keeps what the engine reported, and puts
+ * everything away afterwards. Each story has its own, so stories cannot disturb each other; at the end every
+ * descriptor must be back and no promise of engine.ts broken.
+ */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import type { Bind, Protocol } from '../../core/plan.ts';
+import type { ListenerView } from '../../core/snapshot.ts';
+import { type ListenerTraits, listenerView } from './listener.ts';
+import type { Behaviour, Closed, FromEngine, Opened, RouteStep, StartOptions, ToEngine } from './messages.ts';
+
+/** No wait in a story is longer. Generous: it bounds a failure, it measures nothing. */
+const patienceMs = 30_000;
+
+export interface StageOptions {
+  readonly start?: StartOptions;
+  /** A command the engine's process is started through: prlimit, setpriv, unshare. */
+  readonly wrapper?: readonly string[];
+  /** The wrapper makes a network namespace; where that is not permitted the story is skipped. */
+  readonly namespace?: boolean;
+}
+
+/** What a story wants of its listener besides the routes. */
+export type ListenOptions = ListenerTraits & Omit<Behaviour, 'routes'>;
+
+export class Stage {
+  readonly events: FromEngine[] = [];
+  readonly #child: ChildProcess;
+  readonly #start: StartOptions;
+  readonly #cleanups: (() => void | Promise<void>)[] = [];
+  #exit: string | undefined;
+  #nextListenerId = 0;
+  #descriptorsBefore = 0;
+  #stopped = false;
+
+  constructor(engine: string, processUrl: URL, options: StageOptions) {
+    const command = [...(options.wrapper ?? []), process.execPath, fileURLToPath(processUrl), engine];
+    this.#start = options.start ?? {};
+    this.#child = spawn(command[0]!, command.slice(1), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    this.#child.on('message', (event: FromEngine) => this.events.push(event));
+    this.#child.on('error', (error) => {
+      this.#exit = error.message;
+    });
+    this.#child.on('exit', (code, signal) => {
+      this.#exit = `exit ${code ?? signal}`;
+    });
+  }
+
+  /**
+   * Starts the engine twice: the first one listens once and is stopped, so that what Node opens once and keeps
+   * is open when descriptors are counted. The second one plays the story.
+   */
+  async open(): Promise<void> {
+    await this.event('loaded');
+    for (const act of ['rehearsal', 'story']) {
+      this.send({ type: 'start', options: this.#start });
+      await this.event('started');
+      if (act === 'story') break;
+      await this.listen('tcp', []);
+      await this.listen('udp', []);
+      await this.stop();
+      this.#descriptorsBefore = await this.#settledDescriptors();
+      this.events.length = 0;
+      this.#stopped = false;
+    }
+  }
+
+  /** Ends the story: stops the engine and checks what must hold after every story. */
+  async finish(): Promise<void> {
+    if (!this.#stopped) await this.stop();
+    for (const event of this.events)
+      assert.notEqual(event.type, 'violation', event.type === 'violation' ? event.text : '');
+    await this.eventually(`${this.#descriptorsBefore} descriptors, as before`, () =>
+      this.descriptors().length === this.#descriptorsBefore ? true : undefined,
+    );
+  }
+
+  /** Puts everything away, whether the story held or not. */
+  async close(): Promise<void> {
+    for (const cleanup of this.#cleanups.reverse()) await cleanup();
+    if (this.#exit === undefined && this.#child.pid !== undefined) this.#child.kill('SIGKILL');
+  }
+
+  onClose(cleanup: () => void | Promise<void>): void {
+    this.#cleanups.push(cleanup);
+  }
+
+  get pid(): number {
+    assert.ok(this.#child.pid !== undefined);
+    return this.#child.pid;
+  }
+
+  /** The open descriptors of the engine's process. */
+  descriptors(): number[] {
+    return readdirSync(`/proc/${this.pid}/fd`).map(Number);
+  }
+
+  /** Processor time the engine's process has used. /proc/pid/stat fields 14 and 15, in ticks of 10 ms. */
+  cpuMs(): number {
+    const fields = readFileSync(`/proc/${this.pid}/stat`, 'utf8')
+      .replace(/^.*\) /, '')
+      .split(' ');
+    return (Number(fields[11]) + Number(fields[12])) * 10;
+  }
+
+  /** A directory for unix sockets, removed afterwards. */
+  directory(): string {
+    const path = mkdtempSync(join(tmpdir(), 'pinion-story-'));
+    this.onClose(() => rmSync(path, { recursive: true, force: true }));
+    return path;
+  }
+
+  send(message: ToEngine): void {
+    this.#child.send(message);
+  }
+
+  /** Polls until `probe` gives something else than undefined or false. */
+  async eventually<T>(what: string, probe: () => T | undefined | false): Promise<T> {
+    const deadlineMs = performance.now() + patienceMs;
+    for (;;) {
+      const found = probe();
+      if (found !== undefined && found !== false) return found;
+      if (this.#exit !== undefined)
+        throw new Error(`the engine's process is gone (${this.#exit}); ${this.#story()}`);
+      if (performance.now() > deadlineMs) throw new Error(`never came: ${what}; ${this.#story()}`);
+      await sleep(5);
+    }
+  }
+
+  /** The first event of this type that fits, reported already or later. */
+  event<T extends FromEngine['type']>(
+    type: T,
+    fits: (event: Extract<FromEngine, { type: T }>) => boolean = () => true,
+  ): Promise<Extract<FromEngine, { type: T }>> {
+    return this.eventually(`event ${type}`, () => this.all(type).find((event) => fits(event)));
+  }
+
+  /** Every event of this type so far. */
+  all<T extends FromEngine['type']>(type: T): Extract<FromEngine, { type: T }>[] {
+    return this.events.filter((event): event is Extract<FromEngine, { type: T }> => event.type === type);
+  }
+
+  opened(client: string): Promise<Opened> {
+    return this.event('opened', (event) => event.client === client);
+  }
+
+  closed(flowId: number): Promise<Closed> {
+    return this.event('closed', (event) => event.flowId === flowId);
+  }
+
+  behave(routes: readonly RouteStep[], rest: Omit<Behaviour, 'routes'> = {}): void {
+    this.send({ type: 'behave', behaviour: { ...rest, routes } });
+  }
+
+  /** A new listener view; nothing is bound yet. */
+  view(protocol: Protocol, traits: ListenerTraits = {}): ListenerView {
+    return listenerView(this.#nextListenerId++, protocol, traits);
+  }
+
+  /** Binds a new listener whose flows are routed by `routes`. */
+  async listen(
+    protocol: Protocol,
+    routes: readonly RouteStep[],
+    options: ListenOptions = {},
+  ): Promise<{ readonly port: number; readonly listener: ListenerView }> {
+    const listener = this.view(protocol, options);
+    const { refuse, terminateIn, throwIn } = options;
+    this.behave(routes, {
+      ...(refuse === undefined ? {} : { refuse }),
+      ...(terminateIn === undefined ? {} : { terminateIn }),
+      ...(throwIn === undefined ? {} : { throwIn }),
+    });
+    this.send({ type: 'listen', listener });
+    const result = await this.bound(listener);
+    assert.ok(result.type === 'listening', `bind failed: ${JSON.stringify(result)}`);
+    return { port: result.port, listener };
+  }
+
+  /** The last answer to `listen` of this listener. */
+  bound(listener: ListenerView): Promise<Extract<FromEngine, { type: 'listening' | 'bind-failed' }>> {
+    return this.eventually(
+      `an answer to listen on ${JSON.stringify(listener.plan.bind satisfies Bind)}`,
+      () =>
+        this.events.find(
+          (event): event is Extract<FromEngine, { type: 'listening' | 'bind-failed' }> =>
+            (event.type === 'listening' || event.type === 'bind-failed') && event.listenerId === listener.id,
+        ),
+    );
+  }
+
+  async stop(): Promise<void> {
+    this.send({ type: 'stop' });
+    await this.event('stopped');
+    this.#stopped = true;
+  }
+
+  async #settledDescriptors(): Promise<number> {
+    let count = -1;
+    await this.eventually('a steady number of descriptors', () => {
+      const now = this.descriptors().length;
+      const steady = now === count;
+      count = now;
+      return steady ? true : undefined;
+    });
+    return count;
+  }
+
+  #story(): string {
+    return `so far: ${this.events
+      .slice(-30)
+      .map((event) => JSON.stringify(event))
+      .join('\n')}`;
+  }
+}

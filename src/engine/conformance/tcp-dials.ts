@@ -1,0 +1,202 @@
+/** Stories of reaching a backend: the next one after a failure, waiting for a decision, and nobody there. */
+import assert from 'node:assert/strict';
+import { openBlackhole } from './blackhole.ts';
+import { leaveDescriptors } from './descriptor-limit.ts';
+import { backendView } from './listener.ts';
+import { loopback } from './messages.ts';
+import { newNamespace } from './namespace.ts';
+import { story } from './story.ts';
+import { closedPort, TcpBackend, TcpPeer } from './tcp-peer.ts';
+
+export const tcpDialStories = [
+  story('tcp: a refusing backend is passed over and the client never notices', async (stage) => {
+    const refusing = backendView(await closedPort(), 'refusing');
+    const backend = await TcpBackend.echo(stage);
+    const { port } = await stage.listen('tcp', [refusing, refusing, backend.named('third')]);
+    const client = await TcpPeer.connect(stage, port);
+    client.send('sent before any dial succeeded');
+    await client.receives('sent before any dial succeeded');
+    assert.deepEqual(
+      stage.all('dial-failed').map((event) => event.failure),
+      ['backend-refused', 'backend-refused'],
+    );
+    assert.equal((await stage.event('dialed')).backend, 'third');
+    client.finish();
+    assert.equal(await client.outcome(), 'end');
+  }),
+
+  story('tcp: when every backend refuses the client is reset', async (stage) => {
+    const refusing = backendView(await closedPort());
+    const { port } = await stage.listen('tcp', [refusing, refusing, 'backend-refused']);
+    const client = await TcpPeer.connect(stage, port);
+    client.send('anybody?');
+    assert.equal(await client.outcome(), 'reset');
+    assert.equal((await stage.closed(1)).code, 'backend-refused');
+    assert.equal(stage.all('dial-failed').length, 2);
+  }),
+
+  story('tcp: a backend without an address is unreachable', async (stage) => {
+    const unresolved = { ...backendView(loopback()), target: undefined };
+    const { port } = await stage.listen('tcp', [unresolved, 'no-backend']);
+    const client = await TcpPeer.connect(stage, port);
+    assert.equal(await client.outcome(), 'reset');
+    assert.equal((await stage.event('dial-failed')).failure, 'backend-unreachable');
+  }),
+
+  story(
+    'tcp: a network without a route is unreachable',
+    async (stage) => {
+      // The namespace has loopback only; its unix socket is the way in from here.
+      const path = `${stage.directory()}/listener`;
+      await stage.listen('tcp', [backendView(loopback('198.51.100.1', 9)), 'backend-unreachable'], {
+        bind: { kind: 'unix', path },
+      });
+      const client = await TcpPeer.connect(stage, { kind: 'unix', path });
+      await client.outcome();
+      assert.equal((await stage.event('dial-failed')).failure, 'backend-unreachable');
+      assert.equal((await stage.closed(1)).code, 'backend-unreachable');
+    },
+    newNamespace([]),
+  ),
+
+  story('tcp: a backend that does not answer times out, the next one serves', async (stage) => {
+    const silent = backendView(await openBlackhole(stage), 'silent');
+    const backend = await TcpBackend.echo(stage);
+    const { port } = await stage.listen('tcp', [silent, backend.named('next')], {
+      timeouts: { connectMs: 400 },
+    });
+    const client = await TcpPeer.connect(stage, port);
+    client.send('patience');
+    await client.receives('patience');
+    assert.deepEqual(
+      stage.all('dial-failed').map((event) => [event.backend, event.failure]),
+      [['silent', 'backend-timeout']],
+    );
+  }),
+
+  story('tcp: a client gone while its backend does not answer is noticed', async (stage) => {
+    const silent = backendView(await openBlackhole(stage));
+    const { port } = await stage.listen('tcp', [silent], { timeouts: { connectMs: 300_000 } });
+    const client = await TcpPeer.connect(stage, port);
+    await stage.event('dialing');
+    client.reset();
+    assert.equal((await stage.closed(1)).code, 'client-reset');
+  }),
+
+  story('tcp: a client gone before the dial succeeds does not look like an end', async (stage) => {
+    const backend = await TcpBackend.open(stage);
+    const { port } = await stage.listen('tcp', ['wait', backend.view]);
+    const client = await TcpPeer.connect(stage, port);
+    await stage.event('waiting');
+    client.reset();
+    stage.send({ type: 'proceed', flowId: 1 });
+    assert.equal((await stage.closed(1)).code, 'client-reset');
+    for (const server of backend.peers) assert.equal(await server.outcome(), 'reset');
+  }),
+
+  story('tcp: terminate while dialling', async (stage) => {
+    const silent = backendView(await openBlackhole(stage));
+    const { port } = await stage.listen('tcp', [silent]);
+    const client = await TcpPeer.connect(stage, port);
+    await stage.event('dialing');
+    stage.send({ type: 'terminate', flowId: 1, code: 'drained' });
+    assert.equal((await stage.closed(1)).code, 'drained');
+    assert.equal(await client.outcome(), 'reset');
+  }),
+
+  story('tcp: terminate from inside each call', async (stage) => {
+    const backend = await TcpBackend.echo(stage);
+    const refusing = backendView(await closedPort());
+    for (const call of ['dialFailed', 'dialed', 'replied'] as const) {
+      const routes = call === 'dialFailed' ? [refusing, backend.view] : [backend.view];
+      const { port } = await stage.listen('tcp', routes, { terminateIn: { call, code: 'operator' } });
+      const client = await TcpPeer.connect(stage, port);
+      client.send('x');
+      assert.equal(await client.outcome(), 'reset');
+      const { flowId } = await stage.opened(client.name);
+      assert.equal((await stage.closed(flowId)).code, 'operator');
+    }
+  }),
+
+  story('tcp: a flow told to wait proceeds when the host says so', async (stage) => {
+    const backend = await TcpBackend.echo(stage);
+    const { port } = await stage.listen('tcp', ['wait', 'wait', backend.view]);
+    const client = await TcpPeer.connect(stage, port);
+    client.send('early');
+    for (const round of [1, 2]) {
+      await stage.eventually(`wait ${round}`, () => stage.all('waiting').length === round);
+      assert.equal(backend.peers.length, 0);
+      stage.send({ type: 'proceed', flowId: 1 });
+    }
+    await client.receives('early');
+    // A second word to a flow that is being served is not an answer to anything.
+    stage.send({ type: 'proceed', flowId: 1 });
+    client.send('!');
+    await client.receives('early!');
+  }),
+
+  story('tcp: terminate while waiting', async (stage) => {
+    const { port } = await stage.listen('tcp', ['wait']);
+    const client = await TcpPeer.connect(stage, port);
+    client.send('early');
+    await stage.event('waiting');
+    stage.send({ type: 'terminate', flowId: 1, code: 'limit-waiting' });
+    assert.equal(await client.outcome(), 'reset');
+    assert.equal((await stage.closed(1)).code, 'limit-waiting');
+  }),
+
+  story('tcp: a client that ended while it waited is served in full', async (stage) => {
+    const backend = await TcpBackend.echo(stage);
+    const { port } = await stage.listen('tcp', ['wait', backend.view]);
+    const client = await TcpPeer.connect(stage, port);
+    client.send('question');
+    client.finish();
+    await stage.event('waiting');
+    stage.send({ type: 'proceed', flowId: 1 });
+    await client.receives('question');
+    assert.equal(await client.outcome(), 'end');
+    assert.equal((await stage.closed(1)).code, 'client-closed');
+  }),
+
+  story('tcp: a refusal by the host is a reset', async (stage) => {
+    const { port } = await stage.listen('tcp', [], { refuse: 'limit-client' });
+    const client = await TcpPeer.connect(stage, port);
+    assert.equal(await client.outcome(), 'reset');
+    assert.equal(stage.all('refused').length, 1);
+    assert.equal(stage.all('closed').length, 0);
+  }),
+
+  story('tcp: no route at all is a reset with its code', async (stage) => {
+    const { port } = await stage.listen('tcp', ['no-backend']);
+    const client = await TcpPeer.connect(stage, port);
+    assert.equal(await client.outcome(), 'reset');
+    assert.equal((await stage.closed(1)).code, 'no-backend');
+  }),
+
+  story('tcp: a dial without a descriptor is our fault, not the backend’s', async (stage) => {
+    const backend = await TcpBackend.echo(stage);
+    const { port } = await stage.listen('tcp', ['wait', backend.view, 'local-fault']);
+    const client = await TcpPeer.connect(stage, port);
+    await stage.event('waiting');
+    const restore = leaveDescriptors(stage, 0);
+    stage.send({ type: 'proceed', flowId: 1 });
+    assert.equal(await client.outcome(), 'reset');
+    assert.equal((await stage.event('dial-failed')).failure, 'local-fault');
+    restore();
+  }),
+
+  story('tcp: accepting stops without descriptors, does not spin, and resumes', async (stage) => {
+    const backend = await TcpBackend.echo(stage);
+    const { port } = await stage.listen('tcp', [backend.view]);
+    const restore = leaveDescriptors(stage, 0);
+    const client = await TcpPeer.connect(stage, port);
+    client.send('in the queue');
+    await stage.event('accept-paused', (event) => event.paused);
+    const before = stage.cpuMs();
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    assert.ok(stage.cpuMs() - before < 800, 'the engine spins while it cannot accept');
+    restore();
+    await stage.event('accept-paused', (event) => !event.paused);
+    await client.receives('in the queue');
+  }),
+];

@@ -1,0 +1,185 @@
+/** Stories of how TCP connections end: in order, broken off, or half. A reset never becomes an end, nor the reverse. */
+import assert from 'node:assert/strict';
+import type { ListenOptions, Stage } from './stage.ts';
+import { story } from './story.ts';
+import { TcpBackend, TcpPeer } from './tcp-peer.ts';
+
+/** A relayed connection with one byte moved each way. */
+async function connection(
+  stage: Stage,
+  options: ListenOptions = {},
+): Promise<{ client: TcpPeer; server: TcpPeer; flowId: number }> {
+  const backend = await TcpBackend.open(stage);
+  const { port } = await stage.listen('tcp', [backend.view], options);
+  const client = await TcpPeer.connect(stage, port);
+  const server = await backend.accepted();
+  client.send('?');
+  await server.receives('?');
+  server.send('!');
+  await client.receives('!');
+  return { client, server, flowId: (await stage.opened(client.name)).flowId };
+}
+
+export const tcpEndStories = [
+  story('tcp: the client ends first and still gets the answer', async (stage) => {
+    const { client, server, flowId } = await connection(stage);
+    client.send('question');
+    client.finish();
+    assert.equal(await server.outcome(), 'end');
+    assert.equal(server.text, '?question');
+    assert.equal(client.ending, undefined);
+    server.send('answer');
+    await client.receives('!answer');
+    server.finish();
+    assert.equal(await client.outcome(), 'end');
+    assert.equal((await stage.closed(flowId)).code, 'client-closed');
+  }),
+
+  story('tcp: the backend ends first and still gets the rest', async (stage) => {
+    const { client, server, flowId } = await connection(stage);
+    server.send('last words');
+    server.finish();
+    assert.equal(await client.outcome(), 'end');
+    assert.equal(client.text, '!last words');
+    assert.equal(server.ending, undefined);
+    client.send('more');
+    await server.receives('?more');
+    client.finish();
+    assert.equal(await server.outcome(), 'end');
+    assert.equal((await stage.closed(flowId)).code, 'backend-closed');
+  }),
+
+  story('tcp: both sides end at once', async (stage) => {
+    const { client, server, flowId } = await connection(stage);
+    client.finish();
+    server.finish();
+    assert.deepEqual([await client.outcome(), await server.outcome()], ['end', 'end']);
+    assert.match((await stage.closed(flowId)).code, /^(client|backend)-closed$/);
+  }),
+
+  story('tcp: a reset by the client reaches the backend as a reset', async (stage) => {
+    const { client, server, flowId } = await connection(stage);
+    client.reset();
+    assert.equal(await server.outcome(), 'reset');
+    assert.equal((await stage.closed(flowId)).code, 'client-reset');
+  }),
+
+  story('tcp: a reset by the backend reaches the client as a reset', async (stage) => {
+    const { client, server, flowId } = await connection(stage);
+    server.reset();
+    assert.equal(await client.outcome(), 'reset');
+    assert.equal((await stage.closed(flowId)).code, 'backend-reset');
+  }),
+
+  story('tcp: a backend reset in the middle of a stream is not an end', async (stage) => {
+    const { client, server, flowId } = await connection(stage);
+    void server.sendMany(100_000_000);
+    await client.receivesBytes(5_000_000);
+    server.reset();
+    assert.equal(await client.outcome(), 'reset');
+    assert.ok(client.receivedBytes < 100_000_000);
+    assert.equal((await stage.closed(flowId)).code, 'backend-reset');
+  }),
+
+  story('tcp: a client reset behind unread data reaches the backend as a reset', async (stage) => {
+    const { client, server, flowId } = await connection(stage);
+    server.pause();
+    void client.sendMany(100_000_000);
+    await stage.eventually('bytes on their way', () => client.sentBytes > 1_000_000);
+    client.reset();
+    server.resume();
+    assert.equal(await server.outcome(), 'reset');
+    assert.equal((await stage.closed(flowId)).code, 'client-reset');
+  }),
+
+  story('tcp: a backend reset behind unread data reaches the client as a reset', async (stage) => {
+    const { client, server, flowId } = await connection(stage);
+    client.pause();
+    void server.sendMany(100_000_000);
+    await stage.eventually('bytes on their way', () => server.sentBytes > 1_000_000);
+    server.reset();
+    client.resume();
+    assert.equal(await client.outcome(), 'reset');
+    assert.equal((await stage.closed(flowId)).code, 'backend-reset');
+  }),
+
+  story('tcp: a reset after a half-close is passed on', async (stage) => {
+    const { client, server, flowId } = await connection(stage);
+    client.finish();
+    assert.equal(await server.outcome(), 'end');
+    server.reset();
+    assert.equal(await client.outcome(), 'reset');
+    assert.equal((await stage.closed(flowId)).code, 'backend-reset');
+  }),
+
+  story('tcp: terminate while relaying resets both sides', async (stage) => {
+    const { client, server, flowId } = await connection(stage);
+    stage.send({ type: 'terminate', flowId, code: 'operator' });
+    assert.deepEqual([await client.outcome(), await server.outcome()], ['reset', 'reset']);
+    assert.equal((await stage.closed(flowId)).code, 'operator');
+    stage.send({ type: 'terminate', flowId, code: 'drained' });
+    stage.send({ type: 'proceed', flowId });
+    await stage.stop();
+    assert.equal(stage.all('closed').length, 1);
+  }),
+
+  story('tcp: terminate while half closed resets the open side', async (stage) => {
+    const { client, server, flowId } = await connection(stage);
+    client.finish();
+    assert.equal(await server.outcome(), 'end');
+    stage.send({ type: 'terminate', flowId, code: 'backend-down' });
+    assert.equal((await stage.closed(flowId)).code, 'backend-down');
+    assert.equal(await client.outcome(), 'reset');
+    await server.breaks();
+  }),
+
+  story('tcp: terminate with unread data in flight is a reset, not an end', async (stage) => {
+    const { client, server, flowId } = await connection(stage);
+    client.pause();
+    void server.sendMany(100_000_000);
+    await stage.eventually('bytes on their way', () => server.sentBytes > 1_000_000);
+    stage.send({ type: 'terminate', flowId, code: 'drained' });
+    await stage.closed(flowId);
+    client.resume();
+    assert.equal(await client.outcome(), 'reset');
+    await server.breaks();
+  }),
+
+  story('tcp: an idle connection is reset', async (stage) => {
+    const { client, server, flowId } = await connection(stage, { timeouts: { idleMs: 400 } });
+    assert.deepEqual([await client.outcome(), await server.outcome()], ['reset', 'reset']);
+    assert.equal((await stage.closed(flowId)).code, 'idle');
+  }),
+
+  story('tcp: bytes in one direction keep a connection from idling', async (stage) => {
+    const { server, client, flowId } = await connection(stage, { timeouts: { idleMs: 1500 } });
+    let pieces = 0;
+    await stage.eventually('30 pieces', () => {
+      if (pieces < 600 && pieces++ % 20 === 0) server.send('x');
+      return client.receivedBytes >= 31;
+    });
+    assert.equal(stage.all('closed').length, 0);
+    assert.equal((await stage.closed(flowId)).code, 'idle');
+  }),
+
+  story('tcp: a half-closed connection that falls silent is reset', async (stage) => {
+    const { client, server, flowId } = await connection(stage, { timeouts: { halfCloseMs: 400 } });
+    client.finish();
+    assert.equal(await server.outcome(), 'end');
+    assert.equal((await stage.closed(flowId)).code, 'half-close-timeout');
+    assert.equal(await client.outcome(), 'reset');
+    await server.breaks();
+  }),
+
+  story('tcp: a defect in the host costs one flow', async (stage) => {
+    const { client, server } = await connection(stage);
+    const other = await TcpBackend.open(stage);
+    const { port } = await stage.listen('tcp', [other.view], { throwIn: 'dialed' });
+    const unlucky = await TcpPeer.connect(stage, port);
+    assert.equal(await unlucky.outcome(), 'reset');
+    assert.equal((await stage.event('fault')).flowId, (await stage.opened(unlucky.name)).flowId);
+    assert.equal((await stage.event('closed')).code, 'worker-error');
+    client.send('still here');
+    await server.receives('?still here');
+  }),
+];

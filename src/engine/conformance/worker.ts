@@ -1,0 +1,85 @@
+/**
+ * The thread the engine under test runs in: messages in become calls of the engine, calls of the host become
+ * messages out. It works whether the thread's event loop runs (portable) or the engine blocks in the kernel and
+ * polls (epoll): both end in `handle`.
+ */
+import assert from 'node:assert/strict';
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import type { Engine } from '../engine.ts';
+import type { FromEngine, ToEngine } from './messages.ts';
+import { Recorder } from './recorder.ts';
+import { loadStarter } from './starters.ts';
+
+assert.ok(parentPort !== null, 'worker.ts runs in a worker thread');
+const port = parentPort;
+const report = (event: FromEngine): void => port.postMessage(event);
+const start = await loadStarter((workerData as { readonly engine: string }).engine);
+
+let recorder = new Recorder(report);
+let engine: Engine | undefined;
+
+function poll(): void {
+  for (;;) {
+    const received = receiveMessageOnPort(port);
+    if (received === undefined) return;
+    handle(received.message as ToEngine);
+  }
+}
+
+function handle(message: ToEngine): void {
+  if (message.type === 'start') {
+    recorder = new Recorder(report);
+    const started = start(recorder, message.options, poll);
+    engine = started.engine;
+    recorder.engine = engine;
+    report({ type: 'started', wakeDescriptor: started.wakeDescriptor });
+    started.run();
+    return;
+  }
+  assert.ok(engine !== undefined, `${message.type} before start`);
+  command(engine, message);
+}
+
+function command(running: Engine, message: Exclude<ToEngine, { type: 'start' }>): void {
+  switch (message.type) {
+    case 'behave':
+      recorder.behaviour = message.behaviour;
+      return;
+    case 'listen':
+      listen(running, message.listener);
+      return;
+    case 'update':
+      running.update(message.listener);
+      return;
+    case 'unlisten':
+      running.unlisten(message.listenerId);
+      return;
+    case 'proceed':
+      running.proceed(recorder.flow(message.flowId));
+      return;
+    case 'terminate':
+      running.terminate(recorder.flow(message.flowId), message.code);
+      if (!recorder.isClosed(message.flowId)) recorder.violation('terminate returned before closed');
+      return;
+    case 'stop':
+      running.stop();
+      if (recorder.openFlows > 0) recorder.violation(`${recorder.openFlows} flows open after stop`);
+      report({ type: 'stopped' });
+      return;
+  }
+}
+
+function listen(running: Engine, listener: Extract<ToEngine, { type: 'listen' }>['listener']): void {
+  let inside = true;
+  let calls = 0;
+  running.listen(listener, (result) => {
+    if (inside) recorder.violation('done called from inside listen');
+    if (++calls > 1) recorder.violation('done called twice');
+    if ('port' in result) report({ type: 'listening', listenerId: listener.id, port: result.port });
+    else report({ type: 'bind-failed', listenerId: listener.id, code: result.code, message: result.message });
+  });
+  inside = false;
+}
+
+port.on('message', handle);
+report({ type: 'loaded' });

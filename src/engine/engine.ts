@@ -1,0 +1,101 @@
+/**
+ * The contract between an engine, which moves bytes, and its host, the worker, which decides.
+ *
+ *    client --> engine: accept --> host.open ----> Flow | refusal
+ *                       dial   <-- host.route ---- backend | 'wait' | code      (again after each dialFailed)
+ *                       relay  --> host.dialed / host.replied
+ *                       close  --> host.closed
+ *
+ * An engine never chooses, never looks at pins, and never logs a flow; a host never touches a socket. All calls
+ * are synchronous and on one thread; an engine may sit in a system call between them, so nothing here returns
+ * a promise. Two engines exist (portable/, epoll/) and both pass conformance.ts.
+ */
+import type { Address } from '../core/address.ts';
+import type { Flow } from '../core/flow.ts';
+import type { BackendView, ListenerView } from '../core/snapshot.ts';
+import type { TerminationCode } from '../core/termination.ts';
+
+/** Why a dial did not connect. `local-fault` says nothing about the backend (no descriptor, no source port). */
+export type DialFailure = 'backend-refused' | 'backend-timeout' | 'backend-unreachable' | 'local-fault';
+
+export interface EngineHost {
+  /**
+   * A TCP client has connected, or a first datagram came from a client without a conversation.
+   * @param client its address; `noAddress` on a unix socket
+   * @param local the address the client used
+   * @returns the flow to serve, or the code it is turned away with (the engine resets it, or drops the datagram;
+   * `closed` is not called for it, the host has counted it)
+   */
+  open(listener: ListenerView, client: Address, local: Address): Flow | TerminationCode;
+
+  /**
+   * The next backend to dial. 'wait': the host calls `engine.proceed(flow)` later, and the engine keeps the
+   * client unread (TCP) or queues its datagrams within `engineLimits.waitingDatagramsMax` (UDP). A code: no
+   * backend, end the flow with it (TCP: reset the client).
+   */
+  route(flow: Flow): BackendView | 'wait' | TerminationCode;
+
+  /** TCP: the dial connected. UDP: the upstream socket is ready. Bytes may move from here on. */
+  dialed(flow: Flow): void;
+
+  /** The dial to `flow.backend` failed; the engine calls `route` next. Never after `dialed`. */
+  dialFailed(flow: Flow, failure: DialFailure): void;
+
+  /** The backend has sent its first byte or datagram. Once per flow. */
+  replied(flow: Flow): void;
+
+  /**
+   * UDP: the backend's port was reported unreachable (ICMP) after `dialed`. The flow stays open unless the host
+   * terminates it from inside this call.
+   */
+  unreachable(flow: Flow): void;
+
+  /** The flow is over and holds no descriptor any more. Called exactly once for each flow `open` returned. */
+  closed(flow: Flow, code: TerminationCode): void;
+
+  /** UDP: a datagram was dropped on purpose. */
+  dropped(listener: ListenerView, reason: DropReason): void;
+
+  /** Accepting stopped because the process is out of descriptors (true) or resumed (false). */
+  acceptPaused(listener: ListenerView, paused: boolean): void;
+
+  /** Something unexpected was thrown while serving `flow`; the engine then ends it with `worker-error`. */
+  fault(error: unknown, flow: Flow | undefined): void;
+}
+
+/** `queue-full`: a socket's buffer was full. `too-long`: larger than UDP carries. `waiting-full`: no route yet. `unknown-source`: not from the backend. */
+export type DropReason = 'queue-full' | 'too-long' | 'waiting-full' | 'unknown-source';
+
+export interface BindFailure {
+  /** The errno name: EADDRINUSE, EACCES, EADDRNOTAVAIL, ... */
+  readonly code: string;
+  readonly message: string;
+}
+
+export interface Engine {
+  readonly name: 'portable' | 'epoll';
+
+  /**
+   * Binds and starts accepting. `done` is called once, never from inside `listen`, with the bound port (which
+   * matters for port 0; 0 for a unix socket) or the failure.
+   */
+  listen(listener: ListenerView, done: (result: { readonly port: number } | BindFailure) => void): void;
+
+  /** Uses the new view for flows accepted from now on (same id, same bind). */
+  update(listener: ListenerView): void;
+
+  /** Stops accepting and releases the address. Open flows go on. Unknown ids are ignored. */
+  unlisten(listenerId: number): void;
+
+  /** `host.route` has an answer now for a flow that was told to wait. */
+  proceed(flow: Flow): void;
+
+  /**
+   * Ends a flow at once: TCP sends a reset to both sides, a UDP conversation forgets. `host.closed(flow, code)` is called
+   * before this returns, unless the flow is over already.
+   */
+  terminate(flow: Flow, code: TerminationCode): void;
+
+  /** Ends every listener and flow with `shutdown` and frees all. The engine is not used afterwards. */
+  stop(): void;
+}

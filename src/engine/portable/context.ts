@@ -1,0 +1,61 @@
+/**
+ * What all parts of one portable engine share.
+ */
+import type { Flow } from '../../core/flow.ts';
+import type { TerminationCode } from '../../core/termination.ts';
+import type { BindFailure, EngineHost } from '../engine.ts';
+import type { ConversationCensus } from './conversation-census.ts';
+import type { Deadlines } from './deadlines.ts';
+
+/** A flow as this engine carries it: the value of `flow.engineState`. */
+export interface Carried {
+  readonly flow: Flow;
+  /** The host has an answer for a flow that was told to wait; ignored otherwise. */
+  proceed(): void;
+  /** Ends it now; ignored if it is over. */
+  end(code: TerminationCode): void;
+}
+
+export interface Context {
+  readonly host: EngineHost;
+  readonly nowMs: () => number;
+  readonly deadlines: Deadlines;
+  /** Every open flow. */
+  readonly carried: Set<Carried>;
+  readonly census: ConversationCensus;
+  readonly reusePort: boolean;
+}
+
+/** The answer to `listen`. */
+export type Bound = { readonly port: number } | BindFailure;
+
+/** As a BindFailure; the code is empty if the error has none. */
+export function bindFailureOf(error: unknown): BindFailure {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return { code: code ?? '', message };
+}
+
+/** What `listen` answers when `unlisten` came first. */
+export const unlistened: BindFailure = {
+  code: 'ECANCELED',
+  message: 'unlisten came before the bind was done',
+};
+
+/** Runs `act` for a flow; a throw, which is a defect, costs this flow and nothing else. */
+export function guarded(context: Context, carried: Carried, act: () => void): void {
+  try {
+    act();
+  } catch (error) {
+    context.host.fault(error, carried.flow);
+    carried.end('worker-error');
+  }
+}
+
+/** Tells the host that a flow is over; its descriptors are free by now, so a throw can only be reported. */
+export function reportClosed(context: Context, flow: Flow, code: TerminationCode): void {
+  try {
+    context.host.closed(flow, code);
+  } catch (error) {
+    context.host.fault(error, flow);
+  }
+}

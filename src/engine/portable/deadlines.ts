@@ -1,0 +1,87 @@
+/**
+ * Deadlines of many flows with one timer: a wheel of slots, one per tick (Varghese and Lauck 1987, scheme 5).
+ *
+ * A flow that moves bytes does not touch the wheel; it only gets a later `deadlineMs`, and is put further along when
+ * its old slot comes up. Coarse: a deadline is met up to one tick late, never early.
+ */
+
+export interface Watched {
+  /** The wheel's own: where this entry is, -1 if nowhere. */
+  wheelSlot: number;
+  /** When it is due, by the clock the wheel was given; Infinity for never. */
+  readonly deadlineMs: number;
+  /** Called once when due; the entry is out of the wheel then. */
+  expire(): void;
+}
+
+const slotCount = 512;
+
+export class Deadlines {
+  readonly #nowMs: () => number;
+  readonly #tickMs: number;
+  readonly #slots: Set<Watched>[] = Array.from({ length: slotCount }, () => new Set<Watched>());
+  #cursor = 0;
+  #cursorAtMs = 0;
+  #count = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(nowMs: () => number, tickMs: number) {
+    this.#nowMs = nowMs;
+    this.#tickMs = tickMs;
+  }
+
+  /** Watches `entry`, or watches it anew after its deadline has moved closer. */
+  watch(entry: Watched): void {
+    this.forget(entry);
+    const { deadlineMs } = entry;
+    if (deadlineMs === Number.POSITIVE_INFINITY) return;
+    if (this.#timer === undefined) {
+      this.#cursorAtMs = this.#nowMs();
+      this.#timer = setInterval(() => this.turn(), this.#tickMs);
+      this.#timer.unref();
+    }
+    const ticks = Math.ceil((deadlineMs - this.#cursorAtMs) / this.#tickMs);
+    entry.wheelSlot = (this.#cursor + Math.min(Math.max(ticks, 1), slotCount - 1)) % slotCount;
+    this.#slots[entry.wheelSlot]!.add(entry);
+    this.#count++;
+  }
+
+  /** Stops watching; nothing happens if `entry` is not watched. */
+  forget(entry: Watched): void {
+    if (entry.wheelSlot < 0) return;
+    this.#slots[entry.wheelSlot]!.delete(entry);
+    entry.wheelSlot = -1;
+    this.#count--;
+    if (this.#count === 0) this.#stop();
+  }
+
+  /** Expires what is due. Called by the timer; public for tests with a clock of their own. */
+  turn(): void {
+    const nowMs = this.#nowMs();
+    // After a stall the wheel is gone round once at most: every slot has been seen then.
+    let turns = 0;
+    while (this.#count > 0 && this.#cursorAtMs + this.#tickMs <= nowMs && turns++ < slotCount) {
+      this.#cursor = (this.#cursor + 1) % slotCount;
+      this.#cursorAtMs += this.#tickMs;
+      this.#expireSlot(this.#cursor, nowMs);
+    }
+    if (turns >= slotCount) this.#cursorAtMs = nowMs;
+  }
+
+  #expireSlot(slot: number, nowMs: number): void {
+    const entries = this.#slots[slot]!;
+    // What is put into this slot meanwhile would be a whole turn away, and watch() never goes that far: the set only shrinks.
+    for (const entry of entries) {
+      if (entry.deadlineMs > nowMs) this.watch(entry);
+      else {
+        this.forget(entry);
+        entry.expire();
+      }
+    }
+  }
+
+  #stop(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * One bound UDP socket of a listener, and the address clients reach it by. Replies leave through it, so they come from
+ * the address the client used.
+ */
+import { createSocket, type RemoteInfo, type Socket, type SocketOptions } from 'node:dgram';
+import { Address } from '../../core/address.ts';
+import { receiveBufferBytes, sendQueueBytesMax } from './bounds.ts';
+import { socketAddress } from './socket-address.ts';
+
+export type SendOutcome = 'sent' | 'queue-full' | 'too-long';
+
+/** How a socket shares its port: not at all, with the other sockets of a wildcard, or with other threads. */
+export type PortSharing = 'none' | 'address' | 'port';
+
+export class LocalSocket {
+  /** The wildcard itself for the socket that takes what no other does. */
+  readonly local: Address;
+  readonly #socket: Socket;
+  #isClosed = false;
+
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+    const { address, port } = socket.address();
+    this.local = socketAddress(address, port) ?? new Address(0, 0, 0, 0, port);
+  }
+
+  /**
+   * Binds. Rejects with the system error.
+   * @param ip a literal, with a zone for a link-local address; `::` takes IPv4 as well
+   */
+  static bind(ip: string, port: number, sharing: PortSharing): Promise<LocalSocket> {
+    const family = ip.includes(':') ? 6 : 4;
+    // `reusePort` is in Node from 22.12 and 23.1; the types here are older.
+    const options: SocketOptions & { reusePort?: boolean } = {
+      type: family === 6 ? 'udp6' : 'udp4',
+      reuseAddr: sharing === 'address',
+      recvBufferSize: receiveBufferBytes,
+      // Addresses are literals here: the default lookup costs a turn of the tick queue for every datagram.
+      lookup: (host, _options, found) => found(null, host, family),
+    };
+    if (sharing === 'port') options.reusePort = true;
+    const socket = createSocket(options);
+    return new Promise((resolve, reject) => {
+      socket.once('error', (error) => {
+        socket.close();
+        reject(error);
+      });
+      socket.bind({ address: ip, port, exclusive: true }, () => {
+        socket.removeAllListeners('error');
+        resolve(new LocalSocket(socket));
+      });
+    });
+  }
+
+  get port(): number {
+    return this.local.port;
+  }
+
+  /** Starts delivering. An error of a socket without a peer is not any conversation's. */
+  receive(datagram: (bytes: Buffer, from: RemoteInfo) => void, failed: (error: Error) => void): void {
+    this.#socket.on('message', datagram);
+    this.#socket.on('error', failed);
+  }
+
+  /** Sends one reply. @param done called once, later or at once */
+  send(bytes: Buffer, ip: string, port: number, done: (outcome: SendOutcome) => void): void {
+    if (this.#isClosed || this.#socket.getSendQueueSize() > sendQueueBytesMax) {
+      done('queue-full');
+      return;
+    }
+    this.#socket.send(bytes, port, ip, (error) => done(error === null ? 'sent' : sendOutcomeOf(error)));
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#socket.close();
+  }
+}
+
+/** ENOBUFS, EAGAIN and whatever else kept a datagram from leaving count as a full queue. */
+export function sendOutcomeOf(error: Error): Exclude<SendOutcome, 'sent'> {
+  return (error as NodeJS.ErrnoException).code === 'EMSGSIZE' ? 'too-long' : 'queue-full';
+}

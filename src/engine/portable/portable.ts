@@ -1,0 +1,100 @@
+/**
+ * The portable engine: TCP through node:net, UDP through node:dgram, on the thread's own event loop. It runs
+ * wherever Node runs and needs nothing else; it is slower than the epoll engine and does less in three corners
+ * (see tcp-flow.ts, tcp-listener.ts, local-sockets.ts, and the skips in its conformance test).
+ */
+import assert from 'node:assert/strict';
+import type { Flow } from '../../core/flow.ts';
+import type { ListenerView } from '../../core/snapshot.ts';
+import type { TerminationCode } from '../../core/termination.ts';
+import type { BindFailure, Engine, EngineHost } from '../engine.ts';
+import { conversationsMaxDefault, tickMs } from './bounds.ts';
+import { type Carried, type Context, unlistened } from './context.ts';
+import { ConversationCensus } from './conversation-census.ts';
+import { Deadlines } from './deadlines.ts';
+import { TcpListener } from './tcp-listener.ts';
+import { UdpListener } from './udp-listener.ts';
+
+export interface PortableOptions {
+  /** Monotonic, milliseconds. */
+  readonly nowMs: () => number;
+  /** Several threads bind the same ports (SO_REUSEPORT). Only where {@link reusePortSupported}. */
+  readonly reusePort?: boolean;
+  /** UDP conversations of this engine at once; one costs a descriptor. */
+  readonly conversationsMax?: number;
+}
+
+/** Whether this Node can share a port between threads: from 22.12 in the 22 line, from 23.1 after it. */
+export function reusePortSupported(version: string = process.versions.node): boolean {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  return (major === 22 && minor >= 12) || (major === 23 && minor >= 1) || major > 23;
+}
+
+export function createPortableEngine(host: EngineHost, options: PortableOptions): Engine {
+  assert.ok(
+    options.reusePort !== true || reusePortSupported(),
+    'this Node cannot share ports between threads',
+  );
+  return new PortableEngine(host, options);
+}
+
+class PortableEngine implements Engine {
+  readonly name = 'portable';
+  readonly #context: Context;
+  readonly #listeners = new Map<number, TcpListener | UdpListener>();
+
+  constructor(host: EngineHost, options: PortableOptions) {
+    this.#context = {
+      host,
+      nowMs: options.nowMs,
+      deadlines: new Deadlines(options.nowMs, tickMs),
+      carried: new Set(),
+      census: new ConversationCensus(options.conversationsMax ?? conversationsMaxDefault),
+      reusePort: options.reusePort === true,
+    };
+  }
+
+  listen(view: ListenerView, done: (result: { readonly port: number } | BindFailure) => void): void {
+    assert.ok(!this.#listeners.has(view.id), `listener ${view.id} is bound already`);
+    const listener =
+      view.plan.protocol === 'tcp'
+        ? new TcpListener(this.#context, view)
+        : new UdpListener(this.#context, view);
+    this.#listeners.set(view.id, listener);
+    void listener.listen().then((result) => {
+      const isWanted = this.#listeners.get(view.id) === listener;
+      if (isWanted && 'code' in result) this.#listeners.delete(view.id);
+      // In a turn of its own: what `done` throws is the caller's, not this promise's.
+      setImmediate(() => done(isWanted ? result : unlistened));
+    });
+  }
+
+  update(view: ListenerView): void {
+    const listener = this.#listeners.get(view.id);
+    if (listener !== undefined) listener.view = view;
+  }
+
+  unlisten(listenerId: number): void {
+    const listener = this.#listeners.get(listenerId);
+    if (listener === undefined) return;
+    this.#listeners.delete(listenerId);
+    listener.close();
+  }
+
+  proceed(flow: Flow): void {
+    carriedOf(flow)?.proceed();
+  }
+
+  terminate(flow: Flow, code: TerminationCode): void {
+    carriedOf(flow)?.end(code);
+  }
+
+  stop(): void {
+    for (const carried of this.#context.carried) carried.end('shutdown');
+    for (const id of [...this.#listeners.keys()]) this.unlisten(id);
+  }
+}
+
+function carriedOf(flow: Flow): Carried | undefined {
+  return flow.engineState as Carried | undefined;
+}

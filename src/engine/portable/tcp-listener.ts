@@ -1,0 +1,98 @@
+/**
+ * A listening TCP or unix socket. A client is paused from the start: its flow reads it when a backend is there.
+ *
+ * Without descriptors libuv accepts with one it keeps in reserve and closes the client at once, and node:net
+ * cannot stop a listener from accepting: this engine never calls `acceptPaused`. The flow limit, which the host
+ * checks against the descriptor limit at start, keeps it from getting there.
+ */
+import { createServer, type ListenOptions, type Server, type Socket } from 'node:net';
+import { noAddress } from '../../core/address.ts';
+import type { ListenerView } from '../../core/snapshot.ts';
+import { highWaterMark } from './bounds.ts';
+import { breakOff } from './break-off.ts';
+import { type Bound, bindFailureOf, type Context, unlistened } from './context.ts';
+import { socketAddress } from './socket-address.ts';
+import { TcpFlow } from './tcp-flow.ts';
+import { removeStaleSocket } from './unix-path.ts';
+
+export class TcpListener {
+  view: ListenerView;
+  readonly #context: Context;
+  readonly #server: Server;
+  #isClosed = false;
+
+  constructor(context: Context, view: ListenerView) {
+    this.#context = context;
+    this.view = view;
+    this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true, highWaterMark });
+    this.#server.on('connection', (socket) => this.#accepted(socket));
+  }
+
+  /** Binds and starts accepting; answers later, never from inside. */
+  async listen(): Promise<Bound> {
+    const { bind } = this.view.plan;
+    let result = await this.#bind();
+    if ('code' in result && result.code === 'EADDRINUSE' && bind.kind === 'unix') {
+      if (await removeStaleSocket(bind.path)) result = await this.#bind();
+    }
+    if ('port' in result) this.#server.on('error', (error) => this.#context.host.fault(error, undefined));
+    return result;
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    // Frees the descriptor, and libuv removes a unix socket's file. Open connections go on.
+    this.#server.close();
+  }
+
+  #bind(): Promise<Bound> {
+    if (this.#isClosed) return Promise.resolve(unlistened);
+    const server = this.#server;
+    const { bind, tcp } = this.view.plan;
+    // `reusePort` is in Node from 22.12 and 23.1; the types here are older.
+    const options: ListenOptions & { reusePort?: boolean } =
+      bind.kind === 'unix'
+        ? { path: bind.path, backlog: tcp.backlog, exclusive: true }
+        : { host: bind.ip, port: bind.port, backlog: tcp.backlog, exclusive: true };
+    if (this.#context.reusePort && bind.kind === 'inet') options.reusePort = true;
+    return new Promise((resolve) => {
+      const settle = (result: Bound): void => {
+        server.removeAllListeners('error');
+        server.removeAllListeners('listening');
+        server.removeAllListeners('close');
+        resolve(result);
+      };
+      server.once('error', (error) => settle(bindFailureOf(error)));
+      server.once('close', () => settle(unlistened));
+      server.once('listening', () => {
+        const address = server.address();
+        if (this.#isClosed || address === null) settle(unlistened);
+        else settle({ port: typeof address === 'string' ? 0 : address.port });
+      });
+      server.listen(options);
+    });
+  }
+
+  #accepted(socket: Socket): void {
+    const { host } = this.#context;
+    const isUnix = this.view.plan.bind.kind === 'unix';
+    const client = isUnix ? noAddress : socketAddress(socket.remoteAddress, socket.remotePort);
+    const local = isUnix ? noAddress : socketAddress(socket.localAddress, socket.localPort);
+    // The client has reset the connection already.
+    if (client === undefined || local === undefined || this.#isClosed) {
+      breakOff(socket);
+      return;
+    }
+    try {
+      const { noDelay, keepAliveMs } = this.view.plan.tcp;
+      socket.setNoDelay(noDelay);
+      socket.setKeepAlive(keepAliveMs > 0, keepAliveMs);
+      const answer = host.open(this.view, client, local);
+      if (typeof answer === 'string') breakOff(socket);
+      else new TcpFlow(this.#context, answer, socket);
+    } catch (error) {
+      breakOff(socket);
+      host.fault(error, undefined);
+    }
+  }
+}
