@@ -1,0 +1,72 @@
+/**
+ * What all sockets of one epoll engine share: the reactor, the host, and memory that is used for the length of one
+ * call and then by the next.
+ */
+import { Arena, type Region } from '../../linux/arena.ts';
+import { ChunkPool } from '../../linux/chunk-pool.ts';
+import { MessageBatch } from '../../linux/message-batch.ts';
+import { PipePool } from '../../linux/pipe-pool.ts';
+import type { Reactor } from '../../linux/reactor.ts';
+import type { EngineHost } from '../engine.ts';
+import { ConversationTable } from './conversation-table.ts';
+import { Endpoints } from './endpoints.ts';
+import { UdpReplies } from './udp-replies.ts';
+
+/** One read of the copying relay. A longer stream goes through splice, so this is sized for the cache. */
+export const readBytes = 64 * 1024;
+/** Room for any socket address the engine meets. */
+const nameBytes = 112;
+/** Datagrams of one recvmmsg or sendmmsg. */
+export const datagramsPerBatch = 64;
+
+export interface ContextLimits {
+  /** Memory for unsent remainders of all flows of this engine. Bytes. */
+  readonly pendingBytes: number;
+  /** Pipes for splice; each takes two descriptors and up to 1 MiB of kernel memory. */
+  readonly pipes: number;
+  /** UDP conversations; each takes a descriptor. */
+  readonly conversations: number;
+}
+
+export class Context {
+  readonly reactor: Reactor;
+  readonly host: EngineHost;
+  /** Holds what one read brought, until the matching send has returned. */
+  readonly shared: Region;
+  /** One socket address at a time. */
+  readonly name: Region;
+  readonly endpoints: Endpoints;
+  readonly chunks: ChunkPool;
+  readonly pipes: PipePool;
+  /** Called when a flow has given its descriptors back. */
+  descriptorsFreed: () => void = () => undefined;
+  /** Listeners that do not accept for want of descriptors. */
+  pausedListeners = 0;
+  readonly conversations: ConversationTable;
+  #requests: MessageBatch | undefined;
+  #replies: UdpReplies | undefined;
+
+  constructor(reactor: Reactor, host: EngineHost, limits: ContextLimits) {
+    const arena = new Arena(readBytes + 256);
+    this.reactor = reactor;
+    this.host = host;
+    this.shared = arena.cut(readBytes);
+    this.name = arena.cut(nameBytes);
+    this.endpoints = new Endpoints(this.name);
+    this.chunks = new ChunkPool(limits.pendingBytes);
+    this.pipes = new PipePool(limits.pipes);
+    this.conversations = new ConversationTable(limits.conversations);
+  }
+
+  /** Datagrams just received from clients. Made when the first UDP listener is. */
+  get requests(): MessageBatch {
+    this.#requests ??= new MessageBatch(datagramsPerBatch);
+    return this.#requests;
+  }
+
+  /** Datagrams on their way back to clients. */
+  get replies(): UdpReplies {
+    this.#replies ??= new UdpReplies(this.reactor, new MessageBatch(datagramsPerBatch));
+    return this.#replies;
+  }
+}

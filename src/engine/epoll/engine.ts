@@ -1,0 +1,183 @@
+/**
+ * The epoll engine: Linux sockets driven from TypeScript through src/linux. One per thread.
+ *
+ * `run` sits in the kernel and calls the host from there; nothing else of Node runs on the thread meanwhile, no
+ * promise and no timer. Control posts its message and writes eight bytes to `wakeDescriptor`; `onWake` then takes
+ * the message. What is thrown inside a handler costs one flow (`worker-error`), never the loop.
+ */
+import type { Flow } from '../../core/flow.ts';
+import type { ListenerView } from '../../core/snapshot.ts';
+import type { TerminationCode } from '../../core/termination.ts';
+import { errnoName } from '../../linux/errno.ts';
+import { close } from '../../linux/libc.ts';
+import { Reactor, type TurnEnd } from '../../linux/reactor.ts';
+import type { BindFailure, Engine, EngineHost } from '../engine.ts';
+import { Context, type ContextLimits } from './context.ts';
+import { bindListener } from './sockets.ts';
+import { TcpFlow } from './tcp-flow.ts';
+import { TcpListener } from './tcp-listener.ts';
+import { TcpSide } from './tcp-side.ts';
+import { UdpConversation } from './udp-conversation.ts';
+import { UdpListener } from './udp-listener.ts';
+
+export interface EpollEngineOptions {
+  /** Monotonic milliseconds. */
+  readonly nowMs: () => number;
+  /** Called in every turn before the thread sleeps. @returns the longest sleep it allows, in milliseconds */
+  readonly onWake: () => number;
+  /** Several workers bind the same ports (SO_REUSEPORT). Default true. */
+  readonly reusePort?: boolean;
+  /** UDP conversations at once; beyond it the oldest unanswered one makes room. */
+  readonly conversationsMax?: number;
+}
+
+/** Memory of one worker that a user's limits do not speak of. Slow readers come first against `pipes`, then `pendingBytes`. */
+const limits: ContextLimits = { pendingBytes: 256 * 1024 * 1024, pipes: 256, conversations: 100_000 };
+
+type Listener = TcpListener | UdpListener;
+type ListenResult = { readonly port: number } | BindFailure;
+
+/** Throws if epoll cannot be had; `decideEngine` asks before. */
+export function createEpollEngine(host: EngineHost, options: EpollEngineOptions): EpollEngine {
+  return new EpollEngine(host, options);
+}
+
+export class EpollEngine implements Engine {
+  readonly name = 'epoll';
+  /** An eventfd: eight bytes written to it (a native 64-bit 1), from any thread, end the sleep of `run`. */
+  readonly wakeDescriptor: number;
+  readonly #host: EngineHost;
+  readonly #reactor: Reactor;
+  readonly #context: Context;
+  readonly #listeners = new Map<number, Listener>();
+  readonly #answers: (() => void)[] = [];
+  readonly #answering: TurnEnd = { onTurnEnd: () => this.#answer() };
+  readonly #resuming: TurnEnd = { onTurnEnd: () => this.#resume() };
+  readonly #reusePort: boolean;
+  #resumeAsked = false;
+  #stopped = false;
+
+  constructor(host: EngineHost, options: EpollEngineOptions) {
+    this.#host = host;
+    this.#reusePort = options.reusePort ?? true;
+    this.#reactor = new Reactor({
+      nowMs: options.nowMs,
+      onWake: options.onWake,
+      fault: (error, at) => this.#fault(error, at),
+    });
+    this.wakeDescriptor = this.#reactor.wakeDescriptor;
+    this.#context = new Context(this.#reactor, host, {
+      ...limits,
+      conversations: options.conversationsMax ?? limits.conversations,
+    });
+    this.#context.descriptorsFreed = () => {
+      if (this.#context.pausedListeners === 0 || this.#resumeAsked) return;
+      this.#resumeAsked = true;
+      this.#reactor.atTurnEnd(this.#resuming);
+    };
+  }
+
+  /**
+   * Serves until `stop`; blocks the thread. The kernel does not close what a thread leaves open, so if the thread
+   * ends in another way than through `stop` everything is closed here. (Not after `worker.terminate()`, which runs
+   * no more code: control asks a worker to stop instead.)
+   */
+  run(): void {
+    const onExit = (): void => this.stop();
+    process.once('exit', onExit);
+    try {
+      this.#reactor.run();
+    } finally {
+      process.removeListener('exit', onExit);
+      this.stop();
+    }
+  }
+
+  /** One turn that sleeps at most `mostMs`: for tests and for a host with a loop of its own. */
+  turn(mostMs: number): void {
+    this.#reactor.turn(mostMs);
+  }
+
+  listen(view: ListenerView, done: (result: ListenResult) => void): void {
+    const result = this.#bind(view);
+    if (this.#answers.length === 0) this.#reactor.atTurnEnd(this.#answering);
+    this.#answers.push(() => done(result));
+  }
+
+  update(view: ListenerView): void {
+    const listener = this.#listeners.get(view.id);
+    if (listener !== undefined) listener.view = view;
+  }
+
+  unlisten(listenerId: number): void {
+    this.#listeners.get(listenerId)?.close(false);
+    this.#listeners.delete(listenerId);
+  }
+
+  proceed(flow: Flow): void {
+    const state = flow.engineState;
+    if (!(state instanceof TcpFlow || state instanceof UdpConversation)) return;
+    try {
+      state.begin();
+    } catch (error) {
+      state.onFault(error);
+    }
+  }
+
+  terminate(flow: Flow, code: TerminationCode): void {
+    const state = flow.engineState;
+    if (state instanceof TcpFlow || state instanceof UdpConversation) state.reset(code);
+  }
+
+  stop(): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    for (const listener of this.#listeners.values()) listener.close(true);
+    this.#listeners.clear();
+    for (const handler of this.#reactor.handlers()) {
+      if (handler instanceof TcpSide) handler.owner.reset('shutdown');
+    }
+    this.#answer();
+    this.#context.pipes.shrink();
+    this.#reactor.stop();
+  }
+
+  #bind(view: ListenerView): ListenResult {
+    const fd = bindListener(view.plan, this.#context.name, this.#reusePort);
+    if (typeof fd !== 'number') return fd;
+    const listener =
+      view.plan.protocol === 'tcp'
+        ? new TcpListener(this.#context, view, fd)
+        : new UdpListener(this.#context, view, fd);
+    const result = listener.open();
+    if (result < 0) {
+      close(fd);
+      return { code: errnoName(result), message: `epoll_ctl: ${errnoName(result)}` };
+    }
+    this.#listeners.set(view.id, listener);
+    return { port: listener.local.port };
+  }
+
+  #answer(): void {
+    for (const answer of this.#answers.splice(0)) {
+      try {
+        answer();
+      } catch (error) {
+        this.#host.fault(error, undefined);
+      }
+    }
+  }
+
+  #resume(): void {
+    this.#resumeAsked = false;
+    for (const listener of this.#listeners.values()) {
+      if (listener instanceof TcpListener) listener.resume();
+    }
+  }
+
+  #fault(error: unknown, at: unknown): void {
+    if (at instanceof TcpSide) at.owner.onFault(error);
+    else if (at instanceof TcpFlow || at instanceof UdpConversation) at.onFault(error);
+    else this.#host.fault(error, undefined);
+  }
+}

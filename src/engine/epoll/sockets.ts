@@ -1,0 +1,165 @@
+/**
+ * How the engine's sockets are made: the options each kind gets, and what the kernel's refusals mean for a dial.
+ */
+import { lstatSync, unlinkSync } from 'node:fs';
+import type { Bind, ListenerPlan } from '../../core/plan.ts';
+import type { Region } from '../../linux/arena.ts';
+import {
+  AF_INET6,
+  AF_UNIX,
+  IP_PKTINFO,
+  IPPROTO_IP,
+  IPPROTO_IPV6,
+  IPPROTO_TCP,
+  IPV6_RECVPKTINFO,
+  IPV6_V6ONLY,
+  SO_KEEPALIVE,
+  SO_LINGER,
+  SO_RCVBUF,
+  SO_RCVBUFFORCE,
+  SO_REUSEADDR,
+  SO_REUSEPORT,
+  SO_SNDBUF,
+  SO_SNDBUFFORCE,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  SOL_SOCKET,
+  TCP_KEEPIDLE,
+  TCP_NODELAY,
+} from '../../linux/constants.ts';
+import {
+  EADDRINUSE,
+  EADDRNOTAVAIL,
+  EAGAIN,
+  ECONNREFUSED,
+  EINVAL,
+  EMFILE,
+  ENFILE,
+  ENOENT,
+  ENOBUFS,
+  ENOMEM,
+  ETIMEDOUT,
+  errnoName,
+} from '../../linux/errno.ts';
+import {
+  bind,
+  close,
+  connect,
+  type Descriptor,
+  listen,
+  setOption,
+  setOptionPair,
+  socket,
+} from '../../linux/libc.ts';
+import type { BindFailure, DialFailure } from '../engine.ts';
+import { type Endpoint, encodeEndpoint } from './endpoints.ts';
+
+/** Socket buffers of a UDP listener, which all its clients share. Bytes; the kernel may give less. */
+const datagramBufferBytes = 4 * 1024 * 1024;
+
+export function newSocket(family: number, kind: 'stream' | 'datagram'): Descriptor {
+  const type = kind === 'stream' ? SOCK_STREAM : SOCK_DGRAM;
+  return socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+/** Closes so that the peer sees a reset: with linger on and 0 seconds, close(2) sends RST and drops what is queued. */
+export function closeWithReset(fd: Descriptor): void {
+  setOptionPair(fd, SOL_SOCKET, SO_LINGER, 1, 0);
+  close(fd);
+}
+
+/** Keepalive on a connection, or on a listening socket, whose connections inherit it. */
+export function setKeepAlive(fd: Descriptor, keepAliveMs: number): void {
+  if (keepAliveMs <= 0) return;
+  setOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  setOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, Math.max(1, Math.round(keepAliveMs / 1000)));
+}
+
+/**
+ * A socket bound as `plan` says: listening if it is TCP or unix. `name` is scratch. With `reusePort` other sockets of
+ * the same user that say so too may share the port (several workers); without it a port in use is a failure.
+ */
+export function bindListener(plan: ListenerPlan, name: Region, reusePort: boolean): Descriptor | BindFailure {
+  const endpoint = encodeEndpoint(plan.bind);
+  if (endpoint === undefined) return failure(-EINVAL, 'address', plan.bind);
+  const fd = newSocket(endpoint.family, plan.protocol === 'tcp' ? 'stream' : 'datagram');
+  if (fd < 0) return failure(fd, 'socket', plan.bind);
+  // For UDP, SO_REUSEADDR alone would let a second socket take the port and its traffic (socket(7)); for TCP it
+  // only lets a port be bound again while old connections linger.
+  if (plan.protocol === 'tcp') setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+  if (reusePort && endpoint.family !== AF_UNIX) setOption(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+  if (endpoint.family === AF_INET6) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+  name.bytes.set(endpoint.bytes);
+  let result = bind(fd, name, endpoint.length);
+  if (result === -EADDRINUSE && plan.bind.kind === 'unix' && removeStale(plan.bind.path, endpoint, name)) {
+    result = bind(fd, name, endpoint.length);
+  }
+  if (result === 0 && plan.protocol === 'tcp') {
+    result = listen(fd, plan.tcp.backlog);
+    if (result === 0 && endpoint.family !== AF_UNIX) {
+      if (plan.tcp.noDelay) setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+      setKeepAlive(fd, plan.tcp.keepAliveMs);
+    }
+  } else if (result === 0) {
+    setDatagramOptions(fd, endpoint.family);
+  }
+  if (result === 0) return fd;
+  close(fd);
+  return failure(result, 'bind', plan.bind);
+}
+
+function setDatagramOptions(fd: Descriptor, family: number): void {
+  // The forced forms exceed net.core.rmem_max but need CAP_NET_ADMIN; without it, as much as is allowed.
+  if (setOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, datagramBufferBytes) < 0)
+    setOption(fd, SOL_SOCKET, SO_RCVBUF, datagramBufferBytes);
+  if (setOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, datagramBufferBytes) < 0)
+    setOption(fd, SOL_SOCKET, SO_SNDBUF, datagramBufferBytes);
+  // Which of our addresses a datagram came to: the reply must leave from it.
+  if (family === AF_INET6) setOption(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+  else setOption(fd, IPPROTO_IP, IP_PKTINFO, 1);
+}
+
+/** Unlinks a socket file nobody listens on any more (left by a crash). True if it did. */
+function removeStale(path: string, endpoint: Endpoint, name: Region): boolean {
+  // connect(2) refuses an ordinary file just as a socket nobody serves.
+  if (path.startsWith('@') || lstatSync(path, { throwIfNoEntry: false })?.isSocket() !== true) return false;
+  const probe = newSocket(AF_UNIX, 'stream');
+  if (probe < 0) return false;
+  const result = connect(probe, name, endpoint.length);
+  close(probe);
+  return result === -ECONNREFUSED && removeSocketFile(path);
+}
+
+/** True if `path` is gone now. */
+export function removeSocketFile(path: string): boolean {
+  try {
+    unlinkSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function failure(result: number, step: string, at: Bind): BindFailure {
+  const where = at.kind === 'unix' ? at.path : `${at.ip} port ${at.port}`;
+  return { code: errnoName(result), message: `${step} ${where}: ${errnoName(result)}` };
+}
+
+/** True if `result` says that this process or machine is out of descriptors or socket memory. */
+export function isExhausted(result: number): boolean {
+  return result === -EMFILE || result === -ENFILE || result === -ENOBUFS || result === -ENOMEM;
+}
+
+/** What a negative errno of socket(2), connect(2) or SO_ERROR says about a dial. */
+export function dialFailure(result: number, family: number): DialFailure {
+  if (isExhausted(result) || result === -EADDRNOTAVAIL) return 'local-fault';
+  if (result === -ECONNREFUSED) return 'backend-refused';
+  // A unix socket nobody has made: nobody serves there.
+  if (result === -ENOENT && family === AF_UNIX) return 'backend-refused';
+  if (result === -ETIMEDOUT) return 'backend-timeout';
+  // A unix socket whose backlog is full; for TCP, connect(2) means our own routing cache or ports.
+  if (result === -EAGAIN) return family === AF_UNIX ? 'backend-refused' : 'local-fault';
+  return 'backend-unreachable';
+}

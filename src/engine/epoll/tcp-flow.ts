@@ -1,0 +1,303 @@
+/**
+ * The life of one TCP connection through the relay.
+ *
+ *    routing --> waiting --> routing        (the host needs time)
+ *       |
+ *       +--> dialing --> open --> over      (a failed dial goes back to routing)
+ *
+ * `over` is reached by one of two ways: `#end`, when both directions have delivered everything, or `reset` from
+ * any state. Both give all back before the host hears of it. Any call of the host may terminate the flow, so the
+ * state is looked at after each.
+ *
+ * What the client has sent already is read before the backend is dialled and is sent right behind connect(2): on a near
+ * network the connection is up by then, and the first bytes cost no wake-up.
+ */
+import type { Flow } from '../../core/flow.ts';
+import type { BackendView } from '../../core/snapshot.ts';
+import type { TerminationCode } from '../../core/termination.ts';
+import {
+  AF_UNIX,
+  EPOLLERR,
+  EPOLLHUP,
+  EPOLLOUT,
+  SHUT_WR,
+  SO_ERROR,
+  SOL_SOCKET,
+} from '../../linux/constants.ts';
+import { EAGAIN, EINPROGRESS } from '../../linux/errno.ts';
+import {
+  close,
+  connect,
+  type Descriptor,
+  noDescriptor,
+  option,
+  receive,
+  send,
+  shutdown,
+} from '../../linux/libc.ts';
+import type { Timed } from '../../linux/timer-wheel.ts';
+import type { DialFailure } from '../engine.ts';
+import type { Context } from './context.ts';
+import { closeWithReset, dialFailure, newSocket, setKeepAlive } from './sockets.ts';
+import { letGo, noteShortRead, optionsSet, relay } from './tcp-relay.ts';
+import { interestToRead, interestToWrite, TcpSide } from './tcp-side.ts';
+
+type State = 'routing' | 'waiting' | 'dialing' | 'open' | 'over';
+
+/** What is read before the dial may have to be kept until it succeeds: little. Bytes. */
+const earlyBytes = 16 * 1024;
+
+export class TcpFlow implements Timed {
+  readonly client = new TcpSide(this, true);
+  readonly backend = new TcpSide(this, false);
+  timerNext: Timed | undefined = undefined;
+  timerPrevious: Timed | undefined = undefined;
+  timerTick = -1;
+  #state: State = 'routing';
+  readonly #context: Context;
+  readonly #flow: Flow;
+  #firstEnd: TcpSide | undefined = undefined;
+  #replied = false;
+  #keepAlive = false;
+  #earlyRead = false;
+  /** When something moved last, or the dial began. */
+  #sinceMs: number;
+  /** What the timer is set for. */
+  #timerMs = 0;
+
+  constructor(context: Context, flow: Flow, fd: Descriptor, exact: boolean) {
+    this.#context = context;
+    this.#flow = flow;
+    this.#sinceMs = context.reactor.nowMs;
+    this.client.fd = fd;
+    this.client.exact = exact;
+    this.client.sends = optionsSet;
+    flow.engineState = this;
+  }
+
+  get open(): boolean {
+    return this.#state === 'open';
+  }
+
+  get flow(): Flow {
+    return this.#flow;
+  }
+
+  /** Routes and dials. Also what `proceed` does, for a flow that waits. */
+  begin(): void {
+    if (this.#state === 'waiting') this.#state = 'routing';
+    if (this.#state === 'routing') this.#route();
+    if (this.#state !== 'over' && this.client.slot < 0) this.#watch(this.client, interestToRead);
+  }
+
+  /** Both sides get a reset. Nothing if the flow is over. */
+  reset(code: TerminationCode): void {
+    if (this.#state === 'over') return;
+    this.#release(closeWithReset, code);
+  }
+
+  /** Something was thrown on behalf of this flow. */
+  onFault(error: unknown): void {
+    this.#context.host.fault(error, this.#flow);
+    this.reset('worker-error');
+  }
+
+  onSide(side: TcpSide, events: number): void {
+    if (this.#state === 'dialing' && side === this.backend) return this.#onDial(events);
+    if (this.#state === 'open') {
+      const context = this.#context;
+      if (side.readable) relay(context, side);
+      // What this side can take now: bytes held for it, or an end not passed on.
+      if ((events & EPOLLOUT) !== 0 && this.open) relay(context, side.peer);
+    }
+    if ((events & EPOLLERR) !== 0) this.onBroken(side);
+  }
+
+  onReceived(source: TcpSide): void {
+    this.#sinceMs = this.#context.reactor.nowMs;
+    if (this.#replied || source.isClient) return;
+    this.#replied = true;
+    this.#context.host.replied(this.#flow);
+  }
+
+  onMoved(source: TcpSide, bytes: number): void {
+    this.#sinceMs = this.#context.reactor.nowMs;
+    if (source.isClient) this.#flow.bytesIn += bytes;
+    else this.#flow.bytesOut += bytes;
+  }
+
+  /** `source` has ended and all it sent was taken. */
+  onDelivered(source: TcpSide): void {
+    if (source.finished) return;
+    const sink = source.peer;
+    source.finished = true;
+    this.#firstEnd ??= source;
+    if (sink.finished) return this.#end();
+    if (shutdown(sink.fd, SHUT_WR) < 0) return this.onBroken(sink);
+    this.#arm();
+  }
+
+  /** `side` was reset, or its network gave up. */
+  onBroken(side: TcpSide): void {
+    this.reset(side.isClient ? 'client-reset' : 'backend-reset');
+  }
+
+  onTimer(nowMs: number): void {
+    if (nowMs < this.#deadlineMs()) {
+      // The first visit is after seconds: a connection that short-lived ones need not pay for.
+      if (this.#state === 'open' && !this.#keepAlive) {
+        this.#keepAlive = true;
+        if (!this.backend.exact) setKeepAlive(this.backend.fd, this.#flow.listener.plan.tcp.keepAliveMs);
+      }
+      return this.#arm();
+    }
+    if (this.#state === 'dialing') this.#onDialFailed('backend-timeout');
+    else this.reset(this.#firstEnd === undefined ? 'idle' : 'half-close-timeout');
+  }
+
+  #route(): void {
+    const { host } = this.#context;
+    while (this.#state === 'routing') {
+      const choice = host.route(this.#flow);
+      if (this.#state !== 'routing') return;
+      if (choice === 'wait') {
+        this.#state = 'waiting';
+        return this.#arm();
+      }
+      if (typeof choice === 'string') return this.reset(choice);
+      if (!this.#earlyRead) this.#readEarly();
+      // Look again: a reset that was found ended the flow, which the checker of types cannot know.
+      if ((this.#state as State) === 'over') return;
+      const failure = this.#dial(choice);
+      if (failure !== undefined) host.dialFailed(this.#flow, failure);
+    }
+  }
+
+  /** Bytes that are there already, into a chunk. */
+  #readEarly(): void {
+    const { client } = this;
+    this.#earlyRead = true;
+    client.chunk = this.#context.chunks.take(earlyBytes);
+    if (client.chunk === undefined) return;
+    const length = receive(client.fd, client.chunk, 0, earlyBytes);
+    if (length > 0) {
+      client.heldEnd = length;
+      client.readable = true;
+      if (length < earlyBytes) noteShortRead(client);
+      return;
+    }
+    letGo(this.#context, client);
+    if (length === 0) client.ended = true;
+    else if (length !== -EAGAIN) this.onBroken(client);
+  }
+
+  /** Undefined: dialling, or open already. */
+  #dial(backend: BackendView): DialFailure | undefined {
+    const { endpoints, name } = this.#context;
+    const endpoint = endpoints.place(backend);
+    if (endpoint === undefined) return 'backend-unreachable';
+    const fd = newSocket(endpoint.family, 'stream');
+    if (fd < 0) return dialFailure(fd, endpoint.family);
+    let result = connect(fd, name, endpoint.length);
+    const { client, backend: side } = this;
+    const early = client.heldEnd - client.heldStart;
+    if (result === -EINPROGRESS && early > 0) {
+      // Says at once whether the connection is up: bytes taken, not yet, or refused.
+      result = send(fd, client.chunk!, client.heldStart, early);
+      if (result === -EAGAIN) result = -EINPROGRESS;
+    }
+    if (result < 0 && result !== -EINPROGRESS) {
+      close(fd);
+      return dialFailure(result, endpoint.family);
+    }
+    side.fd = fd;
+    side.exact = endpoint.family === AF_UNIX;
+    side.sends = side.exact || !this.#flow.listener.plan.tcp.noDelay ? optionsSet : result > 0 ? 1 : 0;
+    this.#state = 'dialing';
+    this.#sinceMs = this.#context.reactor.nowMs;
+    this.#arm();
+    const up = result >= 0 && result >= early;
+    if (!this.#watch(side, up ? interestToRead : interestToWrite)) return undefined;
+    if (result >= 0) this.#onConnected(result);
+    return undefined;
+  }
+
+  #onDial(events: number): void {
+    if ((events & (EPOLLERR | EPOLLHUP)) !== 0) {
+      const error = option(this.backend.fd, SOL_SOCKET, SO_ERROR);
+      if (error !== 0) this.#onDialFailed(dialFailure(-Math.abs(error), 0));
+      // Up and ended already: a connection that was accepted and reset.
+      else this.#onDialFailed('backend-refused');
+    } else if ((events & EPOLLOUT) !== 0) this.#onConnected(0);
+  }
+
+  /** @param sent bytes of the client the backend's socket has taken */
+  #onConnected(sent: number): void {
+    const { client, backend } = this;
+    this.#state = 'open';
+    this.#sinceMs = this.#context.reactor.nowMs;
+    this.#context.host.dialed(this.#flow);
+    if (!this.open) return;
+    if (sent > 0) {
+      client.heldStart += sent;
+      if (client.heldStart === client.heldEnd) letGo(this.#context, client);
+      this.onMoved(client, sent);
+    }
+    this.#arm();
+    if (client.readable || client.ended || client.chunk !== undefined) relay(this.#context, client);
+    if (this.open && backend.readable) relay(this.#context, backend);
+  }
+
+  #onDialFailed(failure: DialFailure): void {
+    const { backend } = this;
+    this.#context.reactor.remove(backend);
+    close(backend.fd);
+    backend.fd = noDescriptor;
+    backend.readable = false;
+    backend.hungUp = false;
+    this.#state = 'routing';
+    this.#context.host.dialFailed(this.#flow, failure);
+    this.#route();
+  }
+
+  #watch(side: TcpSide, interest: number): boolean {
+    side.interest = interest;
+    if (this.#context.reactor.add(side.fd, side, interest) >= 0) return true;
+    this.reset('local-fault');
+    return false;
+  }
+
+  #deadlineMs(): number {
+    const { timeouts } = this.#flow.listener.plan;
+    if (this.#state === 'dialing') return this.#sinceMs + timeouts.connectMs;
+    return this.#sinceMs + (this.#firstEnd === undefined ? timeouts.idleMs : timeouts.halfCloseMs);
+  }
+
+  /** Sees to a visit at the deadline; one that comes earlier than needed is left as it is. */
+  #arm(): void {
+    const deadlineMs = this.#deadlineMs();
+    if (this.timerTick >= 0 && this.#timerMs <= deadlineMs) return;
+    this.#timerMs = deadlineMs;
+    this.#context.reactor.wheel.set(this, deadlineMs);
+  }
+
+  #end(): void {
+    this.#release(close, this.#firstEnd?.isClient === false ? 'backend-closed' : 'client-closed');
+  }
+
+  #release(closeSide: (fd: Descriptor) => void, code: TerminationCode): void {
+    this.#state = 'over';
+    const { reactor } = this.#context;
+    reactor.wheel.clear(this);
+    for (let i = 0; i < 2; i++) {
+      const side = i === 0 ? this.client : this.backend;
+      letGo(this.#context, side);
+      reactor.remove(side);
+      if (side.fd >= 0) closeSide(side.fd);
+      side.fd = noDescriptor;
+    }
+    this.#flow.engineState = undefined;
+    this.#context.descriptorsFreed();
+    this.#context.host.closed(this.#flow, code);
+  }
+}

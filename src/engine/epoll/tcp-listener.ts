@@ -1,0 +1,157 @@
+/**
+ * A listening socket, TCP or unix: accepts and begins flows.
+ *
+ * Level-triggered, because accepting stops early on purpose: as many are accepted per turn as came in the last
+ * one, doubling while there are more, so that under load nearly no call finds the queue empty and other work
+ * has its turn. Out of descriptors, accepting pauses (a level-triggered event would spin) and
+ * resumes when a flow gives some back, or after a while, since others may have freed them.
+ */
+import { type Address, noAddress } from '../../core/address.ts';
+import type { Flow } from '../../core/flow.ts';
+import type { ListenerView } from '../../core/snapshot.ts';
+import { EPOLLIN, SOCK_CLOEXEC, SOCK_NONBLOCK } from '../../linux/constants.ts';
+import { ECONNABORTED } from '../../linux/errno.ts';
+import { accept, close, type Descriptor, socketName } from '../../linux/libc.ts';
+import type { Handler } from '../../linux/reactor.ts';
+import type { Timed } from '../../linux/timer-wheel.ts';
+import { decodeAddress } from '../../wire/sockaddr.ts';
+import type { Context } from './context.ts';
+import { closeWithReset, isExhausted, removeSocketFile } from './sockets.ts';
+import { TcpFlow } from './tcp-flow.ts';
+
+const acceptsMax = 64;
+const pauseMs = 100;
+/** A bound for what is accepted at once before the socket is closed. */
+const lastAcceptsMax = 4096;
+
+export class TcpListener implements Handler, Timed {
+  slot = -1;
+  queued = false;
+  timerNext: Timed | undefined = undefined;
+  timerPrevious: Timed | undefined = undefined;
+  timerTick = -1;
+  view: ListenerView;
+  readonly local: Address;
+  readonly #context: Context;
+  readonly #fd: Descriptor;
+  readonly #unixPath: string | undefined;
+  #accepts = 1;
+  #paused = false;
+  #closed = false;
+  /** The last accept found no descriptor or memory. */
+  #exhausted = false;
+
+  /** @param fd bound and listening; the listener owns it */
+  constructor(context: Context, view: ListenerView, fd: Descriptor) {
+    this.#context = context;
+    this.view = view;
+    this.#fd = fd;
+    const { bind } = view.plan;
+    this.#unixPath = bind.kind === 'unix' ? bind.path : undefined;
+    socketName(fd, context.name);
+    this.local = decodeAddress(context.name.view, 0) ?? noAddress;
+  }
+
+  /** Starts to accept. 0 or a negative errno. */
+  open(): number {
+    return this.#context.reactor.add(this.#fd, this, EPOLLIN);
+  }
+
+  onEvents(): void {
+    const most = this.#accepts;
+    let accepted = 0;
+    while (accepted < most && this.#acceptOne()) accepted++;
+    if (accepted === most) this.#accepts = Math.min(most * 2, acceptsMax);
+    else this.#accepts = Math.max(1, accepted);
+  }
+
+  onAgain(): void {
+    this.onEvents();
+  }
+
+  /**
+   * Stops accepting. Connections the kernel has completed already are taken first, because closing would reset
+   * them, unless all is stopping.
+   */
+  close(isStopping: boolean): void {
+    if (this.#closed) return;
+    if (!isStopping && !this.#paused) for (let i = 0; i < lastAcceptsMax && this.#acceptOne(); i++);
+    this.#closed = true;
+    if (this.#paused) this.#context.pausedListeners--;
+    this.#context.reactor.wheel.clear(this);
+    this.#context.reactor.remove(this);
+    close(this.#fd);
+    if (this.#unixPath !== undefined && !this.#unixPath.startsWith('@')) removeSocketFile(this.#unixPath);
+  }
+
+  onTimer(): void {
+    this.resume();
+  }
+
+  /** Tries again if accepting is paused. */
+  resume(): void {
+    if (!this.#paused || this.#closed) return;
+    // accept4 takes the descriptor number first, so even an empty queue tells whether there is one.
+    if (!this.#acceptOne() && this.#exhausted) return this.#context.reactor.wheel.set(this, this.#laterMs());
+    this.#paused = false;
+    this.#context.pausedListeners--;
+    this.#context.reactor.wheel.clear(this);
+    this.#context.reactor.modify(this.#fd, this, EPOLLIN);
+    this.#context.host.acceptPaused(this.view, false);
+  }
+
+  /** False: nothing (more) to accept now. */
+  #acceptOne(): boolean {
+    const { name } = this.#context;
+    const fd = accept(this.#fd, name, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    this.#exhausted = fd < 0 && isExhausted(fd);
+    if (fd >= 0) {
+      this.#begin(fd);
+      return true;
+    }
+    if (this.#exhausted && !this.#paused) this.#pause();
+    // One that was gone before we came; whatever else is wrong, the level-triggered event comes again.
+    return fd === -ECONNABORTED;
+  }
+
+  #begin(fd: Descriptor): void {
+    const flow = this.#open(fd);
+    if (flow === undefined) return;
+    const tcpFlow = new TcpFlow(this.#context, flow, fd, this.#unixPath !== undefined);
+    try {
+      tcpFlow.begin();
+    } catch (error) {
+      tcpFlow.onFault(error);
+    }
+  }
+
+  /** Undefined: turned away, and `fd` is closed. */
+  #open(fd: Descriptor): Flow | undefined {
+    const { host, name } = this.#context;
+    try {
+      const client = decodeAddress(name.view, 0) ?? noAddress;
+      let { local } = this;
+      if (local.isWildcard && local !== noAddress && socketName(fd, name) === 0) {
+        local = decodeAddress(name.view, 0) ?? local;
+      }
+      const answer = host.open(this.view, client, local);
+      if (typeof answer !== 'string') return answer;
+    } catch (error) {
+      host.fault(error, undefined);
+    }
+    closeWithReset(fd);
+    return undefined;
+  }
+
+  #pause(): void {
+    this.#paused = true;
+    this.#context.pausedListeners++;
+    this.#context.reactor.modify(this.#fd, this, 0);
+    this.#context.reactor.wheel.set(this, this.#laterMs());
+    this.#context.host.acceptPaused(this.view, true);
+  }
+
+  #laterMs(): number {
+    return this.#context.reactor.nowMs + pauseMs;
+  }
+}

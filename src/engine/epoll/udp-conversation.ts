@@ -1,0 +1,217 @@
+/**
+ * One UDP conversation: a client of a listener, with a connected socket of its own towards the backend. Being connected, the
+ * kernel drops what others send to it, tells of an unreachable port, and hands replies over without a look-up.
+ *
+ *    routing --> waiting --> routing      (datagrams queue, within bounds)
+ *       |
+ *       +--> open --> over                 (expired, evicted, terminated)
+ *
+ * The upstream socket is level-triggered and one datagram is read per event: request and reply then cost one call,
+ * without a second one to find the queue empty. The share doubles while there is more.
+ */
+import type { Flow } from '../../core/flow.ts';
+import { waitingDatagramsMax } from '../../core/limits.ts';
+import type { BackendView } from '../../core/snapshot.ts';
+import type { TerminationCode } from '../../core/termination.ts';
+import type { Region } from '../../linux/arena.ts';
+import { AF_UNIX, EPOLLIN } from '../../linux/constants.ts';
+import { EAGAIN, EMSGSIZE, ENOBUFS } from '../../linux/errno.ts';
+import { close, connect, type Descriptor, noDescriptor, receive, send } from '../../linux/libc.ts';
+import type { MessageBatch } from '../../linux/message-batch.ts';
+import type { Handler } from '../../linux/reactor.ts';
+import type { Timed } from '../../linux/timer-wheel.ts';
+import type { DialFailure } from '../engine.ts';
+import type { Context } from './context.ts';
+import { interfaceWordAt, localWordsAt } from './conversation-table.ts';
+import { dialFailure, newSocket } from './sockets.ts';
+import type { UdpListener } from './udp-listener.ts';
+import { replyBytesMax } from './udp-replies.ts';
+
+const readsMax = 32;
+
+export class UdpConversation implements Handler, Timed {
+  slot = -1;
+  queued = false;
+  timerNext: Timed | undefined = undefined;
+  timerPrevious: Timed | undefined = undefined;
+  timerTick = -1;
+  // The table's own.
+  hash = 0;
+  nextInBucket: UdpConversation | undefined = undefined;
+  older: UdpConversation | undefined = undefined;
+  newer: UdpConversation | undefined = undefined;
+  unreplied = false;
+
+  /** Who: the words of conversation-table.ts. */
+  readonly identity: Int32Array;
+  readonly listenerId: number;
+  readonly nameBytes: number;
+  readonly listener: UdpListener;
+  readonly #context: Context;
+  readonly #flow: Flow;
+  #state: 'routing' | 'waiting' | 'open' | 'over' = 'routing';
+  #fd: Descriptor = noDescriptor;
+  #reads = 1;
+  #sinceMs: number;
+  #waiting: Uint8Array[] = [];
+
+  constructor(context: Context, listener: UdpListener, flow: Flow, identity: Int32Array) {
+    this.#context = context;
+    this.listener = listener;
+    this.#flow = flow;
+    this.identity = identity;
+    this.listenerId = listener.id;
+    this.nameBytes = listener.nameBytes;
+    this.#sinceMs = context.reactor.nowMs;
+    flow.engineState = this;
+    context.reactor.wheel.set(this, this.#sinceMs + flow.listener.plan.timeouts.idleMs);
+  }
+
+  get flow(): Flow {
+    return this.#flow;
+  }
+
+  /** Routes and opens the upstream socket. Also what `proceed` does. */
+  begin(): void {
+    if (this.#state === 'waiting') this.#state = 'routing';
+    const { host } = this.#context;
+    while (this.#state === 'routing') {
+      const choice = host.route(this.#flow);
+      if (this.#state !== 'routing') return;
+      if (choice === 'wait') this.#state = 'waiting';
+      else if (typeof choice === 'string') this.reset(choice);
+      else {
+        const failure = this.#dial(choice);
+        if (failure !== undefined) host.dialFailed(this.#flow, failure);
+      }
+    }
+  }
+
+  /** Forgets the conversation. Nothing if it is over. */
+  reset(code: TerminationCode): void {
+    if (this.#state === 'over') return;
+    this.#state = 'over';
+    const { conversations, host, reactor, replies } = this.#context;
+    // Replies that are under way leave, and are counted, before the flow is closed.
+    replies.flush();
+    conversations.remove(this);
+    reactor.wheel.clear(this);
+    reactor.remove(this);
+    if (this.#fd >= 0) close(this.#fd);
+    this.#fd = noDescriptor;
+    this.#waiting = [];
+    this.#flow.engineState = undefined;
+    this.#context.descriptorsFreed();
+    host.closed(this.#flow, code);
+  }
+
+  onFault(error: unknown): void {
+    this.#context.host.fault(error, this.#flow);
+    this.reset('worker-error');
+  }
+
+  onTimer(nowMs: number): void {
+    const deadlineMs = this.#sinceMs + this.#flow.listener.plan.timeouts.idleMs;
+    if (nowMs < deadlineMs) this.#context.reactor.wheel.set(this, deadlineMs);
+    else this.reset('expired');
+  }
+
+  /** A datagram of the client. */
+  forward(from: Region, offset: number, length: number): void {
+    this.#sinceMs = this.#context.reactor.nowMs;
+    if (this.#state === 'open') return this.#send(from, offset, length);
+    if (this.#state === 'over') return;
+    if (this.#waiting.length >= waitingDatagramsMax) this.listener.dropped('waiting-full');
+    else this.#waiting.push(from.bytes.slice(offset, offset + length));
+  }
+
+  /** The backend has sent something, or its port was reported unreachable. */
+  onEvents(): void {
+    const { replies } = this.#context;
+    const most = this.#reads;
+    let read = 0;
+    for (; read < most; read++) {
+      const place = replies.place(this.listener);
+      const { payloads } = replies.batch;
+      const length = receive(this.#fd, payloads, replies.batch.offset(place), replyBytesMax);
+      if (length === -EAGAIN) break;
+      if (length >= 0) {
+        replies.commit(this, length);
+        this.#sinceMs = this.#context.reactor.nowMs;
+        if (this.unreplied) this.#onFirstReply();
+      } else this.#context.host.unreachable(this.#flow);
+      if (this.#state !== 'open') return;
+    }
+    this.#reads = read < most ? Math.max(1, read) : Math.min(most * 2, readsMax);
+  }
+
+  onAgain(): void {
+    this.onEvents();
+  }
+
+  /** Writes the client's address, and the local one the client used, to a place of a batch. */
+  address(batch: MessageBatch, place: number): void {
+    const { identity } = this;
+    const { words } = batch.names;
+    const at = batch.nameWord(place);
+    for (let i = 0; i < localWordsAt; i++) words[at + i] = identity[i]!;
+    if (!this.listener.isWildcard) return;
+    if (this.listener.isIpv4) batch.leaveFromV4(place, identity[localWordsAt]!);
+    else batch.leaveFromV6(place, identity, localWordsAt, identity[interfaceWordAt]!);
+  }
+
+  onReplySent(length: number): void {
+    this.#flow.datagramsOut++;
+    this.#flow.bytesOut += length;
+  }
+
+  #onFirstReply(): void {
+    this.#context.conversations.replied(this);
+    this.#context.host.replied(this.#flow);
+  }
+
+  /** Undefined: open, or over. */
+  #dial(backend: BackendView): DialFailure | undefined {
+    const { endpoints, name, reactor } = this.#context;
+    const endpoint = endpoints.place(backend);
+    if (endpoint === undefined || endpoint.family === AF_UNIX) return 'backend-unreachable';
+    const fd = newSocket(endpoint.family, 'datagram');
+    if (fd < 0) return dialFailure(fd, endpoint.family);
+    let result = connect(fd, name, endpoint.length);
+    if (result >= 0) result = reactor.add(fd, this, EPOLLIN);
+    if (result < 0) {
+      close(fd);
+      return dialFailure(result, endpoint.family);
+    }
+    this.#fd = fd;
+    this.#state = 'open';
+    this.#context.host.dialed(this.#flow);
+    this.#sendWaiting();
+    return undefined;
+  }
+
+  #sendWaiting(): void {
+    const { shared } = this.#context;
+    const datagrams = this.#waiting;
+    this.#waiting = [];
+    for (const datagram of datagrams) {
+      if (this.#state !== 'open') return;
+      shared.bytes.set(datagram);
+      this.#send(shared, 0, datagram.length);
+    }
+  }
+
+  #send(from: Region, offset: number, length: number): void {
+    let sent = send(this.#fd, from, offset, length);
+    if (sent < 0 && sent !== -EAGAIN && sent !== -ENOBUFS && sent !== -EMSGSIZE) {
+      // The error is that of an earlier datagram (ICMP), and this one has not been sent.
+      this.#context.host.unreachable(this.#flow);
+      if (this.#state !== 'open') return;
+      sent = send(this.#fd, from, offset, length);
+    }
+    if (sent === length) {
+      this.#flow.datagramsIn++;
+      this.#flow.bytesIn += length;
+    } else this.listener.dropped(sent === -EMSGSIZE ? 'too-long' : 'queue-full');
+  }
+}

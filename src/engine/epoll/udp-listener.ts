@@ -1,0 +1,157 @@
+/**
+ * A UDP listener's socket: receives the requests of all its clients in batches and sends them their replies.
+ *
+ * With several workers each has such a socket on the same address (SO_REUSEPORT) and the kernel spreads clients
+ * over them by a hash of the addresses. When the number of workers changes, so does the spread, and a client's
+ * next datagram may come to another worker: that one opens a new conversation, the pin (or the hash) brings it to
+ * the same backend, and the old one expires. The backend sees the client from another source port then.
+ */
+import { Address, noAddress } from '../../core/address.ts';
+import type { ListenerView } from '../../core/snapshot.ts';
+import { AF_INET, EPOLLIN } from '../../linux/constants.ts';
+import { close, type Descriptor, socketName } from '../../linux/libc.ts';
+import type { MessageBatch } from '../../linux/message-batch.ts';
+import type { Handler } from '../../linux/reactor.ts';
+import { decodeAddress, inet6Bytes, inetBytes } from '../../wire/sockaddr.ts';
+import type { DropReason } from '../engine.ts';
+import type { Context } from './context.ts';
+import { interfaceWordAt, localWordsAt } from './conversation-table.ts';
+import { UdpConversation } from './udp-conversation.ts';
+
+/** Full batches taken in one turn before others have theirs. */
+const batchesMax = 4;
+
+export class UdpListener implements Handler {
+  slot = -1;
+  queued = false;
+  view: ListenerView;
+  readonly id: number;
+  readonly fd: Descriptor;
+  readonly local: Address;
+  readonly isIpv4: boolean;
+  /** Bound to all addresses: each datagram says which one it came to, and the reply leaves from that. */
+  readonly isWildcard: boolean;
+  readonly nameBytes: number;
+  readonly #context: Context;
+  readonly #nameWords: number;
+  #closed = false;
+
+  /** @param fd bound; the listener owns it */
+  constructor(context: Context, view: ListenerView, fd: Descriptor) {
+    this.#context = context;
+    this.view = view;
+    this.id = view.id;
+    this.fd = fd;
+    socketName(fd, context.name);
+    this.isIpv4 = context.name.view.getUint16(0, true) === AF_INET;
+    this.local = decodeAddress(context.name.view, 0) ?? noAddress;
+    this.isWildcard = this.local.isWildcard;
+    this.nameBytes = this.isIpv4 ? inetBytes : inet6Bytes;
+    this.#nameWords = this.nameBytes / 4;
+  }
+
+  /** Starts to receive. 0 or a negative errno. */
+  open(): number {
+    return this.#context.reactor.add(this.fd, this, EPOLLIN);
+  }
+
+  onEvents(): void {
+    const batch = this.#context.requests;
+    batch.useControl(this.isWildcard);
+    for (let batches = 0; batches < batchesMax; batches++) {
+      // An error here is an ICMP message for a reply, or memory that is short: the next event tries again.
+      const count = batch.receive(this.fd, batch.count);
+      for (let i = 0; i < count && !this.#closed; i++) this.#onDatagram(batch, i);
+      if (count < batch.count || this.#closed) return;
+    }
+  }
+
+  onAgain(): void {
+    this.onEvents();
+  }
+
+  /** Gives the socket up. Its conversations end, for their replies would leave from it. */
+  close(isStopping: boolean): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#context.replies.flush();
+    for (const conversation of this.#context.conversations.all()) {
+      if (conversation.listener === this) conversation.reset(isStopping ? 'shutdown' : 'listener-removed');
+    }
+    this.#context.reactor.remove(this);
+    close(this.fd);
+  }
+
+  dropped(reason: DropReason): void {
+    this.#context.host.dropped(this.view, reason);
+  }
+
+  #onDatagram(batch: MessageBatch, i: number): void {
+    let conversation: UdpConversation | undefined;
+    try {
+      this.#identify(batch, i);
+      conversation = this.#context.conversations.find(this.id) ?? this.#open(batch, i);
+      if (conversation === undefined) return;
+      if (batch.truncated(i)) this.dropped('too-long');
+      else conversation.forward(batch.payloads, batch.offset(i), batch.length(i));
+    } catch (error) {
+      if (conversation === undefined) this.#context.host.fault(error, undefined);
+      else conversation.onFault(error);
+    }
+  }
+
+  /** Writes who sent datagram `i` to the table's scratch. */
+  #identify(batch: MessageBatch, i: number): void {
+    const { identity } = this.#context.conversations;
+    const { words } = batch.names;
+    const at = batch.nameWord(i);
+    for (let word = 0; word < this.#nameWords; word++) identity[word] = words[at + word]!;
+    for (let word = this.#nameWords; word < identity.length; word++) identity[word] = 0;
+    if (!this.isWildcard) return;
+    const localAt = batch.localWord(i);
+    if (localAt === 0) return;
+    const controls = batch.controls.words;
+    if (this.isIpv4) {
+      identity[localWordsAt] = controls[localAt]!;
+      return;
+    }
+    for (let word = 0; word < 4; word++) identity[localWordsAt + word] = controls[localAt + word]!;
+    // fe80::/10 means something only together with the interface it came in by (RFC 4007).
+    const isLinkLocal = (controls[localAt]! & 0xc0ff) === 0x80fe;
+    if (isLinkLocal) identity[interfaceWordAt] = controls[localAt + 4]!;
+  }
+
+  /** A datagram of somebody new. Undefined: turned away. */
+  #open(batch: MessageBatch, i: number): UdpConversation | undefined {
+    const { conversations, host } = this.#context;
+    if (conversations.size >= conversations.conversationsMax && !conversations.evict()) {
+      this.dropped('queue-full');
+      return undefined;
+    }
+    const identity = conversations.identity.slice();
+    const client = decodeAddress(batch.names.view, batch.nameWord(i) * 4) ?? noAddress;
+    const local = this.#localOf(identity);
+    let answer = host.open(this.view, client, local);
+    // Full by the host's count: an unanswered conversation makes room, since a flood of forged sources has only those.
+    if ((answer === 'limit-flows' || answer === 'limit-listener') && conversations.evict()) {
+      answer = host.open(this.view, client, local);
+    }
+    if (typeof answer === 'string') return undefined;
+    const conversation = new UdpConversation(this.#context, this, answer, identity);
+    conversations.add(conversation);
+    try {
+      conversation.begin();
+    } catch (error) {
+      conversation.onFault(error);
+    }
+    return conversation;
+  }
+
+  #localOf(identity: Int32Array): Address {
+    if (!this.isWildcard) return this.local;
+    const view = new DataView(identity.buffer, identity.byteOffset + localWordsAt * 4, 16);
+    const { port } = this.local;
+    if (this.isIpv4) return Address.v4(view.getUint32(0), port);
+    return new Address(view.getUint32(0), view.getUint32(4), view.getUint32(8), view.getUint32(12), port);
+  }
+}

@@ -1,0 +1,72 @@
+/**
+ * Replies on their way to clients. They are received straight into the places of a batch and leave together at the end of the turn
+ * with one sendmmsg of the listener's socket, earlier when the batch is full or another listener's turn comes.
+ */
+import { EAGAIN, EMSGSIZE, ENOBUFS } from '../../linux/errno.ts';
+import { type MessageBatch, payloadBytes } from '../../linux/message-batch.ts';
+import type { Reactor, TurnEnd } from '../../linux/reactor.ts';
+import type { UdpConversation } from './udp-conversation.ts';
+import type { UdpListener } from './udp-listener.ts';
+
+export class UdpReplies implements TurnEnd {
+  readonly batch: MessageBatch;
+  readonly #reactor: Reactor;
+  readonly #conversations: (UdpConversation | undefined)[];
+  #listener: UdpListener | undefined = undefined;
+  #count = 0;
+  #asked = false;
+
+  constructor(reactor: Reactor, batch: MessageBatch) {
+    this.#reactor = reactor;
+    this.batch = batch;
+    this.#conversations = new Array<UdpConversation | undefined>(batch.count).fill(undefined);
+  }
+
+  /** The place the next reply of `listener` is to be received into. */
+  place(listener: UdpListener): number {
+    if (this.#count === this.batch.count || this.#listener !== listener) {
+      this.flush();
+      this.#listener = listener;
+      this.batch.useControl(listener.isWildcard);
+    }
+    return this.#count;
+  }
+
+  /** The reply in the place given last is for this conversation's client. */
+  commit(conversation: UdpConversation, length: number): void {
+    const { batch } = this;
+    const place = this.#count++;
+    this.#conversations[place] = conversation;
+    conversation.address(batch, place);
+    batch.prepare(place, conversation.nameBytes, length);
+    if (this.#asked) return;
+    this.#asked = true;
+    this.#reactor.atTurnEnd(this);
+  }
+
+  onTurnEnd(): void {
+    this.#asked = false;
+    this.flush();
+  }
+
+  /** Sends what is there. What the socket does not take is dropped and counted. */
+  flush(): void {
+    const listener = this.#listener;
+    const count = this.#count;
+    if (listener === undefined || count === 0) return;
+    // Emptied first: what the host does about a drop may come back here.
+    this.#count = 0;
+    for (let next = 0; next < count; ) {
+      const sent = this.batch.send(listener.fd, next, count);
+      const end = sent > 0 ? next + sent : sent === -EAGAIN || sent === -ENOBUFS ? count : next + 1;
+      for (; next < end; next++) {
+        if (sent > 0) this.#conversations[next]!.onReplySent(this.batch.prepared(next));
+        else listener.dropped(sent === -EMSGSIZE ? 'too-long' : 'queue-full');
+        this.#conversations[next] = undefined;
+      }
+    }
+  }
+}
+
+/** A reply may be as long as a place. */
+export const replyBytesMax = payloadBytes;

@@ -1,0 +1,54 @@
+/**
+ * Memory for bytes that were read and could not be sent: only such remainders are ever kept.
+ *
+ * Chunks come in three sizes, cut from arenas of 1 MiB that are made on demand up to a budget and kept for reuse. When the budget is used
+ * up `take` says so and the caller gives the flow up (`limit-memory`): a bound that is met, not hoped for.
+ */
+import { Arena, type Region } from './arena.ts';
+
+const sizes = [4 * 1024, 16 * 1024, 64 * 1024] as const;
+const arenaBytes = 1024 * 1024;
+
+/** The largest remainder there can be. Bytes. */
+export const chunkBytesMax = sizes[2];
+
+export class ChunkPool {
+  readonly #budgetBytes: number;
+  readonly #free: Region[][] = sizes.map(() => []);
+  #madeBytes = 0;
+  #usedBytes = 0;
+
+  constructor(budgetBytes: number) {
+    this.#budgetBytes = budgetBytes;
+  }
+
+  /** Bytes lent now. */
+  get usedBytes(): number {
+    return this.#usedBytes;
+  }
+
+  /** A chunk of at least `length` bytes, at most {@link chunkBytesMax}; undefined when the budget is used up. */
+  take(length: number): Region | undefined {
+    const size = sizes.findIndex((bytes) => bytes >= length);
+    if (size < 0) throw new RangeError(`no chunk holds ${length} bytes`);
+    const free = this.#free[size]!;
+    if (free.length === 0 && !this.#grow(size)) return undefined;
+    const chunk = free.pop()!;
+    this.#usedBytes += chunk.length;
+    return chunk;
+  }
+
+  release(chunk: Region): void {
+    this.#usedBytes -= chunk.length;
+    this.#free[sizes.findIndex((bytes) => bytes === chunk.length)]!.push(chunk);
+  }
+
+  #grow(size: number): boolean {
+    if (this.#madeBytes + arenaBytes > this.#budgetBytes) return false;
+    this.#madeBytes += arenaBytes;
+    const bytes = sizes[size]!;
+    const arena = new Arena(arenaBytes);
+    for (let made = 0; made < arenaBytes; made += bytes) this.#free[size]!.push(arena.cut(bytes));
+    return true;
+  }
+}

@@ -1,0 +1,240 @@
+/**
+ * The event loop of one thread: epoll, timers and the turn that serves them.
+ *
+ *    sleep at most until the next timer --> events --> those with work left over --> timers --> end-of-turn work
+ *
+ * Work per turn is bounded: at most `eventsMax` events, and a handler that has more to do than its share asks to
+ * be called again (`again`) after everybody else had a turn. Time is read once a turn. An event names a slot and a
+ * generation, looked up directly before its handler runs, so an event that was fetched for a descriptor closed
+ * meanwhile goes nowhere, even if the number has been given to another already. What a handler throws goes to
+ * `fault` and the others go on. A thread in epoll_wait cannot be interrupted by V8 and would hold up the exit of the
+ * process: sleep is bounded, and writing eight bytes to `wakeDescriptor` ends it from any thread.
+ */
+import { Arena, type Region } from './arena.ts';
+import {
+  EFD_CLOEXEC,
+  EFD_NONBLOCK,
+  EPOLL_CLOEXEC,
+  EPOLL_CTL_ADD,
+  EPOLL_CTL_MOD,
+  EPOLLET,
+  EPOLLIN,
+} from './constants.ts';
+import { EINTR, errnoName } from './errno.ts';
+import {
+  close,
+  type Descriptor,
+  drainEventfd,
+  epollControl,
+  epollCreate,
+  epollDataWord,
+  epollEventWords,
+  epollWait,
+  eventfd,
+} from './libc.ts';
+import { SlotTable } from './slot-table.ts';
+import { type Timed, TimerWheel } from './timer-wheel.ts';
+
+export interface Handler {
+  /** `events` are EPOLL bits. */
+  onEvents(events: number): void;
+  /** Called in the turn after `again`, unless the handler was released meanwhile. */
+  onAgain(): void;
+  /** True between `again` and `onAgain`; the reactor's own. */
+  queued: boolean;
+  /** The place `add` gave; -1 outside `add` and `remove`. The reactor's own. */
+  slot: number;
+}
+
+/** Called once at the end of a turn in which it was passed to `atTurnEnd`. */
+export interface TurnEnd {
+  onTurnEnd(): void;
+}
+
+const eventsMax = 256;
+const tickMs = 16;
+const ticksPerRotation = 4096;
+/** The longest sleep: how late the exit of a process may be that forgot to wake the thread. */
+const sleepMsMax = 500;
+
+export interface ReactorOptions {
+  /** Monotonic milliseconds. */
+  readonly nowMs: () => number;
+  /** Called before every sleep. @returns the longest sleep it allows, in milliseconds */
+  readonly onWake: () => number;
+  readonly fault: (error: unknown, at: Handler | Timed | TurnEnd | undefined) => void;
+}
+
+export class Reactor {
+  /** The time of this turn, in milliseconds. */
+  nowMs: number;
+  readonly wheel: TimerWheel;
+  readonly wakeDescriptor: Descriptor;
+  readonly #options: ReactorOptions;
+  readonly #epoll: Descriptor;
+  readonly #events: Region;
+  readonly #slots = new SlotTable<Handler>();
+  #again: Handler[] = [];
+  #againSpare: Handler[] = [];
+  readonly #turnEnds: TurnEnd[] = [];
+  #stopped = false;
+  #turning = false;
+  readonly #fault: (error: unknown, at: Handler | Timed | TurnEnd) => void;
+
+  /** Throws if the kernel gives no epoll or eventfd descriptor: the engine cannot be made then. */
+  constructor(options: ReactorOptions) {
+    this.#options = options;
+    this.#fault = options.fault;
+    this.nowMs = options.nowMs();
+    this.wheel = new TimerWheel(this.nowMs, tickMs, ticksPerRotation);
+    this.#events = new Arena(eventsMax * epollEventWords * 4).cut(eventsMax * epollEventWords * 4);
+    this.#epoll = epollCreate(EPOLL_CLOEXEC);
+    if (this.#epoll < 0) throw new Error(`epoll_create1: ${errnoName(this.#epoll)}`);
+    this.wakeDescriptor = eventfd(EFD_NONBLOCK | EFD_CLOEXEC);
+    if (this.wakeDescriptor < 0) throw new Error(`eventfd: ${errnoName(this.wakeDescriptor)}`);
+    const wakeUp: Handler = {
+      slot: -1,
+      queued: false,
+      onEvents: () => void drainEventfd(this.wakeDescriptor),
+      onAgain: () => undefined,
+    };
+    const added = this.add(this.wakeDescriptor, wakeUp, EPOLLIN | EPOLLET);
+    if (added < 0) throw new Error(`epoll_ctl: ${errnoName(added)}`);
+  }
+
+  /** Watches `fd` for `handler`. 0, or a negative errno and nothing has changed. */
+  add(fd: Descriptor, handler: Handler, events: number): number {
+    const slot = this.#slots.take(handler);
+    const result = epollControl(this.#epoll, EPOLL_CTL_ADD, fd, events, slot, this.#slots.generation(slot));
+    if (result < 0) this.#slots.release(slot);
+    else handler.slot = slot;
+    return result;
+  }
+
+  /** Changes what `fd` is watched for; also makes an edge-triggered state that holds now come (again). */
+  modify(fd: Descriptor, handler: Handler, events: number): number {
+    const { slot } = handler;
+    return epollControl(this.#epoll, EPOLL_CTL_MOD, fd, events, slot, this.#slots.generation(slot));
+  }
+
+  /** Forgets `handler`. The caller closes the descriptor next, which takes it out of the kernel's set. */
+  remove(handler: Handler): void {
+    if (handler.slot < 0) return;
+    this.#slots.release(handler.slot);
+    handler.slot = -1;
+  }
+
+  /** Calls `handler.onAgain` in the next turn, which then does not sleep. */
+  again(handler: Handler): void {
+    if (handler.queued) return;
+    handler.queued = true;
+    this.#again.push(handler);
+  }
+
+  /** The caller sees to it that it is called once per turn. */
+  atTurnEnd(work: TurnEnd): void {
+    this.#turnEnds.push(work);
+  }
+
+  /** Handlers that are watched now, without the reactor's own. */
+  get watched(): number {
+    return this.#slots.size - 1;
+  }
+
+  /** All that is watched; made for shutdown, not for the loop. */
+  handlers(): Handler[] {
+    return this.#slots.all();
+  }
+
+  /** Turns until `stop`. */
+  run(): void {
+    while (!this.#stopped) this.turn(sleepMsMax);
+    this.#release();
+  }
+
+  /** One turn; sleeps at most `mostMs`. */
+  turn(mostMs: number): void {
+    if (this.#stopped) return;
+    this.#turning = true;
+    const allowedMs = this.#allowedSleepMs(mostMs);
+    if (!this.#stopped) {
+      const count = epollWait(this.#epoll, this.#events, allowedMs);
+      this.nowMs = this.#options.nowMs();
+      if (count > 0) this.#dispatch(count);
+      else if (count < 0 && count !== -EINTR) throw new Error(`epoll_wait: ${errnoName(count)}`);
+      if (this.#again.length > 0) this.#serveAgain();
+      this.wheel.advance(this.nowMs, this.#fault);
+      if (this.#turnEnds.length > 0) this.#serveTurnEnds();
+    }
+    this.#turning = false;
+  }
+
+  /** Ends `run` after this turn; outside a turn it frees at once. The reactor is not used afterwards. */
+  stop(): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    if (!this.#turning) this.#release();
+  }
+
+  #allowedSleepMs(mostMs: number): number {
+    let allowedMs = Math.min(mostMs, sleepMsMax);
+    try {
+      allowedMs = Math.min(allowedMs, this.#options.onWake());
+    } catch (error) {
+      this.#options.fault(error, undefined);
+    }
+    if (this.#again.length > 0 || this.#turnEnds.length > 0 || !(allowedMs > 0)) return 0;
+    return this.wheel.untilNextMs(this.#options.nowMs(), Math.ceil(allowedMs));
+  }
+
+  #dispatch(count: number): void {
+    const { words } = this.#events;
+    for (let i = 0; i < count; i++) {
+      const at = i * epollEventWords;
+      const handler = this.#slots.find(words[at + epollDataWord]!, words[at + epollDataWord + 1]!);
+      if (handler === undefined) continue;
+      try {
+        handler.onEvents(words[at]!);
+      } catch (error) {
+        this.#fault(error, handler);
+      }
+    }
+  }
+
+  #serveAgain(): void {
+    const handlers = this.#again;
+    this.#again = this.#againSpare;
+    this.#againSpare = handlers;
+    for (let i = 0; i < handlers.length; i++) {
+      const handler = handlers[i]!;
+      handler.queued = false;
+      if (handler.slot < 0) continue;
+      try {
+        handler.onAgain();
+      } catch (error) {
+        this.#fault(error, handler);
+      }
+    }
+    handlers.length = 0;
+  }
+
+  #serveTurnEnds(): void {
+    const works = this.#turnEnds;
+    const count = works.length;
+    for (let i = 0; i < count; i++) {
+      try {
+        works[i]!.onTurnEnd();
+      } catch (error) {
+        this.#fault(error, works[i]!);
+      }
+    }
+    // What was asked for meanwhile is work of the next turn.
+    works.copyWithin(0, count);
+    works.length -= count;
+  }
+
+  #release(): void {
+    close(this.wakeDescriptor);
+    close(this.#epoll);
+  }
+}
