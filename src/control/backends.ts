@@ -1,0 +1,282 @@
+/**
+ * Control's table of backends: what the plan says of each, where it is, how it is, and the row of shared memory
+ * from which the workers read the verdict.
+ *
+ *    up = resolved and (check passed or no check) and not ejected
+ *
+ * Ejection is passive health: real flows failed in a row. It is for a time, and never takes a pool's last
+ * backend: a wrong suspicion must not become an outage.
+ */
+import type { BackendStates } from '../core/backend-states.ts';
+import type { BackendPlan, Bind, PoolPlan, Protocol } from '../core/plan.ts';
+import type { BackendView } from '../core/snapshot.ts';
+import { resolveAddress } from './discovery/resolve.ts';
+import type { ControlWatcher } from './events.ts';
+import { HealthChecker } from './health/checker.ts';
+import type { Ids } from './ids.ts';
+
+const resolveIntervalMs = 30_000;
+/** First checks are spread over this time when there are many backends. */
+const firstCheckSpreadMs = 1_000;
+
+interface Backend {
+  readonly id: number;
+  pool: PoolPlan;
+  plan: BackendPlan;
+  target: Bind | undefined;
+  /** The check's word; true while there is none. */
+  isHealthy: boolean;
+  ejectTimer: NodeJS.Timeout | undefined;
+  isDraining: boolean;
+  isUp: boolean;
+  checker: HealthChecker | undefined;
+  graceTimer: NodeJS.Timeout | undefined;
+}
+
+export interface BackendStatus {
+  readonly pool: string;
+  readonly backend: string;
+  readonly id: number;
+  readonly address: string;
+  readonly weight: number;
+  readonly up: boolean;
+  readonly draining: boolean;
+  readonly ejected: boolean;
+}
+
+export interface BackendsOptions {
+  readonly ids: Ids;
+  readonly states: BackendStates;
+  readonly watch: ControlWatcher;
+  /** Ends the open flows of a backend. */
+  readonly endFlows: (backendId: number, code: 'backend-down' | 'backend-removed') => void;
+  /** Addresses have changed: the workers need a new snapshot. */
+  readonly onMoved: () => void;
+}
+
+export class Backends {
+  private readonly options: BackendsOptions;
+  private readonly backends = new Map<number, Backend>();
+  private readonly downPools = new Set<string>();
+  private resolveTimer: NodeJS.Timeout | undefined;
+
+  constructor(options: BackendsOptions) {
+    this.options = options;
+  }
+
+  /** Makes the table what the pools say: the difference is added, changed, removed. */
+  async use(pools: readonly PoolPlan[]): Promise<void> {
+    const targets = await resolveAll(pools);
+    const wanted = new Set<number>();
+    let index = 0;
+    for (const pool of pools) {
+      for (const plan of pool.backends) {
+        const id = this.options.ids.backend(pool.name, plan.name);
+        wanted.add(id);
+        this.put(id, pool, plan, targets[index++]);
+      }
+    }
+    for (const backend of [...this.backends.values()]) {
+      if (!wanted.has(backend.id)) this.remove(backend);
+    }
+    clearInterval(this.resolveTimer);
+    const named = pools.some((pool) => pool.backends.some((backend) => backend.address.kind === 'name'));
+    if (named) this.resolveTimer = setInterval(() => void this.resolveAgain(), resolveIntervalMs);
+  }
+
+  views(pool: PoolPlan): BackendView[] {
+    return pool.backends.map((plan) => {
+      const id = this.options.ids.backend(pool.name, plan.name);
+      return {
+        id,
+        name: plan.name,
+        target: this.backends.get(id)?.target,
+        addressText: addressText(plan),
+        weight: plan.weight,
+        maxConnections: plan.maxConnections,
+      };
+    });
+  }
+
+  status(): BackendStatus[] {
+    return [...this.backends.values()].map((backend) => ({
+      pool: backend.pool.name,
+      backend: backend.plan.name,
+      id: backend.id,
+      address: addressText(backend.plan),
+      weight: backend.plan.weight,
+      up: backend.isUp,
+      draining: backend.isDraining,
+      ejected: backend.ejectTimer !== undefined,
+    }));
+  }
+
+  /** @returns false if there is no such backend. */
+  setDraining(pool: string, name: string, draining: boolean): boolean {
+    const backend = this.find(pool, name);
+    if (backend === undefined) return false;
+    backend.isDraining = draining;
+    this.options.states.setDraining(backend.id, draining);
+    this.options.watch({ event: 'backend-draining', pool, backend: name, draining });
+    return true;
+  }
+
+  /** Real flows failed in a row. A checked TCP backend is checked at once; otherwise it is ejected for a time. */
+  suspect(backendId: number, protocol: Protocol): void {
+    const backend = this.backends.get(backendId);
+    if (backend === undefined || !backend.isUp) return;
+    // A TCP check sees what a TCP flow sees and decides. For UDP only the flows themselves can tell.
+    if (backend.checker !== undefined && protocol === 'tcp') {
+      backend.checker.suspect();
+      return;
+    }
+    const othersUp = [...this.backends.values()].some(
+      (other) =>
+        other !== backend && other.pool.name === backend.pool.name && other.isUp && other.plan.weight > 0,
+    );
+    if (!othersUp) return;
+    backend.ejectTimer = setTimeout(() => {
+      backend.ejectTimer = undefined;
+      this.judge(backend, 'ejection over');
+    }, backend.pool.passive.ejectMs);
+    this.judge(backend, 'flows failed in a row');
+  }
+
+  stop(): void {
+    clearInterval(this.resolveTimer);
+    for (const backend of this.backends.values()) quiet(backend);
+  }
+
+  private find(pool: string, name: string): Backend | undefined {
+    for (const backend of this.backends.values()) {
+      if (backend.pool.name === pool && backend.plan.name === name) return backend;
+    }
+    return undefined;
+  }
+
+  private put(id: number, pool: PoolPlan, plan: BackendPlan, target: Bind | undefined): void {
+    const { states } = this.options;
+    const old = this.backends.get(id);
+    const backend: Backend = old ?? {
+      id,
+      pool,
+      plan,
+      target,
+      isHealthy: true,
+      ejectTimer: undefined,
+      isDraining: false,
+      isUp: target !== undefined,
+      checker: undefined,
+      graceTimer: undefined,
+    };
+    const sameCheck =
+      old !== undefined &&
+      JSON.stringify([old.pool.health, old.target]) === JSON.stringify([pool.health, target]);
+    backend.pool = pool;
+    backend.plan = plan;
+    backend.target = target;
+    states.setWeight(id, plan.weight);
+    if (old === undefined) {
+      this.backends.set(id, backend);
+      states.setDraining(id, false);
+      states.setUp(id, backend.isUp);
+      if (!backend.isUp) this.tellDown(backend, 'its name does not resolve');
+    }
+    if (!sameCheck) this.check(backend, old === undefined ? undefined : backend.isHealthy);
+    this.judge(backend, target === undefined ? 'its name does not resolve' : 'its name resolves');
+  }
+
+  private remove(backend: Backend): void {
+    quiet(backend);
+    this.backends.delete(backend.id);
+    this.options.states.setUp(backend.id, false);
+    this.options.endFlows(backend.id, 'backend-removed');
+  }
+
+  private check(backend: Backend, wasUp: boolean | undefined): void {
+    backend.checker?.stop();
+    backend.checker = undefined;
+    const { health } = backend.pool;
+    if (health.type === 'none' || backend.target === undefined) {
+      backend.isHealthy = true;
+      return;
+    }
+    backend.checker = new HealthChecker(health, backend.target, wasUp, (up, why) => {
+      backend.isHealthy = up;
+      this.judge(backend, why);
+    });
+    const spreadMs = Math.min(firstCheckSpreadMs, backend.pool.backends.length * 2, health.intervalMs);
+    backend.checker.start(Math.random() * spreadMs);
+  }
+
+  /** The one place where a backend becomes up or down. */
+  private judge(backend: Backend, why: string): void {
+    const isUp = backend.target !== undefined && backend.isHealthy && backend.ejectTimer === undefined;
+    if (isUp === backend.isUp) return;
+    backend.isUp = isUp;
+    this.options.states.setUp(backend.id, isUp);
+    if (isUp) {
+      clearTimeout(backend.graceTimer);
+      this.downPools.delete(backend.pool.name);
+      this.options.watch({ event: 'backend-up', pool: backend.pool.name, backend: backend.plan.name, why });
+      return;
+    }
+    this.tellDown(backend, why);
+    const { action, graceMs } = backend.pool.onDown;
+    if (action === 'keep') return;
+    clearTimeout(backend.graceTimer);
+    if (graceMs === 0) this.options.endFlows(backend.id, 'backend-down');
+    else backend.graceTimer = setTimeout(() => this.options.endFlows(backend.id, 'backend-down'), graceMs);
+  }
+
+  private tellDown(backend: Backend, why: string): void {
+    const pool = backend.pool.name;
+    this.options.watch({ event: 'backend-down', pool, backend: backend.plan.name, why });
+    const anyUp = [...this.backends.values()].some((other) => other.pool.name === pool && other.isUp);
+    if (anyUp || this.downPools.has(pool)) return;
+    this.downPools.add(pool);
+    this.options.watch({ event: 'pool-down', pool });
+  }
+
+  private async resolveAgain(): Promise<void> {
+    let moved = false;
+    for (const backend of [...this.backends.values()]) {
+      if (backend.plan.address.kind !== 'name') continue;
+      const target = await resolveAddress(backend.plan.address);
+      // A name that stopped resolving keeps its last address: the resolver's trouble is not the backend's.
+      if (target === undefined || this.backends.get(backend.id) !== backend) continue;
+      if (JSON.stringify(target) === JSON.stringify(backend.target)) continue;
+      backend.target = target;
+      moved = true;
+      this.check(backend, undefined);
+      this.options.watch({
+        event: 'backend-resolved',
+        pool: backend.pool.name,
+        backend: backend.plan.name,
+        address: target.kind === 'inet' ? `${target.ip}:${target.port}` : target.path,
+      });
+      this.judge(backend, 'its name resolves');
+    }
+    if (moved) this.options.onMoved();
+  }
+}
+
+function quiet(backend: Backend): void {
+  backend.checker?.stop();
+  clearTimeout(backend.ejectTimer);
+  clearTimeout(backend.graceTimer);
+}
+
+function resolveAll(pools: readonly PoolPlan[]): Promise<(Bind | undefined)[]> {
+  return Promise.all(
+    pools.flatMap((pool) => pool.backends.map((backend) => resolveAddress(backend.address))),
+  );
+}
+
+/** As configured: `10.0.0.1:5432`, `[::1]:5432`, `db1.example.org:5432`, `unix:/run/db.sock`. */
+export function addressText(plan: BackendPlan): string {
+  const { address } = plan;
+  if (address.kind === 'unix') return `unix:${address.path}`;
+  if (address.kind === 'name') return `${address.host}:${address.port}`;
+  return address.ip.includes(':') ? `[${address.ip}]:${address.port}` : `${address.ip}:${address.port}`;
+}

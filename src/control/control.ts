@@ -1,0 +1,311 @@
+/**
+ * Control: the main thread's owner of every decision that is not per flow. It holds the plan, the backends and
+ * the workers; all of them call it on one thread, so its methods need no locks. Start-up is a reload from an
+ * empty plan.
+ *
+ *    use(plan):  resolve, check --> backends      bind --> workers      snapshot --> workers
+ */
+import { availableParallelism } from 'node:os';
+import { diffPlans, type InstanceKey } from '../config/diff.ts';
+import { backendsPerPoolMax } from '../core/limits.ts';
+import type { Plan, PoolPlan } from '../core/plan.ts';
+import type { ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
+import { WorkerClient } from '../worker/client.ts';
+import type { FlowRecord, MessageFromWorker } from '../worker/messages-from-worker.ts';
+import type { MessageToWorker } from '../worker/messages-to-worker.ts';
+import { createSharedMemory, type SharedMemory, type SharedViews } from '../worker/shared.ts';
+import { Backends } from './backends.ts';
+import { flowsMax } from './descriptors.ts';
+import type { ControlWatcher } from './events.ts';
+import { Ids } from './ids.ts';
+import { Listeners } from './listeners.ts';
+
+/** How long a worker may take to leave when told to. */
+const workerStopMs = 2_000;
+const listFlowsTimeoutMs = 1_000;
+
+/** Settings of the instance that a reload puts in force; the others were used up at start. */
+const liveKeys: readonly InstanceKey[] = ['limits.flows', 'shutdown'];
+
+function tally(changes: {
+  added: readonly unknown[];
+  changed: readonly unknown[];
+  removed: readonly unknown[];
+}): string {
+  return `+${changes.added.length} ~${changes.changed.length} -${changes.removed.length}`;
+}
+
+export interface ControlOptions {
+  readonly watch: ControlWatcher;
+  readonly engine: 'portable' | 'epoll';
+  readonly engineReason: string;
+  /** The portable engine can share a port between threads only where Node can (22.12, 23.1). */
+  readonly canReusePort: boolean;
+}
+
+export class Control {
+  readonly views: SharedViews;
+  readonly ids = new Ids();
+  readonly backends: Backends;
+  readonly startedAt = new Date();
+  workerRestarts = 0;
+  private readonly shared: SharedMemory;
+  private readonly options: ControlOptions;
+  private readonly listeners: Listeners;
+  private readonly workers: WorkerClient[] = [];
+  private readonly flowLists = new Map<
+    number,
+    { records: FlowRecord[]; waiting: number; done: () => void }
+  >();
+  private poolVersions = new Map<number, { version: number; text: string }>();
+  private nextRequestId = 1;
+  private generation = 0;
+  private isStopping = false;
+  private isReady = false;
+  private expiryTimer: NodeJS.Timeout | undefined;
+  plan: Plan;
+  snapshot: Snapshot | undefined;
+
+  constructor(plan: Plan, options: ControlOptions) {
+    this.plan = plan;
+    this.options = options;
+    const workers = this.workerCount(plan);
+    const { shared, ...views } = createSharedMemory(workers, plan.limits.pins);
+    this.shared = shared;
+    this.views = views;
+    this.backends = new Backends({
+      ids: this.ids,
+      states: views.states,
+      watch: options.watch,
+      endFlows: (backendId, code) =>
+        this.toWorkers({ type: 'end-flows', select: { by: 'backend', backendId }, code }),
+      onMoved: () => this.publish(this.plan),
+    });
+    this.listeners = new Listeners(
+      options.watch,
+      (worker, message) => this.workers[worker]?.post(message),
+      workers,
+    );
+    for (let index = 0; index < workers; index++) {
+      const data = { index, shared, engine: options.engine, reusePort: options.canReusePort && workers > 1 };
+      this.workers.push(
+        new WorkerClient(data, {
+          message: (worker, message) => this.hear(worker, message),
+          died: (worker, error, restartInMs) => this.workerDied(worker, error, restartInMs),
+        }),
+      );
+    }
+  }
+
+  get workerCountNow(): number {
+    return this.workers.length;
+  }
+
+  get ready(): boolean {
+    return this.isReady && !this.isStopping;
+  }
+
+  /**
+   * Starts workers, checks and listeners.
+   * @throws StartFailure naming the listener that could not be bound; nothing is left running then
+   */
+  async start(): Promise<void> {
+    const { plan, options } = this;
+    options.watch({
+      event: 'starting',
+      config: plan.source,
+      engine: options.engine,
+      why: options.engineReason,
+      workers: this.workers.length,
+    });
+    flowsMax(plan); // refuses a limit that does not fit before anything is started
+    for (const worker of this.workers) worker.start();
+    await this.backends.use(plan.pools);
+    this.publish(plan);
+    const failure = await this.listeners.use(this.snapshot!.listeners);
+    if (failure !== undefined) {
+      await this.end();
+      throw failure;
+    }
+    this.expiryTimer = setInterval(() => this.views.pins.expire(this.now(), 20_000), 1_000);
+    this.isReady = true;
+    options.watch({ event: 'ready' });
+  }
+
+  /** Milliseconds on the clock the workers use. */
+  now(): number {
+    return Number(process.hrtime.bigint()) / 1e6 - this.shared.clockOriginMs;
+  }
+
+  toWorkers(message: MessageToWorker): void {
+    for (const worker of this.workers) worker.post(message);
+  }
+
+  /** Open flows of all workers, at most `most` of each. A worker that does not answer is left out. */
+  listFlows(most: number): Promise<FlowRecord[]> {
+    const requestId = this.nextRequestId++;
+    return new Promise((resolve) => {
+      const finish = (): void => {
+        clearTimeout(timer);
+        this.flowLists.delete(requestId);
+        resolve(list.records);
+      };
+      const list = { records: [] as FlowRecord[], waiting: this.workers.length, done: finish };
+      const timer = setTimeout(finish, listFlowsTimeoutMs);
+      this.flowLists.set(requestId, list);
+      this.toWorkers({ type: 'list-flows', requestId, most });
+    });
+  }
+
+  /**
+   * Takes a new plan into use. Flows stay unless their backend or listener is gone.
+   * @throws StartFailure when a new listener cannot be bound; the old plan stays in force
+   */
+  async reload(plan: Plan): Promise<void> {
+    flowsMax(plan);
+    const old = this.plan;
+    const before = new Set(this.snapshot?.listeners.map((listener) => listener.id));
+    await this.backends.use(plan.pools);
+    this.plan = plan;
+    this.publish(plan);
+    const failure = await this.listeners.use(this.snapshot!.listeners);
+    if (failure !== undefined) {
+      await this.backends.use(old.pools);
+      this.plan = old;
+      this.publish(old);
+      await this.listeners.use(this.snapshot!.listeners);
+      throw failure;
+    }
+    const after = new Set(this.snapshot!.listeners.map((listener) => listener.id));
+    for (const listenerId of before) {
+      if (after.has(listenerId)) continue;
+      this.toWorkers({ type: 'end-flows', select: { by: 'listener', listenerId }, code: 'listener-removed' });
+    }
+    const { listeners, pools, instance } = diffPlans(old, plan);
+    this.options.watch({
+      event: 'reloaded',
+      listeners: tally(listeners),
+      pools: tally(pools),
+      needRestart: instance.filter((key) => !liveKeys.includes(key)),
+    });
+  }
+
+  /**
+   * Stops accepting, lets open flows finish for `drainMs`, ends the rest with `shutdown`, leaves.
+   * `hurry` may be called meanwhile to end at once.
+   */
+  async shutdown(drainMs: number, hurry: Promise<void>): Promise<void> {
+    this.isStopping = true;
+    this.options.watch({ event: 'shutdown', flows: this.views.counters.flows(), drainMs });
+    this.listeners.closeAll();
+    const deadline = performance.now() + drainMs;
+    let hurried = false;
+    void hurry.then(() => {
+      hurried = true;
+    });
+    while (!hurried && performance.now() < deadline && this.views.counters.flows() > 0) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    await this.end();
+    this.options.watch({ event: 'stopped' });
+  }
+
+  private async end(): Promise<void> {
+    this.isStopping = true;
+    clearInterval(this.expiryTimer);
+    this.backends.stop();
+    await Promise.all(this.workers.map((worker) => worker.stop(workerStopMs)));
+  }
+
+  private workerCount(plan: Plan): number {
+    if (this.options.engine === 'portable' && !this.options.canReusePort) return 1;
+    return plan.workers === 'auto' ? availableParallelism() : plan.workers;
+  }
+
+  private publish(plan: Plan): void {
+    this.snapshot = {
+      generation: ++this.generation,
+      listeners: plan.listeners.map(
+        (listener): ListenerView => ({
+          id: this.ids.listener(listener.name, listener.protocol, listener.bind),
+          plan: listener,
+          poolId: this.ids.pool(listener.pool),
+        }),
+      ),
+      pools: plan.pools.map((pool) => this.poolView(pool)),
+      flowsMax: flowsMax(plan),
+      flowLogSample: plan.log.flows.level === 'off' ? 0 : plan.log.flows.sample,
+    };
+    this.toWorkers({ type: 'snapshot', snapshot: this.snapshot });
+  }
+
+  private poolView(pool: PoolPlan): PoolView {
+    const id = this.ids.pool(pool.name);
+    const { backends: _, ...plan } = pool;
+    const backends = this.backends.views(pool).slice(0, backendsPerPoolMax);
+    const text = JSON.stringify([plan, backends]);
+    const known = this.poolVersions.get(id);
+    const version = known?.text === text ? known.version : (known?.version ?? 0) + 1;
+    this.poolVersions.set(id, { version, text });
+    return { id, version, plan, backends };
+  }
+
+  private hear(worker: number, message: MessageFromWorker): void {
+    const { watch } = this.options;
+    switch (message.type) {
+      case 'ready':
+        if (this.snapshot !== undefined) this.greet(worker);
+        break;
+      case 'listening':
+      case 'bind-failed':
+        this.listeners.answered(worker, message);
+        break;
+      case 'flows-ended':
+        for (const flow of message.records) watch({ event: 'flow-ended', flow });
+        if (message.untold > 0) watch({ event: 'flows-untold', count: message.untold });
+        break;
+      case 'flows':
+        this.flowsListed(message.requestId, message.records);
+        break;
+      case 'backend-suspect':
+        this.backends.suspect(message.backendId, message.protocol);
+        break;
+      case 'accept-paused': {
+        const listener = this.snapshot?.listeners.find(({ id }) => id === message.listenerId)?.plan.name;
+        watch({ event: 'accept-paused', listener: listener ?? '', paused: message.paused });
+        break;
+      }
+      case 'fault':
+        watch({ event: 'flow-fault', flow: message.flow, message: message.message, stack: message.stack });
+        break;
+      case 'stopped':
+        break;
+    }
+  }
+
+  /** A worker that has started again gets what the others have. */
+  private greet(worker: number): void {
+    const client = this.workers[worker];
+    if (client === undefined || !this.isReady) return;
+    client.post({ type: 'snapshot', snapshot: this.snapshot! });
+    this.listeners.openOn(worker);
+    this.options.watch({ event: 'worker-restarted', worker });
+  }
+
+  private workerDied(worker: number, error: Error | undefined, restartInMs: number): void {
+    this.workerRestarts++;
+    this.views.counters.clearGauges(worker);
+    this.views.pins.releaseLocksOf(worker + 1);
+    const message = error?.message ?? 'the thread exited';
+    this.options.watch({ event: 'worker-died', worker, message, restartInMs });
+    this.listeners.workerDied(worker);
+  }
+
+  private flowsListed(requestId: number, records: readonly FlowRecord[]): void {
+    const list = this.flowLists.get(requestId);
+    if (list === undefined) return;
+    list.records.push(...records);
+    list.waiting--;
+    if (list.waiting === 0) list.done();
+  }
+}

@@ -1,0 +1,65 @@
+/** What control tells whoever watches it (the log, the demo, tests). One tagged union, plain data. */
+import type { BindFailure } from '../engine/engine.ts';
+import type { FlowRecord } from '../worker/messages-from-worker.ts';
+
+export type ControlEvent =
+  | {
+      readonly event: 'starting';
+      readonly config: string;
+      readonly engine: string;
+      readonly why: string;
+      readonly workers: number;
+    }
+  | {
+      readonly event: 'listening';
+      readonly listener: string;
+      readonly protocol: string;
+      readonly address: string;
+      readonly port: number;
+    }
+  | { readonly event: 'ready' }
+  | { readonly event: 'backend-up'; readonly pool: string; readonly backend: string; readonly why: string }
+  | { readonly event: 'backend-down'; readonly pool: string; readonly backend: string; readonly why: string }
+  | {
+      readonly event: 'backend-draining';
+      readonly pool: string;
+      readonly backend: string;
+      readonly draining: boolean;
+    }
+  | {
+      readonly event: 'backend-resolved';
+      readonly pool: string;
+      readonly backend: string;
+      readonly address: string;
+    }
+  | { readonly event: 'pool-down'; readonly pool: string }
+  | { readonly event: 'flow-ended'; readonly flow: FlowRecord }
+  | { readonly event: 'flows-untold'; readonly count: number }
+  | { readonly event: 'accept-paused'; readonly listener: string; readonly paused: boolean }
+  | { readonly event: 'flow-fault'; readonly flow: string; readonly message: string; readonly stack: string }
+  | {
+      readonly event: 'worker-died';
+      readonly worker: number;
+      readonly message: string;
+      readonly restartInMs: number;
+    }
+  | { readonly event: 'worker-restarted'; readonly worker: number }
+  | {
+      readonly event: 'bind-failed';
+      readonly listener: string;
+      readonly address: string;
+      readonly failure: BindFailure;
+    }
+  | {
+      readonly event: 'reloaded';
+      /** Added, changed, removed: `+1 ~0 -0`. */
+      readonly listeners: string;
+      readonly pools: string;
+      /** Settings that differ and wait for a restart. */
+      readonly needRestart: readonly string[];
+    }
+  | { readonly event: 'reload-refused'; readonly problems: readonly string[] }
+  | { readonly event: 'shutdown'; readonly flows: number; readonly drainMs: number }
+  | { readonly event: 'stopped' };
+
+export type ControlWatcher = (event: ControlEvent) => void;

@@ -1,0 +1,88 @@
+/**
+ * Explain: which backend does this client get on this listener, why, and where does it go if that one is lost?
+ * The same chooser, policies and pin table as the workers use, asked without writing anything.
+ */
+import type { Address } from '../core/address.ts';
+import { Chooser } from '../core/choose.ts';
+import { keyOf } from '../core/key.ts';
+import { createPolicy } from '../core/policy/create.ts';
+import type { Snapshot } from '../core/snapshot.ts';
+import type { SharedViews } from '../worker/shared.ts';
+
+export interface Explanation {
+  readonly listener: string;
+  readonly pool: string;
+  readonly policy: string;
+  readonly client: string;
+  /** What the client is recognised by: kind and value. */
+  readonly key: string;
+  readonly backend: string | null;
+  readonly by: 'pin' | 'policy' | 'none';
+  /** The pin's backend, also when it is not followed. */
+  readonly pinned: string | null;
+  readonly why: string;
+  /** With `without`: the backend that is imagined lost, and where the client goes then. */
+  readonly without?: { readonly lost: string; readonly backend: string | null };
+}
+
+/**
+ * @param without a backend imagined lost; undefined: the one the client gets
+ * @returns undefined if there is no such listener
+ * @throws Error if `without` names no backend of the pool
+ */
+export function explain(
+  snapshot: Snapshot,
+  views: SharedViews,
+  nowMs: number,
+  listenerName: string,
+  client: Address,
+  without: string | undefined,
+): Explanation | undefined {
+  const listener = snapshot.listeners.find(({ plan }) => plan.name === listenerName);
+  const pool = snapshot.pools.find(({ id }) => id === listener?.poolId);
+  if (listener === undefined || pool === undefined) return undefined;
+  const { affinity } = listener.plan;
+  const key = keyOf(client, affinity);
+  const chooser = new Chooser(
+    pool,
+    createPolicy(pool, Math.random),
+    views.states,
+    views.counters,
+    views.pins,
+  );
+  const byId = new Map(pool.backends.map((backend) => [backend.id, backend]));
+  const pinned = affinity.key === 'none' ? undefined : byId.get(views.pins.lookup(pool.id, key, nowMs));
+  const byPolicy = chooser.candidate(key, []);
+  const followed = pinned !== undefined && views.states.servesPinned(pinned.id);
+  const chosen = followed ? pinned : byPolicy;
+  const lost = without === undefined ? chosen : pool.backends.find(({ name }) => name === without);
+  if (without !== undefined && lost === undefined) {
+    throw new Error(`pool ${pool.plan.name} has no backend ${without}`);
+  }
+  const onLoss =
+    lost === undefined ? undefined : chosen?.id === lost.id ? chooser.candidate(key, [lost.id]) : chosen;
+  return {
+    listener: listenerName,
+    pool: pool.plan.name,
+    policy: pool.plan.policy,
+    client: client.port === 0 ? client.ip : client.toString(),
+    key: `${key.kind} ${key.text}`,
+    backend: chosen?.name ?? null,
+    by: chosen === undefined ? 'none' : followed ? 'pin' : 'policy',
+    pinned: pinned?.name ?? null,
+    why: inWords(pinned?.name, followed, pool.plan.policy, chosen?.name),
+    ...(lost === undefined ? {} : { without: { lost: lost.name, backend: onLoss?.name ?? null } }),
+  };
+}
+
+function inWords(
+  pinned: string | undefined,
+  followed: boolean,
+  policy: string,
+  chosen: string | undefined,
+): string {
+  if (chosen === undefined) return 'no backend of the pool is up and takes clients';
+  const byPolicy = `${policy} chooses ${chosen} among the backends that are up and not draining`;
+  if (pinned === undefined) return `no pin; ${byPolicy}`;
+  return followed ? `pinned to ${pinned}` : `pinned to ${pinned}, which is down; ${byPolicy}`;
+}

@@ -1,0 +1,42 @@
+/**
+ * One TCP connect check: can a connection be opened within the time? It is closed at once and sends nothing.
+ */
+import { connect } from 'node:net';
+import type { Bind } from '../../core/plan.ts';
+
+/** `unknown`: this machine was too busy to tell (or had no descriptor); it must not count for or against. */
+export type CheckResult =
+  | { readonly verdict: 'pass' }
+  | { readonly verdict: 'fail'; readonly why: string }
+  | { readonly verdict: 'unknown'; readonly why: string };
+
+/** errno names that speak of us, not of the backend. */
+const ownFaults = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS', 'EADDRNOTAVAIL', 'EAGAIN']);
+
+/**
+ * @param target where to connect
+ * @param timeoutMs a connection that has not come by then is a failure, unless our own event loop was late
+ */
+export function checkTcp(target: Bind, timeoutMs: number): Promise<CheckResult> {
+  return new Promise((resolve) => {
+    const startedAtMs = performance.now();
+    const socket = target.kind === 'unix' ? connect(target.path) : connect(target.port, target.ip);
+    const finish = (result: CheckResult): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(result);
+    };
+    const timer = setTimeout(() => {
+      const lateMs = performance.now() - startedAtMs - timeoutMs;
+      // When this timer is late, the answer may lie unread in the same queue: our stall is not its failure.
+      if (lateMs > timeoutMs / 2)
+        finish({ verdict: 'unknown', why: `own event loop ${Math.round(lateMs)} ms late` });
+      else finish({ verdict: 'fail', why: `no connection within ${timeoutMs} ms` });
+    }, timeoutMs);
+    socket.on('connect', () => finish({ verdict: 'pass' }));
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      const why = error.code ?? error.message;
+      finish(ownFaults.has(why) ? { verdict: 'unknown', why } : { verdict: 'fail', why });
+    });
+  });
+}

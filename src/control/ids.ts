@@ -1,0 +1,54 @@
+/**
+ * Numbers for names. A pool, backend or listener gets its number when it is first seen and keeps it for the life
+ * of the process: rows of shared memory and pins hold numbers, and a number must never come to mean another
+ * backend, however often the configuration is reloaded.
+ */
+import { backendIdsMax, listenersMax, poolIdsMax } from '../core/limits.ts';
+import type { Bind } from '../core/plan.ts';
+
+export class Ids {
+  private readonly pools = new Map<string, number>();
+  private readonly backends = new Map<string, number>();
+  private readonly listeners = new Map<string, number>();
+  private readonly backendNames: { pool: string; backend: string }[] = [{ pool: '', backend: '' }];
+
+  pool(name: string): number {
+    return numberOf(this.pools, name, 1, poolIdsMax, 'pools');
+  }
+
+  backend(pool: string, name: string): number {
+    const known = this.backends.size;
+    const id = numberOf(this.backends, `${pool}\n${name}`, 1, backendIdsMax, 'backends');
+    if (this.backends.size > known) this.backendNames[id] = { pool, backend: name };
+    return id;
+  }
+
+  /** A listener that moves to another address is another listener: its old one may still have flows. */
+  listener(name: string, protocol: string, bind: Bind): number {
+    const place = bind.kind === 'unix' ? bind.path : `${bind.ip} ${bind.port}`;
+    return numberOf(this.listeners, `${name}\n${protocol} ${place}`, 0, listenersMax, 'listeners');
+  }
+
+  backendName(id: number): { readonly pool: string; readonly backend: string } | undefined {
+    return id === 0 ? undefined : this.backendNames[id];
+  }
+
+  poolName(id: number): string | undefined {
+    for (const [name, known] of this.pools) if (known === id) return name;
+    return undefined;
+  }
+}
+
+/** Thrown when more names have been seen than there are rows; a restart starts counting anew. */
+export class TooManyNames extends Error {}
+
+function numberOf(map: Map<string, number>, name: string, first: number, most: number, what: string): number {
+  const known = map.get(name);
+  if (known !== undefined) return known;
+  if (map.size >= most) {
+    throw new TooManyNames(`this process has seen ${most} ${what}; restart it to use new names`);
+  }
+  const id = first + map.size;
+  map.set(name, id);
+  return id;
+}

@@ -1,0 +1,297 @@
+/**
+ * The director: the worker's side of the engine contract. It decides for each flow (may it come in, which
+ * backend, what a failure means) and accounts for it; it touches no socket and keeps no timer. `tick` does what
+ * is not owed to one event: reports, ending flows in batches, keeping the pins of open flows alive.
+ */
+import type { Address } from '../core/address.ts';
+import type { BackendStates } from '../core/backend-states.ts';
+import { Chooser } from '../core/choose.ts';
+import type { Counters } from '../core/counters.ts';
+import { Flow } from '../core/flow.ts';
+import { keyOf } from '../core/key.ts';
+import { terminationsPerTurnMax, unconfirmedPinTtlMs } from '../core/limits.ts';
+import type { PinTable } from '../core/pin-table.ts';
+import { createPolicy } from '../core/policy/create.ts';
+import type { BackendView, ListenerView, Snapshot } from '../core/snapshot.ts';
+import type { TerminationCode } from '../core/termination.ts';
+import type { DialFailure, DropReason, Engine, EngineHost } from '../engine/engine.ts';
+import { FlowLimits } from './flow-limits.ts';
+import { FlowRegistry } from './flow-registry.ts';
+import { FlowReports } from './flow-reports.ts';
+import type { MessageFromWorker } from './messages-from-worker.ts';
+import type { FlowSelector } from './messages-to-worker.ts';
+import { SuspectBackends } from './suspects.ts';
+
+export interface DirectorOptions {
+  readonly pins: PinTable;
+  readonly states: BackendStates;
+  readonly counters: Counters;
+  readonly nowMs: () => number;
+  readonly post: (message: MessageFromWorker) => void;
+}
+
+const dropCounter = {
+  'queue-full': 'droppedQueueFull',
+  'too-long': 'droppedTooLong',
+  'waiting-full': 'droppedWaiting',
+  'unknown-source': 'droppedUnknown',
+} as const;
+
+interface Ending {
+  readonly matches: (flow: Flow) => boolean;
+  readonly code: TerminationCode;
+}
+
+export class Director implements EngineHost {
+  /** Set once, right after the engine has been made with this director as its host. */
+  engine!: Engine;
+  readonly registry = new FlowRegistry();
+  private readonly options: DirectorOptions;
+  private readonly limits: FlowLimits;
+  private readonly reports: FlowReports;
+  private readonly suspects: SuspectBackends;
+  private snapshot: Snapshot | undefined;
+  private choosers = new Map<number, Chooser>();
+  private endings: Ending[] = [];
+  private nextFlowId = 1;
+  private pinsKeptAtMs = 0;
+  /** Every open flow is visited once in this time, so that its pin and its byte counts are never older. */
+  private roundSeconds = 1;
+  private throwInNextFlow = false;
+
+  constructor(options: DirectorOptions) {
+    this.options = options;
+    this.limits = new FlowLimits(options.counters);
+    this.reports = new FlowReports(options.post);
+    this.suspects = new SuspectBackends(options.post);
+  }
+
+  useSnapshot(snapshot: Snapshot): void {
+    const { states, counters, pins } = this.options;
+    const previous = this.choosers;
+    this.choosers = new Map(
+      snapshot.pools.map((pool) => {
+        const kept = previous.get(pool.id);
+        if (kept?.pool.version === pool.version) return [pool.id, kept];
+        return [pool.id, new Chooser(pool, createPolicy(pool, Math.random), states, counters, pins)];
+      }),
+    );
+    this.snapshot = snapshot;
+    const ttlMsMin = Math.min(...snapshot.listeners.map((listener) => listener.plan.affinity.ttlMs));
+    this.roundSeconds = Math.max(1, Math.min(10, Math.floor(ttlMsMin / 4000)));
+    this.reports.sample = snapshot.flowLogSample;
+  }
+
+  listener(id: number): ListenerView | undefined {
+    return this.snapshot?.listeners.find((listener) => listener.id === id);
+  }
+
+  // ---- the engine's questions -------------------------------------------------------------------------------
+
+  open(listener: ListenerView, client: Address, local: Address): Flow | TerminationCode {
+    const { counters } = this.options;
+    const nowMs = this.options.nowMs();
+    const key = keyOf(client, listener.plan.affinity);
+    const flow = new Flow(this.nextFlowId++, listener, client, local, key, nowMs);
+    const refusal = this.limits.refusal(listener, client, this.snapshot?.flowsMax ?? 0, nowMs);
+    if (refusal !== undefined) {
+      counters.addListener(listener.id, 'refused', 1);
+      counters.addEnd(listener.id, refusal);
+      this.reports.ended(flow, this.poolName(flow), refusal, nowMs);
+      return refusal;
+    }
+    counters.addFlows(1);
+    counters.addListener(listener.id, 'opened', 1);
+    counters.addListener(listener.id, 'active', 1);
+    this.limits.opened(flow);
+    this.registry.add(flow);
+    return flow;
+  }
+
+  route(flow: Flow): BackendView | 'wait' | TerminationCode {
+    if (this.throwInNextFlow) {
+      this.throwInNextFlow = false;
+      throw new Error('thrown on request, to test that one flow at fault is given up alone');
+    }
+    const chooser = this.choosers.get(flow.listener.poolId);
+    if (chooser === undefined) return 'backend-removed';
+    if (flow.failed.length >= chooser.pool.plan.tries) return flow.lastFailure ?? 'no-backend';
+    const { affinity } = flow.listener.plan;
+    // A fault of our own says nothing about the backend, so it must not cost a client its pin.
+    const pinned = affinity.key !== 'none' && flow.lastFailure !== 'local-fault';
+    const choice = chooser.choose(
+      {
+        key: flow.key,
+        pinTtlMs: pinned ? affinity.ttlMs : 0,
+        claimTtlMs: Math.min(affinity.ttlMs, unconfirmedPinTtlMs),
+        failed: flow.failed,
+      },
+      this.options.nowMs(),
+    );
+    if (choice === undefined) return flow.lastFailure ?? 'no-backend';
+    flow.backend = choice.backend;
+    flow.reason = choice.reason;
+    this.options.counters.addBackend(choice.backend.id, 'active', 1);
+    return choice.backend;
+  }
+
+  dialed(flow: Flow): void {
+    flow.connectedAtMs = this.options.nowMs();
+    const backendId = flow.backend!.id;
+    this.options.counters.addBackend(backendId, 'opened', 1);
+    if (flow.listener.plan.protocol === 'tcp') {
+      this.suspects.succeeded(backendId);
+      this.confirm(flow);
+    }
+  }
+
+  dialFailed(flow: Flow, failure: DialFailure): void {
+    const backend = flow.backend!;
+    const { counters } = this.options;
+    counters.addBackend(backend.id, 'active', -1);
+    flow.backend = undefined;
+    flow.failed.push(backend.id);
+    flow.lastFailure = failure;
+    if (failure === 'local-fault') return;
+    counters.addBackend(backend.id, 'dialFailures', 1);
+    this.suspect(flow, backend);
+  }
+
+  replied(flow: Flow): void {
+    flow.hasReplied = true;
+    if (flow.listener.plan.protocol !== 'udp') return;
+    this.suspects.succeeded(flow.backend!.id);
+    this.confirm(flow);
+  }
+
+  unreachable(flow: Flow): void {
+    const backend = flow.backend!;
+    this.options.counters.addBackend(backend.id, 'unreachable', 1);
+    this.suspect(flow, backend);
+  }
+
+  closed(flow: Flow, code: TerminationCode): void {
+    const { counters } = this.options;
+    const nowMs = this.options.nowMs();
+    this.registry.remove(flow);
+    this.limits.closed(flow);
+    const listenerId = flow.listener.id;
+    counters.addFlows(-1);
+    counters.addListener(listenerId, 'active', -1);
+    counters.addEnd(listenerId, code);
+    this.account(flow);
+    if (flow.backend !== undefined) {
+      counters.addBackend(flow.backend.id, 'active', -1);
+      this.keepPin(flow, nowMs);
+    }
+    this.reports.ended(flow, this.poolName(flow), code, nowMs);
+  }
+
+  dropped(listener: ListenerView, reason: DropReason): void {
+    this.options.counters.addListener(listener.id, dropCounter[reason], 1);
+  }
+
+  acceptPaused(listener: ListenerView, paused: boolean): void {
+    if (paused) this.options.counters.addListener(listener.id, 'acceptPauses', 1);
+    this.options.post({ type: 'accept-paused', listenerId: listener.id, paused });
+  }
+
+  fault(error: unknown, flow: Flow | undefined): void {
+    const { message, stack } = error instanceof Error ? error : new Error(String(error));
+    const text = flow === undefined ? '' : `${flow.listener.plan.name} ${flow.client}`;
+    this.options.post({ type: 'fault', message, stack: stack ?? '', flow: text });
+  }
+
+  // ---- control's orders -------------------------------------------------------------------------------------
+
+  endFlows(select: FlowSelector, code: TerminationCode): void {
+    this.endings.push({ matches: matcher(select), code });
+  }
+
+  listFlows(requestId: number, most: number): void {
+    const nowMs = this.options.nowMs();
+    const records = this.registry
+      .select(() => true, most)
+      .map((flow) => this.reports.record(flow, this.poolName(flow), undefined, nowMs));
+    this.options.post({ type: 'flows', requestId, records });
+  }
+
+  breakNextFlow(): void {
+    this.throwInNextFlow = true;
+  }
+
+  /**
+   * Work that is due. Call it often: at least every 100 ms, and again at once while it returns true (more flows
+   * are to be ended, and others deserve their turn first).
+   */
+  tick(): boolean {
+    const nowMs = this.options.nowMs();
+    const ending = this.endings[0];
+    if (ending !== undefined) {
+      const flows = this.registry.select(ending.matches, terminationsPerTurnMax);
+      for (const flow of flows) this.engine.terminate(flow, ending.code);
+      if (flows.length < terminationsPerTurnMax) this.endings.shift();
+    }
+    if (nowMs - this.pinsKeptAtMs >= 1000) {
+      this.pinsKeptAtMs = nowMs;
+      this.registry.visitSlice(Math.ceil(this.registry.size / this.roundSeconds), (flow) => {
+        this.account(flow);
+        this.keepPin(flow, nowMs);
+      });
+    }
+    this.reports.flush();
+    return this.endings.length > 0;
+  }
+
+  private confirm(flow: Flow): void {
+    const { affinity } = flow.listener.plan;
+    if (affinity.key === 'none') return;
+    const nowMs = this.options.nowMs();
+    this.options.pins.confirm(flow.listener.poolId, flow.key, flow.backend!.id, affinity.ttlMs, nowMs);
+  }
+
+  /** Adds what has moved since the last time: counts of a long flow must not wait for its end. */
+  private account(flow: Flow): void {
+    const { counters } = this.options;
+    const { accounted } = flow;
+    for (const counter of ['bytesIn', 'bytesOut', 'datagramsIn', 'datagramsOut'] as const) {
+      const amount = flow[counter] - accounted[counter];
+      if (amount === 0) continue;
+      accounted[counter] = flow[counter];
+      counters.addListener(flow.listener.id, counter, amount);
+      if (flow.backend === undefined || counter === 'datagramsIn' || counter === 'datagramsOut') continue;
+      counters.addBackend(flow.backend.id, counter, amount);
+    }
+  }
+
+  /** A pin lives while its flows do, whatever its ttl. */
+  private keepPin(flow: Flow, nowMs: number): void {
+    const { affinity, protocol } = flow.listener.plan;
+    if (affinity.key === 'none' || flow.connectedAtMs === 0) return;
+    if (protocol === 'udp' && !flow.hasReplied) return;
+    this.options.pins.touch(flow.listener.poolId, flow.key, affinity.ttlMs, nowMs);
+  }
+
+  private suspect(flow: Flow, backend: BackendView): void {
+    const passive = this.choosers.get(flow.listener.poolId)?.pool.plan.passive;
+    if (passive === undefined || passive.failures === 0) return;
+    this.suspects.failed(backend.id, flow.listener.plan.protocol, passive, this.options.nowMs());
+  }
+
+  private poolName(flow: Flow): string {
+    return flow.listener.plan.pool;
+  }
+}
+
+function matcher(select: FlowSelector): (flow: Flow) => boolean {
+  switch (select.by) {
+    case 'backend':
+      return (flow) => flow.backend?.id === select.backendId;
+    case 'listener':
+      return (flow) => flow.listener.id === select.listenerId;
+    case 'flow':
+      return (flow) => flow.id === select.flowId;
+    case 'all':
+      return () => true;
+  }
+}

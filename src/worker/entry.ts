@@ -1,0 +1,148 @@
+/**
+ * The entry of a worker thread: takes control's messages, makes the engine, and turns the loop.
+ *
+ * With the portable engine this is an ordinary Node thread. With epoll the thread sits in the engine's `run` for
+ * ever: no promise and no timer of Node's runs then, so messages are polled in `onWake`, which the engine calls
+ * in every turn (control writes to the wake descriptor after it has posted).
+ */
+import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import type { Engine } from '../engine/engine.ts';
+import { Director } from './director.ts';
+import type { MessageFromWorker } from './messages-from-worker.ts';
+import type { MessageToWorker } from './messages-to-worker.ts';
+import { attachSharedMemory, type SharedMemory, sharedClock } from './shared.ts';
+
+export interface WorkerData {
+  readonly index: number;
+  readonly shared: SharedMemory;
+  readonly engine: 'portable' | 'epoll';
+  readonly reusePort: boolean;
+}
+
+/** How often work that is owed to no event is done. Milliseconds. */
+const tickIntervalMs = 50;
+/** A worker without flows sleeps longer; whatever it is told wakes it. */
+const idleSleepMs = 500;
+
+async function main(port: MessagePort, data: WorkerData): Promise<void> {
+  const nowMs = sharedClock(data.shared.clockOriginMs);
+  const director = new Director({
+    ...attachSharedMemory(data.shared, data.index),
+    nowMs,
+    post: (message) => port.postMessage(message),
+  });
+  if (data.engine === 'epoll') await serveWithEpoll(port, director, nowMs);
+  else await servePortably(port, director, nowMs, data.reusePort);
+}
+
+// Each engine's modules are loaded only where it runs: koffi need not exist for the portable one.
+
+async function serveWithEpoll(port: MessagePort, director: Director, nowMs: () => number): Promise<void> {
+  const { createEpollEngine } = await import('../engine/epoll/engine.ts');
+  let tickedAtMs = 0;
+  const onWake = (): number => {
+    for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port)) {
+      if (obey(next.message as MessageToWorker, port, director)) return 0;
+    }
+    const now = nowMs();
+    if (now - tickedAtMs < tickIntervalMs) return tickIntervalMs;
+    tickedAtMs = director.tick() ? 0 : now;
+    if (tickedAtMs === 0) return 0;
+    return director.registry.size > 0 ? tickIntervalMs : idleSleepMs;
+  };
+  const engine = createEpollEngine(director, { nowMs, onWake });
+  director.engine = engine;
+  port.postMessage({
+    type: 'ready',
+    engine: 'epoll',
+    wakeDescriptor: engine.wakeDescriptor,
+  } satisfies MessageFromWorker);
+  engine.run();
+  port.close();
+}
+
+async function servePortably(
+  port: MessagePort,
+  director: Director,
+  nowMs: () => number,
+  reusePort: boolean,
+): Promise<void> {
+  const { createPortableEngine } = await import('../engine/portable/portable.ts');
+  director.engine = createPortableEngine(director, { nowMs, reusePort });
+  let stopping = false;
+  const turn = (): void => {
+    if (!stopping && director.tick()) setImmediate(turn);
+  };
+  const ticker = setInterval(turn, tickIntervalMs);
+  port.on('message', (message: MessageToWorker) => {
+    stopping = obey(message, port, director);
+    if (stopping) {
+      clearInterval(ticker);
+      port.close();
+    } else {
+      turn();
+    }
+  });
+  port.postMessage({ type: 'ready', engine: 'portable', wakeDescriptor: -1 } satisfies MessageFromWorker);
+}
+
+/** @returns true when the thread is to leave */
+function obey(message: MessageToWorker, port: MessagePort, director: Director): boolean {
+  const post = (answer: MessageFromWorker): void => port.postMessage(answer);
+  if (message.type !== 'stop') {
+    handle(message, director, post);
+    return false;
+  }
+  director.engine.stop();
+  director.tick();
+  post({ type: 'stopped' });
+  return true;
+}
+
+function handle(
+  message: Exclude<MessageToWorker, { type: 'stop' }>,
+  director: Director,
+  post: (message: MessageFromWorker) => void,
+): void {
+  const engine: Engine = director.engine;
+  switch (message.type) {
+    case 'snapshot':
+      director.useSnapshot(message.snapshot);
+      for (const listener of message.snapshot.listeners) engine.update(listener);
+      break;
+    case 'listen':
+      listen(message.listenerId, message.port, director, post);
+      break;
+    case 'unlisten':
+      engine.unlisten(message.listenerId);
+      break;
+    case 'end-flows':
+      director.endFlows(message.select, message.code);
+      break;
+    case 'list-flows':
+      director.listFlows(message.requestId, message.most);
+      break;
+    case 'break':
+      if (message.how === 'throw-in-flow') director.breakNextFlow();
+      else process.exit(1);
+      break;
+  }
+}
+
+function listen(
+  listenerId: number,
+  port: number,
+  director: Director,
+  post: (message: MessageFromWorker) => void,
+): void {
+  const view = director.listener(listenerId);
+  if (view === undefined) return;
+  const { bind } = view.plan;
+  const bound = bind.kind === 'inet' ? { ...view, plan: { ...view.plan, bind: { ...bind, port } } } : view;
+  director.engine.listen(bound, (result) => {
+    if ('code' in result) post({ type: 'bind-failed', listenerId, failure: result });
+    else post({ type: 'listening', listenerId, port: result.port });
+  });
+}
+
+if (parentPort !== null) await main(parentPort, workerData as WorkerData);

@@ -1,0 +1,96 @@
+/**
+ * Who may open one more flow. Totals over all workers come from the shared counters; what one client holds and
+ * how fast flows come is known per worker, and each worker enforces its share of a rate. With several
+ * workers a client's connections are spread over them by the kernel, so `flows_per_client` is exact with one worker and
+ * an upper bound of workers x limit with more.
+ */
+import type { Address } from '../core/address.ts';
+import type { Counters } from '../core/counters.ts';
+import type { Flow } from '../core/flow.ts';
+import type { ListenerView } from '../core/snapshot.ts';
+import type { TerminationCode } from '../core/termination.ts';
+
+/** A bucket that fills at `rate` tokens a second up to one second's worth. */
+interface Bucket {
+  tokens: number;
+  filledAtMs: number;
+}
+
+/** Clients whose rate is remembered, per listener; the longest unseen is forgotten first. */
+const bucketsMax = 65_536;
+
+export class FlowLimits {
+  private readonly counters: Counters;
+  private readonly flowsOfClient = new Map<string, number>();
+  private readonly clientBuckets = new Map<string, Bucket>();
+  private readonly listenerBuckets = new Map<number, Bucket>();
+
+  constructor(counters: Counters) {
+    this.counters = counters;
+  }
+
+  /** @returns the code of the limit that is reached, or undefined: come in. */
+  refusal(
+    listener: ListenerView,
+    client: Address,
+    flowsMax: number,
+    nowMs: number,
+  ): TerminationCode | undefined {
+    const limits = listener.plan.limits;
+    if (this.counters.flows() >= flowsMax) return 'limit-flows';
+    if (limits.flows > 0 && this.counters.listener(listener.id, 'active') >= limits.flows)
+      return 'limit-listener';
+    if (limits.flowsPerClient > 0) {
+      const open = this.flowsOfClient.get(clientKey(listener, client)) ?? 0;
+      if (open >= limits.flowsPerClient) return 'limit-client';
+    }
+    return this.rateRefusal(listener, client, nowMs);
+  }
+
+  opened(flow: Flow): void {
+    if (flow.listener.plan.limits.flowsPerClient === 0) return;
+    const key = clientKey(flow.listener, flow.client);
+    this.flowsOfClient.set(key, (this.flowsOfClient.get(key) ?? 0) + 1);
+  }
+
+  closed(flow: Flow): void {
+    if (flow.listener.plan.limits.flowsPerClient === 0) return;
+    const key = clientKey(flow.listener, flow.client);
+    const open = (this.flowsOfClient.get(key) ?? 1) - 1;
+    if (open > 0) this.flowsOfClient.set(key, open);
+    else this.flowsOfClient.delete(key);
+  }
+
+  private rateRefusal(listener: ListenerView, client: Address, nowMs: number): TerminationCode | undefined {
+    const { newFlowsPerSecond, newFlowsPerClientPerSecond } = listener.plan.limits;
+    const workers = this.counters.shared.workers;
+    if (newFlowsPerClientPerSecond > 0) {
+      const key = clientKey(listener, client);
+      // A client stays on one worker only by chance; its own rate is small, so it is not divided.
+      if (!take(this.clientBuckets, key, newFlowsPerClientPerSecond, nowMs)) return 'limit-rate';
+      if (this.clientBuckets.size > bucketsMax)
+        this.clientBuckets.delete(this.clientBuckets.keys().next().value!);
+    }
+    if (newFlowsPerSecond > 0) {
+      const share = Math.max(1, newFlowsPerSecond / workers);
+      if (!take(this.listenerBuckets, listener.id, share, nowMs)) return 'limit-rate';
+    }
+    return undefined;
+  }
+}
+
+function clientKey(listener: ListenerView, client: Address): string {
+  return `${listener.id} ${client.ip}`;
+}
+
+function take<K>(buckets: Map<K, Bucket>, key: K, rate: number, nowMs: number): boolean {
+  const bucket = buckets.get(key) ?? { tokens: rate, filledAtMs: nowMs };
+  bucket.tokens = Math.min(rate, bucket.tokens + ((nowMs - bucket.filledAtMs) / 1000) * rate);
+  bucket.filledAtMs = nowMs;
+  const allowed = bucket.tokens >= 1;
+  if (allowed) bucket.tokens -= 1;
+  // Set anew so that the map's order is the order of last use.
+  buckets.delete(key);
+  buckets.set(key, bucket);
+  return allowed;
+}

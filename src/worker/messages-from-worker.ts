@@ -1,0 +1,38 @@
+/** Everything a worker says to control. One tagged union; control's half of it is worker/client.ts. */
+import type { ChoiceReason } from '../core/flow.ts';
+import type { Protocol } from '../core/plan.ts';
+import type { TerminationCode } from '../core/termination.ts';
+import type { BindFailure } from '../engine/engine.ts';
+
+/** One flow, finished or (in an answer to list-flows) still open. Plain data, ready for a log line. */
+export interface FlowRecord {
+  readonly flowId: number;
+  readonly listener: string;
+  readonly protocol: Protocol;
+  readonly client: string;
+  readonly pool: string;
+  readonly backend: string | undefined;
+  readonly reason: ChoiceReason | undefined;
+  readonly tries: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly datagramsIn: number;
+  readonly datagramsOut: number;
+  readonly durationMs: number;
+  /** From the client's arrival to the backend's answer to our dial; undefined if none answered. */
+  readonly connectMs: number | undefined;
+  readonly code: TerminationCode | undefined;
+}
+
+export type MessageFromWorker =
+  | { readonly type: 'ready'; readonly engine: 'portable' | 'epoll'; readonly wakeDescriptor: number }
+  | { readonly type: 'listening'; readonly listenerId: number; readonly port: number }
+  | { readonly type: 'bind-failed'; readonly listenerId: number; readonly failure: BindFailure }
+  | { readonly type: 'flows-ended'; readonly records: readonly FlowRecord[]; readonly untold: number }
+  | { readonly type: 'flows'; readonly requestId: number; readonly records: readonly FlowRecord[] }
+  /** Dials failed, or ports were unreachable, this often in a row. */
+  | { readonly type: 'backend-suspect'; readonly backendId: number; readonly protocol: Protocol }
+  | { readonly type: 'accept-paused'; readonly listenerId: number; readonly paused: boolean }
+  | { readonly type: 'fault'; readonly message: string; readonly stack: string; readonly flow: string }
+  /** The client of a waiting flow wants `key` claimed (affinity.claim: before-dial). */
+  | { readonly type: 'stopped' };

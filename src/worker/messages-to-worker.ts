@@ -1,0 +1,26 @@
+/** Everything control says to a worker. One tagged union; the worker's half of it is worker/entry.ts. */
+import type { Snapshot } from '../core/snapshot.ts';
+import type { TerminationCode } from '../core/termination.ts';
+
+/** Which flows are meant. */
+export type FlowSelector =
+  | { readonly by: 'backend'; readonly backendId: number }
+  | { readonly by: 'listener'; readonly listenerId: number }
+  | { readonly by: 'flow'; readonly flowId: number }
+  | { readonly by: 'all' };
+
+export type MessageToWorker =
+  /** Swap in what is known now. Binds nothing and ends nothing by itself. */
+  | { readonly type: 'snapshot'; readonly snapshot: Snapshot }
+  /** Bind a listener of the snapshot; `port` replaces a configured port 0 once the first worker has drawn one. */
+  | { readonly type: 'listen'; readonly listenerId: number; readonly port: number }
+  | { readonly type: 'unlisten'; readonly listenerId: number }
+  /** End open flows, a batch a turn. */
+  | { readonly type: 'end-flows'; readonly select: FlowSelector; readonly code: TerminationCode }
+  | { readonly type: 'list-flows'; readonly requestId: number; readonly most: number }
+  /** A waiting flow's answer has come (affinity.claim: before-dial). */
+  | { readonly type: 'claimed'; readonly flowId: number }
+  /** End everything now and leave the thread. */
+  | { readonly type: 'stop' }
+  /** For tests of what a defect does: throw while serving the next flow, or leave the thread at once. */
+  | { readonly type: 'break'; readonly how: 'throw-in-flow' | 'exit' };

@@ -1,0 +1,49 @@
+/** The shared memory every thread of one instance sees. Made by control, posted to each worker at its start. */
+import { BackendStates } from '../core/backend-states.ts';
+import { Counters, type CountersShared } from '../core/counters.ts';
+import { PinTable, type PinTableShared } from '../core/pin-table.ts';
+
+export interface SharedMemory {
+  readonly pins: PinTableShared;
+  readonly states: SharedArrayBuffer;
+  readonly counters: CountersShared;
+  /** CLOCK_MONOTONIC, in milliseconds, that all threads count from. */
+  readonly clockOriginMs: number;
+}
+
+export interface SharedViews {
+  readonly pins: PinTable;
+  readonly states: BackendStates;
+  readonly counters: Counters;
+}
+
+export function createSharedMemory(workers: number, pinsMax: number): SharedViews & { shared: SharedMemory } {
+  const pins = PinTable.create(pinsMax, { reportChanges: false });
+  const states = new BackendStates();
+  const counters = Counters.create(workers);
+  const clockOriginMs = Number(process.hrtime.bigint()) / 1e6;
+  return {
+    pins,
+    states,
+    counters,
+    shared: { pins: pins.shared, states: states.shared, counters: counters.shared, clockOriginMs },
+  };
+}
+
+/** @param worker its number from 0 */
+export function attachSharedMemory(shared: SharedMemory, worker: number): SharedViews {
+  return {
+    pins: PinTable.attach(shared.pins, worker + 1),
+    states: new BackendStates(shared.states),
+    counters: new Counters(shared.counters, worker),
+  };
+}
+
+/**
+ * Milliseconds since control started, equal in every thread. `performance.now()` is cheap but counts from its own
+ * thread's start, so its offset to the system's monotonic clock is taken once.
+ */
+export function sharedClock(clockOriginMs: number): () => number {
+  const offset = Number(process.hrtime.bigint()) / 1e6 - performance.now() - clockOriginMs;
+  return () => performance.now() + offset;
+}

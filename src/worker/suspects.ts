@@ -1,0 +1,40 @@
+/**
+ * Passive health, the worker's part: dials that fail (and ports that are unreachable) in a row make a backend
+ * suspect, one success clears it. Control is told once per row of failures and decides what it means.
+ */
+import type { Protocol } from '../core/plan.ts';
+import type { MessageFromWorker } from './messages-from-worker.ts';
+
+interface Suspect {
+  failures: number;
+  lastAtMs: number;
+}
+
+export class SuspectBackends {
+  private readonly post: (message: MessageFromWorker) => void;
+  private readonly suspects = new Map<number, Suspect>();
+
+  constructor(post: (message: MessageFromWorker) => void) {
+    this.post = post;
+  }
+
+  succeeded(backendId: number): void {
+    if (this.suspects.size > 0) this.suspects.delete(backendId);
+  }
+
+  /** @param passive failures in a row that make a suspect; failures further apart than `ejectMs` are not "in a row" */
+  failed(
+    backendId: number,
+    protocol: Protocol,
+    passive: { readonly failures: number; readonly ejectMs: number },
+    nowMs: number,
+  ): void {
+    const suspect = this.suspects.get(backendId) ?? { failures: 0, lastAtMs: nowMs };
+    suspect.failures = nowMs - suspect.lastAtMs > passive.ejectMs ? 1 : suspect.failures + 1;
+    suspect.lastAtMs = nowMs;
+    this.suspects.set(backendId, suspect);
+    if (suspect.failures < passive.failures) return;
+    this.suspects.delete(backendId);
+    this.post({ type: 'backend-suspect', backendId, protocol });
+  }
+}
