@@ -1,0 +1,137 @@
+/** `pinion explain`: which backend does this client get, why, and where does it go if that one is lost? */
+import { Command } from 'commander';
+import { addressText } from '../control/backends.ts';
+import { type Explanation, explain } from '../control/explain.ts';
+import { Ids } from '../control/ids.ts';
+import { Address } from '../core/address.ts';
+import type { Plan } from '../core/plan.ts';
+import type { Snapshot } from '../core/snapshot.ts';
+import { createSharedMemory } from '../worker/shared.ts';
+import { askAdmin } from './admin-client.ts';
+import { exitStatus } from './exit.ts';
+import { loadOrComplain } from './load.ts';
+import { type AdminOptions, adminAddress, withAdminOptions } from './operate.ts';
+
+interface ExplainOptions extends AdminOptions {
+  readonly listener: string;
+  readonly client: string;
+  readonly without?: string;
+  readonly json?: boolean;
+}
+
+export function explainCommand(): Command {
+  return withAdminOptions(new Command('explain'))
+    .description(
+      'say which backend a client gets, by pin or by policy, and where it goes if that one is lost',
+    )
+    .requiredOption('-l, --listener <name>', 'the listener the client connects to')
+    .requiredOption('--client <address>', 'its address: 192.0.2.7, 192.0.2.7:40000 or 2001:db8::7')
+    .option('--without <backend>', 'the backend to imagine lost (default: the one the client gets)')
+    .option('--json', 'print JSON')
+    .addHelpText(
+      'after',
+      '\nA running instance is asked for its pins and health. With --config and no instance running, the answer is the' +
+        "\npolicy's alone: what a new client would get with every backend up.",
+    )
+    .action(explainAction);
+}
+
+async function explainAction(options: ExplainOptions): Promise<void> {
+  const client = Address.parseWithPort(options.client) ?? Address.parse(options.client, 0);
+  if (client === undefined) {
+    process.stderr.write(`--client ${options.client}: not an IP address\n`);
+    process.exitCode = exitStatus.usage;
+    return;
+  }
+  const plan = options.config === undefined ? undefined : loadOrComplain(options.config);
+  if (options.config !== undefined && plan === undefined) return;
+  const bind = plan === undefined || options.admin !== undefined ? adminAddress(options) : plan.admin?.listen;
+  if (plan === undefined && bind === undefined) return;
+  const query = new URLSearchParams({ listener: options.listener, client: options.client });
+  if (options.without !== undefined) query.set('without', options.without);
+  const answer = bind === undefined ? undefined : await askAdmin(bind, 'GET', `/explain?${query}`);
+  if (answer !== undefined) {
+    if (answer.status === 200) print(answer.body as Explanation, options, 'a running instance');
+    else complain((answer.body as { error?: string }).error ?? `the instance answered ${answer.status}`);
+    return;
+  }
+  if (plan === undefined) {
+    complain(
+      'no pinion answers there; name its admin address with --admin, or a configuration with --config',
+    );
+    return;
+  }
+  explainFromPlan(plan, client, options);
+}
+
+/** No instance runs: the policy's word, with every backend up and no pins. */
+function explainFromPlan(plan: Plan, client: Address, options: ExplainOptions): void {
+  const ids = new Ids();
+  const { shared: _, ...views } = createSharedMemory(1, 1024);
+  const snapshot: Snapshot = {
+    generation: 1,
+    flowsMax: 1,
+    flowLogSample: 0,
+    listeners: plan.listeners.map((listener) => ({
+      id: ids.listener(listener.name, listener.protocol, listener.bind),
+      plan: listener,
+      poolId: ids.pool(listener.pool),
+    })),
+    pools: plan.pools.map(({ backends, ...pool }) => ({
+      id: ids.pool(pool.name),
+      version: 1,
+      plan: pool,
+      backends: backends.map((backend) => {
+        const id = ids.backend(pool.name, backend.name);
+        views.states.setUp(id, true);
+        views.states.setWeight(id, backend.weight);
+        return {
+          id,
+          name: backend.name,
+          // Where a name resolves to does not matter to the choice.
+          target: backend.address.kind === 'name' ? { kind: 'unix', path: '' } : backend.address,
+          addressText: addressText(backend),
+          weight: backend.weight,
+          maxConnections: 0,
+        };
+      }),
+    })),
+  };
+  try {
+    const answer = explain(snapshot, views, 0, options.listener, client, options.without);
+    if (answer === undefined) {
+      const names = plan.listeners.map(({ name }) => name).join(', ');
+      complain(`no listener ${options.listener}; there are: ${names}`);
+    } else {
+      print(answer, options, `${plan.source}, no instance asked: every backend taken to be up, pins unknown`);
+    }
+  } catch (error) {
+    complain((error as Error).message);
+  }
+}
+
+function print(answer: Explanation, options: ExplainOptions, source: string): void {
+  if (options.json) {
+    process.stdout.write(`${JSON.stringify(answer, null, 2)}\n`);
+    return;
+  }
+  const lines = [
+    ['client', answer.client],
+    ['listener', `${answer.listener} (pool ${answer.pool}, ${answer.policy})`],
+    ['key', answer.key],
+    ['backend', answer.backend ?? 'none'],
+    ['by', answer.by],
+    ['why', answer.why],
+  ];
+  if (answer.without !== undefined) {
+    lines.push([`without ${answer.without.lost}`, answer.without.backend ?? 'none']);
+  }
+  lines.push(['source', source]);
+  const width = Math.max(...lines.map(([label]) => label!.length)) + 2;
+  for (const [label, value] of lines) process.stdout.write(`${label!.padEnd(width)}${value}\n`);
+}
+
+function complain(text: string): void {
+  process.stderr.write(`${text}\n`);
+  process.exitCode = exitStatus.refused;
+}

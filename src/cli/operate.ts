@@ -1,0 +1,96 @@
+/** Commands that talk to a running instance: status, flows, drain, undrain, reload. */
+import { Command } from 'commander';
+import { readListen } from '../config/bind.ts';
+import type { Bind } from '../core/plan.ts';
+import { askAdmin } from './admin-client.ts';
+import { exitStatus } from './exit.ts';
+import { loadOrComplain } from './load.ts';
+
+export interface AdminOptions {
+  readonly config?: string;
+  readonly admin?: string;
+}
+
+/** Adds the two ways to say which instance: its admin address, or its configuration. */
+export function withAdminOptions(command: Command): Command {
+  return command
+    .option('-c, --config <file>', "the instance's configuration (its admin.listen is used)")
+    .option('-a, --admin <address>', 'its admin address: unix:/run/pinion/admin.sock or 127.0.0.1:9465');
+}
+
+const defaultAdmin: Bind = { kind: 'unix', path: '/run/pinion/admin.sock' };
+
+/** @returns undefined after the mistake has been said and the exit status set */
+export function adminAddress(options: AdminOptions): Bind | undefined {
+  if (options.admin !== undefined) {
+    const reading = readListen(options.admin);
+    if ('value' in reading) return reading.value;
+    process.stderr.write(`--admin ${reading.refused}\n`);
+    process.exitCode = exitStatus.usage;
+    return undefined;
+  }
+  if (options.config === undefined) return defaultAdmin;
+  const plan = loadOrComplain(options.config);
+  if (plan === undefined) return undefined;
+  if (plan.admin !== undefined) return plan.admin.listen;
+  process.stderr.write(`${options.config} has no admin.listen, so a running instance cannot be asked\n`);
+  process.exitCode = exitStatus.refused;
+  return undefined;
+}
+
+/** Asks, prints the answer as JSON, or says what is wrong. */
+async function ask(options: AdminOptions, method: 'GET' | 'POST', path: string): Promise<void> {
+  const bind = adminAddress(options);
+  if (bind === undefined) return;
+  const answer = await askAdmin(bind, method, path);
+  if (answer === undefined) {
+    const place = bind.kind === 'unix' ? `unix:${bind.path}` : `${bind.ip}:${bind.port}`;
+    process.stderr.write(`no pinion answers on ${place}; is it running, and is this its admin.listen?\n`);
+    process.exitCode = exitStatus.refused;
+    return;
+  }
+  process.stdout.write(`${JSON.stringify(answer.body, null, 2)}\n`);
+  if (answer.status >= 400) process.exitCode = exitStatus.refused;
+}
+
+export function statusCommand(): Command {
+  return withAdminOptions(new Command('status'))
+    .description('what a running instance is doing, as JSON')
+    .action((options: AdminOptions) => ask(options, 'GET', '/status'));
+}
+
+export function flowsCommand(): Command {
+  return withAdminOptions(new Command('flows'))
+    .description('the open flows of a running instance, as JSON')
+    .option('--most <count>', 'list at most this many of each worker', '1000')
+    .action((options: AdminOptions & { most: string }) =>
+      ask(options, 'GET', `/flows?most=${encodeURIComponent(options.most)}`),
+    );
+}
+
+export function drainCommand(name: 'drain' | 'undrain'): Command {
+  return withAdminOptions(new Command(name))
+    .description(
+      name === 'drain'
+        ? 'let a backend run empty: no new clients, pinned ones stay'
+        : 'give a drained backend new clients again',
+    )
+    .argument('<pool/backend>', 'which one, for example pg/pg1')
+    .action((target: string, options: AdminOptions) => {
+      const slash = target.indexOf('/');
+      if (slash <= 0 || slash === target.length - 1) {
+        process.stderr.write(`${target}: write POOL/BACKEND, for example pg/pg1\n`);
+        process.exitCode = exitStatus.usage;
+        return undefined;
+      }
+      const pool = encodeURIComponent(target.slice(0, slash));
+      const backend = encodeURIComponent(target.slice(slash + 1));
+      return ask(options, 'POST', `/pools/${pool}/backends/${backend}/${name}`);
+    });
+}
+
+export function reloadCommand(): Command {
+  return withAdminOptions(new Command('reload'))
+    .description('let a running instance read its configuration again; a bad file changes nothing')
+    .action((options: AdminOptions) => ask(options, 'POST', '/reload'));
+}

@@ -1,0 +1,204 @@
+/**
+ * The metrics page, in Prometheus's text format. Nothing is counted twice: the workers' shared counters are the
+ * truth, read when somebody asks. Names follow Prometheus's practice (base units, `_total`); labels are names from the
+ * configuration and termination codes, so their number is bounded by the plan.
+ */
+import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import type { Control } from '../control/control.ts';
+import { terminationCodes } from '../core/termination.ts';
+
+export interface MetricsSource {
+  readonly control: Control;
+  readonly version: string;
+  readonly logLinesDropped: () => number;
+}
+
+interface Family {
+  readonly name: string;
+  readonly help: string;
+  readonly type: 'counter' | 'gauge';
+  readonly labels: readonly string[];
+  readonly read: (add: (value: number, ...labels: string[]) => void) => void;
+}
+
+/** The registry of one instance; `await registry.metrics()` is the page. */
+export function createMetrics(source: MetricsSource): Registry {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry, prefix: 'pinion_' });
+  for (const family of [
+    ...instanceFamilies(source),
+    ...listenerFamilies(source),
+    ...backendFamilies(source),
+  ]) {
+    register(registry, family);
+  }
+  return registry;
+}
+
+function register(registry: Registry, family: Family): void {
+  // prom-client's Counter can only be added to, and these totals already exist elsewhere: a Gauge is
+  // filled at collection instead, and the page's TYPE line is set to what the numbers are.
+  const gauge = new Gauge({
+    name: family.name,
+    help: family.help,
+    labelNames: family.labels as string[],
+    registers: [registry],
+    collect() {
+      this.reset();
+      family.read((value, ...labels) => {
+        if (labels.length === 0) this.set(value);
+        else this.labels(...labels).set(value);
+      });
+    },
+  });
+  if (family.type === 'counter') {
+    const get = gauge.get.bind(gauge);
+    gauge.get = async () => ({ ...(await get()), type: 'counter' as never });
+  }
+}
+
+function instanceFamilies({ control, version, logLinesDropped }: MetricsSource): Family[] {
+  const { pins, counters } = control.views;
+  const single = (name: string, type: Family['type'], help: string, read: () => number): Family => ({
+    name,
+    help,
+    type,
+    labels: [],
+    read: (add) => add(read()),
+  });
+  return [
+    {
+      name: 'pinion_build_info',
+      help: 'Always 1; the version is in the label.',
+      type: 'gauge',
+      labels: ['version', 'node'],
+      read: (add) => add(1, version, process.versions.node),
+    },
+    single('pinion_ready', 'gauge', '1 when listeners are open and not draining.', () =>
+      Number(control.ready),
+    ),
+    single('pinion_flows', 'gauge', 'Flows open now.', () => counters.flows()),
+    single('pinion_flows_max', 'gauge', 'The limit on open flows.', () => control.snapshot?.flowsMax ?? 0),
+    single('pinion_workers', 'gauge', 'Worker threads.', () => control.workerCountNow),
+    single('pinion_worker_restarts_total', 'counter', 'Workers that died.', () => control.workerRestarts),
+    single('pinion_log_lines_dropped_total', 'counter', 'Log lines nobody took.', logLinesDropped),
+    single('pinion_pins', 'gauge', 'Pins in the table.', () => pins.stats().live),
+    single('pinion_pins_max', 'gauge', 'Capacity of the pin table.', () => pins.stats().capacity),
+    single('pinion_pin_hits_total', 'counter', 'Flows that found a pin.', () => pins.stats().hits),
+    single('pinion_pin_misses_total', 'counter', 'Flows that found none.', () => pins.stats().misses),
+    single('pinion_pin_claims_total', 'counter', 'Pins made.', () => pins.stats().claims),
+    single('pinion_pin_moves_total', 'counter', 'Pins moved to another backend.', () => pins.stats().moves),
+    single('pinion_pin_evictions_total', 'counter', 'Pins that made room.', () => pins.stats().evictions),
+    single('pinion_pin_expiries_total', 'counter', 'Pins that expired.', () => pins.stats().expired),
+  ];
+}
+
+function listenerFamilies({ control }: MetricsSource): Family[] {
+  const { counters } = control.views;
+  const family = (
+    name: string,
+    type: Family['type'],
+    help: string,
+    labels: readonly string[],
+    read: (id: number, add: (value: number, ...labels: string[]) => void) => void,
+  ): Family => ({
+    name,
+    help,
+    type,
+    labels: ['listener', ...labels],
+    read: (add) => {
+      for (const { id, plan } of control.snapshot?.listeners ?? []) {
+        read(id, (value, ...more) => add(value, plan.name, ...more));
+      }
+    },
+  });
+  const both = ['in', 'out'] as const;
+  return [
+    family('pinion_listener_flows', 'gauge', 'Flows open now.', [], (id, add) =>
+      add(counters.listener(id, 'active')),
+    ),
+    family('pinion_listener_flows_total', 'counter', 'Flows accepted.', [], (id, add) =>
+      add(counters.listener(id, 'opened')),
+    ),
+    family('pinion_listener_refused_total', 'counter', 'Flows turned away by a limit.', [], (id, add) =>
+      add(counters.listener(id, 'refused')),
+    ),
+    family(
+      'pinion_listener_bytes_total',
+      'counter',
+      'Payload; in is client to backend.',
+      ['direction'],
+      (id, add) => {
+        for (const way of both) add(counters.listener(id, way === 'in' ? 'bytesIn' : 'bytesOut'), way);
+      },
+    ),
+    family('pinion_listener_datagrams_total', 'counter', 'Datagrams relayed.', ['direction'], (id, add) => {
+      for (const way of both) add(counters.listener(id, way === 'in' ? 'datagramsIn' : 'datagramsOut'), way);
+    }),
+    family(
+      'pinion_listener_datagrams_dropped_total',
+      'counter',
+      'Datagrams dropped.',
+      ['reason'],
+      (id, add) => {
+        add(counters.listener(id, 'droppedQueueFull'), 'queue-full');
+        add(counters.listener(id, 'droppedTooLong'), 'too-long');
+        add(counters.listener(id, 'droppedWaiting'), 'waiting-full');
+        add(counters.listener(id, 'droppedUnknown'), 'unknown-source');
+      },
+    ),
+    family('pinion_listener_accept_pauses_total', 'counter', 'Times accepting stopped.', [], (id, add) =>
+      add(counters.listener(id, 'acceptPauses')),
+    ),
+    family('pinion_listener_ended_total', 'counter', 'Flows by why they ended.', ['code'], (id, add) => {
+      for (const code of terminationCodes) {
+        const ended = counters.ends(id, code);
+        if (ended > 0) add(ended, code);
+      }
+    }),
+  ];
+}
+
+function backendFamilies({ control }: MetricsSource): Family[] {
+  const { counters } = control.views;
+  type Status = ReturnType<Control['backends']['status']>[number];
+  const family = (
+    name: string,
+    type: Family['type'],
+    help: string,
+    read: (status: Status) => number,
+  ): Family => ({
+    name,
+    help,
+    type,
+    labels: ['pool', 'backend'],
+    read: (add) => {
+      for (const status of control.backends.status()) add(read(status), status.pool, status.backend);
+    },
+  });
+  return [
+    family('pinion_backend_up', 'gauge', '1 when it is used.', ({ up }) => Number(up)),
+    family('pinion_backend_draining', 'gauge', '1 when it takes no new clients.', ({ draining }) =>
+      Number(draining),
+    ),
+    family('pinion_backend_weight', 'gauge', 'Its weight in force.', ({ id }) =>
+      control.views.states.weight(id),
+    ),
+    family('pinion_backend_flows', 'gauge', 'Flows open now.', ({ id }) => counters.backend(id, 'active')),
+    family('pinion_backend_flows_total', 'counter', 'Flows connected.', ({ id }) =>
+      counters.backend(id, 'opened'),
+    ),
+    family('pinion_backend_dial_failures_total', 'counter', 'Dials that failed.', ({ id }) =>
+      counters.backend(id, 'dialFailures'),
+    ),
+    family('pinion_backend_unreachable_total', 'counter', 'UDP: port unreachable reports.', ({ id }) =>
+      counters.backend(id, 'unreachable'),
+    ),
+    family('pinion_backend_bytes_in_total', 'counter', 'Payload to it.', ({ id }) =>
+      counters.backend(id, 'bytesIn'),
+    ),
+    family('pinion_backend_bytes_out_total', 'counter', 'Payload from it.', ({ id }) =>
+      counters.backend(id, 'bytesOut'),
+    ),
+  ];
+}
