@@ -1,0 +1,64 @@
+/** The command line of `npm run bench`. */
+import { parseArgs } from 'node:util';
+import { peers as allPeers } from './peers.ts';
+import type { Peer, Work } from './work.ts';
+import { allWorks, selectWorks } from './works.ts';
+
+export interface BenchOptions {
+  readonly works: readonly Work[];
+  readonly peers: readonly Peer[];
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly write: boolean;
+  readonly json: string | undefined;
+}
+
+const roundsMax = 15;
+const secondsMax = 30;
+
+export function usage(): string {
+  return `usage: npm run bench -- [options]
+  --only WORK,...   ${allWorks()
+    .map((work) => work.name)
+    .join(', ')} (udp is both)
+  --peers NAME,...  ${allPeers.map((peer) => peer.name).join(', ')}
+  --rounds N        alternating rounds, 1 to ${roundsMax} (5)
+  --seconds N       measured part of one run, 1 to ${secondsMax} (3)
+  --json FILE       every sample, as JSON
+  --write           rewrite the table in README.md and docs/BENCHMARKS.md (whole runs only)`;
+}
+
+function wholeNumber(name: string, text: string | undefined, fallback: number, max: number): number {
+  const value = text === undefined ? fallback : Number(text);
+  if (!Number.isInteger(value) || value < 1 || value > max) throw new Error(`--${name} takes 1 to ${max}`);
+  return value;
+}
+
+function selectPeers(names: readonly string[] | undefined): readonly Peer[] {
+  if (names === undefined) return allPeers;
+  const unknown = names.find((name) => !allPeers.some((peer) => peer.name === name));
+  if (unknown !== undefined) throw new Error(`no peer is called ${unknown}`);
+  return allPeers.filter((peer) => names.includes(peer.name));
+}
+
+/** Throws with a message for people when an argument is wrong; undefined for --help. */
+export function readOptions(args: readonly string[]): BenchOptions | undefined {
+  const text = { type: 'string' } as const;
+  const flag = { type: 'boolean', default: false } as const;
+  const { values } = parseArgs({
+    args: [...args],
+    options: { only: text, peers: text, rounds: text, seconds: text, json: text, write: flag, help: flag },
+  });
+  if (values.help) return undefined;
+  if (values.write && (values.only !== undefined || values.peers !== undefined)) {
+    throw new Error('--write takes whole runs only: figures of different runs must not share a table');
+  }
+  return {
+    works: selectWorks(values.only?.split(',')),
+    peers: selectPeers(values.peers?.split(',')),
+    rounds: wholeNumber('rounds', values.rounds, 5, roundsMax),
+    seconds: wholeNumber('seconds', values.seconds, 3, secondsMax),
+    write: values.write,
+    json: values.json,
+  };
+}

@@ -1,0 +1,8 @@
+/** The relays compared, in the order of the columns. */
+import { direct } from './peers/direct.ts';
+import { haproxy } from './peers/haproxy.ts';
+import { nginx } from './peers/nginx.ts';
+import { pinion } from './peers/pinion.ts';
+import type { Peer } from './work.ts';
+
+export const peers: readonly Peer[] = [direct, haproxy, nginx, pinion('portable')];

@@ -1,0 +1,82 @@
+/**
+ * What the benchmark measures, as data: a work has a backend, a way to load one relay once, and the measures
+ * one run yields. Rounds, medians and ratios are not its business (rounds.ts).
+ */
+import type { Transport } from '../test/support/ports.ts';
+
+export interface Target {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Something started that can be reached and stopped. */
+export interface Service extends Target {
+  /** The process the CPU and memory are charged to; undefined where nothing stands between. */
+  readonly pid: number | undefined;
+  stop(): Promise<void>;
+}
+
+export interface RelayOptions {
+  readonly transport: Transport;
+  readonly backend: Target;
+  readonly core: number | undefined;
+  /** Open flows it must be able to hold. */
+  readonly flowsMax: number;
+}
+
+/** A way to get from a client to the backend. */
+export interface Peer {
+  readonly name: string;
+  /** Column heading. */
+  readonly title: string;
+  /** `rival` is what pinion is compared with, `direct` is no relay at all. */
+  readonly role: 'direct' | 'rival' | 'pinion';
+  readonly transports: readonly Transport[];
+  /** Rejects with a reason for people when it cannot start here. */
+  start(options: RelayOptions): Promise<Service>;
+}
+
+/** Where the parts run. Undefined: not pinned, because the machine has one core only. */
+export interface Cores {
+  readonly relay: number | undefined;
+  readonly load: number | undefined;
+}
+
+export interface BenchSettings {
+  readonly cores: Cores;
+  /** The measured part of one run. */
+  readonly measureMs: number;
+  readonly warmMs: number;
+}
+
+export interface Measure {
+  readonly key: string;
+  readonly title: string;
+  readonly better: 'lower' | 'higher';
+  readonly decimals: number;
+}
+
+/** One run of one relay: a value per measure; absent where it has no meaning (CPU of no relay). */
+export type Sample = Readonly<Record<string, number | undefined>>;
+
+/** One peer in one work, started. */
+export interface Subject {
+  readonly peer: Peer;
+  readonly relay: Service;
+}
+
+export interface Work {
+  /** `--only` takes it, or the part before a dash. */
+  readonly name: string;
+  /** What is done, for the table. */
+  readonly title: string;
+  readonly transport: Transport;
+  readonly flowsMax: number;
+  readonly measures: readonly Measure[];
+  /** Start the relay anew for every run: memory of a used one says nothing. */
+  readonly freshRelay?: boolean;
+  startBackend(settings: BenchSettings): Promise<Service>;
+  /** Once, before the rounds: checks, or what all runs must share. Rejects with what is wrong. */
+  prepare?(subject: Subject, settings: BenchSettings): Promise<void>;
+  run(subject: Subject, settings: BenchSettings): Promise<Sample>;
+}

@@ -1,0 +1,40 @@
+/**
+ * Waiting for what another process does in its own time. The bound is there so that a failure ends; it measures
+ * nothing, and is far above what any of it takes.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const patienceMs = 30_000;
+
+/** Polls until `probe` gives something other than undefined or false, and returns that; rejects naming `what`. */
+export async function eventually<T>(
+  what: string,
+  probe: () => T | undefined | false | Promise<T | undefined | false>,
+  timeoutMs = patienceMs,
+): Promise<T> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    const found = await probe();
+    if (found !== undefined && found !== false) return found;
+    if (performance.now() > deadline) throw new Error(`never came: ${what}`);
+    await sleep(10);
+  }
+}
+
+/** Resolves once `read` has given the same number for `quietMs`: whatever was moving has stopped. */
+export async function settled(
+  what: string,
+  read: () => number | Promise<number>,
+  quietMs = 500,
+): Promise<number> {
+  let last = await read();
+  let since = performance.now();
+  return eventually(`${what} at rest`, async () => {
+    const now = await read();
+    if (now !== last) {
+      last = now;
+      since = performance.now();
+    }
+    return performance.now() - since >= quietMs ? { value: now } : undefined;
+  }).then(({ value }) => value);
+}

@@ -1,0 +1,102 @@
+/**
+ * A real PostgreSQL with an empty database, for the length of a test: trust authentication on loopback, no
+ * fsync, everything in a temporary folder. It refuses to run as root, so root hands it to the user `postgres`
+ * that the package made.
+ */
+import { chmodSync, chownSync } from 'node:fs';
+import { join } from 'node:path';
+import { findCommand, requireCommand } from './packages.ts';
+import { freePort } from './ports.ts';
+import { type RunningProcess, runToEnd, startProcess } from './processes.ts';
+import { temporaryFolder } from './temporary.ts';
+
+export interface Postgres {
+  readonly host: string;
+  readonly port: number;
+  readonly process: RunningProcess;
+  /** Runs one statement through psql, by default directly; `port` goes through a load balancer. Trimmed text. */
+  query(sql: string, through?: { readonly host?: string; readonly port: number }): Promise<string>;
+  /** SIGINT is PostgreSQL's fast shutdown (sessions are cut), SIGQUIT its immediate one. */
+  stop(signal?: NodeJS.Signals): Promise<void>;
+}
+
+export interface PostgresOptions {
+  readonly host?: string;
+  readonly port?: number;
+  /** Lines for postgresql.conf as name/value pairs. */
+  readonly settings?: Readonly<Record<string, string>>;
+  readonly core?: number;
+}
+
+const administrator = 'pinion';
+
+async function numericId(flag: '-u' | '-g', user: string): Promise<number> {
+  return Number.parseInt(await runToEnd({ command: 'id', args: [flag, user] }), 10);
+}
+
+/** Starts a server and waits until it accepts connections. Rejects with its output when it does not come up. */
+export async function startPostgres(options: PostgresOptions = {}): Promise<Postgres> {
+  const host = options.host ?? '127.0.0.1';
+  const port = options.port ?? (await freePort());
+  const user = process.getuid?.() === 0 ? 'postgres' : undefined;
+  const folder = temporaryFolder('postgres');
+  if (user !== undefined) chownSync(folder, await numericId('-u', user), await numericId('-g', user));
+  chmodSync(folder, 0o700);
+  const data = join(folder, 'data');
+  const initdbArgs = [
+    '-D',
+    data,
+    '-U',
+    administrator,
+    '--auth=trust',
+    '--no-sync',
+    '--encoding=UTF8',
+    '--no-locale',
+  ];
+  const folderAndUser = { folder, user };
+  await runToEnd({ command: requireCommand('postgres', 'initdb'), args: initdbArgs, ...folderAndUser });
+
+  const settings: Record<string, string> = {
+    listen_addresses: host,
+    port: String(port),
+    unix_socket_directories: folder,
+    fsync: 'off',
+    synchronous_commit: 'off',
+    full_page_writes: 'off',
+    max_connections: '200',
+    ...options.settings,
+  };
+  const args = [
+    '-D',
+    data,
+    ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+  ];
+  const started = startProcess({
+    command: requireCommand('postgres', 'postgres'),
+    args,
+    ...folderAndUser,
+    core: options.core,
+  });
+  await started.waitForOutput(/database system is ready to accept connections/);
+  return {
+    host,
+    port,
+    process: started,
+    async query(sql, through) {
+      const target = ['-h', through?.host ?? host, '-p', String(through?.port ?? port), '-U', administrator];
+      const psql = requireCommand('postgres', 'psql');
+      const flags = ['--no-psqlrc', '-At', '-v', 'ON_ERROR_STOP=1', '-d', 'postgres', '-c', sql];
+      return (await runToEnd({ command: psql, args: [...target, ...flags] })).trim();
+    },
+    async stop(signal = 'SIGINT') {
+      await started.stop(signal, 15_000);
+    },
+  };
+}
+
+/** pgbench's own command line with the user and database of `startPostgres`; undefined when it is not installed. */
+export function pgbenchCommand(port: number, args: readonly string[], host = '127.0.0.1') {
+  const command = findCommand('pgbench');
+  if (command === undefined) return undefined;
+  return { command, args: ['-h', host, '-p', String(port), '-U', administrator, ...args, 'postgres'] };
+}

@@ -1,0 +1,49 @@
+/** A real Redis without persistence, for the length of a test. */
+import { requireCommand } from './packages.ts';
+import { freePort, waitUntilBound } from './ports.ts';
+import { type RunningProcess, runToEnd, startProcess } from './processes.ts';
+import { temporaryFolder } from './temporary.ts';
+
+export interface Redis {
+  readonly host: string;
+  readonly port: number;
+  readonly url: string;
+  readonly process: RunningProcess;
+  /** Runs redis-cli with these arguments and returns what it printed, trimmed. */
+  command(...args: readonly string[]): Promise<string>;
+  stop(signal?: NodeJS.Signals): Promise<void>;
+}
+
+export interface RedisOptions {
+  readonly host?: string;
+  /** The same port again lets a test end a server and bring it back. */
+  readonly port?: number;
+  /** More command line, for example `--maxmemory 1mb`, word by word. */
+  readonly args?: readonly string[];
+}
+
+/** Starts redis-server and waits until it listens. Rejects with its output when it ends first. */
+export async function startRedis(options: RedisOptions = {}): Promise<Redis> {
+  const host = options.host ?? '127.0.0.1';
+  const port = options.port ?? (await freePort());
+  const folder = temporaryFolder('redis');
+  const fixed = ['--port', String(port), '--bind', host, '--dir', folder, '--save', '', '--appendonly', 'no'];
+  const started = startProcess({
+    command: requireCommand('redis', 'redis-server'),
+    args: [...fixed, '--daemonize', 'no', ...(options.args ?? [])],
+  });
+  await waitUntilBound('tcp', port, started);
+  return {
+    host,
+    port,
+    url: `redis://${host.includes(':') ? `[${host}]` : host}:${port}`,
+    process: started,
+    async command(...args) {
+      const cli = requireCommand('redis', 'redis-cli');
+      return (await runToEnd({ command: cli, args: ['-h', host, '-p', String(port), ...args] })).trim();
+    },
+    async stop(signal) {
+      await started.stop(signal);
+    },
+  };
+}

@@ -1,0 +1,187 @@
+/**
+ * The house's own rules, held against the code: who may import whom, calls that have a better replacement,
+ * functions that fit a screen, no file nobody uses, nothing left to be done later. docs/ARCHITECTURE.md explains
+ * the table below; change both together.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+interface SourceFile {
+  /** From the project's root, with forward slashes. */
+  readonly path: string;
+  readonly text: string;
+  readonly lines: readonly string[];
+  readonly imports: readonly string[];
+}
+
+function read(path: string): SourceFile {
+  const text = readFileSync(join(root, path), 'utf8');
+  const imports = [...text.matchAll(/(?:^|\n)\s*(?:import|export)\b[^'";]*?from\s+'([^']+)'/g)].map(
+    (m) => m[1]!,
+  );
+  imports.push(...[...text.matchAll(/(?:^|\n)import '([^']+)'/g)].map((m) => m[1]!));
+  imports.push(...[...text.matchAll(/\bimport\('([^']+)'\)/g)].map((m) => m[1]!));
+  return { path, text, lines: text.split('\n'), imports };
+}
+
+function filesUnder(folder: string): SourceFile[] {
+  return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => read(`${folder}/${name.replaceAll('\\', '/')}`));
+}
+
+const sources = filesUnder('src');
+const production = sources.filter(
+  ({ path }) => !path.endsWith('.test.ts') && !path.startsWith('src/engine/conformance'),
+);
+const everything = [...sources, ...filesUnder('test'), ...filesUnder('bench')];
+
+/** The room a file is in: the longest folder of the table it lies under. */
+function roomOf(path: string): string {
+  const rooms = Object.keys(mayImport).filter((room) => path.startsWith(`src/${room}/`));
+  return rooms.sort((a, b) => b.length - a.length)[0] ?? '.';
+}
+
+/** What an import names: a room of src, or a package. */
+function targetOf(file: SourceFile, specifier: string): string {
+  if (!specifier.startsWith('.')) return specifier;
+  const path = relative(root, resolve(root, dirname(file.path), specifier));
+  return roomOf(path) === '.' && path.startsWith('src/engine/') ? 'engine' : roomOf(path);
+}
+
+/** Each room and what it may know besides itself. */
+const mayImport: Readonly<Record<string, readonly string[]>> = {
+  core: ['wire'],
+  wire: ['core'],
+  config: ['core', 'yaml', 'zod', 'node:fs', 'node:crypto', 'node:path'],
+  linux: ['core', 'wire', 'koffi', 'node:os'],
+  engine: ['core', 'engine/epoll'],
+  'engine/portable': ['engine', 'core', 'wire', 'node:net', 'node:dgram', 'node:os', 'node:fs'],
+  'engine/epoll': ['engine', 'core', 'wire', 'linux', 'node:fs'],
+  worker: ['engine', 'engine/portable', 'engine/epoll', 'core', 'node:worker_threads', 'node:fs'],
+  control: [
+    'config',
+    'core',
+    'worker',
+    'engine',
+    'ioredis',
+    'node:fs',
+    'node:net',
+    'node:os',
+    'node:dns/promises',
+    'node:crypto',
+    'node:tls',
+  ],
+  observe: ['control', 'core', 'pino', 'prom-client'],
+  admin: ['control', 'core', 'observe', 'prom-client', 'node:http', 'node:fs', 'node:net'],
+};
+// cli/ and main.ts put everything together and may import anything.
+
+describe('the house', () => {
+  test('imports follow the table', () => {
+    const wrong: string[] = [];
+    for (const file of production) {
+      const room = roomOf(file.path);
+      if (room === '.') continue;
+      for (const specifier of file.imports) {
+        const target = targetOf(file, specifier);
+        if (target !== room && target !== 'node:assert/strict' && !mayImport[room]!.includes(target))
+          wrong.push(`${file.path} imports ${specifier}`);
+      }
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  test('koffi is imported in one file', () => {
+    const importers = production.filter(({ imports }) => imports.includes('koffi')).map(({ path }) => path);
+    expect(importers.filter((path) => path !== 'src/linux/libc.ts')).toEqual([]);
+  });
+
+  test('control knows the engine only by its types', () => {
+    const wrong = production
+      .filter(({ path }) => path.startsWith('src/control/'))
+      .filter(({ text }) => /^import (?!type)[^;]*engine\//m.test(text));
+    expect(wrong.map(({ path }) => path)).toEqual([]);
+  });
+
+  test('every file is used', () => {
+    const used = new Set<string>();
+    for (const file of everything) {
+      for (const specifier of file.imports) {
+        if (specifier.startsWith('.')) used.add(relative(root, resolve(root, dirname(file.path), specifier)));
+      }
+      for (const match of file.text.matchAll(/new URL\('([^']+\.js)'/g)) {
+        used.add(relative(root, resolve(root, dirname(file.path), match[1]!.replace(/\.js$/, '.ts'))));
+      }
+    }
+    // The conformance suite's own scripts are started by path.
+    const orphans = production
+      .map(({ path }) => path)
+      .filter((path) => path !== 'src/main.ts' && !path.endsWith('.test.ts') && !used.has(path));
+    expect(orphans).toEqual([]);
+  });
+});
+
+const banned: readonly { readonly pattern: RegExp; readonly instead: string; readonly where?: RegExp }[] = [
+  { pattern: /\bconsole\./, instead: 'the log, or process.stdout in cli/', where: /^src\// },
+  {
+    pattern: /\bDate\.now\(/,
+    instead: 'a monotonic clock that is passed in',
+    where: /^src\/(core|wire|worker|engine)\//,
+  },
+  {
+    pattern: /\bset(Timeout|Interval|Immediate)\(/,
+    instead: 'time that is passed in',
+    where: /^src\/(core|wire)\//,
+  },
+  { pattern: /\bMath\.random\(/, instead: 'randomness that is passed in', where: /^src\/(core|wire)\// },
+  {
+    pattern: /\bfrom 'node:(?!assert)/,
+    instead: 'nothing: core and wire are pure',
+    where: /^src\/(core|wire)\//,
+  },
+  { pattern: /\b(FIXME|TODO|XXX|HACK)\b/, instead: 'doing it, or an issue' },
+  { pattern: /\.(only|todo)\(/, instead: 'running every test', where: /\.test\.ts$/ },
+];
+
+describe('the code', () => {
+  test.each(banned)('does not use $pattern, but $instead', ({ pattern, where }) => {
+    const judged = where === undefined ? everything : where.source.includes('test') ? everything : production;
+    const found = judged
+      .filter(({ path }) => path !== 'test/tidy.test.ts' && (where === undefined || where.test(path)))
+      .flatMap(({ path, lines }) =>
+        lines.flatMap((line, i) => (pattern.test(line) ? [`${path}:${i + 1}: ${line.trim()}`] : [])),
+      );
+    expect(found).toEqual([]);
+  });
+
+  test('functions fit a screen', () => {
+    const long = production.flatMap((file) => longFunctions(file)).sort();
+    expect(long).toEqual(tolerated);
+  });
+
+  test('each file begins by saying what it is', () => {
+    const silent = production.filter(({ text }) => !/^(#!.*\n)?\/\*\*/.test(text)).map(({ path }) => path);
+    expect(silent).toEqual([]);
+  });
+});
+
+const functionLinesMax = 70;
+/** A ratchet: this list may shrink, never grow. */
+const tolerated: readonly string[] = [];
+
+/** By indentation, which the formatter guarantees: a function ends where its own indent closes. */
+function longFunctions({ path, lines }: SourceFile): string[] {
+  const starts =
+    /^(\s*)(?:export )?(?:default )?(?:(?:private|public|static|override|async|readonly) )*(?:function\*? ?\w*|get \w+|set \w+|#?\w+)\s*(?:<[^>]*>)?\(.*\{$|=> \{$/;
+  return lines.flatMap((line, start) => {
+    if (!starts.test(line) || /^\s*(if|for|while|switch|catch|return|describe|test)\b/.test(line)) return [];
+    const indent = /^\s*/.exec(line)![0];
+    const length = lines.slice(start + 1).findIndex((later) => later.startsWith(`${indent}}`)) + 2;
+    return length > functionLinesMax ? [`${path}: ${line.trim()} (${length} lines)`] : [];
+  });
+}
