@@ -184,6 +184,24 @@ test.each([
   expect(follower.backends.size).toBe(0);
 });
 
+test('readers never take one key for another while slots change hands', async () => {
+  const keys = 1500;
+  const table = PinTable.create(1, { reportChanges: false });
+  const board = boardOf(1);
+  const threads = await startAll(['churn', 'churn', 'read', 'read'], table, board, keys, 400_000);
+  release(board);
+  const writers = Promise.all(threads.slice(0, 2).map(({ done }) => done));
+  await Promise.race([writers, threads[2]!.done, threads[3]!.done]);
+  Atomics.store(board, 0, 2);
+  await Promise.all(threads.map(({ done }) => done));
+  for (const pin of table.entries(0)) expect(wrongPin(pin)).toBeUndefined();
+  const { claims, evictions, live, notStored, blockedReads, hits } = table.stats();
+  expect(evictions + live).toBe(claims);
+  expect(evictions).toBeGreaterThan(100_000);
+  expect(hits).toBeGreaterThan(10_000);
+  expect({ notStored, blockedReads }).toEqual({ notStored: 0, blockedReads: 0 });
+});
+
 test('threads killed while they write leave a table the others can use', async () => {
   const keys = 40;
   const table = PinTable.create(keys, { reportChanges: true });

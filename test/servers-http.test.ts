@@ -67,9 +67,11 @@ describe('HTTP through pinion', () => {
   });
 
   test('autocannon has no error with pipelining', async () => {
+    const before = served[0]! + served[1]!;
     const load = await autocannon('--connections=16', '--pipelining=10', '--amount=20000');
     expect(load).toMatchObject({ errors: 0, timeouts: 0, non2xx: 0 });
-    expect(load.requests.total).toBe(20_000);
+    // autocannon stops counting at the last response it asked one by one for; the servers know better.
+    expect(served[0]! + served[1]! - before).toBe(20_000);
   });
 
   test('fetches from many addresses, one connection each', async () => {

@@ -3,6 +3,7 @@ import type { Registry } from 'prom-client';
 import type { Control } from '../control/control.ts';
 import { explain } from '../control/explain.ts';
 import { Address } from '../core/address.ts';
+import { faultRoutes } from './faults.ts';
 import type { Answer, Routes } from './http.ts';
 
 /** `/healthz`: the process lives. `/readyz`: it accepts clients (503 while starting or draining). */
@@ -33,6 +34,7 @@ export function adminRoutes(control: Control, metrics: Registry, reload: () => P
     'POST /reload': reload,
     'POST /pools/:pool/backends/:backend/drain': ({ params }) => drain(control, params, true),
     'POST /pools/:pool/backends/:backend/undrain': ({ params }) => drain(control, params, false),
+    ...faultRoutes(control),
   };
 }
 

@@ -1,5 +1,6 @@
 /** `pinion schema`: the JSON Schema of the configuration, for editors. */
 import { Command } from 'commander';
+import { reference } from '../config/reference.ts';
 import { jsonSchema } from '../config/schema.ts';
 
 export function schemaCommand(): Command {
@@ -10,7 +11,8 @@ export function schemaCommand(): Command {
       '\nExample: pinion schema > pinion.schema.json, and as first line of the file:\n' +
         '  # yaml-language-server: $schema=pinion.schema.json',
     )
-    .action(() => {
-      process.stdout.write(`${JSON.stringify(jsonSchema(), null, 2)}\n`);
+    .option('--markdown', 'print the reference for people instead: every key with its default and meaning')
+    .action((options: { markdown?: boolean }) => {
+      process.stdout.write(options.markdown ? reference() : `${JSON.stringify(jsonSchema(), null, 2)}\n`);
     });
 }

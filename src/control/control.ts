@@ -23,6 +23,8 @@ import { Listeners } from './listeners.ts';
 /** How long a worker may take to leave when told to. */
 const workerStopMs = 2_000;
 const listFlowsTimeoutMs = 1_000;
+/** A worker that dies this often without serving for a while will not be cured by another start. */
+const workerDeathsMax = 6;
 
 /** Settings of the instance that a reload puts in force; the others were used up at start. */
 const liveKeys: readonly InstanceKey[] = ['limits.flows', 'shutdown'];
@@ -91,7 +93,7 @@ export class Control {
       this.workers.push(
         new WorkerClient(data, {
           message: (worker, message) => this.hear(worker, message),
-          died: (worker, error, restartInMs) => this.workerDied(worker, error, restartInMs),
+          died: (worker, error, restartInMs, inARow) => this.workerDied(worker, error, restartInMs, inARow),
         }),
       );
     }
@@ -139,6 +141,11 @@ export class Control {
 
   toWorkers(message: MessageToWorker): void {
     for (const worker of this.workers) worker.post(message);
+  }
+
+  /** To one worker, numbered from 0; ignored if there is none. */
+  toWorker(worker: number, message: MessageToWorker): void {
+    this.workers[worker]?.post(message);
   }
 
   /** Open flows of all workers, at most `most` of each. A worker that does not answer is left out. */
@@ -292,13 +299,16 @@ export class Control {
     this.options.watch({ event: 'worker-restarted', worker });
   }
 
-  private workerDied(worker: number, error: Error | undefined, restartInMs: number): void {
+  private workerDied(worker: number, error: Error | undefined, restartInMs: number, inARow: number): void {
     this.workerRestarts++;
     this.views.counters.clearGauges(worker);
     this.views.pins.releaseLocksOf(worker + 1);
     const message = error?.message ?? 'the thread exited';
     this.options.watch({ event: 'worker-died', worker, message, restartInMs });
     this.listeners.workerDied(worker);
+    // Uncaught on purpose: the process ends as for any other defect, and the service manager decides.
+    if (inARow >= workerDeathsMax)
+      throw new Error(`worker ${worker} died ${inARow} times in a row: ${message}`);
   }
 
   private flowsListed(requestId: number, records: readonly FlowRecord[]): void {

@@ -1,7 +1,7 @@
 /**
- * What workers do with the pin table, per flow and per datagram. Nothing here allocates, waits for a message
- * or fails: where a pin cannot be written (a killed thread holds the lock), the flow goes where it was going
- * and the miss is counted.
+ * What workers do with the pin table, per flow and per datagram. Nothing here makes an object, waits for a
+ * message or fails: where a pin cannot be written (a killed thread holds the lock), the flow goes where it was
+ * going and that is counted.
  *
  * Readers take no lock. Writers lock the key's group for less than a microsecond.
  */

@@ -29,7 +29,6 @@ export const IPPROTO_IPV6 = 41;
 
 export const TCP_NODELAY = 1;
 export const TCP_KEEPIDLE = 4;
-export const TCP_DEFER_ACCEPT = 9;
 
 export const IP_PKTINFO = 8;
 export const IPV6_V6ONLY = 26;

@@ -15,8 +15,8 @@ import type { MessageToWorker } from './messages-to-worker.ts';
 
 export interface WorkerEvents {
   message(index: number, message: MessageFromWorker): void;
-  /** The thread is gone though nobody asked; a new one starts after `restartInMs`. */
-  died(index: number, error: Error | undefined, restartInMs: number): void;
+  /** The thread is gone though nobody asked, `inARow` times by now; a new one starts after `restartInMs`. */
+  died(index: number, error: Error | undefined, restartInMs: number, inARow: number): void;
 }
 
 const backoffMsMin = 100;
@@ -32,6 +32,7 @@ export class WorkerClient {
   private thread: Worker | undefined;
   private wakeDescriptor = -1;
   private backoffMs = backoffMsMin;
+  private deathsInARow = 0;
   private startedAtMs = 0;
   private restartTimer: NodeJS.Timeout | undefined;
   private isStopping = false;
@@ -101,10 +102,13 @@ export class WorkerClient {
       this.onStopped?.();
       return;
     }
-    if (performance.now() - this.startedAtMs > healthyAfterMs) this.backoffMs = backoffMsMin;
+    if (performance.now() - this.startedAtMs > healthyAfterMs) {
+      this.backoffMs = backoffMsMin;
+      this.deathsInARow = 0;
+    }
     const restartInMs = this.backoffMs;
     this.backoffMs = Math.min(backoffMsMax, this.backoffMs * 2);
-    this.events.died(this.index, error, restartInMs);
+    this.events.died(this.index, error, restartInMs, ++this.deathsInARow);
     this.restartTimer = setTimeout(() => this.start(), restartInMs);
   }
 }

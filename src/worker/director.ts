@@ -205,7 +205,10 @@ export class Director implements EngineHost {
   // ---- control's orders -------------------------------------------------------------------------------------
 
   endFlows(select: FlowSelector, code: TerminationCode): void {
-    this.endings.push({ matches: matcher(select), code });
+    const matches = matcher(select);
+    // A dial under way to a backend that has gone down finds that out itself and goes on to the next one.
+    const isOwed = (flow: Flow): boolean => code !== 'backend-down' || flow.connectedAtMs !== 0;
+    this.endings.push({ matches: (flow) => matches(flow) && isOwed(flow), code });
   }
 
   listFlows(requestId: number, most: number): void {

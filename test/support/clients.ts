@@ -73,7 +73,13 @@ export async function tcpClient(port: number, options: ClientOptions = {}): Prom
     ...(options.from === undefined ? {} : { localAddress: options.from }),
   });
   const client = new TcpClient(socket);
-  await once(socket, 'connect');
+  await new Promise<void>((resolve, reject) => {
+    socket.once('connect', resolve);
+    // A reset means that the handshake was done: it can overtake the news of it.
+    socket.once('error', (error: NodeJS.ErrnoException) =>
+      error.code === 'ECONNRESET' ? resolve() : reject(error),
+    );
+  });
   return client;
 }
 

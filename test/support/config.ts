@@ -32,7 +32,9 @@ export function configText(config: {
 }): string {
   const engine = process.env.PINION_TEST_ENGINE ?? 'auto';
   const pages = { metrics: { listen: '127.0.0.1:0' }, admin: { listen: '127.0.0.1:0' } };
-  return `${JSON.stringify({ engine, ...pages, ...config }, null, 2)}\n`;
+  // At the end of a test nobody waits for what it left open.
+  const shutdown = { drain: '0s' };
+  return `${JSON.stringify({ engine, ...pages, shutdown, ...config }, null, 2)}\n`;
 }
 
 /** Rewrites the file of a running pinion, sends SIGHUP and waits until the new one is in use. */

@@ -10,7 +10,7 @@ import { PinLocks } from '../../src/core/pin-lock.ts';
 import { PinProbe } from '../../src/core/pin-probe.ts';
 import { type Pin, PinTable, type PinTableShared } from '../../src/core/pin-table.ts';
 
-export type PinTask = 'race' | 'moves' | 'owners' | 'read' | 'forever' | 'seize';
+export type PinTask = 'race' | 'moves' | 'owners' | 'churn' | 'read' | 'forever' | 'seize';
 
 export interface PinWorkerData {
   readonly shared: PinTableShared;
@@ -122,6 +122,15 @@ function owners({ table, words, writerIndex, keys, rounds, random }: Thread): vo
   }
 }
 
+/** Claims keys of which there are more than slots: slots change hands all the time. */
+function churn({ table, keys, rounds, random, writerIndex }: Thread): void {
+  for (let round = 0; round < rounds; round++) {
+    const i = random(keys);
+    const mine = backendOf(i, writerIndex);
+    check(wrongBackend(i, table.claim(poolId, threadKey(i), mine, threadTtlMs(i), round, 'policy')));
+  }
+}
+
 /** Reads until told to end. */
 function read({ table, words, keys, random }: Thread): void {
   while (Atomics.load(words, 0) !== 2) {
@@ -164,6 +173,7 @@ const tasks: Readonly<Record<PinTask, (thread: Thread) => void>> = {
   race,
   moves,
   owners,
+  churn,
   read,
   forever,
   seize,

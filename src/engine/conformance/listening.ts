@@ -88,8 +88,12 @@ export const listeningStories = [
     const backend = await TcpBackend.echo(stage);
     const { port, listener } = await stage.listen('tcp', [backend.view], { name: 'before' });
     await echoes(stage, port);
-    stage.send({ type: 'update', listener: { ...listener, plan: { ...listener.plan, name: 'after' } } });
+    await stage.tell({
+      type: 'update',
+      listener: { ...listener, plan: { ...listener.plan, name: 'after' } },
+    });
     await echoes(stage, port);
+    await stage.settle();
     assert.deepEqual(
       stage.all('opened').map((event) => event.listenerName),
       ['before', 'after'],

@@ -39,7 +39,9 @@ export type ToEngine =
   | { readonly type: 'unlisten'; readonly listenerId: number }
   | { readonly type: 'proceed'; readonly flowId: number }
   | { readonly type: 'terminate'; readonly flowId: number; readonly code: TerminationCode }
-  | { readonly type: 'stop' };
+  | { readonly type: 'stop' }
+  /** Answered with `synced` when everything said before has been done. */
+  | { readonly type: 'sync'; readonly round: number };
 
 export interface Opened {
   readonly type: 'opened';
@@ -68,6 +70,7 @@ export type FromEngine =
   /** `wakeDescriptor`: an eventfd that wakes an engine which blocks its thread; written after every message. */
   | { readonly type: 'started'; readonly wakeDescriptor: number | undefined }
   | { readonly type: 'stopped' }
+  | { readonly type: 'synced'; readonly round: number }
   | { readonly type: 'listening'; readonly listenerId: number; readonly port: number }
   | {
       readonly type: 'bind-failed';

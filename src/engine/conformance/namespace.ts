@@ -11,7 +11,10 @@ const unshare = isRoot ? ['unshare', '--net'] : ['unshare', '--net', '--user', '
 
 /** Stage options that start the engine in a new namespace whose loopback also has `addresses` (CIDR). */
 export function newNamespace(addresses: readonly string[]): StageOptions {
-  const setUp = ['ip link set lo up', ...addresses.map((cidr) => `ip addr add ${cidr} dev lo nodad`)];
+  const setUp = [
+    'ip link set lo up',
+    ...addresses.map((cidr) => `ip addr add ${cidr} dev lo${cidr.includes(':') ? ' nodad' : ''}`),
+  ];
   return {
     wrapper: [...unshare, 'sh', '-c', `${setUp.join(' && ')} && exec "$@"`, 'sh'],
     namespace: true,

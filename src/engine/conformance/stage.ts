@@ -36,6 +36,7 @@ export class Stage {
   readonly #cleanups: (() => void | Promise<void>)[] = [];
   #exit: string | undefined;
   #nextListenerId = 0;
+  #syncRound = 0;
   #descriptorsBefore = 0;
   #stopped = false;
 
@@ -120,6 +121,19 @@ export class Stage {
     this.#child.send(message);
   }
 
+  /** Sends, and waits until it has been done. */
+  async tell(message: ToEngine): Promise<void> {
+    this.send(message);
+    await this.settle();
+  }
+
+  /** Waits for every report of what has happened so far; bytes may come sooner than the report about them. */
+  async settle(): Promise<void> {
+    const round = ++this.#syncRound;
+    this.send({ type: 'sync', round });
+    await this.event('synced', (event) => event.round === round);
+  }
+
   /** Polls until `probe` gives something else than undefined or false. */
   async eventually<T>(what: string, probe: () => T | undefined | false): Promise<T> {
     const deadlineMs = performance.now() + patienceMs;
@@ -150,12 +164,18 @@ export class Stage {
     return this.event('opened', (event) => event.client === client);
   }
 
+  /** The first flow of a listener. */
+  firstOf(listener: ListenerView): Promise<Opened> {
+    return this.event('opened', (event) => event.listenerId === listener.id);
+  }
+
   closed(flowId: number): Promise<Closed> {
     return this.event('closed', (event) => event.flowId === flowId);
   }
 
-  behave(routes: readonly RouteStep[], rest: Omit<Behaviour, 'routes'> = {}): void {
-    this.send({ type: 'behave', behaviour: { ...rest, routes } });
+  /** How the host answers from now on. */
+  behave(routes: readonly RouteStep[], rest: Omit<Behaviour, 'routes'> = {}): Promise<void> {
+    return this.tell({ type: 'behave', behaviour: { ...rest, routes } });
   }
 
   /** A new listener view; nothing is bound yet. */
@@ -171,7 +191,7 @@ export class Stage {
   ): Promise<{ readonly port: number; readonly listener: ListenerView }> {
     const listener = this.view(protocol, options);
     const { refuse, terminateIn, throwIn } = options;
-    this.behave(routes, {
+    await this.behave(routes, {
       ...(refuse === undefined ? {} : { refuse }),
       ...(terminateIn === undefined ? {} : { terminateIn }),
       ...(throwIn === undefined ? {} : { throwIn }),

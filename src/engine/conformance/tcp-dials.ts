@@ -16,6 +16,7 @@ export const tcpDialStories = [
     const client = await TcpPeer.connect(stage, port);
     client.send('sent before any dial succeeded');
     await client.receives('sent before any dial succeeded');
+    await stage.settle();
     assert.deepEqual(
       stage.all('dial-failed').map((event) => event.failure),
       ['backend-refused', 'backend-refused'],
@@ -68,6 +69,7 @@ export const tcpDialStories = [
     const client = await TcpPeer.connect(stage, port);
     client.send('patience');
     await client.receives('patience');
+    await stage.settle();
     assert.deepEqual(
       stage.all('dial-failed').map((event) => [event.backend, event.failure]),
       [['silent', 'backend-timeout']],
@@ -109,11 +111,13 @@ export const tcpDialStories = [
     const refusing = backendView(await closedPort());
     for (const call of ['dialFailed', 'dialed', 'replied'] as const) {
       const routes = call === 'dialFailed' ? [refusing, backend.view] : [backend.view];
-      const { port } = await stage.listen('tcp', routes, { terminateIn: { call, code: 'operator' } });
+      const { port, listener } = await stage.listen('tcp', routes, {
+        terminateIn: { call, code: 'operator' },
+      });
       const client = await TcpPeer.connect(stage, port);
       client.send('x');
       assert.equal(await client.outcome(), 'reset');
-      const { flowId } = await stage.opened(client.name);
+      const { flowId } = await stage.firstOf(listener);
       assert.equal((await stage.closed(flowId)).code, 'operator');
     }
   }),
@@ -162,6 +166,7 @@ export const tcpDialStories = [
     const { port } = await stage.listen('tcp', [], { refuse: 'limit-client' });
     const client = await TcpPeer.connect(stage, port);
     assert.equal(await client.outcome(), 'reset');
+    await stage.settle();
     assert.equal(stage.all('refused').length, 1);
     assert.equal(stage.all('closed').length, 0);
   }),

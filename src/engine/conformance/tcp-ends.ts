@@ -103,6 +103,36 @@ export const tcpEndStories = [
     assert.equal((await stage.closed(flowId)).code, 'backend-reset');
   }),
 
+  story('tcp: a reset behind unread data after a half-close is not an end', async (stage) => {
+    const { client, server, flowId } = await connection(stage);
+    client.finish();
+    assert.equal(await server.outcome(), 'end');
+    void server.sendMany(100_000_000);
+    await client.receivesBytes(3_000_000);
+    server.reset();
+    assert.equal(await client.outcome(), 'reset');
+    assert.equal((await stage.closed(flowId)).code, 'backend-reset');
+  }),
+
+  story('tcp: a truncated answer never looks whole, whenever the reset comes', async (stage) => {
+    const backend = await TcpBackend.open(stage);
+    const { port } = await stage.listen('tcp', [backend.view]);
+    for (let round = 0; round < 40; round++) {
+      const client = await TcpPeer.connect(stage, port);
+      const server = await backend.accepted(round);
+      if (round % 2 === 0) {
+        client.finish();
+        await server.outcome();
+      }
+      server.send('x'.repeat(1 + round * 997));
+      await client.receivesBytes(1);
+      server.send('y'.repeat(1 + round * 997));
+      server.reset();
+      assert.equal(await client.outcome(), 'reset');
+      assert.equal((await stage.closed(round + 1)).code, 'backend-reset');
+    }
+  }),
+
   story('tcp: a reset after a half-close is passed on', async (stage) => {
     const { client, server, flowId } = await connection(stage);
     client.finish();
@@ -152,12 +182,14 @@ export const tcpEndStories = [
   }),
 
   story('tcp: bytes in one direction keep a connection from idling', async (stage) => {
-    const { server, client, flowId } = await connection(stage, { timeouts: { idleMs: 1500 } });
-    let pieces = 0;
-    await stage.eventually('30 pieces', () => {
-      if (pieces < 600 && pieces++ % 20 === 0) server.send('x');
-      return client.receivedBytes >= 31;
-    });
+    const idleMs = 3000;
+    const { server, client, flowId } = await connection(stage, { timeouts: { idleMs } });
+    for (const startMs = performance.now(); performance.now() < startMs + 1.5 * idleMs; ) {
+      const before = client.receivedBytes;
+      server.send('x');
+      await client.receivesBytes(before + 1);
+    }
+    await stage.settle();
     assert.equal(stage.all('closed').length, 0);
     assert.equal((await stage.closed(flowId)).code, 'idle');
   }),
@@ -174,10 +206,10 @@ export const tcpEndStories = [
   story('tcp: a defect in the host costs one flow', async (stage) => {
     const { client, server } = await connection(stage);
     const other = await TcpBackend.open(stage);
-    const { port } = await stage.listen('tcp', [other.view], { throwIn: 'dialed' });
+    const { port, listener } = await stage.listen('tcp', [other.view], { throwIn: 'dialed' });
     const unlucky = await TcpPeer.connect(stage, port);
     assert.equal(await unlucky.outcome(), 'reset');
-    assert.equal((await stage.event('fault')).flowId, (await stage.opened(unlucky.name)).flowId);
+    assert.equal((await stage.event('fault')).flowId, (await stage.firstOf(listener)).flowId);
     assert.equal((await stage.event('closed')).code, 'worker-error');
     client.send('still here');
     await server.receives('?still here');

@@ -60,7 +60,11 @@ export class TcpPeer {
         : { host: target.ip, port: target.port, ...(from === undefined ? {} : { localAddress: from }) };
     const socket = connect({ ...where, allowHalfOpen: true, noDelay: true });
     const peer = new TcpPeer(stage, socket);
-    await once(socket, 'connect');
+    // A reset may be quicker than the news that the connection stood.
+    await stage.eventually(
+      'a connection',
+      () => !socket.connecting && (socket.readyState === 'open' || peer.ending),
+    );
     const { localAddress, localPort, localFamily } = socket;
     peer.name = localFamily === 'IPv6' ? `[${localAddress}]:${localPort}` : `${localAddress}:${localPort}`;
     return peer;

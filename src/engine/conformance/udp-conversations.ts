@@ -39,6 +39,7 @@ export const udpConversationStories = [
     assert.equal((await stage.closed(1)).code, 'expired');
     client.send('second', port);
     await client.receives('second');
+    await stage.settle();
     assert.deepEqual(
       stage.all('opened').map((event) => event.flowId),
       [1, 2],
@@ -47,13 +48,15 @@ export const udpConversationStories = [
 
   story('udp: replies alone keep a conversation', async (stage) => {
     const backend = await UdpPeer.open(stage);
-    const { port } = await stage.listen('udp', [backend.view], { timeouts: { idleMs: 1500 } });
+    const idleMs = 3000;
+    const { port } = await stage.listen('udp', [backend.view], { timeouts: { idleMs } });
     const client = await conversation(stage, port, backend, true);
-    let polls = 0;
-    await stage.eventually('30 replies', () => {
-      if (polls++ % 20 === 0) backend.reply('tick', backend.received[0]!);
-      return client.received.length > 30;
-    });
+    for (const startMs = performance.now(); performance.now() < startMs + 1.5 * idleMs; ) {
+      const before = client.received.length;
+      backend.reply('tick', backend.received[0]!);
+      await client.receivesCount(before + 1);
+    }
+    await stage.settle();
     assert.equal(stage.all('closed').length, 0);
     assert.equal((await stage.closed(1)).code, 'expired');
   }),
@@ -88,7 +91,7 @@ export const udpConversationStories = [
     client.send('a', port);
     client.send('b', port);
     await stage.eventually('two refusals', () => stage.all('refused').length === 2);
-    stage.behave([backend.view]);
+    await stage.behave([backend.view]);
     client.send('c', port);
     await client.receives('c');
     assert.deepEqual(client.texts, ['c']);
@@ -139,6 +142,7 @@ export const udpConversationStories = [
     await back.receives('welcome back');
     back.reply('thanks', back.received.at(-1)!);
     await client.receives('thanks');
+    await stage.settle();
     assert.equal(stage.all('opened').length, 1);
   }),
 
@@ -177,6 +181,7 @@ export const udpConversationStories = [
     assert.equal((await stage.closed(1)).code, 'backend-down');
     client.send('two', port);
     await client.receives('two');
+    await stage.settle();
     assert.equal(stage.all('opened').length, 2);
   }),
 
@@ -219,7 +224,7 @@ export const udpConversationStories = [
     unlucky.send('x', port);
     assert.equal((await stage.closed(1)).code, 'worker-error');
     assert.equal((await stage.event('fault')).flowId, 1);
-    stage.behave([backend.view]);
+    await stage.behave([backend.view]);
     const lucky = await UdpPeer.open(stage);
     lucky.send('y', port);
     await lucky.receives('y');
@@ -238,6 +243,7 @@ export const udpConversationStories = [
       assert.deepEqual([closed.flowId, closed.code], [2, 'evicted']);
       answered.send('still there?', port);
       await backend.receives('still there?');
+      await stage.settle();
       assert.deepEqual(
         stage.all('opened').map((event) => event.flowId),
         [1, 2, 3, 4],
@@ -261,6 +267,7 @@ export const udpConversationStories = [
       await stage.closed(1);
       late.send('in time', port);
       await backend.receives('in time');
+      await stage.settle();
       assert.equal(stage.all('closed').length, 1);
     },
     { start: { conversationsMax: 2 } },
@@ -278,6 +285,7 @@ export const udpConversationStories = [
             .slice(i, i + 50)
             .map((client) => client.request(Buffer.from(`${round}/${client.name}`), port)),
         );
+    await stage.settle();
     assert.equal(stage.all('opened').length, 1000);
     assert.equal(new Set(stage.all('opened').map((event) => event.client)).size, 1000);
   }),

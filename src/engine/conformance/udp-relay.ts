@@ -19,6 +19,7 @@ export const udpRelayStories = [
     }
     const opened = await stage.opened(client.name);
     assert.equal(opened.local, `127.0.0.1:${port}`);
+    await stage.settle();
     assert.equal(stage.all('opened').length, 1);
     assert.equal(stage.all('replied').length, 1);
     stage.send({ type: 'terminate', flowId: opened.flowId, code: 'operator' });
@@ -53,6 +54,7 @@ export const udpRelayStories = [
     assert.deepEqual(client.texts, ['news 0', 'news 1', 'news 2', 'news 3', 'news 4']);
     backend.reply('late', request);
     await client.receives('late');
+    await stage.settle();
     assert.equal(stage.all('replied').length, 1);
   }),
 
@@ -65,6 +67,7 @@ export const udpRelayStories = [
       await backend.receives(`n${i}`);
     }
     assert.equal(new Set(backend.received.map(({ from }) => from.port)).size, 1);
+    await stage.settle();
     assert.equal(stage.all('replied').length, 0);
   }),
 
@@ -131,12 +134,28 @@ export const udpRelayStories = [
         JSON.parse(await runInside(stage, wildcardProgram, [String(port), ...wildcardIps])),
         wildcardIps,
       );
+      await stage.settle();
       assert.deepEqual(
         stage.all('opened').map((event) => event.local),
         wildcardIps.map((ip) => (ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`)),
       );
     },
     newNamespace(['10.77.0.1/32', '10.77.0.2/32', 'fd77::1/128', 'fd77::2/128']),
+  ),
+
+  story(
+    'udp: a wildcard replies from an address that came later',
+    async (stage) => {
+      const { port } = await stage.listen('udp', [backendView(loopback('127.0.0.1', 9999))], {
+        bind: loopback('0.0.0.0'),
+      });
+      // The program asks again and again: an engine may take a while to learn of an address.
+      const added = JSON.parse(
+        await runInside(stage, wildcardProgram, [String(port), '10.77.0.3', '+10.77.0.3/32']),
+      );
+      assert.deepEqual(added, ['10.77.0.3']);
+    },
+    newNamespace([]),
   ),
 
   story('udp: a wildcard replies from any address of 127.0.0.0/8', async (stage) => {
@@ -151,30 +170,42 @@ export const udpRelayStories = [
 
 const wildcardIps = ['127.0.0.1', '10.77.0.1', '10.77.0.2', '::1', 'fd77::1', 'fd77::2'];
 
-/** In the namespace: an echo backend on 9999, then one connected client per address; prints those answered. */
+/**
+ * In the namespace: an echo backend on 9999, then one connected client per address, which asks until it is
+ * answered; prints those that were. An argument with a plus is an address (CIDR) to be added first.
+ */
 const wildcardProgram = `
   const dgram = require('node:dgram');
+  const { execFileSync } = require('node:child_process');
   const { once } = require('node:events');
-  const [port, ...ips] = process.argv.slice(1);
+  const [port, ...words] = process.argv.slice(1);
+  for (const word of words) {
+    if (word.startsWith('+')) execFileSync('ip', ['addr', 'add', word.slice(1), 'dev', 'lo']);
+  }
+  const ask = async (ip) => {
+    const client = dgram.createSocket(ip.includes(':') ? 'udp6' : 'udp4');
+    client.on('error', () => {});
+    // From another address than the one asked: a reply to oneself would leave from the right one by itself.
+    client.bind(0, ip.includes(':') ? '::1' : '127.0.0.1');
+    await once(client, 'listening');
+    client.connect(Number(port), ip);
+    await once(client, 'connect');
+    const answer = once(client, 'message');
+    let answered;
+    for (let i = 0; i < 100 && answered === undefined; i++) {
+      client.send(ip);
+      answered = await Promise.race([answer, new Promise((resolve) => setTimeout(resolve, 200))]);
+    }
+    client.close();
+    return answered === undefined ? [] : [String(answered[0])];
+  };
   (async () => {
     const backend = dgram.createSocket('udp4');
     backend.on('message', (bytes, from) => backend.send(bytes, from.port, from.address));
     backend.bind(9999, '127.0.0.1');
     await once(backend, 'listening');
     const answered = [];
-    for (const ip of ips) {
-      const client = dgram.createSocket(ip.includes(':') ? 'udp6' : 'udp4');
-      client.on('error', () => {});
-      client.connect(Number(port), ip);
-      await once(client, 'connect');
-      client.send(ip);
-      const answer = await Promise.race([
-        once(client, 'message'),
-        new Promise((resolve) => setTimeout(() => resolve(undefined), 3000)),
-      ]);
-      if (answer !== undefined) answered.push(String(answer[0]));
-      client.close();
-    }
+    for (const word of words) if (!word.startsWith('+')) answered.push(...(await ask(word)));
     backend.close();
     console.log(JSON.stringify(answered));
   })();

@@ -66,6 +66,9 @@ function command(running: Engine, message: Exclude<ToEngine, { type: 'start' }>)
       if (recorder.openFlows > 0) recorder.violation(`${recorder.openFlows} flows open after stop`);
       report({ type: 'stopped' });
       return;
+    case 'sync':
+      report({ type: 'synced', round: message.round });
+      return;
   }
 }
 

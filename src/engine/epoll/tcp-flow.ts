@@ -15,26 +15,9 @@
 import type { Flow } from '../../core/flow.ts';
 import type { BackendView } from '../../core/snapshot.ts';
 import type { TerminationCode } from '../../core/termination.ts';
-import {
-  AF_UNIX,
-  EPOLLERR,
-  EPOLLHUP,
-  EPOLLOUT,
-  SHUT_WR,
-  SO_ERROR,
-  SOL_SOCKET,
-} from '../../linux/constants.ts';
+import { AF_UNIX, EPOLLERR, EPOLLHUP, EPOLLOUT, SHUT_WR, SO_ERROR, SOL_SOCKET } from '../../linux/constants.ts';
 import { EAGAIN, EINPROGRESS } from '../../linux/errno.ts';
-import {
-  close,
-  connect,
-  type Descriptor,
-  noDescriptor,
-  option,
-  receive,
-  send,
-  shutdown,
-} from '../../linux/libc.ts';
+import { close, connect, type Descriptor, noDescriptor, option, receive, send, shutdown } from '../../linux/libc.ts';
 import type { Timed } from '../../linux/timer-wheel.ts';
 import type { DialFailure } from '../engine.ts';
 import type { Context } from './context.ts';
@@ -198,9 +181,9 @@ export class TcpFlow implements Timed {
     if (endpoint === undefined) return 'backend-unreachable';
     const fd = newSocket(endpoint.family, 'stream');
     if (fd < 0) return dialFailure(fd, endpoint.family);
-    let result = connect(fd, name, endpoint.length);
     const { client, backend: side } = this;
     const early = client.heldEnd - client.heldStart;
+    let result = connect(fd, name, endpoint.length);
     if (result === -EINPROGRESS && early > 0) {
       // Says at once whether the connection is up: bytes taken, not yet, or refused.
       result = send(fd, client.chunk!, client.heldStart, early);

@@ -7,7 +7,7 @@
  *       +--> open --> over                 (expired, evicted, terminated)
  *
  * The upstream socket is level-triggered and one datagram is read per event: request and reply then cost one call,
- * without a second one to find the queue empty. The share doubles while there is more.
+ * without a second one to find the queue empty. The share of one that has more at a time doubles while it has.
  */
 import type { Flow } from '../../core/flow.ts';
 import { waitingDatagramsMax } from '../../core/limits.ts';
@@ -28,6 +28,8 @@ import type { UdpListener } from './udp-listener.ts';
 import { replyBytesMax } from './udp-replies.ts';
 
 const readsMax = 32;
+/** Events with one datagram until a second read is tried. */
+const fullEventsToAsk = 16;
 
 export class UdpConversation implements Handler, Timed {
   slot = -1;
@@ -52,6 +54,7 @@ export class UdpConversation implements Handler, Timed {
   #state: 'routing' | 'waiting' | 'open' | 'over' = 'routing';
   #fd: Descriptor = noDescriptor;
   #reads = 1;
+  #fullEvents = 0;
   #sinceMs: number;
   #waiting: Uint8Array[] = [];
 
@@ -142,7 +145,17 @@ export class UdpConversation implements Handler, Timed {
       } else this.#context.host.unreachable(this.#flow);
       if (this.#state !== 'open') return;
     }
-    this.#reads = read < most ? Math.max(1, read) : Math.min(most * 2, readsMax);
+    this.#adapt(read, most);
+  }
+
+  /** Grows the share only for those with more than one datagram at a time, and asks seldom whether they have. */
+  #adapt(read: number, most: number): void {
+    if (read < most) {
+      this.#reads = Math.max(1, read);
+      this.#fullEvents = 0;
+    } else if (most > 1 || ++this.#fullEvents === fullEventsToAsk) {
+      this.#reads = Math.min(most * 2, readsMax);
+    }
   }
 
   onAgain(): void {

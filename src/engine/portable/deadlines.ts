@@ -52,20 +52,19 @@ export class Deadlines {
     this.#slots[entry.wheelSlot]!.delete(entry);
     entry.wheelSlot = -1;
     this.#count--;
-    if (this.#count === 0) this.#stop();
   }
 
   /** Expires what is due. Called by the timer; public for tests with a clock of their own. */
   turn(): void {
     const nowMs = this.#nowMs();
-    // After a stall the wheel is gone round once at most: every slot has been seen then.
-    let turns = 0;
-    while (this.#count > 0 && this.#cursorAtMs + this.#tickMs <= nowMs && turns++ < slotCount) {
+    // After a stall longer than the wheel, going round once passes every slot.
+    this.#cursorAtMs = Math.max(this.#cursorAtMs, nowMs - slotCount * this.#tickMs);
+    while (this.#count > 0 && this.#cursorAtMs + this.#tickMs <= nowMs) {
       this.#cursor = (this.#cursor + 1) % slotCount;
       this.#cursorAtMs += this.#tickMs;
       this.#expireSlot(this.#cursor, nowMs);
     }
-    if (turns >= slotCount) this.#cursorAtMs = nowMs;
+    if (this.#count === 0) this.stop();
   }
 
   #expireSlot(slot: number, nowMs: number): void {
@@ -80,7 +79,8 @@ export class Deadlines {
     }
   }
 
-  #stop(): void {
+  /** Stops the timer; the next watch starts it again. */
+  stop(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
   }

@@ -92,6 +92,7 @@ class PortableEngine implements Engine {
   stop(): void {
     for (const carried of this.#context.carried) carried.end('shutdown');
     for (const id of [...this.#listeners.keys()]) this.unlisten(id);
+    this.#context.deadlines.stop();
   }
 }
 

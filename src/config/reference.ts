@@ -1,0 +1,75 @@
+/**
+ * The reference of the configuration for people: every key with what it takes, its default and what it means,
+ * as Markdown. Made from the definition that checks the file; docs/CONFIGURATION.md is this text and a test
+ * holds the two together.
+ */
+import { jsonSchema } from './schema.ts';
+
+interface Node {
+  readonly type?: string;
+  readonly enum?: readonly unknown[];
+  readonly const?: unknown;
+  readonly minimum?: number;
+  readonly exclusiveMinimum?: number;
+  readonly maximum?: number;
+  readonly pattern?: string;
+  readonly default?: unknown;
+  readonly description?: string;
+  readonly properties?: Readonly<Record<string, Node>>;
+  readonly required?: readonly string[];
+  readonly additionalProperties?: boolean | Node;
+  readonly items?: Node;
+  readonly anyOf?: readonly Node[];
+}
+
+const preface = `# Configuration
+
+One YAML file. \`pinion check --config FILE\` says everything that is wrong with it, each with file:line:column;
+unknown keys are refused. Durations are written with units (\`200ms\`, \`30s\`, \`1h30m\`, \`2d\`), names are letters, digits
+and \`. _ : [ ] -\`. [config/pinion.yaml](../config/pinion.yaml) is a commented example.
+
+This page is printed by \`pinion schema --markdown\`.
+`;
+
+/** The text of docs/CONFIGURATION.md. */
+export function reference(): string {
+  const rows: string[] = [];
+  walk(jsonSchema() as Node, '', rows);
+  return `${preface}\n| key | takes | default | meaning |\n|---|---|---|---|\n${rows.join('\n')}\n`;
+}
+
+/** One row for each key below `node`, then those below them; `[]` stands for each of a list, `*` for each name. */
+function walk(node: Node, path: string, rows: string[]): void {
+  for (const branch of node.anyOf ?? [node]) {
+    if (branch.items !== undefined) walk(branch.items, `${path}[]`, rows);
+    if (typeof branch.additionalProperties === 'object') {
+      walk(branch.additionalProperties, path === '' ? '*' : `${path}.*`, rows);
+    }
+    for (const [key, value] of Object.entries(branch.properties ?? {})) {
+      const at = path === '' ? key : `${path}.${key}`;
+      rows.push(row(at, value, branch.required?.includes(key) === true));
+      walk(value, at, rows);
+    }
+  }
+}
+
+function row(path: string, node: Node, required: boolean): string {
+  const fallback = required ? 'required' : node.default === undefined ? '' : `\`${String(node.default)}\``;
+  const cells = [`\`${path}\``, takes(node), fallback, node.description ?? ''];
+  return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+}
+
+function takes(node: Node): string {
+  if (node.anyOf !== undefined) return [...new Set(node.anyOf.map(takes))].join(' or ');
+  if (node.enum !== undefined) return node.enum.map((value) => `\`${String(value)}\``).join(', ');
+  if (node.const !== undefined) return `\`${String(node.const)}\``;
+  if (node.type === 'array') return 'list';
+  if (node.type === 'object' || node.properties !== undefined) return 'map';
+  if (node.type === 'boolean') return '`true`, `false`';
+  if (node.type === 'integer' || node.type === 'number') {
+    const from = node.minimum ?? `above ${node.exclusiveMinimum}`;
+    return `${from} to ${node.maximum}`;
+  }
+  if (node.pattern?.includes('ms') === true) return 'duration';
+  return 'text';
+}

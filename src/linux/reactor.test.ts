@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict';
+import { writeSync } from 'node:fs';
+import { afterEach, beforeEach, test } from 'vitest';
+import { EFD_CLOEXEC, EFD_NONBLOCK, EPOLLET, EPOLLIN } from './constants.ts';
+import { close, type Descriptor, eventfd } from './libc.ts';
+import { type Handler, Reactor, type TurnEnd } from './reactor.ts';
+import type { Timed } from './timer-wheel.ts';
+
+const one = new Uint8Array(new BigUint64Array([1n]).buffer);
+
+class Probe implements Handler {
+  slot = -1;
+  queued = false;
+  events = 0;
+  agains = 0;
+  readonly fd: Descriptor;
+  act: () => void = () => undefined;
+
+  constructor(fd: Descriptor = eventfd(EFD_NONBLOCK | EFD_CLOEXEC)) {
+    this.fd = fd;
+  }
+
+  onEvents(): void {
+    this.events++;
+    this.act();
+  }
+
+  onAgain(): void {
+    this.agains++;
+    this.act();
+  }
+
+  signal(): void {
+    writeSync(this.fd, one);
+  }
+}
+
+let nowMs = 0;
+let wakes = 0;
+let faults: { error: unknown; at: Handler | Timed | TurnEnd | undefined }[] = [];
+let reactor: Reactor;
+let probes: Probe[] = [];
+
+function probe(): Probe {
+  const made = new Probe();
+  assert.equal(reactor.add(made.fd, made, EPOLLIN | EPOLLET), 0);
+  probes.push(made);
+  return made;
+}
+
+beforeEach(() => {
+  nowMs = 0;
+  wakes = 0;
+  faults = [];
+  probes = [];
+  reactor = new Reactor({
+    nowMs: () => nowMs,
+    onWake: () => {
+      wakes++;
+      return 500;
+    },
+    fault: (error, at) => faults.push({ error, at }),
+  });
+  // The eventfd of a new reactor has nothing to say; a turn now starts from rest.
+  reactor.turn(0);
+});
+
+afterEach(() => {
+  for (const { fd } of probes) close(fd);
+  reactor.stop();
+});
+
+test('an event of a descriptor that was given up in the same batch is not delivered', () => {
+  const [first, second] = [probe(), probe()];
+  // Whichever comes first gives the other up, as a flow does with its two sides.
+  first.act = () => reactor.remove(second);
+  second.act = () => reactor.remove(first);
+  first.signal();
+  second.signal();
+  reactor.turn(100);
+  assert.equal(first.events + second.events, 1);
+});
+
+test('an event fetched for a descriptor is not delivered to the next owner of its number and place', () => {
+  const [first, second] = [probe(), probe()];
+  const heirs: Probe[] = [];
+  const replace = (old: Probe): void => {
+    const { fd, slot } = old;
+    reactor.remove(old);
+    close(fd);
+    const heir = probe();
+    assert.equal(heir.fd, fd, 'the kernel gives the lowest number free');
+    assert.equal(heir.slot, slot, 'the table gives the place given up last');
+    probes.splice(probes.indexOf(old), 1);
+    heirs.push(heir);
+  };
+  first.act = () => replace(second);
+  second.act = () => replace(first);
+  first.signal();
+  second.signal();
+  reactor.turn(100);
+  assert.equal(first.events + second.events, 1);
+  reactor.turn(0);
+  assert.deepEqual(
+    heirs.map((heir) => heir.events),
+    [0],
+  );
+  heirs[0]!.signal();
+  reactor.turn(100);
+  assert.equal(heirs[0]!.events, 1);
+});
+
+test('a handler that throws is reported and the others are served', () => {
+  const [first, second] = [probe(), probe()];
+  first.act = () => {
+    throw new Error('defect');
+  };
+  first.signal();
+  second.signal();
+  reactor.turn(100);
+  assert.equal(second.events, 1);
+  assert.deepEqual(
+    faults.map((fault) => fault.at),
+    [first],
+  );
+});
+
+test('work left over comes again in the next turn, once, unless it was given up', () => {
+  const [busy, gone] = [probe(), probe()];
+  let rounds = 0;
+  busy.act = () => {
+    if (++rounds < 4) reactor.again(busy);
+    reactor.again(busy);
+  };
+  busy.signal();
+  reactor.again(gone);
+  reactor.remove(gone);
+  reactor.turn(100);
+  assert.deepEqual([busy.events, busy.agains], [1, 1]);
+  busy.act = () => undefined;
+  reactor.turn(100);
+  reactor.turn(0);
+  assert.deepEqual([busy.agains, gone.agains], [2, 0]);
+});
+
+test('end-of-turn work asked for at the end of a turn is done in the next', () => {
+  let ends = 0;
+  const work: TurnEnd = {
+    onTurnEnd: () => {
+      ends++;
+      if (ends < 3) reactor.atTurnEnd(work);
+    },
+  };
+  reactor.atTurnEnd(work);
+  reactor.turn(100);
+  assert.equal(ends, 1);
+  reactor.turn(100);
+  reactor.turn(100);
+  assert.equal(ends, 3);
+});
+
+test('a write to the wake descriptor ends the sleep, and stop ends run', () => {
+  writeSync(reactor.wakeDescriptor, one);
+  reactor.turn(500);
+  let turns = 0;
+  const stopper = probe();
+  stopper.act = () => {
+    if (++turns === 3) reactor.stop();
+    else reactor.again(stopper);
+  };
+  stopper.signal();
+  reactor.run();
+  assert.equal(turns, 3);
+  const before = wakes;
+  reactor.turn(0);
+  assert.equal(wakes, before);
+});
+
+test('timers are served with the time of the turn', () => {
+  const fired: number[] = [];
+  const entry: Timed = {
+    timerNext: undefined,
+    timerPrevious: undefined,
+    timerTick: -1,
+    onTimer: (at) => fired.push(at),
+  };
+  reactor.wheel.set(entry, 40);
+  nowMs = 30;
+  reactor.turn(0);
+  assert.deepEqual(fired, []);
+  nowMs = 60;
+  reactor.turn(0);
+  assert.deepEqual(fired, [60]);
+});
