@@ -5,4 +5,4 @@ import { nginx } from './peers/nginx.ts';
 import { pinion } from './peers/pinion.ts';
 import type { Peer } from './work.ts';
 
-export const peers: readonly Peer[] = [direct, haproxy, nginx, pinion('portable')];
+export const peers: readonly Peer[] = [direct, haproxy, nginx, pinion('epoll'), pinion('portable')];

@@ -75,6 +75,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'node:dns/promises',
     'node:crypto',
     'node:tls',
+    'node:path',
+    'node:timers/promises',
   ],
   observe: ['control', 'core', 'pino', 'prom-client'],
   admin: ['control', 'core', 'observe', 'prom-client', 'node:http', 'node:fs', 'node:net'],

@@ -56,7 +56,7 @@ export class Listeners {
   openOn(worker: number): void {
     for (const { view, port } of this.open.values()) {
       if (view.plan.bind.kind === 'unix' && worker > 0) continue;
-      void this.ask(worker, view, port).then((answer) => {
+      void this.ask(worker, view, port, false).then((answer) => {
         if (answer?.type !== 'bind-failed') return;
         this.watch({
           event: 'bind-failed',
@@ -80,7 +80,7 @@ export class Listeners {
   }
 
   closeAll(): void {
-    for (const id of [...this.open.keys()]) this.close(id);
+    for (const id of [...this.open.keys()]) this.close(id, 'shutdown');
   }
 
   /** The port a listener really has. */
@@ -88,9 +88,10 @@ export class Listeners {
     return this.open.get(listenerId)?.port;
   }
 
-  private close(listenerId: number): void {
+  private close(listenerId: number, code: 'listener-removed' | 'shutdown' = 'listener-removed'): void {
     this.open.delete(listenerId);
-    for (let worker = 0; worker < this.workers; worker++) this.post(worker, { type: 'unlisten', listenerId });
+    for (let worker = 0; worker < this.workers; worker++)
+      this.post(worker, { type: 'unlisten', listenerId, code });
   }
 
   private async openEverywhere(view: ListenerView): Promise<StartFailure | undefined> {
@@ -98,13 +99,13 @@ export class Listeners {
     // One path cannot be bound twice: on unix sockets one worker serves.
     const workers = view.plan.bind.kind === 'unix' ? 1 : this.workers;
     for (let worker = 0; worker < workers; worker++) {
-      const answer = await this.ask(worker, view, port);
+      const answer = await this.ask(worker, view, port, worker === 0);
       if (answer?.type === 'listening') {
         port = answer.port;
         continue;
       }
       for (let bound = 0; bound < worker; bound++) {
-        this.post(bound, { type: 'unlisten', listenerId: view.id });
+        this.post(bound, { type: 'unlisten', listenerId: view.id, code: 'listener-removed' });
       }
       return bindFailure(view, port, answer);
     }
@@ -119,14 +120,19 @@ export class Listeners {
     return undefined;
   }
 
-  private ask(worker: number, view: ListenerView, port: number): Promise<Answer | undefined> {
+  private ask(
+    worker: number,
+    view: ListenerView,
+    port: number,
+    isFirst: boolean,
+  ): Promise<Answer | undefined> {
     const key = `${worker} ${view.id}`;
     return new Promise((resolve) => {
       this.waiting.set(key, (answer) => {
         this.waiting.delete(key);
         resolve(answer);
       });
-      this.post(worker, { type: 'listen', listenerId: view.id, port });
+      this.post(worker, { type: 'listen', listenerId: view.id, port, isFirst });
     });
   }
 }

@@ -78,14 +78,24 @@ export interface Engine {
   /**
    * Binds and starts accepting. `done` is called once, never from inside `listen`, with the bound port (which
    * matters for port 0; 0 for a unix socket) or the failure.
+   * @param isFirst no other worker of this instance has the address yet, so whoever is there is a stranger and the
+   * bind fails: workers share a port by SO_REUSEPORT, which would let in any process of the same user.
    */
-  listen(listener: ListenerView, done: (result: { readonly port: number } | BindFailure) => void): void;
+  listen(
+    listener: ListenerView,
+    done: (result: { readonly port: number } | BindFailure) => void,
+    isFirst?: boolean,
+  ): void;
 
   /** Uses the new view for flows accepted from now on (same id, same bind). */
   update(listener: ListenerView): void;
 
-  /** Stops accepting and releases the address. Open flows go on. Unknown ids are ignored. */
-  unlisten(listenerId: number): void;
+  /**
+   * Stops accepting and releases the address. Open TCP flows go on. UDP conversations end, as their replies leave
+   * through the address that is given up. Unknown ids are ignored.
+   * @param code what those conversations end with
+   */
+  unlisten(listenerId: number, code: 'listener-removed' | 'shutdown'): void;
 
   /** `host.route` has an answer now for a flow that was told to wait. */
   proceed(flow: Flow): void;

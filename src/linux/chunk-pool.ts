@@ -29,8 +29,8 @@ export class ChunkPool {
 
   /** A chunk of at least `length` bytes, at most {@link chunkBytesMax}; undefined when the budget is used up. */
   take(length: number): Region | undefined {
-    const size = sizes.findIndex((bytes) => bytes >= length);
-    if (size < 0) throw new RangeError(`no chunk holds ${length} bytes`);
+    const size = length <= sizes[0] ? 0 : length <= sizes[1] ? 1 : 2;
+    if (length > sizes[2]) throw new RangeError(`no chunk holds ${length} bytes`);
     const free = this.#free[size]!;
     if (free.length === 0 && !this.#grow(size)) return undefined;
     const chunk = free.pop()!;
@@ -40,7 +40,7 @@ export class ChunkPool {
 
   release(chunk: Region): void {
     this.#usedBytes -= chunk.length;
-    this.#free[sizes.findIndex((bytes) => bytes === chunk.length)]!.push(chunk);
+    this.#free[chunk.length === sizes[0] ? 0 : chunk.length === sizes[1] ? 1 : 2]!.push(chunk);
   }
 
   #grow(size: number): boolean {

@@ -101,7 +101,7 @@ export class MessageBatch {
   /** Says what to send as datagram `i`. The caller has written the name's words and the payload. */
   prepare(i: number, nameLength: number, length: number): void {
     this.#headers.words[i * headerWords + nameLengthWord] = nameLength;
-    this.#vectors.words[i * 4 + 2] = length < payloadBytes ? length : payloadBytes;
+    this.#vectors.words[i * 4 + 2] = Math.min(length, payloadBytes);
   }
 
   /** Bytes {@link prepare} was given for datagram `i`. */

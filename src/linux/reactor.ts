@@ -60,8 +60,12 @@ const sleepMsMax = 500;
 export interface ReactorOptions {
   /** Monotonic milliseconds. */
   readonly nowMs: () => number;
-  /** Called before every sleep. @returns the longest sleep it allows, in milliseconds */
-  readonly onWake: () => number;
+  /**
+   * Called before every sleep.
+   * @param isWoken somebody wrote to `wakeDescriptor` since the last call; true the first time
+   * @returns the longest sleep it allows, in milliseconds
+   */
+  readonly onWake: (isWoken: boolean) => number;
   readonly fault: (error: unknown, at: Handler | Timed | TurnEnd | undefined) => void;
 }
 
@@ -77,6 +81,7 @@ export class Reactor {
   #again: Handler[] = [];
   #againSpare: Handler[] = [];
   readonly #turnEnds: TurnEnd[] = [];
+  #isWoken = true;
   #stopped = false;
   #turning = false;
   readonly #fault: (error: unknown, at: Handler | Timed | TurnEnd) => void;
@@ -95,7 +100,10 @@ export class Reactor {
     const wakeUp: Handler = {
       slot: -1,
       queued: false,
-      onEvents: () => void drainEventfd(this.wakeDescriptor),
+      onEvents: () => {
+        drainEventfd(this.wakeDescriptor);
+        this.#isWoken = true;
+      },
       onAgain: () => undefined,
     };
     const added = this.add(this.wakeDescriptor, wakeUp, EPOLLIN | EPOLLET);
@@ -178,8 +186,10 @@ export class Reactor {
 
   #allowedSleepMs(mostMs: number): number {
     let allowedMs = Math.min(mostMs, sleepMsMax);
+    const isWoken = this.#isWoken;
+    this.#isWoken = false;
     try {
-      allowedMs = Math.min(allowedMs, this.#options.onWake());
+      allowedMs = Math.min(allowedMs, this.#options.onWake(isWoken));
     } catch (error) {
       this.#options.fault(error, undefined);
     }

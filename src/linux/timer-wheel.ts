@@ -40,7 +40,7 @@ export class TimerWheel {
     if (entry.timerTick >= 0) this.clear(entry);
     const due = Math.ceil((deadlineMs - this.#originMs) / this.#tickMs);
     const latest = this.#hand + this.#heads.length - 1;
-    const tick = due <= this.#hand ? this.#hand + 1 : due > latest ? latest : due;
+    const tick = Math.max(this.#hand + 1, Math.min(due, latest));
     const bucket = tick % this.#heads.length;
     const head = this.#heads[bucket];
     entry.timerTick = tick;

@@ -15,7 +15,7 @@ export interface Log {
   readonly logger: Logger;
   /** Lines dropped so far. */
   dropped(): number;
-  /** Writes out what is buffered, for at most about a second. */
+  /** Writes out what is buffered, for at most about a second; nothing can be logged afterwards. */
   flush(): Promise<void>;
 }
 
@@ -25,7 +25,13 @@ export function createLog(level: Plan['log']['level'], destination?: Destination
   if (destination !== undefined) {
     return { logger: pino({ level, base }, destination), dropped: () => 0, flush: async () => {} };
   }
-  const stream = pino.destination({ dest: 1, sync: false, minLength: 0, maxLength: bufferedBytesMax });
+  const stream = pino.destination({
+    dest: 1,
+    sync: false,
+    minLength: 0,
+    maxLength: bufferedBytesMax,
+    retryEAGAIN: patience(),
+  });
   stream.on('drop', () => dropped++);
   // A closed pipe (EPIPE) or a full disk (ENOSPC) costs the line, never the process.
   stream.on('error', () => dropped++);
@@ -34,12 +40,31 @@ export function createLog(level: Plan['log']['level'], destination?: Destination
     dropped: () => dropped,
     flush: () =>
       new Promise((resolve) => {
-        const timer = setTimeout(resolve, 1_000);
-        stream.flush(() => {
+        const finish = (): void => {
           clearTimeout(timer);
+          // Or the stream's own hook would wait at exit, without end, for whoever does not read.
+          stream.destroy();
           resolve();
-        });
+        };
+        const timer = setTimeout(finish, 1_000);
+        stream.flush(finish);
       }),
+  };
+}
+
+/**
+ * Whether to try again when a non-blocking output takes nothing (EAGAIN): while the event loop turns, always. A
+ * synchronous flush (pino does one after a fatal line) tries every 100 ms and would hold the loop without end.
+ */
+function patience(): () => boolean {
+  let triesInThisTurn = 0;
+  return () => {
+    if (triesInThisTurn === 0) {
+      setImmediate(() => {
+        triesInThisTurn = 0;
+      });
+    }
+    return ++triesInThisTurn <= 10;
   };
 }
 

@@ -6,7 +6,7 @@
  * in every turn (control writes to the wake descriptor after it has posted).
  */
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import type { Engine } from '../engine/engine.ts';
+import type { BindFailure, Engine } from '../engine/engine.ts';
 import { Director } from './director.ts';
 import type { MessageFromWorker } from './messages-from-worker.ts';
 import type { MessageToWorker } from './messages-to-worker.ts';
@@ -31,26 +31,33 @@ async function main(port: MessagePort, data: WorkerData): Promise<void> {
     nowMs,
     post: (message) => port.postMessage(message),
   });
-  if (data.engine === 'epoll') await serveWithEpoll(port, director, nowMs);
+  if (data.engine === 'epoll') await serveWithEpoll(port, director, nowMs, data.reusePort);
   else await servePortably(port, director, nowMs, data.reusePort);
 }
 
 // Each engine's modules are loaded only where it runs: koffi need not exist for the portable one.
 
-async function serveWithEpoll(port: MessagePort, director: Director, nowMs: () => number): Promise<void> {
+async function serveWithEpoll(
+  port: MessagePort,
+  director: Director,
+  nowMs: () => number,
+  reusePort: boolean,
+): Promise<void> {
   const { createEpollEngine } = await import('../engine/epoll/engine.ts');
   let tickedAtMs = 0;
-  const onWake = (): number => {
+  const onWake = (isWoken: boolean): number => {
+    const now = nowMs();
+    const isDue = now - tickedAtMs >= tickIntervalMs;
+    if (!isWoken && !isDue) return tickIntervalMs;
     for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port)) {
       if (obey(next.message as MessageToWorker, port, director)) return 0;
     }
-    const now = nowMs();
-    if (now - tickedAtMs < tickIntervalMs) return tickIntervalMs;
+    if (!isDue) return tickIntervalMs;
     tickedAtMs = director.tick() ? 0 : now;
     if (tickedAtMs === 0) return 0;
     return director.registry.size > 0 ? tickIntervalMs : idleSleepMs;
   };
-  const engine = createEpollEngine(director, { nowMs, onWake });
+  const engine = createEpollEngine(director, { nowMs, onWake, reusePort });
   director.engine = engine;
   port.postMessage({
     type: 'ready',
@@ -111,10 +118,10 @@ function handle(
       for (const listener of message.snapshot.listeners) engine.update(listener);
       break;
     case 'listen':
-      listen(message.listenerId, message.port, director, post);
+      listen(message, director, post);
       break;
     case 'unlisten':
-      engine.unlisten(message.listenerId);
+      engine.unlisten(message.listenerId, message.code);
       break;
     case 'end-flows':
       director.endFlows(message.select, message.code);
@@ -130,8 +137,7 @@ function handle(
 }
 
 function listen(
-  listenerId: number,
-  port: number,
+  { listenerId, port, isFirst }: Extract<MessageToWorker, { type: 'listen' }>,
   director: Director,
   post: (message: MessageFromWorker) => void,
 ): void {
@@ -139,10 +145,11 @@ function listen(
   if (view === undefined) return;
   const { bind } = view.plan;
   const bound = bind.kind === 'inet' ? { ...view, plan: { ...view.plan, bind: { ...bind, port } } } : view;
-  director.engine.listen(bound, (result) => {
+  const answer = (result: { readonly port: number } | BindFailure): void => {
     if ('code' in result) post({ type: 'bind-failed', listenerId, failure: result });
     else post({ type: 'listening', listenerId, port: result.port });
-  });
+  };
+  director.engine.listen(bound, answer, isFirst);
 }
 
 if (parentPort !== null) await main(parentPort, workerData as WorkerData);

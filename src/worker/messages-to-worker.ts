@@ -13,8 +13,19 @@ export type MessageToWorker =
   /** Swap in what is known now. Binds nothing and ends nothing by itself. */
   | { readonly type: 'snapshot'; readonly snapshot: Snapshot }
   /** Bind a listener of the snapshot; `port` replaces a configured port 0 once the first worker has drawn one. */
-  | { readonly type: 'listen'; readonly listenerId: number; readonly port: number }
-  | { readonly type: 'unlisten'; readonly listenerId: number }
+  | {
+      readonly type: 'listen';
+      readonly listenerId: number;
+      readonly port: number;
+      /** No other worker has it yet. */
+      readonly isFirst: boolean;
+    }
+  | {
+      readonly type: 'unlisten';
+      readonly listenerId: number;
+      /** What its UDP conversations end with. */
+      readonly code: 'listener-removed' | 'shutdown';
+    }
   /** End open flows, a batch a turn. */
   | { readonly type: 'end-flows'; readonly select: FlowSelector; readonly code: TerminationCode }
   | { readonly type: 'list-flows'; readonly requestId: number; readonly most: number }

@@ -26,7 +26,18 @@ export async function loadStarter(name: string): Promise<Starter> {
         run: () => {},
       });
     }
-    // The epoll engine takes its place here, with `poll` as its wake hook.
+    case 'epoll': {
+      const { createEpollEngine } = await import('../epoll/engine.ts');
+      return (host, options, poll) => {
+        const onWake = (): number => {
+          poll();
+          return 1_000;
+        };
+        const nowMs = (): number => performance.now();
+        const engine = createEpollEngine(host, { ...options, reusePort: true, nowMs, onWake });
+        return { engine, wakeDescriptor: engine.wakeDescriptor, run: () => engine.run() };
+      };
+    }
     default:
       throw new Error(`no engine called ${name}`);
   }

@@ -6,11 +6,11 @@ import { backendView } from './listener.ts';
 import { loopback } from './messages.ts';
 import { newNamespace } from './namespace.ts';
 import { story } from './story.ts';
-import { closedPort, TcpBackend, TcpPeer } from './tcp-peer.ts';
+import { refusingPort, TcpBackend, TcpPeer } from './tcp-peer.ts';
 
 export const tcpDialStories = [
   story('tcp: a refusing backend is passed over and the client never notices', async (stage) => {
-    const refusing = backendView(await closedPort(), 'refusing');
+    const refusing = backendView(await refusingPort(stage), 'refusing');
     const backend = await TcpBackend.echo(stage);
     const { port } = await stage.listen('tcp', [refusing, refusing, backend.named('third')]);
     const client = await TcpPeer.connect(stage, port);
@@ -27,7 +27,7 @@ export const tcpDialStories = [
   }),
 
   story('tcp: when every backend refuses the client is reset', async (stage) => {
-    const refusing = backendView(await closedPort());
+    const refusing = backendView(await refusingPort(stage));
     const { port } = await stage.listen('tcp', [refusing, refusing, 'backend-refused']);
     const client = await TcpPeer.connect(stage, port);
     client.send('anybody?');
@@ -108,7 +108,7 @@ export const tcpDialStories = [
 
   story('tcp: terminate from inside each call', async (stage) => {
     const backend = await TcpBackend.echo(stage);
-    const refusing = backendView(await closedPort());
+    const refusing = backendView(await refusingPort(stage));
     for (const call of ['dialFailed', 'dialed', 'replied'] as const) {
       const routes = call === 'dialFailed' ? [refusing, backend.view] : [backend.view];
       const { port, listener } = await stage.listen('tcp', routes, {

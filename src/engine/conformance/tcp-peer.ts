@@ -198,14 +198,20 @@ export class TcpBackend {
   }
 }
 
-/** A port on loopback nobody listens on. */
-export async function closedPort(ip = '127.0.0.1'): Promise<Bind> {
-  const server = createServer().listen(0, ip);
+/**
+ * A port on loopback that refuses: the near end of a connection that is held open. A port that was merely free a
+ * moment ago may be somebody's by now.
+ */
+export async function refusingPort(stage: Stage): Promise<Bind> {
+  const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const address = server.address() as { readonly port: number };
-  server.close();
-  await once(server, 'close');
-  return loopback(ip, address.port);
+  const holder = connect((server.address() as { readonly port: number }).port, '127.0.0.1');
+  await once(holder, 'connect');
+  stage.onClose(() => {
+    holder.destroy();
+    server.close();
+  });
+  return loopback('127.0.0.1', holder.localPort);
 }
 
 /** True once a connect to `port` on loopback is refused. */

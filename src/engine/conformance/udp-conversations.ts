@@ -128,7 +128,7 @@ export const udpConversationStories = [
   }),
 
   story('udp: an unreachable backend is reported and its conversation lives on', async (stage) => {
-    const gone = await UdpPeer.open(stage);
+    const gone = await UdpPeer.openOutsideEphemeral(stage);
     const { port } = await stage.listen('udp', [gone.view]);
     await gone.close();
     const client = await UdpPeer.open(stage);
@@ -147,7 +147,7 @@ export const udpConversationStories = [
   }),
 
   story('udp: the host may end the conversation of an unreachable backend', async (stage) => {
-    const gone = await UdpPeer.open(stage);
+    const gone = await UdpPeer.openOutsideEphemeral(stage);
     await gone.close();
     const { port } = await stage.listen('udp', [gone.view], {
       terminateIn: { call: 'unreachable', code: 'backend-refused' },

@@ -51,6 +51,15 @@ export class UdpPeer {
     return new UdpPeer(stage, socket);
   }
 
+  /** On a port the kernel gives to nobody unasked (ip(7), ip_local_port_range): after close() it stays free. */
+  static async openOutsideEphemeral(stage: Stage): Promise<UdpPeer> {
+    for (;;) {
+      const port = 10_000 + Math.floor(Math.random() * 20_000);
+      const peer = await UdpPeer.open(stage, '127.0.0.1', undefined, port).catch(() => undefined);
+      if (peer !== undefined) return peer;
+    }
+  }
+
   /** A backend that sends everything back. */
   static async echo(stage: Stage, ip = '127.0.0.1'): Promise<UdpPeer> {
     const peer = await UdpPeer.open(stage, ip);

@@ -13,7 +13,7 @@ import { close } from '../../linux/libc.ts';
 import { Reactor, type TurnEnd } from '../../linux/reactor.ts';
 import type { BindFailure, Engine, EngineHost } from '../engine.ts';
 import { Context, type ContextLimits } from './context.ts';
-import { bindListener } from './sockets.ts';
+import { addressInUse, bindListener } from './sockets.ts';
 import { TcpFlow } from './tcp-flow.ts';
 import { TcpListener } from './tcp-listener.ts';
 import { TcpSide } from './tcp-side.ts';
@@ -23,8 +23,12 @@ import { UdpListener } from './udp-listener.ts';
 export interface EpollEngineOptions {
   /** Monotonic milliseconds. */
   readonly nowMs: () => number;
-  /** Called in every turn before the thread sleeps. @returns the longest sleep it allows, in milliseconds */
-  readonly onWake: () => number;
+  /**
+   * Called in every turn before the thread sleeps.
+   * @param isWoken somebody wrote to the wake descriptor since the last call
+   * @returns the longest sleep it allows, in milliseconds
+   */
+  readonly onWake: (isWoken: boolean) => number;
   /** Several workers bind the same ports (SO_REUSEPORT). Default true. */
   readonly reusePort?: boolean;
   /** UDP conversations at once; beyond it the oldest unanswered one makes room. */
@@ -98,8 +102,10 @@ export class EpollEngine implements Engine {
     this.#reactor.turn(mostMs);
   }
 
-  listen(view: ListenerView, done: (result: ListenResult) => void): void {
-    const result = this.#bind(view);
+  listen(view: ListenerView, done: (result: ListenResult) => void, isFirst = true): void {
+    const { name } = this.#context;
+    const stranger = isFirst && this.#reusePort ? addressInUse(view.plan, name) : undefined;
+    const result = stranger ?? this.#bind(view);
     if (this.#answers.length === 0) this.#reactor.atTurnEnd(this.#answering);
     this.#answers.push(() => done(result));
   }
@@ -109,8 +115,10 @@ export class EpollEngine implements Engine {
     if (listener !== undefined) listener.view = view;
   }
 
-  unlisten(listenerId: number): void {
-    this.#listeners.get(listenerId)?.close(false);
+  unlisten(listenerId: number, code: 'listener-removed' | 'shutdown'): void {
+    const listener = this.#listeners.get(listenerId);
+    if (listener instanceof UdpListener) listener.close(code);
+    else listener?.close(false);
     this.#listeners.delete(listenerId);
   }
 
@@ -132,7 +140,10 @@ export class EpollEngine implements Engine {
   stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;
-    for (const listener of this.#listeners.values()) listener.close(true);
+    for (const listener of this.#listeners.values()) {
+      if (listener instanceof UdpListener) listener.close('shutdown');
+      else listener.close(true);
+    }
     this.#listeners.clear();
     for (const handler of this.#reactor.handlers()) {
       if (handler instanceof TcpSide) handler.owner.reset('shutdown');

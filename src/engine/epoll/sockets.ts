@@ -110,6 +110,23 @@ export function bindListener(plan: ListenerPlan, name: Region, reusePort: boolea
   return failure(result, 'bind', plan.bind);
 }
 
+/**
+ * Whether somebody has the address of `plan`, asked without SO_REUSEPORT. The socket that asks never listens, so no
+ * client can meet it. Undefined: it is free, or the bind itself will say what is wrong.
+ */
+export function addressInUse(plan: ListenerPlan, name: Region): BindFailure | undefined {
+  const endpoint = encodeEndpoint(plan.bind);
+  if (endpoint === undefined || endpoint.family === AF_UNIX) return undefined;
+  const fd = newSocket(endpoint.family, plan.protocol === 'tcp' ? 'stream' : 'datagram');
+  if (fd < 0) return undefined;
+  if (plan.protocol === 'tcp') setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+  if (endpoint.family === AF_INET6) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+  name.bytes.set(endpoint.bytes);
+  const result = bind(fd, name, endpoint.length);
+  close(fd);
+  return result === -EADDRINUSE ? failure(result, 'bind', plan.bind) : undefined;
+}
+
 function setDatagramOptions(fd: Descriptor, family: number): void {
   // The forced forms exceed net.core.rmem_max but need CAP_NET_ADMIN; without it, as much as is allowed.
   if (setOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, datagramBufferBytes) < 0)

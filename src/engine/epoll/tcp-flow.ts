@@ -15,9 +15,26 @@
 import type { Flow } from '../../core/flow.ts';
 import type { BackendView } from '../../core/snapshot.ts';
 import type { TerminationCode } from '../../core/termination.ts';
-import { AF_UNIX, EPOLLERR, EPOLLHUP, EPOLLOUT, SHUT_WR, SO_ERROR, SOL_SOCKET } from '../../linux/constants.ts';
+import {
+  AF_UNIX,
+  EPOLLERR,
+  EPOLLHUP,
+  EPOLLOUT,
+  SHUT_WR,
+  SO_ERROR,
+  SOL_SOCKET,
+} from '../../linux/constants.ts';
 import { EAGAIN, EINPROGRESS } from '../../linux/errno.ts';
-import { close, connect, type Descriptor, noDescriptor, option, receive, send, shutdown } from '../../linux/libc.ts';
+import {
+  close,
+  connect,
+  type Descriptor,
+  noDescriptor,
+  option,
+  receive,
+  send,
+  shutdown,
+} from '../../linux/libc.ts';
 import type { Timed } from '../../linux/timer-wheel.ts';
 import type { DialFailure } from '../engine.ts';
 import type { Context } from './context.ts';

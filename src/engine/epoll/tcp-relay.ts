@@ -142,8 +142,10 @@ function spliceOnce(context: Context, source: TcpSide): void {
   context.pipes.release(pipe, true);
   if (length === -EAGAIN) source.readable = false;
   else if (length === -EINVAL) copyFromNowOn(source, spliceNever);
-  // 0 is the end, or urgent data that splice does not pass: a read tells which. Errors come again there, too.
-  else copyFromNowOn(source, 0);
+  // 0 is the end, or urgent data that splice does not pass: a read tells which.
+  else if (length === 0) copyFromNowOn(source, 0);
+  // The socket's error is taken by being told: a read after it would look like an orderly end.
+  else source.owner.onBroken(source);
 }
 
 function copyFromNowOn(source: TcpSide, fullReads: number): void {

@@ -8,6 +8,7 @@
  */
 import { Address, noAddress } from '../../core/address.ts';
 import type { ListenerView } from '../../core/snapshot.ts';
+import type { TerminationCode } from '../../core/termination.ts';
 import { AF_INET, EPOLLIN } from '../../linux/constants.ts';
 import { close, type Descriptor, socketName } from '../../linux/libc.ts';
 import type { MessageBatch } from '../../linux/message-batch.ts';
@@ -71,12 +72,12 @@ export class UdpListener implements Handler {
   }
 
   /** Gives the socket up. Its conversations end, for their replies would leave from it. */
-  close(isStopping: boolean): void {
+  close(code: TerminationCode): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#context.replies.flush();
     for (const conversation of this.#context.conversations.all()) {
-      if (conversation.listener === this) conversation.reset(isStopping ? 'shutdown' : 'listener-removed');
+      if (conversation.listener === this) conversation.reset(code);
     }
     this.#context.reactor.remove(this);
     close(this.fd);

@@ -54,19 +54,34 @@ class PortableEngine implements Engine {
     };
   }
 
-  listen(view: ListenerView, done: (result: { readonly port: number } | BindFailure) => void): void {
+  listen(
+    view: ListenerView,
+    done: (result: { readonly port: number } | BindFailure) => void,
+    isFirst = true,
+  ): void {
     assert.ok(!this.#listeners.has(view.id), `listener ${view.id} is bound already`);
-    const listener =
-      view.plan.protocol === 'tcp'
-        ? new TcpListener(this.#context, view)
-        : new UdpListener(this.#context, view);
+    const listener = listenerOf(this.#context, view);
     this.#listeners.set(view.id, listener);
-    void listener.listen().then((result) => {
-      const isWanted = this.#listeners.get(view.id) === listener;
-      if (isWanted && 'code' in result) this.#listeners.delete(view.id);
-      // In a turn of its own: what `done` throws is the caller's, not this promise's.
-      setImmediate(() => done(isWanted ? result : unlistened));
-    });
+    const stranger =
+      isFirst && this.#context.reusePort ? this.#addressInUse(view) : Promise.resolve(undefined);
+    void stranger
+      .then(async (inUse) => inUse ?? (await listener.listen()))
+      .then((result) => {
+        const isWanted = this.#listeners.get(view.id) === listener;
+        if (isWanted && 'code' in result) this.#listeners.delete(view.id);
+        // In a turn of its own: what `done` throws is the caller's, not this promise's.
+        setImmediate(() => done(isWanted ? result : unlistened));
+      });
+  }
+
+  /** Binds without sharing the port, and gives the address back at once. */
+  async #addressInUse(view: ListenerView): Promise<BindFailure | undefined> {
+    const { bind } = view.plan;
+    if (bind.kind === 'unix' || bind.port === 0) return undefined;
+    const trial = listenerOf({ ...this.#context, reusePort: false }, view);
+    const result = await trial.listen();
+    trial.close('listener-removed');
+    return 'code' in result && result.code === 'EADDRINUSE' ? result : undefined;
   }
 
   update(view: ListenerView): void {
@@ -74,11 +89,11 @@ class PortableEngine implements Engine {
     if (listener !== undefined) listener.view = view;
   }
 
-  unlisten(listenerId: number): void {
+  unlisten(listenerId: number, code: 'listener-removed' | 'shutdown'): void {
     const listener = this.#listeners.get(listenerId);
     if (listener === undefined) return;
     this.#listeners.delete(listenerId);
-    listener.close();
+    listener.close(code);
   }
 
   proceed(flow: Flow): void {
@@ -91,11 +106,15 @@ class PortableEngine implements Engine {
 
   stop(): void {
     for (const carried of this.#context.carried) carried.end('shutdown');
-    for (const id of [...this.#listeners.keys()]) this.unlisten(id);
+    for (const id of [...this.#listeners.keys()]) this.unlisten(id, 'shutdown');
     this.#context.deadlines.stop();
   }
 }
 
 function carriedOf(flow: Flow): Carried | undefined {
   return flow.engineState as Carried | undefined;
+}
+
+function listenerOf(context: Context, view: ListenerView): TcpListener | UdpListener {
+  return view.plan.protocol === 'tcp' ? new TcpListener(context, view) : new UdpListener(context, view);
 }

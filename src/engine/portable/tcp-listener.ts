@@ -39,7 +39,8 @@ export class TcpListener {
     return result;
   }
 
-  close(): void {
+  /** Open connections go on, whatever the reason. */
+  close(_code?: string): void {
     this.#isClosed = true;
     // Frees the descriptor, and libuv removes a unix socket's file. Open connections go on.
     this.#server.close();

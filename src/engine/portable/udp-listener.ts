@@ -3,6 +3,7 @@
  */
 import type { RemoteInfo } from 'node:dgram';
 import type { ListenerView } from '../../core/snapshot.ts';
+import type { TerminationCode } from '../../core/termination.ts';
 import { type Bound, bindFailureOf, type Context, unlistened } from './context.ts';
 import { Conversation } from './conversation.ts';
 import type { LocalSocket } from './local-socket.ts';
@@ -41,10 +42,10 @@ export class UdpListener {
   }
 
   /** Releases the address. Its conversations end with it: replies leave through the socket that is given up. */
-  close(): void {
+  close(code: TerminationCode): void {
     this.#isClosed = true;
     this.#sockets?.close();
-    for (const conversation of this.#conversations.values()) conversation.end('listener-removed');
+    for (const conversation of this.#conversations.values()) conversation.end(code);
   }
 
   #receive(socket: LocalSocket): void {

@@ -1,0 +1,203 @@
+/** What a machine runs out of, descriptors and ports: rows 15 to 17 of the reliability table. */
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, describe, expect, test } from 'vitest';
+import { askTcp, clientAddresses, inParallel, tcpClient } from './support/clients.ts';
+import { backendsOf, configText, listener, noCheck, quickCheck, type Section } from './support/config.ts';
+import { eventually, settled } from './support/eventually.ts';
+import { namespacesWork, namespaceWrapper, runInNamespaceOf } from './support/namespace.ts';
+import { type Pinion, startPinion } from './support/pinion.ts';
+import { stopEverything } from './support/processes.ts';
+import { cpuMicroseconds, openDescriptors } from './support/procfs.ts';
+import { namedTcp, stopServers, type TestServer } from './support/servers.ts';
+
+afterEach(async () => {
+  await stopEverything();
+  await stopServers();
+});
+
+function config(servers: readonly TestServer[], more: Section = {}): string {
+  return configText({
+    listeners: [listener('front', 'tcp', 'pool')],
+    pools: { pool: { health: quickCheck, backends: backendsOf(servers) } },
+    ...more,
+  });
+}
+
+/** Connects from each address and waits for the name; those that are turned away give undefined. */
+async function crowd(pinion: Pinion, addresses: readonly string[]) {
+  return inParallel(addresses, async (from) => {
+    const client = await tcpClient(pinion.port('front'), { from });
+    return (await client.line().catch(() => undefined)) === undefined ? undefined : client;
+  });
+}
+
+describe('row 15: descriptors', () => {
+  test('limits.flows that do not fit are refused with what to do', async () => {
+    const servers = await namedTcp(['a']);
+    const wrapper = ['prlimit', '--nofile=1000:1000'];
+    const start = startPinion(config(servers, { limits: { flows: 5_000 } }), { wrapper });
+    await expect(start).rejects.toThrow(
+      'limits.flows is 5000, but 1000 descriptors (ulimit -n) carry at most 372 flows; raise the descriptor limit',
+    );
+  });
+
+  test('by default the limit fits, and a crowd beyond it neither spins nor stays', async () => {
+    const servers = await namedTcp(['a']);
+    const pinion = await startPinion(config(servers), { wrapper: ['prlimit', '--nofile=400:400'] });
+    expect(await pinion.metric('pinion_flows_max')).toBe(72);
+    const baseline = await settled('descriptors', () => pinion.descriptors(), 6_000);
+    const served = (await crowd(pinion, clientAddresses(300))).filter((client) => client !== undefined);
+    expect(served.length).toBe(72);
+    await pinion.waitForLog((record) => record.event === 'flow' && record.code === 'limit-flows');
+    await isQuiet(pinion);
+    await Promise.all(served.map((client) => client.leave()));
+    await eventually('room again', () => askTcp(pinion.port('front')).catch(() => undefined));
+    await eventually('descriptors freed', () => pinion.descriptors() <= baseline);
+    expect(pinion.events('backend-down')).toEqual([]);
+  });
+
+  test('when they run out all the same, accepting pauses without spinning and resumes', async () => {
+    const servers = await namedTcp(['a']);
+    const pinion = await startPinion(config(servers));
+    expect(await askTcp(pinion.port('front'))).toBe('a');
+    await settled('descriptors', () => pinion.descriptors(), 6_000);
+    const giveBack = leaveDescriptors(pinion.pid, 10);
+    const early = clientAddresses(40).map(async (from) => {
+      const client = await tcpClient(pinion.port('front'), { from });
+      return client.line().catch(() => undefined);
+    });
+    await sleep(500);
+    await isQuiet(pinion);
+    giveBack();
+    const names = await Promise.all(early);
+    expect(names.filter((name) => name !== undefined && name !== 'a')).toEqual([]);
+    const refused = names.filter((name) => name === undefined).length;
+    const pauses = (await pinion.metric('pinion_listener_accept_pauses_total')) ?? 0;
+    expect(refused + pauses, 'they did run out').toBeGreaterThan(0);
+    expect(await eventually('service again', () => askTcp(pinion.port('front')).catch(() => undefined))).toBe(
+      'a',
+    );
+    expect(pinion.events('backend-down'), 'its own fault is not the backends').toEqual([]);
+  });
+
+  /** Over two seconds in which nothing happens the process uses far less than a core. */
+  async function isQuiet(pinion: Pinion): Promise<void> {
+    const before = cpuMicroseconds([pinion.pid]);
+    await sleep(2_000);
+    expect(cpuMicroseconds([pinion.pid]) - before).toBeLessThan(1_000_000);
+  }
+
+  /** Leaves the process `spare` more descriptors; returns what gives back all it had. */
+  function leaveDescriptors(pid: number, spare: number): () => void {
+    const text = /^Max open files\s+(\S+)\s+(\S+)/m.exec(readFileSync(`/proc/${pid}/limits`, 'utf8'))!;
+    const set = (soft: string): void => {
+      execFileSync('prlimit', ['--pid', String(pid), `--nofile=${soft}:${text[2]}`]);
+    };
+    set(String(openDescriptors(pid) + spare));
+    return () => set(text[1]!);
+  }
+});
+
+/** Common to the programs that run inside a namespace: a backend on port 9000 and clients of port 7000. */
+const insideProgram = `
+  const net = require('node:net');
+  const listen = (serve) => new Promise((resolve) => {
+    const server = net.createServer({ allowHalfOpen: true }, serve).listen(9000, '127.0.0.1', () => resolve(server));
+  });
+  let next = 0;
+  const connect = () => new Promise((resolve) => {
+    const i = next++;
+    const from = '127.' + (5 + (i >> 16)) + '.' + ((i >> 8) & 255) + '.' + (1 + (i & 127));
+    const socket = net.connect({ port: 7000, host: '127.0.0.1', localAddress: from, localPort: 20000 + (i % 10000) });
+    socket.once('data', () => resolve(socket));
+    socket.once('error', () => resolve(undefined));
+    socket.once('close', () => resolve(undefined));
+  });
+  const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  const until = async (act) => { for (let i = 0; i < 500; i++) { const found = await act(); if (found) return found; await sleep(50); } };
+`;
+
+const insideConfig = (health: Section): string =>
+  configText({
+    metrics: { listen: '127.0.0.1:9464' },
+    listeners: [{ name: 'front', bind: 'tcp://127.0.0.1:7000', pool: 'pool', affinity: 'none' }],
+    pools: {
+      pool: { health, passive: { failures: 2 }, backends: [{ name: 'a', address: '127.0.0.1:9000' }] },
+    },
+  });
+
+describe.skipIf(!namespacesWork())('in a namespace of its own', () => {
+  test('row 16: without a source port (EADDRNOTAVAIL) clients are refused and the backend stays up', async () => {
+    const wrapper = namespaceWrapper(['echo 50000 50009 > /proc/sys/net/ipv4/ip_local_port_range']);
+    const pinion = await startPinion(insideConfig(quickCheck), { wrapper });
+    const program = `${insideProgram}
+      (async () => {
+        await listen((socket) => { socket.write('a\\n'); socket.on('end', () => socket.end()); socket.on('error', () => {}); });
+        const first = await until(connect);
+        const held = [first, ...(await Promise.all(Array.from({ length: 40 }, connect)))].filter(Boolean);
+        await sleep(1500); // several checks meanwhile
+        const page = await (await fetch('http://127.0.0.1:9464/metrics')).text();
+        for (const socket of held) socket.end();
+        const again = await until(connect);
+        console.log(JSON.stringify({ held: held.length, again: again !== undefined,
+          up: /pinion_backend_up\\{[^}]*\\} (\\d)/.exec(page)[1],
+          faults: Number((/code="local-fault"\\} (\\d+)/.exec(page) || [])[1]) }));
+        process.exit();
+      })();`;
+    const answer = JSON.parse(await runInNamespaceOf(pinion.pid, program));
+    expect(answer).toMatchObject({ again: true, up: '1' });
+    expect(answer.held).toBeGreaterThan(3);
+    expect(answer.held).toBeLessThanOrEqual(10);
+    expect(answer.held + answer.faults).toBeGreaterThanOrEqual(41);
+    const downs = pinion.events('backend-down').map(({ why }) => why);
+    expect(downs.filter((why) => why !== 'ECONNREFUSED')).toEqual([]); // before the backend was started
+  });
+
+  test.each([
+    { first: 'backend', serve: `socket.end('a\\n'); socket.resume()`, act: 'socket.end()', remote: 9000 },
+    {
+      first: 'client',
+      serve: `socket.write('a\\n'); socket.on('end', () => socket.end())`,
+      act: 'socket.end()',
+      local: 7000,
+    },
+  ])('row 17: when the $first ends first, TIME_WAIT is not with pinion', async (story) => {
+    const wrapper = namespaceWrapper(['echo 50000 50049 > /proc/sys/net/ipv4/ip_local_port_range']);
+    const pinion = await startPinion(insideConfig(noCheck), { wrapper });
+    // With fifty source ports, a TIME_WAIT for each connection would end this soon.
+    const count = story.first === 'backend' ? 1_000 : 40;
+    const program = `${insideProgram}
+      (async () => {
+        await listen((socket) => { socket.on('error', () => {}); ${story.serve}; socket.resume(); });
+        let failed = 0;
+        for (let i = 0; i < ${count}; i++) {
+          const socket = await connect();
+          if (socket === undefined) { failed++; continue; }
+          ${story.act};
+          await new Promise((resolve) => socket.destroyed ? resolve() : socket.once('close', resolve));
+        }
+        console.log(JSON.stringify({ failed }));
+        process.exit();
+      })();`;
+    expect(JSON.parse(await runInNamespaceOf(pinion.pid, program))).toEqual({ failed: 0 });
+    const waiting = timeWaits(pinion.pid);
+    expect(waiting.length, 'somebody keeps them').toBeGreaterThan(0);
+    const ours = waiting.filter(({ local, remote }) => local === story.local || remote === story.remote);
+    expect(ours).toEqual([]);
+  });
+
+  /** Ports of the sockets in TIME_WAIT (state 06) in the network namespace of a process. */
+  function timeWaits(pid: number): { readonly local: number; readonly remote: number }[] {
+    return readFileSync(`/proc/${pid}/net/tcp`, 'latin1')
+      .split('\n')
+      .map((row) => row.trim().split(/\s+/))
+      .filter((fields) => fields[3] === '06')
+      .map((fields) => ({ local: portOf(fields[1]!), remote: portOf(fields[2]!) }));
+  }
+
+  function portOf(address: string): number {
+    return Number.parseInt(address.slice(address.indexOf(':') + 1), 16);
+  }
+});
