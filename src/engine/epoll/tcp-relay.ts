@@ -35,7 +35,7 @@ export const optionsSet = 2;
 export function relay(context: Context, source: TcpSide): void {
   const flow = source.owner;
   for (let reads = 0; flow.open; reads++) {
-    if (holds(source) && !deliver(context, source)) return;
+    if (holds(source) && (source.peer.blocked || !deliver(context, source))) return;
     if (source.ended) return flow.onDelivered(source);
     if (!source.readable) return;
     if (reads === readsMax) return context.reactor.again(source);
@@ -172,6 +172,7 @@ function prepareSend(sink: TcpSide): void {
 
 /** From now on the sink's readiness to write is an event. */
 function awaitWritable(context: Context, sink: TcpSide): void {
+  sink.blocked = true;
   if ((sink.interest & EPOLLOUT) !== 0 || sink.slot < 0) return;
   sink.interest = interestToWrite;
   context.reactor.modify(sink.fd, sink, interestToWrite);

@@ -37,6 +37,8 @@ export class TcpSide implements Handler {
 
   readable = false;
   hungUp = false;
+  /** It took less than it was given: until it says that it is writable, more attempts are wasted calls. */
+  blocked = false;
   exact = false;
   /** Its end was read. */
   ended = false;
@@ -65,6 +67,7 @@ export class TcpSide implements Handler {
   }
 
   onEvents(events: number): void {
+    if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) !== 0) this.blocked = false;
     if ((events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) !== 0) {
       this.readable = true;
       // After a reset RDHUP is set as well, without an end having come: only a read tells.
