@@ -10,7 +10,7 @@ import { eventually, settled } from './support/eventually.ts';
 import { type Pinion, startPinion } from './support/pinion.ts';
 import { freePort, isBound } from './support/ports.ts';
 import { stopEverything } from './support/processes.ts';
-import { namedTcp, stopServers } from './support/servers.ts';
+import { namedTcp, stopServers, udpServer } from './support/servers.ts';
 import { temporaryFile } from './support/temporary.ts';
 
 afterEach(async () => {
@@ -179,7 +179,6 @@ describe('row 46: addresses that cannot be bound', () => {
       const [other] = protocol === 'tcp' ? await namedTcp(['other']) : [undefined];
       let port = other?.port ?? 0;
       if (protocol === 'udp') {
-        const { udpServer } = await import('./support/servers.ts');
         port = (await udpServer(() => {})).port;
       }
       const config = await configOf({

@@ -85,8 +85,10 @@ test('row 36: a conversation that works is not given up for a flood', async () =
   await say();
   await flood(pinion, 3_000);
   await say();
-  const flows = (await admin(pinion, 'GET', '/flows?most=1000')).body as { flows: { client: string }[] };
-  const mine = flows.flows.filter((flow) => flow.client === `127.9.0.1:${client.address().port}`);
+  const flows = (await admin(pinion, 'GET', '/connections?most=1000')).body as {
+    connections: { client: string }[];
+  };
+  const mine = flows.connections.filter((flow) => flow.client === `127.9.0.1:${client.address().port}`);
   expect(mine).toMatchObject([{ datagramsIn: 2, datagramsOut: 2 }]);
 });
 

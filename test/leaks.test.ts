@@ -25,7 +25,7 @@ beforeAll(async () => {
       log: { flows: { level: 'off' } },
       listeners: [
         listener('tcp', 'tcp', 'tcp', { affinity: { key: 'client-ip', ttl: '10m' } }),
-        listener('udp', 'udp', 'udp', { timeouts: { idle: '500ms' } }),
+        listener('udp', 'udp', 'udp', { timeouts: { idle: '200ms' } }),
       ],
       pools: {
         tcp: { health: noCheck, backends: backendsOf(tcp) },
@@ -54,6 +54,15 @@ async function conversations(count: number): Promise<void> {
   const port = pinion.port('udp');
   const ask = (_: unknown, i: number) => tryUdp(port, clients[i % clients.length]);
   const answers = await inParallel(Array.from({ length: count }), ask, 64);
+  if (answers.includes(undefined))
+    console.log(
+      count,
+      answers.filter((a) => a === undefined).length,
+      (await pinion.metrics())
+        .split('\n')
+        .filter((l) => /ended_total\{|dropped_total\{|refused|pinion_flows|pauses|unreach/.test(l))
+        .join('\n'),
+    );
   expect(answers.filter((answer) => answer === undefined)).toEqual([]);
 }
 

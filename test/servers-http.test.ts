@@ -1,5 +1,5 @@
 /** HTTP servers through pinion under load: no error, no timeout, nothing lost. */
-import { createServer, type Server } from 'node:http';
+import { createServer, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -75,7 +75,6 @@ describe('HTTP through pinion', () => {
   });
 
   test('fetches from many addresses, one connection each', async () => {
-    const { request } = await import('node:http');
     const ask = (localAddress: string): Promise<number> =>
       new Promise((resolve, reject) => {
         request(url, { localAddress, agent: false, headers: { connection: 'close' } }, (response) => {

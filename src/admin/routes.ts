@@ -5,6 +5,7 @@ import { explain } from '../control/explain.ts';
 import { Address } from '../core/address.ts';
 import { faultRoutes } from './faults.ts';
 import type { Answer, Routes } from './http.ts';
+import { pinRoutes } from './pins.ts';
 
 /** `/healthz`: the process lives. `/readyz`: it accepts clients (503 while starting or draining). */
 export function metricsRoutes(control: Control, metrics: Registry): Routes {
@@ -24,13 +25,9 @@ export function adminRoutes(control: Control, metrics: Registry, reload: () => P
   return {
     ...metricsRoutes(control, metrics),
     'GET /status': () => ({ status: 200, body: status(control) }),
-    'GET /flows': async ({ query }) => ({
-      status: 200,
-      body: {
-        flows: await control.listFlows(Math.min(100_000, Number(query.get('most') ?? 1_000) || 1_000)),
-      },
-    }),
     'GET /explain': ({ query }) => explained(control, query),
+    'GET /connections': ({ query }) => connections(control, query),
+    ...pinRoutes(control),
     'POST /reload': reload,
     'POST /pools/:pool/backends/:backend/drain': ({ params }) => drain(control, params, true),
     'POST /pools/:pool/backends/:backend/undrain': ({ params }) => drain(control, params, false),
@@ -49,6 +46,7 @@ function status(control: Control): object {
     flows: counters.flows(),
     flowsMax: control.snapshot?.flowsMax ?? 0,
     pins: pins.stats(),
+    cluster: control.sharing.cluster?.status() ?? null,
     listeners: (control.snapshot?.listeners ?? []).map(({ id, plan }) => ({
       name: plan.name,
       protocol: plan.protocol,
@@ -72,6 +70,7 @@ function explained(control: Control, query: URLSearchParams): Answer {
     const answer = explain(
       snapshot,
       views,
+      control.sharing.hand,
       control.now(),
       listener,
       client,
@@ -82,6 +81,19 @@ function explained(control: Control, query: URLSearchParams): Answer {
     return { status: 404, body: { error: `no listener ${listener}; there are: ${names}` } };
   } catch (error) {
     return { status: 404, body: { error: (error as Error).message } };
+  }
+}
+
+/** Who is connected where: of this instance, or with `cluster` of all. */
+async function connections(control: Control, query: URLSearchParams): Promise<Answer> {
+  const most = Math.min(100_000, Number(query.get('most') ?? 1_000) || 1_000);
+  if (!query.has('cluster')) return { status: 200, body: { connections: await control.listFlows(most) } };
+  const { cluster } = control.sharing;
+  if (cluster === undefined) return { status: 409, body: { error: 'this instance has no cluster section' } };
+  try {
+    return { status: 200, body: { connections: await cluster.connections(most) } };
+  } catch (error) {
+    return { status: 503, body: { error: `Redis does not answer: ${(error as Error).message}` } };
   }
 }
 

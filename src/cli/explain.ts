@@ -72,6 +72,7 @@ function explainFromPlan(plan: Plan, client: Address, options: ExplainOptions): 
     generation: 1,
     flowsMax: 1,
     flowLogSample: 0,
+    isShared: false,
     listeners: plan.listeners.map((listener) => ({
       id: ids.listener(listener.name, listener.protocol, listener.bind),
       plan: listener,
@@ -98,7 +99,7 @@ function explainFromPlan(plan: Plan, client: Address, options: ExplainOptions): 
     })),
   };
   try {
-    const answer = explain(snapshot, views, 0, options.listener, client, options.without);
+    const answer = explain(snapshot, views, undefined, 0, options.listener, client, options.without);
     if (answer === undefined) {
       const names = plan.listeners.map(({ name }) => name).join(', ');
       complain(`no listener ${options.listener}; there are: ${names}`);
@@ -122,6 +123,7 @@ function print(answer: Explanation, options: ExplainOptions, source: string): vo
     ['backend', answer.backend ?? 'none'],
     ['by', answer.by],
     ['why', answer.why],
+    ...(answer.pin === null ? [] : [['pin', pinInWords(answer.pin)]]),
   ];
   if (answer.without !== undefined) {
     lines.push([`without ${answer.without.lost}`, answer.without.backend ?? 'none']);
@@ -129,6 +131,11 @@ function print(answer: Explanation, options: ExplainOptions, source: string): vo
   lines.push(['source', source]);
   const width = Math.max(...lines.map(([label]) => label!.length)) + 2;
   for (const [label, value] of lines) process.stdout.write(`${label!.padEnd(width)}${value}\n`);
+}
+
+function pinInWords({ writer, reason, expiresInMs, confirmed }: NonNullable<Explanation['pin']>): string {
+  const seconds = Math.round(expiresInMs / 1000);
+  return `written by ${writer} (${reason}), ${confirmed ? 'confirmed' : 'not confirmed yet'}, expires in ${seconds} s unless used`;
 }
 
 function complain(text: string): void {

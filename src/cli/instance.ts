@@ -46,6 +46,7 @@ export class Instance {
     this.control = new Control(plan, {
       watch: options.watch,
       engine,
+      version,
       engineReason: reason,
       canReusePort: engine === 'epoll' || reusePortSupported(),
     });

@@ -39,7 +39,7 @@ export function adminAddress(options: AdminOptions): Bind | undefined {
 }
 
 /** Asks, prints the answer as JSON, or says what is wrong. */
-async function ask(options: AdminOptions, method: 'GET' | 'POST', path: string): Promise<void> {
+export async function ask(options: AdminOptions, method: 'GET' | 'POST', path: string): Promise<void> {
   const bind = adminAddress(options);
   if (bind === undefined) return;
   const answer = await askAdmin(bind, method, path);
@@ -57,15 +57,6 @@ export function statusCommand(): Command {
   return withAdminOptions(new Command('status'))
     .description('what a running instance is doing, as JSON')
     .action((options: AdminOptions) => ask(options, 'GET', '/status'));
-}
-
-export function flowsCommand(): Command {
-  return withAdminOptions(new Command('flows'))
-    .description('the open flows of a running instance, as JSON')
-    .option('--most <count>', 'list at most this many of each worker', '1000')
-    .action((options: AdminOptions & { most: string }) =>
-      ask(options, 'GET', `/flows?most=${encodeURIComponent(options.most)}`),
-    );
 }
 
 export function drainCommand(name: 'drain' | 'undrain'): Command {

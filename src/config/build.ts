@@ -3,6 +3,7 @@
  * Everything here is allowed to assume that shape.ts and check.ts found nothing.
  */
 import type { BackendPlan, HealthPlan, ListenerPlan, Plan, PoolPlan, Protocol } from '../core/plan.ts';
+import { buildCluster } from './cluster-shape.ts';
 import {
   affinityDefaults,
   affinityKeyDefault,
@@ -41,6 +42,7 @@ export function buildPlan(file: FileShape, source: string): Plan {
     },
     metrics: file.metrics,
     admin: file.admin,
+    cluster: buildCluster(file.cluster),
     shutdown: { drainMs: file.shutdown?.drain ?? instanceDefaults.shutdown.drainMs },
     limits: instanceLimits,
     listeners: file.listeners.map((listener) => buildListener(listener)),

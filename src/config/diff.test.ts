@@ -33,6 +33,7 @@ describe('diffPlans', () => {
       'log',
       'metrics',
       'admin',
+      'cluster',
       'shutdown',
     ]);
     expect(diff.empty).toBe(false);

@@ -36,10 +36,11 @@ export type InstanceKey =
   | 'log'
   | 'metrics'
   | 'admin'
+  | 'cluster'
   | 'shutdown';
 
 /** Threads and shared memory are made once, at start: a change of these waits for a restart. */
-export const restartKeys: readonly InstanceKey[] = ['engine', 'workers', 'limits.pins'];
+export const restartKeys: readonly InstanceKey[] = ['engine', 'workers', 'limits.pins', 'cluster'];
 
 export interface PlanDiff {
   readonly listeners: Changes<ListenerPlan, ListenerChange>;
@@ -102,6 +103,7 @@ function instanceSettings(plan: Plan): [InstanceKey, unknown][] {
     ['log', plan.log],
     ['metrics', plan.metrics],
     ['admin', plan.admin],
+    ['cluster', plan.cluster],
     ['shutdown', plan.shutdown],
   ];
 }

@@ -6,6 +6,7 @@
 import * as z from 'zod';
 import { backendIdsMax, listenersMax, workersMax } from '../core/limits.ts';
 import { readListen } from './bind.ts';
+import { clusterShape } from './cluster-shape.ts';
 import { instanceDefaults } from './defaults.ts';
 import { autoOr, choice, described, duration, flowsMax, nameKey, readBy, section, whole } from './fields.ts';
 import { listenerShape } from './listener-shape.ts';
@@ -70,6 +71,7 @@ export const fileShape = section('The configuration of pinion.', {
   log,
   metrics: metricsShape,
   admin: adminShape,
+  cluster: clusterShape,
   shutdown: section('Stopping.', {
     drain: duration('How long open flows may go on after a stop was asked for.', {
       zero: true,

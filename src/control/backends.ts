@@ -98,6 +98,10 @@ export class Backends {
     });
   }
 
+  has(backendId: number): boolean {
+    return this.backends.has(backendId);
+  }
+
   status(): BackendStatus[] {
     return [...this.backends.values()].map((backend) => ({
       pool: backend.pool.name,

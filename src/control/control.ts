@@ -7,6 +7,8 @@
  */
 import { availableParallelism } from 'node:os';
 import { diffPlans, type InstanceKey } from '../config/diff.ts';
+import { Address } from '../core/address.ts';
+import { Key } from '../core/key.ts';
 import { backendsPerPoolMax } from '../core/limits.ts';
 import type { Plan, PoolPlan } from '../core/plan.ts';
 import type { ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
@@ -19,6 +21,7 @@ import { flowsMax } from './descriptors.ts';
 import type { ControlWatcher } from './events.ts';
 import { Ids } from './ids.ts';
 import { Listeners } from './listeners.ts';
+import { createSharing, type Sharing } from './sharing.ts';
 
 /** How long a worker may take to leave when told to. */
 const workerStopMs = 2_000;
@@ -43,6 +46,7 @@ export interface ControlOptions {
   readonly engineReason: string;
   /** The portable engine can share a port between threads only where Node can (22.12, 23.1). */
   readonly canReusePort: boolean;
+  readonly version: string;
 }
 
 export class Control {
@@ -50,6 +54,7 @@ export class Control {
   readonly ids = new Ids();
   readonly backends: Backends;
   readonly startedAt = new Date();
+  readonly sharing: Sharing;
   workerRestarts = 0;
   private readonly shared: SharedMemory;
   private readonly options: ControlOptions;
@@ -88,6 +93,17 @@ export class Control {
       (worker, message) => this.workers[worker]?.post(message),
       workers,
     );
+    this.sharing = createSharing({
+      version: options.version,
+      plan: () => this.plan,
+      startedAt: this.startedAt,
+      views,
+      ids: this.ids,
+      backends: this.backends,
+      listFlows: (most) => this.listFlows(most),
+      watch: options.watch,
+      nowMs: () => this.now(),
+    });
     for (let index = 0; index < workers; index++) {
       const data = { index, shared, engine: options.engine, reusePort: options.canReusePort && workers > 1 };
       this.workers.push(
@@ -124,6 +140,7 @@ export class Control {
     for (const worker of this.workers) worker.start();
     await this.backends.use(plan.pools);
     this.publish(plan);
+    this.sharing.cluster?.start();
     const failure = await this.listeners.use(this.snapshot!.listeners);
     if (failure !== undefined) {
       await this.end();
@@ -222,6 +239,7 @@ export class Control {
     clearInterval(this.expiryTimer);
     this.backends.stop();
     await Promise.all(this.workers.map((worker) => worker.stop(workerStopMs)));
+    await this.sharing.cluster?.stop();
   }
 
   private workerCount(plan: Plan): number {
@@ -241,6 +259,7 @@ export class Control {
       ),
       pools: plan.pools.map((pool) => this.poolView(pool)),
       flowsMax: flowsMax(plan),
+      isShared: this.sharing.cluster !== undefined,
       flowLogSample: plan.log.flows.level === 'off' ? 0 : plan.log.flows.sample,
     };
     this.toWorkers({ type: 'snapshot', snapshot: this.snapshot });
@@ -285,9 +304,22 @@ export class Control {
       case 'fault':
         watch({ event: 'flow-fault', flow: message.flow, message: message.message, stack: message.stack });
         break;
+      case 'claim':
+        this.claim(worker, message);
+        break;
       case 'stopped':
         break;
     }
+  }
+
+  /** A worker's flow waits for the shared table's word; the answer goes into the pin table, then to the worker. */
+  private claim(worker: number, message: Extract<MessageFromWorker, { type: 'claim' }>): void {
+    const answer = (): void => this.toWorker(worker, { type: 'claimed', flowId: message.flowId });
+    const { cluster } = this.sharing;
+    const { poolId, backendId, claimTtlMs, deadlineMs, publish, kind } = message;
+    const key = new Key(kind, new Address(...message.address));
+    if (cluster === undefined) answer();
+    else cluster.claim({ poolId, key, backendId, claimTtlMs, deadlineMs, publish }, answer);
   }
 
   /** A worker that has started again gets what the others have. */

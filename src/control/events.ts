@@ -1,8 +1,11 @@
 /** What control tells whoever watches it (the log, the demo, tests). One tagged union, plain data. */
+
 import type { BindFailure } from '../engine/engine.ts';
 import type { FlowRecord } from '../worker/messages-from-worker.ts';
+import type { ClusterEvent } from './cluster/events.ts';
 
 export type ControlEvent =
+  | ClusterEvent
   | {
       readonly event: 'starting';
       readonly config: string;

@@ -8,6 +8,7 @@ import { keyOf } from '../core/key.ts';
 import { createPolicy } from '../core/policy/create.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import type { SharedViews } from '../worker/shared.ts';
+import type { PinRow, PinsByHand } from './cluster/hand.ts';
 
 export interface Explanation {
   readonly listener: string;
@@ -20,6 +21,8 @@ export interface Explanation {
   readonly by: 'pin' | 'policy' | 'none';
   /** The pin's backend, also when it is not followed. */
   readonly pinned: string | null;
+  /** The pin itself: who wrote it, why, and how long it lasts without use. */
+  readonly pin: PinRow | null;
   readonly why: string;
   /** With `without`: the backend that is imagined lost, and where the client goes then. */
   readonly without?: { readonly lost: string; readonly backend: string | null };
@@ -33,6 +36,7 @@ export interface Explanation {
 export function explain(
   snapshot: Snapshot,
   views: SharedViews,
+  hand: PinsByHand | undefined,
   nowMs: number,
   listenerName: string,
   client: Address,
@@ -70,6 +74,7 @@ export function explain(
     backend: chosen?.name ?? null,
     by: chosen === undefined ? 'none' : followed ? 'pin' : 'policy',
     pinned: pinned?.name ?? null,
+    pin: (pinned === undefined ? undefined : hand?.find(pool.plan.name, key)) ?? null,
     why: inWords(pinned?.name, followed, pool.plan.policy, chosen?.name),
     ...(lost === undefined ? {} : { without: { lost: lost.name, backend: onLoss?.name ?? null } }),
   };

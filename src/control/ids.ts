@@ -29,6 +29,15 @@ export class Ids {
     return numberOf(this.listeners, `${name}\n${protocol} ${place}`, 0, listenersMax, 'listeners');
   }
 
+  /** The number of a pool that has one already; 0: none. */
+  knownPool(name: string): number {
+    return this.pools.get(name) ?? 0;
+  }
+
+  knownBackend(pool: string, name: string): number {
+    return this.backends.get(`${pool}\n${name}`) ?? 0;
+  }
+
   backendName(id: number): { readonly pool: string; readonly backend: string } | undefined {
     return id === 0 ? undefined : this.backendNames[id];
   }

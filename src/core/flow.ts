@@ -30,6 +30,8 @@ export class Flow {
   /** Its place in the worker's list of open flows. */
   registryIndex = -1;
   hasReplied = false;
+  /** The shared table has been asked for its client's pin (affinity.claim: before-dial). */
+  hasAsked = false;
 
   /** Engine: moved. Payload bytes and datagrams, client to backend (`In`) and back (`Out`). */
   bytesIn = 0;

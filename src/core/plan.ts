@@ -4,6 +4,8 @@
  * Plans are plain data, so one can be posted to a worker. Durations are milliseconds, sizes bytes.
  */
 
+import type { ClusterPlan } from './cluster-plan.ts';
+
 export type Protocol = 'tcp' | 'udp';
 
 /** Where a listener, the metrics page or the admin API is bound. `ip` is a literal, v4 or v6, without brackets. */
@@ -129,6 +131,8 @@ export interface Plan {
   };
   readonly metrics: { readonly listen: Bind } | undefined;
   readonly admin: { readonly listen: Bind } | undefined;
+  /** Undefined: a single instance, nothing is shared. */
+  readonly cluster: ClusterPlan | undefined;
   readonly shutdown: { readonly drainMs: number };
   readonly limits: {
     /** Open flows of the whole instance; auto: what the descriptor limit carries. */

@@ -39,6 +39,8 @@ export interface Snapshot {
   readonly listeners: readonly ListenerView[];
   readonly pools: readonly PoolView[];
   readonly flowsMax: number;
+  /** Pins are shared with other instances: `claim: before-dial` has somebody to ask. */
+  readonly isShared: boolean;
   /** Share of finished flows that are reported, 0 to 1. */
   readonly flowLogSample: number;
 }

@@ -5,6 +5,7 @@
  * fit are dropped and counted (`pinion_log_lines_dropped_total`).
  */
 import pino, { type DestinationStream, type Logger } from 'pino';
+import type { ClusterEvent } from '../control/cluster/events.ts';
 import type { ControlEvent, ControlWatcher } from '../control/events.ts';
 import type { Plan } from '../core/plan.ts';
 
@@ -47,7 +48,9 @@ export function createLog(level: Plan['log']['level'], destination?: Destination
           resolve();
         };
         const timer = setTimeout(finish, 1_000);
-        stream.flush(finish);
+        // Not `flush`: with minLength 0 it answers at once, whatever is still to be written.
+        stream.once('close', finish);
+        stream.end();
       }),
   };
 }
@@ -87,6 +90,20 @@ const eventLevels: Readonly<Record<Exclude<ControlEvent['event'], 'flow-ended'>,
   'bind-failed': 'error',
   reloaded: 'info',
   'reload-refused': 'error',
+  'cluster-connected': 'info',
+  'cluster-away': 'warn',
+  'cluster-fault': 'warn',
+  'cluster-resync': 'info',
+  'cluster-resynced': 'info',
+  'cluster-stalled': 'warn',
+  'cluster-name-taken': 'error',
+  'cluster-layout-differs': 'error',
+  'instance-joined': 'info',
+  'instance-left': 'info',
+  'instance-lost': 'warn',
+  'instance-back': 'info',
+  'instance-digest-differs': 'warn',
+  'instance-digest-agrees': 'info',
   shutdown: 'info',
   stopped: 'info',
 };
@@ -108,6 +125,39 @@ export function logEvents(logger: Logger, flowLevel: Plan['log']['flows']['level
       logger[eventLevels[event.event]](event, inWords(event));
     }
   };
+}
+
+function clusterInWords(event: ClusterEvent): string {
+  switch (event.event) {
+    case 'cluster-connected':
+      return `pins are shared: every shard is in step after ${event.afterMs} ms`;
+    case 'cluster-away':
+      return `Redis cannot be used, carrying on alone: ${event.message}`;
+    case 'cluster-fault':
+      return `Redis: ${event.fault}: ${event.message}${event.times > 1 ? ` (${event.times} times)` : ''}`;
+    case 'cluster-resync':
+      return `lost track of Redis (${event.why}): reading ${event.shards} shards again`;
+    case 'cluster-resynced':
+      return `in step with Redis again after ${event.tookMs} ms: pins read ${event.pinsRead}, put back ${event.pinsPublished}`;
+    case 'cluster-stalled':
+      return `this process did not run for ${event.stalledMs} ms: reading what it missed before it writes`;
+    case 'cluster-name-taken':
+      return `another process is instance ${event.instance}; this one only listens until that one is gone`;
+    case 'cluster-layout-differs':
+      return `the cluster has layout ${event.theirs}, this instance ${event.ours}: nothing is shared; set cluster.shards alike`;
+    case 'instance-joined':
+      return `instance ${event.instance} joined (host ${event.host}, version ${event.version})`;
+    case 'instance-left':
+      return `instance ${event.instance} left`;
+    case 'instance-lost':
+      return `instance ${event.instance} was not heard of for its lease: lost`;
+    case 'instance-back':
+      return `instance ${event.instance} is back`;
+    case 'instance-digest-differs':
+      return `instance ${event.instance} has another configuration: clients may be served differently there`;
+    case 'instance-digest-agrees':
+      return `instance ${event.instance} has the same configuration now`;
+  }
 }
 
 /** An event as a person would say it. */
@@ -152,5 +202,7 @@ export function inWords(event: ControlEvent): string {
     case 'ready':
     case 'stopped':
       return event.event;
+    default:
+      return clusterInWords(event);
   }
 }

@@ -6,6 +6,7 @@
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Control } from '../control/control.ts';
 import { terminationCodes } from '../core/termination.ts';
+import { clusterFamilies } from './cluster-metrics.ts';
 
 export interface MetricsSource {
   readonly control: Control;
@@ -13,7 +14,8 @@ export interface MetricsSource {
   readonly logLinesDropped: () => number;
 }
 
-interface Family {
+/** One metric family, read when the page is. */
+export interface Family {
   readonly name: string;
   readonly help: string;
   readonly type: 'counter' | 'gauge';
@@ -29,6 +31,7 @@ export function createMetrics(source: MetricsSource): Registry {
     ...instanceFamilies(source),
     ...listenerFamilies(source),
     ...backendFamilies(source),
+    ...clusterFamilies(source.control),
   ]) {
     register(registry, family);
   }

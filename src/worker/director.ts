@@ -9,7 +9,7 @@ import { Chooser } from '../core/choose.ts';
 import type { Counters } from '../core/counters.ts';
 import { Flow } from '../core/flow.ts';
 import { keyOf } from '../core/key.ts';
-import { terminationsPerTurnMax, unconfirmedPinTtlMs } from '../core/limits.ts';
+import { terminationsPerTurnMax, unconfirmedPinTtlMs, waitingFlowsMax } from '../core/limits.ts';
 import type { PinTable } from '../core/pin-table.ts';
 import { createPolicy } from '../core/policy/create.ts';
 import type { BackendView, ListenerView, Snapshot } from '../core/snapshot.ts';
@@ -23,6 +23,8 @@ import type { FlowSelector } from './messages-to-worker.ts';
 import { SuspectBackends } from './suspects.ts';
 
 export interface DirectorOptions {
+  /** Number of the worker, from 0. */
+  readonly worker: number;
   readonly pins: PinTable;
   readonly states: BackendStates;
   readonly counters: Counters;
@@ -53,6 +55,8 @@ export class Director implements EngineHost {
   private snapshot: Snapshot | undefined;
   private choosers = new Map<number, Chooser>();
   private endings: Ending[] = [];
+  /** Flows that wait for the shared table's word on their client's pin. */
+  private readonly waiting = new Map<number, Flow>();
   private nextFlowId = 1;
   private pinsKeptAtMs = 0;
   /** Every open flow is visited once in this time, so that its pin and its byte counts are never older. */
@@ -62,7 +66,7 @@ export class Director implements EngineHost {
   constructor(options: DirectorOptions) {
     this.options = options;
     this.limits = new FlowLimits(options.counters);
-    this.reports = new FlowReports(options.post);
+    this.reports = new FlowReports(options.worker, options.post);
     this.suspects = new SuspectBackends(options.post);
   }
 
@@ -115,6 +119,7 @@ export class Director implements EngineHost {
     }
     const chooser = this.choosers.get(flow.listener.poolId);
     if (chooser === undefined) return 'backend-removed';
+    if (this.mustAsk(flow) && this.ask(flow, chooser)) return 'wait';
     if (flow.failed.length >= chooser.pool.plan.tries) return flow.lastFailure ?? 'no-backend';
     const { affinity } = flow.listener.plan;
     // A fault of our own says nothing about the backend, so it must not cost a client its pin.
@@ -175,6 +180,7 @@ export class Director implements EngineHost {
     const nowMs = this.options.nowMs();
     this.registry.remove(flow);
     this.limits.closed(flow);
+    if (flow.hasAsked) this.waiting.delete(flow.id);
     const listenerId = flow.listener.id;
     counters.addFlows(-1);
     counters.addListener(listenerId, 'active', -1);
@@ -219,6 +225,14 @@ export class Director implements EngineHost {
     this.options.post({ type: 'flows', requestId, records });
   }
 
+  /** The shared table's answer (or the deadline) has come: what it said of the pin is in the pin table. */
+  claimed(flowId: number): void {
+    const flow = this.waiting.get(flowId);
+    if (flow === undefined) return;
+    this.waiting.delete(flowId);
+    this.engine.proceed(flow);
+  }
+
   breakNextFlow(): void {
     this.throwInNextFlow = true;
   }
@@ -244,6 +258,41 @@ export class Director implements EngineHost {
     }
     this.reports.flush();
     return this.endings.length > 0;
+  }
+
+  private mustAsk(flow: Flow): boolean {
+    const { affinity } = flow.listener.plan;
+    return (
+      affinity.claim === 'before-dial' &&
+      affinity.key !== 'none' &&
+      !flow.hasAsked &&
+      this.snapshot?.isShared === true &&
+      this.waiting.size < waitingFlowsMax
+    );
+  }
+
+  /** Asks for the pin of a client that has none here. @returns false if there is nothing to ask */
+  private ask(flow: Flow, chooser: Chooser): boolean {
+    const { affinity, protocol } = flow.listener.plan;
+    const { poolId } = flow.listener;
+    if (this.options.pins.lookup(poolId, flow.key, this.options.nowMs()) !== 0) return false;
+    const candidate = chooser.candidate(flow.key, flow.failed);
+    if (candidate === undefined) return false;
+    flow.hasAsked = true;
+    this.waiting.set(flow.id, flow);
+    const { w0, w1, w2, w3, port } = flow.key.address;
+    this.options.post({
+      type: 'claim',
+      flowId: flow.id,
+      poolId,
+      kind: flow.key.kind,
+      address: [w0, w1, w2, w3, port],
+      backendId: candidate.id,
+      claimTtlMs: Math.min(affinity.ttlMs, unconfirmedPinTtlMs),
+      deadlineMs: affinity.claimTimeoutMs,
+      publish: protocol === 'tcp',
+    });
+    return true;
   }
 
   private confirm(flow: Flow): void {

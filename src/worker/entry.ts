@@ -27,6 +27,7 @@ const idleSleepMs = 500;
 async function main(port: MessagePort, data: WorkerData): Promise<void> {
   const nowMs = sharedClock(data.shared.clockOriginMs);
   const director = new Director({
+    worker: data.index,
     ...attachSharedMemory(data.shared, data.index),
     nowMs,
     post: (message) => port.postMessage(message),
@@ -125,6 +126,9 @@ function handle(
       break;
     case 'end-flows':
       director.endFlows(message.select, message.code);
+      break;
+    case 'claimed':
+      director.claimed(message.flowId);
       break;
     case 'list-flows':
       director.listFlows(message.requestId, message.most);

@@ -10,11 +10,13 @@ import type { FlowRecord, MessageFromWorker } from './messages-from-worker.ts';
 export class FlowReports {
   /** Share of flows that are reported, 0 to 1. */
   sample = 1;
+  private readonly worker: number;
   private readonly post: (message: MessageFromWorker) => void;
   private records: FlowRecord[] = [];
   private untold = 0;
 
-  constructor(post: (message: MessageFromWorker) => void) {
+  constructor(worker: number, post: (message: MessageFromWorker) => void) {
+    this.worker = worker;
     this.post = post;
   }
 
@@ -29,6 +31,7 @@ export class FlowReports {
 
   record(flow: Flow, pool: string, code: TerminationCode | undefined, nowMs: number): FlowRecord {
     return {
+      worker: this.worker,
       flowId: flow.id,
       listener: flow.listener.plan.name,
       protocol: flow.listener.plan.protocol,

@@ -1,11 +1,13 @@
 /** Everything a worker says to control. One tagged union; control's half of it is worker/client.ts. */
 import type { ChoiceReason } from '../core/flow.ts';
-import type { Protocol } from '../core/plan.ts';
+import type { AffinityKey, Protocol } from '../core/plan.ts';
 import type { TerminationCode } from '../core/termination.ts';
 import type { BindFailure } from '../engine/engine.ts';
 
 /** One flow, finished or (in an answer to list-flows) still open. Plain data, ready for a log line. */
 export interface FlowRecord {
+  readonly worker: number;
+  /** Unique in its worker. */
   readonly flowId: number;
   readonly listener: string;
   readonly protocol: Protocol;
@@ -34,5 +36,19 @@ export type MessageFromWorker =
   | { readonly type: 'backend-suspect'; readonly backendId: number; readonly protocol: Protocol }
   | { readonly type: 'accept-paused'; readonly listenerId: number; readonly paused: boolean }
   | { readonly type: 'fault'; readonly message: string; readonly stack: string; readonly flow: string }
-  /** The client of a waiting flow wants `key` claimed (affinity.claim: before-dial). */
+  /** A flow waits to hear who holds its client's pin (affinity.claim: before-dial). */
+  | {
+      readonly type: 'claim';
+      readonly flowId: number;
+      readonly poolId: number;
+      readonly kind: AffinityKey;
+      /** The words of the key's address, and its port. */
+      readonly address: readonly [number, number, number, number, number];
+      /** Whom the flow would take. */
+      readonly backendId: number;
+      readonly claimTtlMs: number;
+      readonly deadlineMs: number;
+      /** False: only ask; nothing is published for a client that has not proved its address. */
+      readonly publish: boolean;
+    }
   | { readonly type: 'stopped' };

@@ -1,0 +1,313 @@
+/**
+ * The cluster as control sees it: shares the pin table and the flow counts with the other instances through Redis.
+ *
+ *    pin table <--> Replication (shards) <--> Redis <--> the other instances
+ *    states    <--  Members (beat, counts) <-->
+ *                   FlowTable  -->
+ *
+ * `start` returns at once and never fails because Redis does: without it this instance carries on with what it
+ * knows, and says so. All methods belong to control's thread.
+ */
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { BackendStates } from '../../core/backend-states.ts';
+import type { Key } from '../../core/key.ts';
+import type { PinTable } from '../../core/pin-table.ts';
+import { type ClaimDone, type ClaimOutcome, type ClaimRequest, Claims } from './claims.ts';
+import type { RedisFault } from './errors.ts';
+import type { ClusterWatcher } from './events.ts';
+import { Faults } from './faults.ts';
+import { type ClusterFlow, type ClusterFlowRow, FlowTable, parseFlowRow } from './flow-table.ts';
+import { PinsByHand } from './hand.ts';
+import { type ClusterIdentity, type FlowCount, type Member, Members } from './members.ts';
+import { type ClusterNames, PinNames } from './names.ts';
+import { type PinValue, parseValue } from './pin-text.ts';
+import type { ClusterPlan } from './plan.ts';
+import { RedisStore } from './redis-store.ts';
+import { Replication } from './replication.ts';
+
+export interface ClusterOptions {
+  readonly plan: ClusterPlan;
+  readonly identity: ClusterIdentity;
+  readonly names: ClusterNames;
+  readonly pins: PinTable;
+  readonly states: BackendStates;
+  /** Flows open on this instance per backend; those with none may be left out. */
+  readonly countFlows: () => readonly FlowCount[];
+  /** Open flows, at most `most`. */
+  readonly listFlows: (most: number) => Promise<readonly ClusterFlow[]>;
+  readonly watch: ClusterWatcher;
+  /** Milliseconds on the clock the pin table is used with. */
+  readonly nowMs: () => number;
+}
+
+export type ClusterState = 'away' | 'partial' | 'in-step' | 'resyncing' | 'name-taken' | 'layout-differs';
+
+export interface ClusterStatus {
+  readonly name: string;
+  readonly instance: string;
+  readonly state: ClusterState;
+  readonly liveShards: number;
+  readonly shards: number;
+  readonly members: readonly Member[];
+  readonly differingDigests: number;
+  readonly peerFlows: number;
+  readonly journal: number;
+  readonly journalDropped: number;
+  readonly pinsWritten: number;
+  readonly pinsLearned: number;
+  readonly pinsIgnored: number;
+  readonly gaps: number;
+  readonly stalls: number;
+  readonly flowsUntold: number;
+  readonly claims: Readonly<Record<ClaimOutcome, number>>;
+  readonly claimsWaiting: number;
+  readonly faults: Readonly<Record<RedisFault, number>>;
+  readonly lastFault: { readonly fault: RedisFault; readonly message: string } | undefined;
+}
+
+/** How many leases old a peer's counts may be when Redis is away; then they count for nothing. */
+const countsLeases = 3;
+const leaveTimeoutMs = 1_000;
+/** Beats from one telling of the connection table to the next: listing many flows costs the workers time. */
+const beatsPerFlowTable = 5;
+const connectionRowsMax = 100_000;
+
+/** @throws Error when a file the plan names (password, certificate) cannot be read */
+export function createCluster(options: ClusterOptions): Cluster {
+  return new Cluster(options);
+}
+
+export class Cluster {
+  readonly hand: PinsByHand;
+  readonly members: Members;
+  private readonly options: ClusterOptions;
+  private readonly store: RedisStore;
+  private readonly names: PinNames;
+  private readonly faults: Faults;
+  private readonly replication: Replication;
+  private readonly claims: Claims;
+  private readonly flows: FlowTable;
+  private readonly incarnation = randomBytes(8).toString('hex');
+  private beatTimer: NodeJS.Timeout | undefined;
+  private isBeating = false;
+  private beats = 0;
+  private isPublishing = false;
+  private beatAtMs = 0;
+  private layoutDiffers = false;
+  private isNameTaken = false;
+  private isStopped = false;
+
+  constructor(options: ClusterOptions) {
+    const { plan, pins, watch, nowMs, identity } = options;
+    this.options = options;
+    this.store = new RedisStore(plan);
+    this.names = new PinNames(options.names, pins, plan.shards);
+    this.faults = new Faults(watch, nowMs);
+    const { store, names, faults, incarnation } = this;
+    this.replication = new Replication({
+      store,
+      plan,
+      pins,
+      names,
+      incarnation,
+      faults,
+      nowMs,
+      random: Math.random,
+      watch,
+      sleep,
+    });
+    this.members = new Members(plan.instance, identity, names, options.states, watch);
+    this.flows = new FlowTable(store, plan.flowRowsMax, Date.now);
+    const driverOf = (shard: number) => this.replication.shard(shard);
+    this.claims = new Claims(plan.claimsWaitingMax, names, store, driverOf, nowMs, (error) =>
+      faults.note(error),
+    );
+    this.hand = new PinsByHand({
+      pins,
+      names,
+      nowMs,
+      instance: plan.instance,
+      share: (shard, change) => {
+        const { replica } = driverOf(shard);
+        const { waiters } = change;
+        if (replica.phase !== 'live') change.waiters = undefined;
+        replica.note(change);
+        return waiters !== undefined && change.waiters === waiters;
+      },
+    });
+  }
+
+  /** Begins to share. Pins that are in the table already are told, too. */
+  start(): void {
+    const { store } = this;
+    store.command.on('error', (error) => this.faults.note(error));
+    store.command.on('node error', (error) => this.faults.note(error));
+    // The follower's errors are the same again.
+    store.follower.on('error', () => {});
+    store.command.on('ready', () => {
+      this.flows.reset();
+      this.replication.connected();
+      void this.beat();
+    });
+    store.command.on('close', () => this.disconnected());
+    this.options.pins.reportChanges(true);
+    this.replication.start();
+    this.beatTimer = setInterval(() => void this.beat(), this.options.plan.heartbeatMs);
+  }
+
+  /** Tells what is left to tell, says goodbye and leaves; at most about two seconds. */
+  async stop(): Promise<void> {
+    if (this.isStopped) return;
+    this.isStopped = true;
+    clearInterval(this.beatTimer);
+    await this.replication.settle(leaveTimeoutMs);
+    this.replication.stop();
+    this.options.pins.reportChanges(false);
+    if (this.store.isConnected && !this.isNameTaken) {
+      const goodbye = this.store.leave(this.members.own(this.incarnation, 0, 0, true));
+      await Promise.race([goodbye.catch(() => {}), timeout(leaveTimeoutMs)]);
+    }
+    this.store.close();
+    this.members.forgetCounts();
+  }
+
+  /** Who may this client's flow go to? See {@link Claims}. `done` is called once, never later than the deadline. */
+  claim(request: ClaimRequest, done: ClaimDone): void {
+    this.claims.claim(request, done);
+  }
+
+  get state(): ClusterState {
+    const { replication } = this;
+    if (this.layoutDiffers) return 'layout-differs';
+    if (replication.yieldedShards > 0) return 'name-taken';
+    if (replication.liveShards === 0) return 'away';
+    if (replication.liveShards < this.options.plan.shards) return 'partial';
+    return replication.scanningShards > 0 ? 'resyncing' : 'in-step';
+  }
+
+  status(): ClusterStatus {
+    const { replication, members } = this;
+    const { plan } = this.options;
+    const { counts } = replication;
+    return {
+      name: plan.name,
+      instance: plan.instance,
+      state: this.state,
+      liveShards: replication.liveShards,
+      shards: plan.shards,
+      members: [...members.members.values()],
+      differingDigests: members.differingDigests,
+      peerFlows: members.peerFlows,
+      journal: replication.journalSize,
+      journalDropped: replication.journalDropped,
+      pinsWritten: counts.written,
+      pinsLearned: counts.learned,
+      pinsIgnored: this.names.ignored,
+      gaps: counts.gaps,
+      stalls: counts.stalls,
+      flowsUntold: this.flows.untold,
+      claims: this.claims.counts,
+      claimsWaiting: this.claims.waiting,
+      faults: this.faults.counts,
+      lastFault: this.faults.last,
+    };
+  }
+
+  /**
+   * What Redis itself holds for a client, for `explain`; undefined if nothing, or nothing of use.
+   * Rejects when Redis does not answer.
+   */
+  async shared(poolId: number, key: Key): Promise<(PinValue & { readonly expiresInMs: number }) | undefined> {
+    const place = this.names.place(poolId, key);
+    if (place === undefined) return undefined;
+    const pin = (await this.store.read(place.shard, [place.text])).pins[0];
+    const value = pin === undefined ? undefined : parseValue(pin.value);
+    return value === undefined ? undefined : { ...value, expiresInMs: pin!.pxMs };
+  }
+
+  /** The connection table of all instances, at most `max` rows of each. Rejects when Redis does not answer. */
+  async connections(max = connectionRowsMax): Promise<ClusterFlowRow[]> {
+    const rows: ClusterFlowRow[] = [];
+    for (const instance of this.members.members.keys()) {
+      for (const text of await this.store.flows(instance, max)) {
+        const row = parseFlowRow(instance, text);
+        if (row !== undefined) rows.push(row);
+      }
+    }
+    return rows;
+  }
+
+  private disconnected(): void {
+    this.replication.disconnected();
+    this.flows.reset();
+  }
+
+  private async beat(): Promise<void> {
+    const { plan, nowMs, countFlows, pins } = this.options;
+    if (nowMs() - this.beatAtMs > plan.leaseMs * countsLeases) this.members.forgetCounts();
+    if (this.isBeating || this.isStopped || !this.store.isConnected) return;
+    this.isBeating = true;
+    try {
+      this.replication.beat();
+      this.tellNameTaken();
+      if (this.isNameTaken) return;
+      const counts = countFlows();
+      const flows = counts.reduce((sum, [, , count]) => sum + count, 0);
+      const own = this.members.own(this.incarnation, flows, pins.stats().live, false);
+      const { layout, rows } = await this.store.beat(own, JSON.stringify(counts), this.layout);
+      this.beatAtMs = nowMs();
+      this.compareLayout(layout);
+      if (this.isStopped) return;
+      this.members.heard(rows);
+      // Counts matter every second; the table of who is connected where is for people.
+      if (this.beats++ % beatsPerFlowTable === 0) void this.publishFlows();
+    } catch (error) {
+      this.faults.note(error);
+    } finally {
+      this.isBeating = false;
+    }
+  }
+
+  /** Beside the beat, not in it: listing many flows may take longer than a heartbeat. */
+  private async publishFlows(): Promise<void> {
+    if (this.isPublishing) return;
+    this.isPublishing = true;
+    try {
+      await this.flows.publish(await this.options.listFlows(this.options.plan.flowRowsMax + 1));
+    } catch (error) {
+      this.flows.reset();
+      this.faults.note(error);
+    } finally {
+      this.isPublishing = false;
+    }
+  }
+
+  private get layout(): string {
+    return `1 ${this.options.plan.shards}`;
+  }
+
+  private compareLayout(theirs: string): void {
+    const differs = theirs !== this.layout;
+    this.replication.isAllowed = !differs;
+    if (differs && !this.layoutDiffers) {
+      this.replication.disconnected();
+      this.options.watch({ event: 'cluster-layout-differs', ours: this.layout, theirs: theirs.slice(0, 64) });
+    }
+    this.layoutDiffers = differs;
+  }
+
+  private tellNameTaken(): void {
+    const isTaken = this.replication.yieldedShards > 0;
+    if (isTaken && !this.isNameTaken) {
+      this.options.watch({ event: 'cluster-name-taken', instance: this.options.plan.instance });
+    }
+    this.isNameTaken = isTaken;
+  }
+}
+
+function timeout(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms).unref();
+  });
+}

@@ -1,0 +1,176 @@
+/**
+ * A connection to Redis in any of its forms, set up so that nothing waits for long and nothing queues: a command
+ * without a connection fails at once, one without an answer fails after commandTimeoutMs, and a socket that owes an
+ * answer for longer is closed, because an answer that comes later would find nobody. Reconnecting never ends.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Cluster, Redis, type RedisOptions } from 'ioredis';
+import type { RedisPlan } from './plan.ts';
+
+export type RedisConnection = Redis | Cluster;
+type CommonOptions = Pick<
+  RedisOptions,
+  | 'protocol'
+  | 'connectTimeout'
+  | 'commandTimeout'
+  | 'socketTimeout'
+  | 'enableReadyCheck'
+  | 'maxRetriesPerRequest'
+  | 'autoResendUnfulfilledCommands'
+  | 'disableClientInfo'
+  | 'keepAlive'
+  | 'reconnectOnError'
+  | 'username'
+  | 'password'
+  | 'tls'
+>;
+
+/** A reconnect waits this long at first, twice as long each time, and at most retryMsMax; half of it by chance. */
+const retryMsMin = 50;
+const retryMsMax = 2_000;
+/** A socket is closed this long after its oldest command timed out. */
+const socketGraceMs = 500;
+
+/** Doubling, with jitter: instances that lost Redis together do not come back together. Milliseconds. */
+export function retryDelayMs(times: number, random: () => number = Math.random): number {
+  const ceiling = Math.min(retryMsMax, retryMsMin * 2 ** Math.min(times, 10));
+  return Math.round(ceiling / 2 + random() * (ceiling / 2));
+}
+
+/**
+ * @param blockMs how long commands may wait by themselves (XREAD BLOCK); 0 for none
+ * @throws Error when a password or certificate file cannot be read; it says which
+ */
+export function connectRedis(plan: RedisPlan, blockMs: number): RedisConnection {
+  const { form } = plan;
+  const options = commonOptions(plan, blockMs);
+  if (form.kind === 'cluster') {
+    return new Cluster(
+      form.nodes.map(({ host, port }) => ({ host, port })),
+      {
+        enableOfflineQueue: false,
+        enableReadyCheck: false,
+        clusterRetryStrategy: (times) => retryDelayMs(times),
+        clusterNodeRetryStrategy: (times) => retryDelayMs(times),
+        maxRedirections: 4,
+        retryDelayOnFailover: 50,
+        retryDelayOnClusterDown: 50,
+        retryDelayOnTryAgain: 50,
+        slotsRefreshTimeout: plan.commandTimeoutMs,
+        slotsRefreshInterval: 2_000,
+        // A name stays a name, as TLS wants to compare it with the certificate.
+        dnsLookup: (address, callback) => callback(null, address),
+        redisOptions: options,
+      },
+    );
+  }
+  const singleOptions: Omit<RedisOptions, 'replyMapping'> = {
+    ...options,
+    ...placeOptions(plan),
+    enableOfflineQueue: false,
+    retryStrategy: (times: number): number => {
+      // A password that was changed on disk is taken up here.
+      const password = tryPassword(plan);
+      if (password !== undefined) connection.options.password = password;
+      return retryDelayMs(times);
+    },
+  };
+  const connection = new Redis(singleOptions);
+  return connection;
+}
+
+function placeOptions(plan: RedisPlan): Omit<RedisOptions, 'replyMapping'> {
+  const { form, database: db } = plan;
+  switch (form.kind) {
+    case 'single':
+      return { host: form.node.host, port: form.node.port, db };
+    case 'unix':
+      return { path: form.path, db };
+    case 'sentinel': {
+      const password = readPassword(plan.sentinelPasswordFile);
+      return {
+        sentinels: form.nodes.map(({ host, port }) => ({ host, port })),
+        name: form.master,
+        role: 'master',
+        db,
+        sentinelRetryStrategy: (times) => retryDelayMs(times),
+        sentinelCommandTimeout: plan.commandTimeoutMs,
+        ...(plan.sentinelUsername === undefined ? {} : { sentinelUsername: plan.sentinelUsername }),
+        ...(password === undefined ? {} : { sentinelPassword: password }),
+        ...(plan.tls === undefined ? {} : { enableTLSForSentinelMode: true, sentinelTLS: tlsOptions(plan) }),
+      };
+    }
+    case 'cluster':
+      return {};
+  }
+}
+
+function commonOptions(plan: RedisPlan, blockMs: number): CommonOptions {
+  const password = passwordOf(plan);
+  return {
+    protocol: 2,
+    connectTimeout: plan.connectTimeoutMs,
+    commandTimeout: plan.commandTimeoutMs + blockMs,
+    socketTimeout: plan.commandTimeoutMs + blockMs + socketGraceMs,
+    // INFO may be forbidden; a server that is loading says so to every command, and is asked again.
+    enableReadyCheck: false,
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    disableClientInfo: true,
+    keepAlive: 10_000,
+    // A primary that became a replica: the connection is of no use, and Sentinel knows of the new one.
+    reconnectOnError: onReadOnly(),
+    ...(plan.username === undefined ? {} : { username: plan.username }),
+    ...(password === undefined ? {} : { password }),
+    ...(plan.tls === undefined ? {} : { tls: tlsOptions(plan) }),
+  };
+}
+
+/** True for the first READONLY of a connection's end: all commands under way get one. */
+function onReadOnly(): (error: Error) => boolean {
+  let endedAtMs = Number.NEGATIVE_INFINITY;
+  return (error) => {
+    if (!error.message.includes('READONLY') || performance.now() - endedAtMs < retryMsMin) return false;
+    endedAtMs = performance.now();
+    return true;
+  };
+}
+
+function tlsOptions(plan: RedisPlan): { ca?: string; cert?: string; key?: string; servername?: string } {
+  const { caFile, certFile, keyFile, serverName } = plan.tls!;
+  return {
+    ...(caFile === undefined ? {} : { ca: readFileSync(caFile, 'utf8') }),
+    ...(certFile === undefined ? {} : { cert: readFileSync(certFile, 'utf8') }),
+    ...(keyFile === undefined ? {} : { key: readFileSync(keyFile, 'utf8') }),
+    ...(serverName === undefined ? {} : { servername: serverName }),
+  };
+}
+
+function passwordOf(plan: RedisPlan): string | undefined {
+  return plan.passwordFile === undefined ? plan.password : readPassword(plan.passwordFile);
+}
+
+function tryPassword(plan: RedisPlan): string | undefined {
+  try {
+    return passwordOf(plan);
+  } catch {
+    // Being replaced at this moment: the old one is tried once more.
+    return undefined;
+  }
+}
+
+/**
+ * The first line of a file, or of the systemd credential NAME for `credential:NAME` (systemd.exec(5), CREDENTIALS).
+ * @throws Error when it cannot be read
+ */
+export function readPassword(file: string | undefined): string | undefined {
+  if (file === undefined) return undefined;
+  const path = file.startsWith('credential:')
+    ? join(
+        process.env.CREDENTIALS_DIRECTORY ?? '/run/credentials/pinion.service',
+        file.slice('credential:'.length),
+      )
+    : file;
+  return readFileSync(path, 'utf8').split('\n', 1)[0]!.trim();
+}

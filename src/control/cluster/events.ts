@@ -1,0 +1,49 @@
+/** What the cluster tells whoever watches it: a tagged union of plain data, like control's own events. */
+import type { RedisFault } from './errors.ts';
+
+export type ClusterEvent =
+  /** Pins are shared again, or for the first time: every shard is in step. */
+  | { readonly event: 'cluster-connected'; readonly afterMs: number }
+  /** Redis cannot be used; this instance carries on with what it knows. */
+  | { readonly event: 'cluster-away'; readonly fault: RedisFault | undefined; readonly message: string }
+  /** Something went wrong with Redis; said at most once a minute for each fault, `times` since it was said last. */
+  | {
+      readonly event: 'cluster-fault';
+      readonly fault: RedisFault;
+      readonly message: string;
+      readonly times: number;
+    }
+  /** Track of Redis was lost (`why`): its keys are read again while serving. */
+  | { readonly event: 'cluster-resync'; readonly why: string; readonly shards: number }
+  | {
+      readonly event: 'cluster-resynced';
+      readonly pinsRead: number;
+      readonly pinsPublished: number;
+      readonly tookMs: number;
+    }
+  /** This process did not run for longer than its lease (stopped, or starved): it reads before it writes again. */
+  | { readonly event: 'cluster-stalled'; readonly stalledMs: number }
+  /** Another process writes under this instance's name; this one only listens until it is gone. */
+  | { readonly event: 'cluster-name-taken'; readonly instance: string }
+  /** The cluster was set up with another number of shards: nothing is shared until that is put right. */
+  | { readonly event: 'cluster-layout-differs'; readonly ours: string; readonly theirs: string }
+  | {
+      readonly event: 'instance-joined';
+      readonly instance: string;
+      readonly host: string;
+      readonly version: string;
+    }
+  | { readonly event: 'instance-left'; readonly instance: string }
+  /** Its lease ran out without a word: dead, stopped or cut off. */
+  | { readonly event: 'instance-lost'; readonly instance: string }
+  /** The same process as before: it had been stopped or cut off. */
+  | { readonly event: 'instance-back'; readonly instance: string }
+  | {
+      readonly event: 'instance-digest-differs';
+      readonly instance: string;
+      readonly ours: string;
+      readonly theirs: string;
+    }
+  | { readonly event: 'instance-digest-agrees'; readonly instance: string };
+
+export type ClusterWatcher = (event: ClusterEvent) => void;

@@ -1,0 +1,198 @@
+/**
+ * Pins by hand: looking at the pin table, and changing it on an operator's word. A change is made in this
+ * instance's table at once and told to the others with precedence over what they know; while Redis is away it waits
+ * in the journal like any other. Works without a cluster, too.
+ */
+import { Address } from '../../core/address.ts';
+import { Key, maskAddress } from '../../core/key.ts';
+import type { Pin, PinTable } from '../../core/pin-table.ts';
+import type { AffinityKey } from '../../core/plan.ts';
+import type { Change, Waiter } from './journal.ts';
+import type { PinNames } from './names.ts';
+
+/** Which pins are meant; what is left out matches all. */
+export interface PinFilter {
+  readonly pool?: string;
+  readonly backend?: string;
+  /** `203.0.113.7`, `203.0.113.7:4711`, `[2001:db8::1]:53`, or a network: `203.0.113.0/24`. */
+  readonly client?: string;
+}
+
+export interface PinRow {
+  readonly pool: string;
+  readonly kind: AffinityKey;
+  readonly client: string;
+  readonly backend: string;
+  /** The instance that set it. */
+  readonly writer: string;
+  readonly reason: string;
+  readonly confirmed: boolean;
+  readonly ttlMs: number;
+  readonly expiresInMs: number;
+}
+
+export interface HandOptions {
+  readonly pins: PinTable;
+  readonly names: PinNames;
+  readonly instance: string;
+  readonly nowMs: () => number;
+  /** Gives a change to the cluster; false if there is none, or it is away and will be told later. */
+  readonly share: (shard: number, change: Change) => boolean;
+}
+
+/** What came of a change: the cluster has it, or it stands here and the others will be told. */
+export type HandOutcome = 'shared' | 'here-only';
+
+export class PinsByHand {
+  private readonly options: HandOptions;
+
+  constructor(options: HandOptions) {
+    this.options = options;
+  }
+
+  /**
+   * Live pins of this instance's table, at most `max`.
+   * @throws RangeError if the filter's client is neither an address nor a network
+   */
+  list(filter: PinFilter, max: number): PinRow[] {
+    const rows: PinRow[] = [];
+    for (const pin of this.matching(filter)) {
+      if (rows.length >= max) break;
+      const row = this.row(pin);
+      if (row !== undefined) rows.push(row);
+    }
+    return rows;
+  }
+
+  /** The pin of one key; undefined if there is none. Looks through the table: for people, not for flows. */
+  find(pool: string, key: Key): PinRow | undefined {
+    const { pins, names, nowMs } = this.options;
+    const poolId = names.poolId(pool);
+    if (pins.lookup(poolId, key, nowMs()) === 0) return undefined;
+    for (const pin of pins.entries(nowMs())) {
+      if (pin.poolId === poolId && pin.kind === key.kind && pin.address.equals(key.address))
+        return this.row(pin);
+    }
+    return undefined;
+  }
+
+  /** Pins a client to a backend, whatever it was pinned to. Undefined: no such pool or backend. */
+  async set(pool: string, key: Key, backend: string, ttlMs: number): Promise<HandOutcome | undefined> {
+    const { pins, names, nowMs } = this.options;
+    const poolId = names.poolId(pool);
+    const backendId = poolId === 0 ? 0 : names.backendId(pool, backend);
+    if (backendId === 0 || key.kind === 'none') return undefined;
+    const now = nowMs();
+    const current = pins.lookup(poolId, key, now);
+    if (current === 0) pins.claim(poolId, key, backendId, ttlMs, now, 'operator');
+    else if (current !== backendId) pins.move(poolId, key, current, backendId, ttlMs, now, 'operator');
+    pins.confirm(poolId, key, backendId, ttlMs, now);
+    return this.tell(poolId, key, '*', backend, ttlMs);
+  }
+
+  /**
+   * Moves all matching pins to a backend of their pool. Pins that somebody else moves at the same moment stay there.
+   * @returns how many were moved here; undefined if a pool of theirs has no such backend
+   */
+  async move(filter: PinFilter, backend: string): Promise<number | undefined> {
+    const { pins, names, nowMs } = this.options;
+    let moved = 0;
+    for (const pin of this.matching(filter)) {
+      const pool = names.poolName(pin.poolId);
+      const toId = pool === undefined ? 0 : names.backendId(pool, backend);
+      if (toId === 0) return undefined;
+      if (toId === pin.backendId) continue;
+      const key = new Key(pin.kind, pin.address);
+      // The table tells the cluster by itself: moved from what it knew of.
+      if (pins.move(pin.poolId, key, pin.backendId, toId, pin.ttlMs, nowMs(), 'operator') === toId) moved++;
+    }
+    return moved;
+  }
+
+  /** Removes all matching pins, here and for all. @returns how many were removed here */
+  async delete(filter: PinFilter): Promise<number> {
+    const { pins, nowMs } = this.options;
+    let deleted = 0;
+    for (const pin of this.matching(filter)) {
+      const key = new Key(pin.kind, pin.address);
+      if (pins.remove(pin.poolId, key, pin.backendId, nowMs())) deleted++;
+      // By client: it goes whatever the others know of it. By backend: only while it is there.
+      if (filter.client !== undefined) void this.tell(pin.poolId, key, '*', '', pin.ttlMs);
+    }
+    return deleted;
+  }
+
+  private tell(
+    poolId: number,
+    key: Key,
+    expect: string,
+    backend: string,
+    ttlMs: number,
+  ): Promise<HandOutcome> {
+    const { names, nowMs, share } = this.options;
+    const place = names.place(poolId, key);
+    if (place === undefined) return Promise.resolve('here-only');
+    return new Promise((resolve) => {
+      const waiter: Waiter = (stands) => resolve(stands === undefined ? 'here-only' : 'shared');
+      const change: Change = {
+        text: place.text,
+        expect,
+        backend,
+        attempted: undefined,
+        ttlMs,
+        expiresAtMs: nowMs() + ttlMs,
+        reason: 'operator',
+        isSweep: false,
+        waiters: [waiter],
+      };
+      if (!share(place.shard, change)) resolve('here-only');
+    });
+  }
+
+  private *matching(filter: PinFilter): Generator<Pin, void, undefined> {
+    const { pins, names, nowMs } = this.options;
+    const matchesClient = filter.client === undefined ? undefined : clientMatcher(filter.client);
+    for (const pin of pins.entries(nowMs())) {
+      if (matchesClient !== undefined && !matchesClient(pin.address)) continue;
+      if (filter.pool !== undefined && names.poolName(pin.poolId) !== filter.pool) continue;
+      if (filter.backend !== undefined && names.backendName(pin.backendId) !== filter.backend) continue;
+      yield pin;
+    }
+  }
+
+  private row(pin: Pin): PinRow | undefined {
+    const { names, instance, nowMs } = this.options;
+    const pool = names.poolName(pin.poolId);
+    const backend = names.backendName(pin.backendId);
+    if (pool === undefined || backend === undefined) return undefined;
+    return {
+      pool,
+      kind: pin.kind,
+      client: pin.kind === 'flow' ? pin.address.toString() : pin.address.ip,
+      backend,
+      writer: names.writerName(pin.writer) ?? instance,
+      reason: pin.reason,
+      confirmed: pin.isConfirmed,
+      ttlMs: pin.ttlMs,
+      expiresInMs: Math.round(pin.expiresAtMs - nowMs()),
+    };
+  }
+}
+
+/** @throws RangeError if `client` is neither an address nor a network */
+export function clientMatcher(client: string): (address: Address) => boolean {
+  const network = /^([^/]+)\/(\d{1,3})$/.exec(client);
+  if (network !== null) {
+    const base = Address.parse(network[1]!, 0);
+    const bits = Number(network[2]);
+    if (base === undefined || bits > (base.family === 4 ? 32 : 128))
+      throw new RangeError(`${client} is not a network`);
+    const wanted = maskAddress(base, bits, bits);
+    return (address) => address.family === base.family && maskAddress(address, bits, bits).equals(wanted);
+  }
+  const exact = Address.parse(client, 0);
+  if (exact !== undefined) return (address) => address.withPort(0).equals(exact);
+  const flow = Address.parseWithPort(client);
+  if (flow !== undefined) return (address) => address.equals(flow);
+  throw new RangeError(`${client} is neither an address nor a network`);
+}

@@ -1,0 +1,140 @@
+/**
+ * Between the numbers of this instance and the names all instances share. Redis has names, the pin table numbers;
+ * what Redis names and this instance does not have is ignored, and never given a number.
+ */
+import { Key } from '../../core/key.ts';
+import type { PinChange, PinTable } from '../../core/pin-table.ts';
+import type { Change } from './journal.ts';
+import { formatPlace, type PinValue, parsePinText, shardOf } from './pin-text.ts';
+
+/** How control knows its pools and backends. */
+export interface ClusterNames {
+  poolName(poolId: number): string | undefined;
+  backendName(backendId: number): string | undefined;
+  /** 0 if the plan has no such pool. Must not make up a number. */
+  poolId(pool: string): number;
+  /** 0 if the plan has no such backend. */
+  backendId(pool: string, backend: string): number;
+}
+
+/** Low bits of a pin's writer number: the scan it was last seen in. Above them: the instance. */
+const generationBits = 4;
+const generationMask = (1 << generationBits) - 1;
+const instancesMax = 4_095;
+/** No ttl is longer than 2^32 ms, with its slack; whoever says more is not one of us. */
+const pxMsMax = 2 ** 32 * 1.25;
+
+export class PinNames {
+  /** Pins of Redis that name a pool or backend which is not here. */
+  ignored = 0;
+  private readonly names: ClusterNames;
+  private readonly pins: PinTable;
+  private readonly shards: number;
+  private readonly instances = new Map<string, number>();
+  private readonly instanceNames: string[] = [''];
+
+  constructor(names: ClusterNames, pins: PinTable, shards: number) {
+    this.names = names;
+    this.pins = pins;
+    this.shards = shards;
+  }
+
+  /** Where a pin is in Redis; undefined if its pool is gone. */
+  place(poolId: number, key: Pick<Key, 'kind' | 'address'>): { text: string; shard: number } | undefined {
+    const pool = this.names.poolName(poolId);
+    if (pool === undefined || key.kind === 'none') return undefined;
+    return { text: formatPlace(pool, key.kind, key.address), shard: shardOf(key.address, this.shards) };
+  }
+
+  shard({ address }: Pick<Key, 'address'>): number {
+    return shardOf(address, this.shards);
+  }
+
+  /** A change of the table as a change for the journal; undefined if there is no name for it. */
+  change(change: PinChange): { readonly change: Change; readonly shard: number } | undefined {
+    const place = this.place(change.poolId, change);
+    if (place === undefined) return undefined;
+    const expect = change.previousBackendId === 0 ? '' : this.names.backendName(change.previousBackendId);
+    const backend = change.backendId === 0 ? '' : this.names.backendName(change.backendId);
+    if (expect === undefined || backend === undefined) return undefined;
+    const { ttlMs, expiresAtMs, reason } = change;
+    return {
+      shard: place.shard,
+      change: {
+        text: place.text,
+        expect,
+        backend,
+        attempted: undefined,
+        ttlMs,
+        expiresAtMs,
+        reason,
+        isSweep: false,
+        waiters: undefined,
+      },
+    };
+  }
+
+  /** Writes into the table what stands in Redis. False if it names what is not here. */
+  learn(text: string, value: PinValue | undefined, pxMs: number, generation: number, nowMs: number): boolean {
+    const place = parsePinText(text);
+    const poolId = place === undefined ? 0 : this.names.poolId(place.pool);
+    if (place === undefined || poolId === 0) {
+      this.ignored++;
+      return false;
+    }
+    const backendId = value === undefined ? 0 : this.names.backendId(place.pool, value.backend);
+    if (value !== undefined && backendId === 0) {
+      this.ignored++;
+      return false;
+    }
+    this.pins.applyRemote(
+      new Key(place.kind, place.address),
+      {
+        poolId,
+        backendId,
+        ttlMs: value?.ttlMs ?? 0,
+        expiresAtMs: nowMs + Math.min(pxMs, pxMsMax),
+        reason: value?.reason ?? 'peer',
+        writer: (this.instanceNumber(value?.writer ?? '') << generationBits) | (generation & generationMask),
+      },
+      nowMs,
+    );
+    return true;
+  }
+
+  poolId(pool: string): number {
+    return this.names.poolId(pool);
+  }
+
+  backendId(pool: string, backend: string): number {
+    return this.names.backendId(pool, backend);
+  }
+
+  poolName(poolId: number): string | undefined {
+    return this.names.poolName(poolId);
+  }
+
+  backendName(backendId: number): string | undefined {
+    return this.names.backendName(backendId);
+  }
+
+  /** True if a pin with this writer number was not seen in the scan `generation`. */
+  isUnseen(writer: number, generation: number): boolean {
+    return writer === 0 || (writer & generationMask) !== (generation & generationMask);
+  }
+
+  /** The instance that set a pin; undefined: this one, and Redis has not said so yet. */
+  writerName(writer: number): string | undefined {
+    return writer === 0 ? undefined : (this.instanceNames[writer >>> generationBits] ?? '');
+  }
+
+  private instanceNumber(instance: string): number {
+    const known = this.instances.get(instance);
+    if (known !== undefined) return known;
+    // Beyond the last number all further names share it: it is for people, nothing is decided by it.
+    const number = Math.min(this.instanceNames.length, instancesMax);
+    if (this.instances.size < instancesMax * 4) this.instances.set(instance, number);
+    this.instanceNames[number] = instance;
+    return number;
+  }
+}

@@ -1,0 +1,23 @@
+import { expect, test } from 'vitest';
+import { beginning, comparePositions, isPosition } from './position.ts';
+
+test('positions are in the order Redis gives them out, whatever their size', () => {
+  const order = [
+    '',
+    beginning,
+    '5-0',
+    '5-9',
+    '5-10',
+    '1700000000000-0',
+    '1700000000000-123456789012345',
+    '1700000000001-0',
+  ];
+  for (const [i, a] of order.entries()) {
+    for (const [j, b] of order.entries())
+      expect(Math.sign(comparePositions(a, b)), `${a} and ${b}`).toBe(Math.sign(i - j));
+  }
+});
+
+test('what is none is seen', () => {
+  for (const text of ['', '5', '5-', '-5', '5-0-1', 'x-y', '5-0 ']) expect(isPosition(text)).toBe(false);
+});

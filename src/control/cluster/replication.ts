@@ -1,0 +1,280 @@
+/**
+ * Keeps the pin table and Redis in step: the loop that collects changes and leads the shards, the loop that follows
+ * the streams, and the beat that looks whether all is as it should be. Nobody waits for any of this: a flow reads
+ * the table, and the table is changed here when there is news.
+ */
+import type { PinTable } from '../../core/pin-table.ts';
+import { retryDelayMs } from './connect.ts';
+import type { ClusterWatcher } from './events.ts';
+import type { Faults } from './faults.ts';
+import type { PinNames } from './names.ts';
+import type { ClusterPlan } from './plan.ts';
+import { Scanner, type ScanSource } from './scanner.ts';
+import { ShardDriver } from './shard-driver.ts';
+import { ShardReplica } from './shard-replica.ts';
+import type { StreamEntry } from './store.ts';
+
+export interface ReplicationStore extends ScanSource {
+  follow(cursors: ReadonlyMap<number, string>): Promise<ReadonlyMap<number, readonly StreamEntry[]>>;
+  reconnectFollower(): void;
+  readonly isConnected: boolean;
+}
+
+export interface ReplicationOptions {
+  readonly store: ReplicationStore;
+  readonly plan: ClusterPlan;
+  readonly pins: PinTable;
+  readonly names: PinNames;
+  readonly incarnation: string;
+  readonly faults: Faults;
+  readonly nowMs: () => number;
+  readonly random: () => number;
+  readonly watch: ClusterWatcher;
+  readonly sleep: (ms: number) => Promise<void>;
+}
+
+/** Changes taken from the table in one turn. */
+const drainMax = 16_384;
+const idleFollowMs = 20;
+/** Gaps are told together, at most this often: a stream that is tampered with must not fill the log. */
+const gapsQuietMs = 1_000;
+
+export class Replication {
+  readonly drivers: readonly ShardDriver[];
+  readonly counts = { written: 0, learned: 0, lost: 0, gaps: 0, resyncs: 0, stalls: 0, follows: 0 };
+  /** Set by who knows that the cluster's layout is ours: before, nothing is written. */
+  isAllowed = false;
+  private readonly options: ReplicationOptions;
+  private readonly replicas: readonly ShardReplica[];
+  private readonly scanner: Scanner;
+  private isStopped = false;
+  private tickTimer: NodeJS.Timeout | undefined;
+  private tickedAtMs: number;
+  private sweptAtMs: number;
+  private droppedAtSweep = 0;
+  private resyncFailures = 0;
+  private resyncAtMs = 0;
+  private gapsUntold = 0;
+  private gapWhy = '';
+  private gapsToldAtMs = Number.NEGATIVE_INFINITY;
+  private isConnected = false;
+  private since: number;
+
+  constructor(options: ReplicationOptions) {
+    this.options = options;
+    const { plan, nowMs } = options;
+    this.tickedAtMs = nowMs();
+    this.sweptAtMs = nowMs();
+    this.since = nowMs();
+    this.replicas = Array.from({ length: plan.shards }, () => this.replica());
+    this.drivers = this.replicas.map((replica, shard) => this.driver(shard, replica));
+    this.scanner = new Scanner({ ...options, replicas: this.replicas });
+  }
+
+  start(): void {
+    this.tickedAtMs = this.options.nowMs();
+    this.tickTimer = setInterval(() => this.tick(), this.options.plan.flushMs);
+    void this.follow();
+  }
+
+  /** Ends the loops. What is in the journal is given one last batch of time by {@link settle}. */
+  stop(): void {
+    this.isStopped = true;
+    clearInterval(this.tickTimer);
+    this.scanner.stop();
+    for (const replica of this.replicas) replica.journal.releaseWaiters();
+  }
+
+  /** Resolves when everything noted so far has been sent, or after `timeoutMs`. */
+  async settle(timeoutMs: number): Promise<void> {
+    const untilMs = performance.now() + timeoutMs;
+    this.drain();
+    const isOpen = (replica: ShardReplica): boolean =>
+      replica.phase === 'live' && (replica.journal.size > 0 || replica.inFlight > 0);
+    while (performance.now() < untilMs && this.replicas.some(isOpen))
+      await this.options.sleep(this.options.plan.flushMs);
+  }
+
+  get liveShards(): number {
+    return this.replicas.filter((replica) => replica.phase === 'live').length;
+  }
+
+  get scanningShards(): number {
+    return this.replicas.filter((replica) => replica.needsScan).length;
+  }
+
+  get yieldedShards(): number {
+    return this.replicas.filter((replica) => replica.phase === 'yielded').length;
+  }
+
+  get journalSize(): number {
+    return this.replicas.reduce((sum, replica) => sum + replica.journal.size + replica.inFlight, 0);
+  }
+
+  get journalDropped(): number {
+    return this.replicas.reduce((sum, replica) => sum + replica.journal.dropped, 0);
+  }
+
+  get inStep(): boolean {
+    return this.replicas.every((replica) => replica.phase === 'live' && !replica.needsScan);
+  }
+
+  shard(index: number): ShardDriver {
+    return this.drivers[index]!;
+  }
+
+  /** The connection is back. */
+  connected(): void {
+    for (const driver of this.drivers) driver.retryNow();
+  }
+
+  /** The connection is gone: nobody is to wait for an answer. */
+  disconnected(): void {
+    for (const driver of this.drivers) {
+      if (driver.replica.phase !== 'cut') driver.cut();
+    }
+    if (!this.isStopped) this.tellConnection();
+  }
+
+  /** One round of work; `setInterval` calls it. */
+  tick(): void {
+    const { plan, nowMs, store } = this.options;
+    const stalledMs = nowMs() - this.tickedAtMs;
+    this.tickedAtMs = nowMs();
+    if (stalledMs > plan.leaseMs) this.stalled(stalledMs);
+    this.drain();
+    if (this.isAllowed && store.isConnected) for (const driver of this.drivers) driver.step();
+    this.tellGaps();
+    this.tellConnection();
+    this.compare();
+  }
+
+  /** Prolongs the leases; to be called every heartbeat. */
+  beat(): void {
+    if (!this.options.store.isConnected) return;
+    for (const driver of this.drivers) void driver.beat();
+    if (!this.drivers.some((driver) => driver.isStuck)) return;
+    for (const driver of this.drivers) driver.stuckBeats = 0;
+    this.options.store.reconnectFollower();
+  }
+
+  private stalled(stalledMs: number): void {
+    this.counts.stalls++;
+    for (const driver of this.drivers) if (driver.replica.phase === 'live') driver.replica.check();
+    this.options.watch({ event: 'cluster-stalled', stalledMs: Math.round(stalledMs) });
+  }
+
+  private drain(): void {
+    const { pins, names } = this.options;
+    pins.drainChanges(drainMax, (change) => {
+      const named = names.change(change);
+      if (named !== undefined) this.replicas[named.shard]!.note(named.change);
+    });
+  }
+
+  /** Starts a resync or a sweep when there is reason to. */
+  private compare(): void {
+    const { nowMs, plan, random, faults } = this.options;
+    if (this.scanner.busy || this.isStopped) return;
+    const wants = this.replicas.some((replica) => replica.needsScan && replica.phase === 'live');
+    // All that are coming are waited for, so that the keys are read once and not once for each shard.
+    const isComing = this.replicas.some(
+      (replica) => replica.phase === 'catching-up' || replica.phase === 'checking',
+    );
+    if (wants && nowMs() >= this.resyncAtMs && !isComing) {
+      this.counts.resyncs++;
+      // Half a second at least between two: a stream that is tampered with must not keep us reading.
+      this.resyncAtMs = nowMs() + 500;
+      this.scanner.resync().then(
+        () => {
+          this.resyncFailures = 0;
+        },
+        (error) => {
+          faults.note(error);
+          this.resyncAtMs = nowMs() + 500 + retryDelayMs(++this.resyncFailures, random);
+        },
+      );
+      return;
+    }
+    if (wants || !this.inStep) return;
+    const hasDropped = this.journalDropped > this.droppedAtSweep && this.journalSize === 0;
+    if (!hasDropped && nowMs() - this.sweptAtMs < plan.sweepMs) return;
+    this.droppedAtSweep = this.journalDropped;
+    this.sweptAtMs = nowMs();
+    void this.scanner.sweep();
+  }
+
+  /** Follows the streams until stopped; `start` calls it. */
+  async follow(): Promise<void> {
+    const { store, faults, random } = this.options;
+    let failures = 0;
+    while (!this.isStopped) {
+      const cursors = new Map<number, string>();
+      for (const [shard, { phase, cursor }] of this.replicas.entries()) {
+        if (phase === 'live' || phase === 'yielded') cursors.set(shard, cursor);
+      }
+      if (cursors.size === 0) {
+        await this.options.sleep(idleFollowMs);
+        continue;
+      }
+      try {
+        const found = await store.follow(cursors);
+        for (const [shard, entries] of found) this.replicas[shard]!.heard(entries);
+        this.counts.follows++;
+        failures = 0;
+      } catch (error) {
+        if (this.isStopped) return;
+        faults.note(error);
+        await this.options.sleep(retryDelayMs(++failures, random));
+      }
+    }
+  }
+
+  private tellGaps(): void {
+    const { nowMs } = this.options;
+    if (this.gapsUntold === 0 || nowMs() < this.gapsToldAtMs + gapsQuietMs) return;
+    this.gapsToldAtMs = nowMs();
+    this.options.watch({ event: 'cluster-resync', why: this.gapWhy, shards: this.gapsUntold });
+    this.gapsUntold = 0;
+  }
+
+  private tellConnection(): void {
+    const { nowMs, watch, faults } = this.options;
+    const live = this.liveShards;
+    if (!this.isConnected && live === this.replicas.length) {
+      this.isConnected = true;
+      watch({ event: 'cluster-connected', afterMs: Math.round(nowMs() - this.since) });
+    } else if (this.isConnected && live === 0) {
+      this.isConnected = false;
+      this.since = nowMs();
+      const { fault, message } = faults.last ?? { fault: undefined, message: '' };
+      watch({ event: 'cluster-away', fault, message });
+    }
+  }
+
+  private replica(): ShardReplica {
+    const { plan, names, nowMs } = this.options;
+    return new ShardReplica(Math.max(1, Math.ceil(plan.journalPinsMax / plan.shards)), {
+      learn: (text, value, pxMs, generation) => {
+        this.counts.learned++;
+        return names.learn(text, value, pxMs, generation, nowMs());
+      },
+      gap: (why) => {
+        this.counts.gaps++;
+        this.gapsUntold++;
+        this.gapWhy = why;
+      },
+    });
+  }
+
+  private driver(shard: number, replica: ShardReplica): ShardDriver {
+    const { faults } = this.options;
+    return new ShardDriver(shard, replica, {
+      ...this.options,
+      failed: (error) => faults.note(error),
+      written: (pins) => {
+        this.counts.written += pins;
+      },
+    });
+  }
+}

@@ -1,0 +1,179 @@
+/**
+ * Comparing the whole of the pin table with the whole of what Redis holds, while both serve:
+ *
+ *   resync   after a gap: all keys are read into the table, then the pins of the table that were not among them
+ *            are claimed again. So a Redis that came back empty gets back what its instances know.
+ *   sweep    now and then, and after changes had to be dropped: every pin is claimed again where it is. A pin that
+ *            stands costs one read; one that was evicted is put back; one that stands elsewhere is learned.
+ */
+import type { Pin, PinTable } from '../../core/pin-table.ts';
+import type { ClusterWatcher } from './events.ts';
+import type { PinNames } from './names.ts';
+import type { ClusterPlan } from './plan.ts';
+import type { ShardReplica } from './shard-replica.ts';
+import type { ClusterStore } from './store.ts';
+
+export interface ScanSource extends ClusterStore {
+  scan(): AsyncIterable<ReadonlyMap<number, readonly string[]>>;
+}
+
+export interface ScannerOptions {
+  readonly store: ScanSource;
+  readonly plan: ClusterPlan;
+  readonly pins: PinTable;
+  readonly names: PinNames;
+  readonly replicas: readonly ShardReplica[];
+  readonly nowMs: () => number;
+  readonly watch: ClusterWatcher;
+  readonly sleep: (ms: number) => Promise<void>;
+}
+
+/** Pins looked at between two pauses of a sweep, and the pause: five thousand a second. */
+const sweepSlice = 200;
+const sweepPauseMs = 40;
+/** Answers of SCAN being worked on at one time. */
+const pagesAtOnce = 4;
+/** Pins looked at before others get their turn on this thread. */
+const turnSlice = 1_000;
+
+export class Scanner {
+  private readonly options: ScannerOptions;
+  private isBusy = false;
+  private isStopped = false;
+
+  constructor(options: ScannerOptions) {
+    this.options = options;
+  }
+
+  get busy(): boolean {
+    return this.isBusy;
+  }
+
+  stop(): void {
+    this.isStopped = true;
+  }
+
+  /** Brings the shards that need it back into step. Rejects when Redis does not answer; it is asked for again then. */
+  async resync(): Promise<void> {
+    const { replicas, nowMs, watch } = this.options;
+    if (this.isBusy) return;
+    const scans = new Map<number, number>();
+    for (const [shard, replica] of replicas.entries()) {
+      if (replica.needsScan && replica.phase === 'live') scans.set(shard, replica.beginScan());
+    }
+    if (scans.size === 0) return;
+    this.isBusy = true;
+    const startedMs = nowMs();
+    try {
+      const pinsRead = await this.readKeys(scans);
+      const pinsPublished = await this.publish(scans);
+      let done = 0;
+      for (const [shard, scan] of scans) if (replicas[shard]!.endScan(scan)) done++;
+      if (done === 0) return;
+      watch({ event: 'cluster-resynced', pinsRead, pinsPublished, tookMs: Math.round(nowMs() - startedMs) });
+    } finally {
+      this.isBusy = false;
+    }
+  }
+
+  /** Compares every pin of the table with Redis, slowly. Ends early when stopped. */
+  async sweep(): Promise<void> {
+    if (this.isBusy) return;
+    this.isBusy = true;
+    try {
+      let looked = 0;
+      for (const pin of this.options.pins.entries(this.options.nowMs())) {
+        if (++looked % sweepSlice === 0) await this.options.sleep(sweepPauseMs);
+        if (this.isStopped) return;
+        const replica = this.options.replicas[this.options.names.shard(pin)]!;
+        while (replica.phase === 'live' && !this.hasRoom(replica)) await this.options.sleep(sweepPauseMs);
+        if (replica.phase === 'live') this.claimAgain(pin, replica);
+      }
+    } finally {
+      this.isBusy = false;
+    }
+  }
+
+  private async readKeys(scans: ReadonlyMap<number, number>): Promise<number> {
+    const { store } = this.options;
+    let pinsRead = 0;
+    // A few pages at a time, so that Redis works on one while we work on another.
+    const pages: Promise<number>[] = [];
+    for await (const page of store.scan()) {
+      const reading = this.readPage(page, scans);
+      reading.catch(() => {});
+      pages.push(reading);
+      if (pages.length >= pagesAtOnce) pinsRead += await pages.shift()!;
+      if (this.isStopped) break;
+    }
+    for (const page of pages) pinsRead += await page;
+    return pinsRead;
+  }
+
+  private async readPage(
+    page: ReadonlyMap<number, readonly string[]>,
+    scans: ReadonlyMap<number, number>,
+  ): Promise<number> {
+    const { store, plan, replicas } = this.options;
+    const reads: Promise<number>[] = [];
+    for (const [shard, texts] of page) {
+      const scan = scans.get(shard);
+      const replica = replicas[shard]!;
+      if (scan === undefined || !replica.isScan(scan)) continue;
+      for (let from = 0; from < texts.length; from += plan.batchPins) {
+        const part = texts.slice(from, from + plan.batchPins);
+        const read = store.read(shard, part).then((reply) => {
+          if (replica.isScan(scan)) replica.scanned(reply);
+          return part.length;
+        });
+        reads.push(read);
+      }
+    }
+    return (await Promise.all(reads)).reduce((sum, count) => sum + count, 0);
+  }
+
+  /** Claims the pins of the table that the scan did not find. */
+  private async publish(scans: ReadonlyMap<number, number>): Promise<number> {
+    const { pins, names, plan, nowMs, replicas } = this.options;
+    let published = 0;
+    let looked = 0;
+    for (const pin of pins.entries(nowMs())) {
+      if (++looked % turnSlice === 0) await this.options.sleep(0);
+      if (this.isStopped) break;
+      const shard = names.shard(pin);
+      const scan = scans.get(shard);
+      if (scan === undefined || !names.isUnseen(pin.writer, scan)) continue;
+      const replica = replicas[shard]!;
+      while (replica.isScan(scan) && replica.journal.size > plan.batchPins * 8)
+        await this.options.sleep(plan.flushMs);
+      if (replica.isScan(scan) && this.claimAgain(pin, replica)) published++;
+    }
+    return published;
+  }
+
+  /** What flows change must not be pushed out by what is only compared. */
+  private hasRoom({ journal }: ShardReplica): boolean {
+    return journal.size <= Math.min(this.options.plan.batchPins * 8, journal.max / 2);
+  }
+
+  private claimAgain(pin: Pin, replica: ShardReplica): boolean {
+    const { names } = this.options;
+    const place = names.place(pin.poolId, pin);
+    const backend = names.backendName(pin.backendId);
+    if (!pin.isConfirmed || place === undefined || backend === undefined || replica.isBusy(place.text))
+      return false;
+    const { ttlMs, expiresAtMs, reason } = pin;
+    replica.note({
+      text: place.text,
+      expect: '',
+      backend,
+      attempted: undefined,
+      ttlMs,
+      expiresAtMs,
+      reason,
+      isSweep: true,
+      waiters: undefined,
+    });
+    return true;
+  }
+}

@@ -1,0 +1,148 @@
+/**
+ * The steps that Redis takes atomically. All keys of one call carry one hash tag, so each runs on one node of a
+ * Redis Cluster. Commands used inside need the same rights as from a client: docs/CLUSTER.md has the ACL line.
+ *
+ *   head    "<epoch> <last stream id>": a new epoch says that what was here is gone (FLUSHALL, an empty restart)
+ *   lease   who may write for an instance; its token changes with every connection, so what an old connection
+ *           still has under way, or a process that was stopped and wakes, is refused until it has read again
+ *   stream  one entry per step: `l` the id of the entry before it, so that a reader notices a hole of any
+ *           origin, and `p` lines of "<pin>\t<px>\t<value>", the value empty when the pin was removed
+ */
+
+const readHead = `
+local head = redis.call('GET', KEYS[2])
+local epoch, last
+if head then epoch, last = string.match(head, '^(%S+) (%d+%-%d+)$') end
+`;
+
+/**
+ * KEYS stream head lease | ARGV token, incarnation, lease ms, epoch if there is none, mode
+ * mode renew: only with the token; take: unless another incarnation holds it; seize: in any case
+ * -> OK epoch last | FENCED holder
+ */
+export const pulseScript = `
+local holder = redis.call('GET', KEYS[3])
+local mode = ARGV[5]
+if mode == 'renew' and holder ~= ARGV[1] then return {'FENCED', holder or ''} end
+if mode == 'take' and holder and string.sub(holder, 1, #ARGV[2]) ~= ARGV[2] then return {'FENCED', holder} end
+redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[3])
+${readHead}
+if not epoch then
+  epoch, last = ARGV[4], '0-0'
+  redis.call('SET', KEYS[2], epoch .. ' ' .. last)
+end
+return {'OK', epoch, last}
+`;
+
+/**
+ * KEYS stream head lease pin... | ARGV token, epoch if there is none, stream entries kept, writer, length of what
+ * comes before a pin's text in its key, then for each pin: expected backend ('' none, '*' any), new backend
+ * ('' removes), px, "reason ttl"
+ * -> OK epoch last added(0|1) verdict... | FENCED holder
+ * verdicts: W written, S the same already, D removed, G was gone, F of another version,
+ *           "L <pttl> <value>" lost: somebody else's value stands
+ */
+export const applyScript = `
+local holder = redis.call('GET', KEYS[3])
+if holder ~= ARGV[1] then return {'FENCED', holder or ''} end
+${readHead}
+if not epoch then epoch, last = ARGV[2], '0-0' end
+local writer, cut = ARGV[4], tonumber(ARGV[5]) + 1
+local reply = {'OK', epoch, last, '0'}
+local news = {}
+for i = 4, #KEYS do
+  local key, at = KEYS[i], 6 + (i - 4) * 4
+  local expected, backend, px, rest = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  local current = redis.pcall('GET', key)
+  local version, theirs, generation
+  if type(current) == 'string' and #current <= 256 then
+    version, theirs, generation = string.match(current, '^(%d+) (%S+) %S+ %S+ %d+ (%d+)$')
+    if not version then version = string.match(current, '^(%d+) ') end
+  end
+  local verdict
+  if version and version ~= '1' then
+    verdict = 'F'
+  elseif backend == '' then
+    if not theirs then
+      verdict = 'G'
+    elseif expected == '*' or expected == theirs then
+      redis.call('DEL', key)
+      news[#news + 1] = string.sub(key, cut) .. '\\t0\\t'
+      verdict = 'D'
+    end
+  elseif theirs == backend and expected ~= '*' then
+    local left = redis.call('PTTL', key)
+    if left < 0 or tonumber(px) - left > tonumber(px) / 8 then
+      redis.call('PEXPIRE', key, px)
+      news[#news + 1] = string.sub(key, cut) .. '\\t' .. px .. '\\t' .. current
+    end
+    verdict = 'S'
+  elseif not theirs or expected == '*' or expected == theirs then
+    local value = '1 ' .. backend .. ' ' .. writer .. ' ' .. rest .. ' '
+      .. string.format('%.0f', ((tonumber(generation or 0) or 0) + 1) % 2147483648)
+    redis.call('SET', key, value, 'PX', px)
+    news[#news + 1] = string.sub(key, cut) .. '\\t' .. px .. '\\t' .. value
+    verdict = 'W'
+  end
+  if not verdict then
+    verdict = 'L ' .. redis.call('PTTL', key) .. ' ' .. current
+  end
+  reply[#reply + 1] = verdict
+end
+if #news > 0 then
+  local payload = table.concat(news, '\\n')
+  local id = redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ARGV[3], '*', 'l', last, 'p', payload)
+  if type(id) == 'table' then
+    -- Not a stream: somebody wrote here by mistake. What we told the pins must be told to the others.
+    redis.call('DEL', KEYS[1])
+    id = redis.call('XADD', KEYS[1], '*', 'l', last, 'p', payload)
+  end
+  redis.call('SET', KEYS[2], epoch .. ' ' .. id)
+  reply[3], reply[4] = id, '1'
+end
+return reply
+`;
+
+/** KEYS stream head pin... -> last, then for each pin "pttl value", or '' if there is none of a fit length. */
+export const readScript = `
+${readHead}
+local reply = {last or '0-0'}
+for i = 3, #KEYS do
+  local value = redis.pcall('GET', KEYS[i])
+  if type(value) == 'string' and #value <= 256 then
+    reply[#reply + 1] = redis.call('PTTL', KEYS[i]) .. ' ' .. value
+  else
+    reply[#reply + 1] = ''
+  end
+end
+return reply
+`;
+
+/**
+ * KEYS members layout own-member own-counts | ARGV instance, lease ms, member, counts, prefix, layout
+ * Says "I am here" and hears who else is. Names whose lease is over are forgotten.
+ * -> layout, then for each member: instance, member, counts
+ */
+export const beatScript = `
+local layout = redis.call('GET', KEYS[2])
+if not layout then
+  layout = ARGV[6]
+  redis.call('SET', KEYS[2], layout)
+end
+redis.call('SET', KEYS[3], ARGV[3], 'PX', ARGV[2])
+redis.call('SET', KEYS[4], ARGV[4], 'PX', ARGV[2])
+redis.call('SADD', KEYS[1], ARGV[1])
+local reply = {layout}
+for _, name in ipairs(redis.call('SMEMBERS', KEYS[1])) do
+  local member = redis.pcall('GET', ARGV[5] .. 'instance:' .. name)
+  if type(member) == 'string' then
+    local counts = redis.pcall('GET', ARGV[5] .. 'counts:' .. name)
+    reply[#reply + 1] = name
+    reply[#reply + 1] = member
+    reply[#reply + 1] = type(counts) == 'string' and counts or ''
+  else
+    redis.call('SREM', KEYS[1], name)
+  end
+end
+return reply
+`;

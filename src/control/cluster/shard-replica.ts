@@ -1,0 +1,336 @@
+/**
+ * One shard's share of the pin table, kept in step with Redis: what goes out, what comes in, and in which order
+ * each counts. Pure: no sockets, no timers, so that a simulation can lead it through any history.
+ *
+ *    cut --(connection)--> checking --pulse--> catching-up --entries--> live --batch/answer--> live
+ *     ^                        |                    |                    |
+ *     +---- any failure -------+--------------------+--- fenced ---------+      gap: also needs a scan of the keys
+ *
+ * The order is the stream's. A step's answer carries the stream position at which it was decided, so whatever the
+ * stream tells later of an earlier position is old news; what it tells while a step is under way is kept until the
+ * answer shows which of both is newer. Nothing is written before the stream has been read up to the moment the lease
+ * was (re)gained: an instance that was stopped or cut off reads first.
+ *
+ * Does not promise that the table is right at every moment, only that it becomes right, without a step back,
+ * once entries stop coming.
+ */
+import { answer, type Change, Journal, type Waiter } from './journal.ts';
+import { type PinValue, parseValue } from './pin-text.ts';
+import { beginning, comparePositions } from './position.ts';
+import type {
+  ApplyReply,
+  Fenced,
+  PinNews,
+  PinStep,
+  PulseMode,
+  PulseReply,
+  ReadReply,
+  StreamEntry,
+  Verdict,
+} from './store.ts';
+
+export type Phase = 'cut' | 'checking' | 'catching-up' | 'live' | 'yielded';
+
+export interface ReplicaOutput {
+  /**
+   * What stands for a pin, `value` undefined: nothing. `generation` is the scan it belongs to.
+   * @returns false if the backend is not one of this instance's
+   */
+  learn(text: string, value: PinValue | undefined, pxMs: number, generation: number): boolean;
+  /** Redis lost what it had, or we lost track of it: the keys have to be read. */
+  gap(why: string): void;
+}
+
+/** A pin lives in Redis for its ttl and this share more: the expiry slides here before Redis is told. */
+const slackShare = 0.25;
+/** Pins whose order is remembered while the stream lags behind or keys are scanned. */
+const orderedMax = 200_000;
+
+export class ShardReplica {
+  phase: Phase = 'cut';
+  /** Position up to which the stream has been applied. */
+  cursor = beginning;
+  epoch = '';
+  /** Keys are to be read; set by a gap, cleared by a scan that went through. */
+  needsScan = true;
+  /** Number of the scan that what is learned now belongs to. */
+  generation = 0;
+  readonly journal: Journal;
+  private readonly out: ReplicaOutput;
+  private target = beginning;
+  private flight: Map<string, Change> | undefined;
+  /** What the stream told of pins whose steps are under way: all of it, in order. */
+  private readonly deferred = new Map<string, { position: string; news: PinNews }[]>();
+  /** Positions at which the table's content of a pin was decided, where the cursor has not come to yet. */
+  private readonly ordered = new Map<string, string>();
+  private newestOrdered = beginning;
+  /** Positions after the cursor that answers spoke of, in order: the stream has yet to show each of them. */
+  private witnessed: string[] = [];
+  private isScanning = false;
+
+  constructor(journalMax: number, out: ReplicaOutput) {
+    this.journal = new Journal(journalMax);
+    this.out = out;
+  }
+
+  /** The newest position of which the table knows something. Redis may be ahead of it, and never behind. */
+  get known(): string {
+    return this.witnessed.at(-1) ?? this.cursor;
+  }
+
+  get inFlight(): number {
+    return this.flight?.size ?? 0;
+  }
+
+  isBusy(text: string): boolean {
+    return this.journal.get(text) !== undefined || this.flight?.has(text) === true;
+  }
+
+  // ---- the connection ---------------------------------------------------------------------------------------
+
+  /** The connection is lost, or an answer did not come. */
+  cut(): void {
+    this.landAgain(true);
+    this.phase = 'cut';
+    this.isScanning = false;
+    this.journal.releaseWaiters();
+  }
+
+  /** Reads before it writes again: the process did not run for a while, or is about to ask for the lease. */
+  check(): void {
+    this.landAgain(true);
+    if (this.phase !== 'yielded') this.phase = 'checking';
+    this.isScanning = false;
+  }
+
+  /** The answer to a pulse that was sent when {@link known} was `knownThen`. */
+  pulsed(reply: PulseReply | Fenced, mode: PulseMode, incarnation: string, knownThen: string): void {
+    if (reply.kind === 'fenced') {
+      const isOurs = reply.holder === '' || reply.holder.startsWith(incarnation);
+      this.phase = isOurs ? 'checking' : 'yielded';
+      return;
+    }
+    if (reply.epoch !== this.epoch)
+      this.lose(this.epoch === '' ? 'first contact' : 'Redis was emptied', reply);
+    else if (comparePositions(reply.last, knownThen) < 0) this.lose('Redis went back in time', reply);
+    if (mode === 'renew') return;
+    this.target = reply.last;
+    this.phase = comparePositions(this.cursor, this.target) >= 0 ? 'live' : 'catching-up';
+  }
+
+  /** Nothing came from the stream though it should hold something after the cursor: it was trimmed away. */
+  foundNothing(): void {
+    if (this.phase !== 'catching-up' || comparePositions(this.cursor, this.target) >= 0) return;
+    this.lose('the stream no longer holds what was missed', { epoch: this.epoch, last: this.target });
+    this.phase = 'live';
+  }
+
+  private lose(why: string, reply: { readonly epoch: string; readonly last: string }): void {
+    this.epoch = reply.epoch;
+    this.cursor = reply.last;
+    this.gap(why);
+  }
+
+  private gap(why: string): void {
+    this.witnessed = [];
+    this.ordered.clear();
+    this.isScanning = false;
+    this.needsScan = true;
+    // What happened in the gap is unknown: a move decided before it may be older than what stands now.
+    this.journal.doubt();
+    this.out.gap(why);
+  }
+
+  // ---- out --------------------------------------------------------------------------------------------------
+
+  note(change: Change): void {
+    this.journal.note(change);
+  }
+
+  /** The next steps to send; undefined if there are none, or others are under way, or this is not the time. */
+  nextBatch(max: number, nowMs: number): PinStep[] | undefined {
+    if (this.phase !== 'live' || this.flight !== undefined || this.journal.size === 0) return undefined;
+    const changes = this.journal.take(max, nowMs);
+    if (changes.length === 0) return undefined;
+    this.flight = new Map(changes.map((change) => [change.text, change]));
+    return changes.map((change) => ({
+      text: change.text,
+      expect: change.expect,
+      backend: change.backend,
+      // A sweep must not add slack to what may have it already, or pins would live for ever.
+      pxMs: Math.max(
+        1,
+        Math.ceil(change.expiresAtMs - nowMs + (change.isSweep ? 0 : change.ttlMs * slackShare)),
+      ),
+      ttlMs: change.ttlMs,
+      reason: change.reason,
+    }));
+  }
+
+  answered(reply: ApplyReply | Fenced, incarnation: string): void {
+    const { flight } = this;
+    if (flight === undefined) return;
+    if (reply.kind === 'fenced') {
+      this.landAgain(false);
+      this.phase = reply.holder === '' || reply.holder.startsWith(incarnation) ? 'checking' : 'yielded';
+      return;
+    }
+    this.flight = undefined;
+    this.witness(reply.last);
+    let index = 0;
+    for (const change of flight.values()) {
+      this.decided(change, reply.last, reply.verdicts[index++] ?? { kind: 'foreign' });
+    }
+    this.deferred.clear();
+    if (reply.epoch !== this.epoch) this.lose('Redis was emptied', { epoch: reply.epoch, last: reply.last });
+  }
+
+  private decided(change: Change, position: string, verdict: Verdict): void {
+    const told = this.deferred.get(change.text) ?? [];
+    this.order(change.text, position);
+    if (verdict.kind === 'lost') this.lost(change, verdict.value, verdict.pxMs);
+    else answer(change, verdict.kind === 'foreign' ? undefined : change.backend);
+    for (const later of told) if (comparePositions(later.position, position) > 0) this.take(later.news);
+  }
+
+  private lost(change: Change, text: string, pxMs: number): void {
+    const value = parseValue(text);
+    const isUsable = value !== undefined && this.take({ text: change.text, value: text, pxMs });
+    answer(change, value?.backend);
+    if (isUsable || change.isSweep || change.backend === '' || this.journal.get(change.text) !== undefined)
+      return;
+    // It names a backend that is not here, and the client was served by another: that is a move. What is no
+    // value at all is overwritten.
+    this.journal.note({ ...change, expect: value?.backend ?? '*', attempted: undefined });
+  }
+
+  /** The steps under way come back to the journal. */
+  private landAgain(mayHaveBeenTaken: boolean): void {
+    const { flight } = this;
+    if (flight === undefined) return;
+    this.flight = undefined;
+    for (const change of flight.values()) this.journal.putBack(change, mayHaveBeenTaken);
+    for (const told of this.deferred.values()) for (const { news } of told) this.take(news);
+    this.deferred.clear();
+  }
+
+  // ---- in ---------------------------------------------------------------------------------------------------
+
+  /** Entries of the stream, in order. Those at or before the cursor have been heard already. */
+  heard(entries: readonly StreamEntry[]): void {
+    if (this.phase !== 'live' && this.phase !== 'catching-up' && this.phase !== 'yielded') return;
+    for (const entry of entries) {
+      if (comparePositions(entry.position, this.cursor) <= 0) continue;
+      const isHole = this.missesWitnessed(entry.position) || entry.previous !== this.cursor;
+      this.cursor = entry.position;
+      if (isHole) this.gap('the stream has a hole');
+      for (const news of entry.news) this.hear(entry.position, news);
+    }
+    if (!this.isScanning && comparePositions(this.cursor, this.newestOrdered) >= 0) this.ordered.clear();
+    if (this.phase === 'catching-up' && comparePositions(this.cursor, this.target) >= 0) this.phase = 'live';
+  }
+
+  private witness(position: string): void {
+    if (comparePositions(position, this.cursor) <= 0) return;
+    const { witnessed } = this;
+    let place = witnessed.length;
+    while (place > 0 && comparePositions(witnessed[place - 1]!, position) > 0) place--;
+    if (witnessed[place - 1] === position) return;
+    if (witnessed.length >= orderedMax) this.gap('the stream is too far behind');
+    else witnessed.splice(place, 0, position);
+  }
+
+  /** True when an entry comes after a position that was not met: that was lost, and this one came in its place. */
+  private missesWitnessed(position: string): boolean {
+    let misses = false;
+    while (this.witnessed.length > 0 && comparePositions(this.witnessed[0]!, position) <= 0) {
+      if (this.witnessed.shift() !== position) misses = true;
+    }
+    return misses;
+  }
+
+  private hear(position: string, news: PinNews): void {
+    const decidedAt = this.ordered.get(news.text);
+    if (decidedAt !== undefined && comparePositions(decidedAt, position) >= 0) return;
+    if (this.flight?.has(news.text) === true) {
+      const told = this.deferred.get(news.text);
+      if (told === undefined) this.deferred.set(news.text, [{ position, news }]);
+      else told.push({ position, news });
+      return;
+    }
+    if (this.isScanning) this.order(news.text, position);
+    this.take(news);
+  }
+
+  /** What stands in Redis for a pin, against what is wanted here. False if it is of no use here. */
+  private take(news: PinNews): boolean {
+    const value = news.value === '' ? undefined : parseValue(news.value);
+    if (news.value !== '' && value === undefined) return false;
+    const stands = value?.backend ?? '';
+    const wish = this.journal.get(news.text);
+    if (wish !== undefined) {
+      if (wish.expect === '*') return true;
+      if (stands === wish.expect || stands === wish.attempted || (stands !== '' && stands === wish.backend)) {
+        // What our wish is based on, or its first half, or what it wants already: the wish is newer, and has
+        // the later expiry.
+        wish.expect = stands;
+        wish.attempted = undefined;
+        return true;
+      }
+      this.journal.settle(news.text, value?.backend);
+    }
+    return this.out.learn(news.text, value, news.pxMs, this.generation);
+  }
+
+  private order(text: string, position: string): void {
+    if (!this.isScanning && comparePositions(position, this.cursor) <= 0) return;
+    if (this.ordered.size >= orderedMax && !this.ordered.has(text)) {
+      this.gap('too many changes to keep in order');
+      return;
+    }
+    this.ordered.set(text, position);
+    if (comparePositions(position, this.newestOrdered) > 0) this.newestOrdered = position;
+  }
+
+  // ---- scans ------------------------------------------------------------------------------------------------
+
+  /** Keys are about to be read. */
+  beginScan(): number {
+    this.isScanning = true;
+    return ++this.generation;
+  }
+
+  /** True while the scan `generation` is still worth going on with. */
+  isScan(generation: number): boolean {
+    return this.isScanning && this.generation === generation && this.phase === 'live';
+  }
+
+  /** Keys as they stood when the stream was at `reply.last`. */
+  scanned(reply: ReadReply): void {
+    // Outside of a scan nobody kept account of what the stream told since: the table may be newer.
+    if (!this.isScanning && comparePositions(this.cursor, reply.last) > 0) return;
+    this.witness(reply.last);
+    for (const news of reply.pins) {
+      if (news.value === '') continue;
+      const decidedAt = this.ordered.get(news.text);
+      if (decidedAt !== undefined && comparePositions(decidedAt, reply.last) > 0) continue;
+      if (this.flight?.has(news.text) === true) continue;
+      this.take(news);
+    }
+  }
+
+  endScan(generation: number): boolean {
+    if (!this.isScan(generation)) return false;
+    this.isScanning = false;
+    this.needsScan = false;
+    return true;
+  }
+
+  /** For one that waits: the answer comes with the change of this pin that is under way or in the journal. */
+  addWaiter(text: string, waiter: Waiter): boolean {
+    const change = this.flight?.get(text);
+    if (change === undefined) return false;
+    change.waiters = [...(change.waiters ?? []), waiter];
+    return true;
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * What control lends to the cluster: names for numbers, its own flows and counts, and the pin table. With no
+ * `cluster` in the plan there is nothing to share with, and the pins can be looked at and changed by hand all
+ * the same.
+ */
+import { hostname } from 'node:os';
+import type { Plan } from '../core/plan.ts';
+import type { FlowRecord } from '../worker/messages-from-worker.ts';
+import type { SharedViews } from '../worker/shared.ts';
+import type { Backends } from './backends.ts';
+import { type Cluster, createCluster } from './cluster/cluster.ts';
+import type { ClusterFlow } from './cluster/flow-table.ts';
+import { PinsByHand } from './cluster/hand.ts';
+import type { FlowCount } from './cluster/members.ts';
+import { type ClusterNames, PinNames } from './cluster/names.ts';
+import type { ControlWatcher } from './events.ts';
+import type { Ids } from './ids.ts';
+import { StartFailure } from './listeners.ts';
+
+export interface SharingOptions {
+  readonly version: string;
+  readonly plan: () => Plan;
+  readonly startedAt: Date;
+  readonly views: SharedViews;
+  readonly ids: Ids;
+  readonly backends: Backends;
+  readonly listFlows: (most: number) => Promise<readonly FlowRecord[]>;
+  readonly watch: ControlWatcher;
+  readonly nowMs: () => number;
+}
+
+export interface Sharing {
+  readonly cluster: Cluster | undefined;
+  readonly hand: PinsByHand;
+}
+
+/** @throws StartFailure when a file the cluster section names cannot be read */
+export function createSharing(options: SharingOptions): Sharing {
+  const names = namesOf(options);
+  const { pins, states } = options.views;
+  const plan = options.plan().cluster;
+  if (plan === undefined) {
+    const hand = new PinsByHand({
+      pins,
+      names: new PinNames(names, pins, 1),
+      instance: hostname(),
+      nowMs: options.nowMs,
+      share: () => false,
+    });
+    return { cluster: undefined, hand };
+  }
+  try {
+    const cluster = createCluster({
+      plan,
+      identity: {
+        host: hostname(),
+        version: options.version,
+        digest: () => options.plan().digest,
+        startedAt: options.startedAt,
+        listeners: () => options.plan().listeners.map(({ name }) => name),
+      },
+      names,
+      pins,
+      states,
+      countFlows: () => countFlows(options),
+      listFlows: async (most) => (await options.listFlows(most)).flatMap(clusterFlow),
+      watch: options.watch,
+      nowMs: options.nowMs,
+    });
+    return { cluster, hand: cluster.hand };
+  } catch (error) {
+    throw new StartFailure(`cluster: ${(error as Error).message}`);
+  }
+}
+
+/** Only what is in the plan now has a number to others: a pin to a backend that is gone means nothing here. */
+function namesOf({ ids, backends }: SharingOptions): ClusterNames {
+  return {
+    poolName: (poolId) => ids.poolName(poolId),
+    backendName: (backendId) => ids.backendName(backendId)?.backend,
+    poolId: (pool) => ids.knownPool(pool),
+    backendId: (pool, backend) => {
+      const id = ids.knownBackend(pool, backend);
+      return backends.has(id) ? id : 0;
+    },
+  };
+}
+
+function countFlows({ backends, views }: SharingOptions): FlowCount[] {
+  return backends.status().flatMap(({ pool, backend, id }): FlowCount[] => {
+    const flows = views.counters.backend(id, 'active');
+    return flows > 0 ? [[pool, backend, flows]] : [];
+  });
+}
+
+function clusterFlow(flow: FlowRecord): ClusterFlow[] {
+  if (flow.backend === undefined) return [];
+  const { client, listener, pool, backend, bytesIn, bytesOut } = flow;
+  const id = `${flow.worker}-${flow.flowId}`;
+  return [{ id, client, listener, pool, backend, ageMs: flow.durationMs, bytesIn, bytesOut }];
+}

@@ -1,0 +1,108 @@
+/** What the documents say is true: every YAML block is a good configuration, and the ten-line file balances. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { afterAll, describe, expect, test } from 'vitest';
+import { askTcp } from './support/clients.ts';
+import { pinionCommand } from './support/command.ts';
+import { startPinion } from './support/pinion.ts';
+import { freePort } from './support/ports.ts';
+import { stopEverything } from './support/processes.ts';
+import { namedTcp, stopServers } from './support/servers.ts';
+import { temporaryFile } from './support/temporary.ts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+afterAll(async () => {
+  await stopEverything();
+  await stopServers();
+});
+
+interface Block {
+  readonly where: string;
+  readonly text: string;
+}
+
+/** The fenced YAML blocks of a document, with the line each begins at. */
+function yamlBlocks(file: string): Block[] {
+  const text = readFileSync(`${root}${file}`, 'utf8');
+  return [...text.matchAll(/^```ya?ml\n([\s\S]*?)^```/gm)].map((match) => ({
+    where: `${file}:${text.slice(0, match.index).split('\n').length}`,
+    text: match[1]!,
+  }));
+}
+
+/** A block may show only some sections; what it leaves out is put in, so that what it says is checked. */
+function completed(text: string): string {
+  const has = (section: string): boolean => new RegExp(`^${section}:`, 'm').test(text);
+  const pools = [...text.matchAll(/^\s+(?:- \{ .*)?pool: (\w+)/gm)].map((match) => match[1]!);
+  const backends = `{ backends: [ { name: a, address: 192.0.2.1:1 } ] }`;
+  let whole = text;
+  if (!has('pools')) {
+    const names = pools.length === 0 ? ['pool'] : [...new Set(pools)];
+    whole += `\npools: { ${names.map((name) => `${name}: ${backends}`).join(', ')} }\n`;
+  }
+  if (!has('listeners')) {
+    const pool = /^pools:\n(?:\s*#.*\n)*\s+(\w+):/m.exec(text)?.[1] ?? 'pool';
+    whole += `\nlisteners: [ { name: front, bind: "tcp://127.0.0.1:1", pool: ${pool} } ]\n`;
+  }
+  return whole;
+}
+
+const documents = ['README.md', ...readdirSync(`${root}docs`).map((file) => `docs/${file}`)].filter((file) =>
+  file.endsWith('.md'),
+);
+const blocks = documents.flatMap(yamlBlocks);
+
+describe('the documents', () => {
+  test('have examples', () => {
+    expect(blocks.length).toBeGreaterThan(0);
+  });
+
+  test.each(blocks)('the YAML at $where is good', async ({ text }) => {
+    const path = temporaryFile('pinion.yaml', completed(text));
+    const { status, stderr } = await pinionCommand(['check', '--config', path]);
+    expect(stderr.replace(/^warning: .*\n/gm, '')).toBe('');
+    expect(status).toBe(0);
+  });
+
+  test.each(readdirSync(`${root}config`).filter((file) => file.endsWith('.yaml')))(
+    'config/%s is good',
+    async (file) => {
+      const { status, stderr } = await pinionCommand(['check', '--config', `${root}config/${file}`]);
+      expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    },
+  );
+
+  test('link only to files that are there', () => {
+    const missing = documents.flatMap((file) =>
+      [...readFileSync(`${root}${file}`, 'utf8').matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)]
+        .map((match) => new URL(match[1]!, new URL(file, new URL('..', import.meta.url))))
+        .filter((url) => !exists(url))
+        .map((url) => `${file}: ${url.pathname}`),
+    );
+    expect(missing).toEqual([]);
+  });
+});
+
+function exists(url: URL): boolean {
+  try {
+    readFileSync(url);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EISDIR';
+  }
+}
+
+test('the ten-line file of README balances two servers', async () => {
+  const block = yamlBlocks('README.md').find(({ text }) => text.includes('127.0.0.1:8080'))!;
+  expect(block.text.trim().split('\n').length).toBeLessThanOrEqual(10);
+  const servers = await namedTcp(['one', 'two']);
+  const port = await freePort();
+  const text = block.text
+    .replace('127.0.0.1:8080', `127.0.0.1:${port}`)
+    .replace('127.0.0.1:8001', servers[0]!.address)
+    .replace('127.0.0.1:8002', servers[1]!.address);
+  await startPinion(text);
+  const names = await Promise.all(Array.from({ length: 40 }, (_, i) => askTcp(port, `127.40.0.${i + 1}`)));
+  expect(new Set(names)).toEqual(new Set(['one', 'two']));
+});

@@ -1,0 +1,27 @@
+/**
+ * An instance's cluster side in a process of its own, for what only a process can suffer: SIGSTOP and SIGKILL. The
+ * test forks this file's build and calls the node's methods over the channel between the two.
+ */
+import { parseRedisUrl } from '../../src/control/cluster/redis-url.ts';
+import { startNode } from './cluster-node.ts';
+
+const [url, name] = process.argv.slice(2);
+const node = startNode({
+  name: name!,
+  redis: { ...parseRedisUrl(url!), connectTimeoutMs: 500, commandTimeoutMs: 300 },
+});
+
+interface Call {
+  readonly id: number;
+  readonly method: 'pin' | 'move' | 'at' | 'has' | 'state' | 'counts';
+  readonly args: readonly unknown[];
+}
+
+function answer({ method, args }: Call): unknown {
+  if (method === 'state') return node.cluster.state;
+  if (method === 'counts') return node.counts.push(...(args as [string, string, number][]));
+  return (node[method] as (...rest: readonly unknown[]) => unknown)(...args) ?? null;
+}
+
+process.on('message', (call: Call) => process.send!({ id: call.id, answer: answer(call) }));
+process.on('disconnect', () => process.exit(0));
