@@ -135,6 +135,15 @@ requireHosts()('an active-active pair', () => {
     await everybodyAtHome('lb1 back');
   });
 
+  test('an instance is killed and at once started again', async () => {
+    await clients.mark();
+    await kill('lb2');
+    await pair.startBalancer('lb2');
+    await inStep('lb2');
+    await pair.addressAt('lb2', 'lb2');
+    await everybodyAtHome('lb2 killed and restarted at once');
+  });
+
   test('a host is cut off and found again', async () => {
     await clients.mark();
     await pair.network.cable('lb2', 'down');

@@ -21,7 +21,7 @@ export type ClusterEvent =
       readonly pinsPublished: number;
       readonly tookMs: number;
     }
-  /** This process did not run for longer than its lease (stopped, or starved): it reads before it writes again. */
+  /** This process did not run for as long as its lease may have lasted (stopped, or starved): it reads before it writes again. */
   | { readonly event: 'cluster-stalled'; readonly stalledMs: number }
   /** Another process writes under this instance's name; this one only listens until it is gone. */
   | { readonly event: 'cluster-name-taken'; readonly instance: string }

@@ -141,7 +141,8 @@ export class Replication {
     const { plan, nowMs, store } = this.options;
     const stalledMs = nowMs() - this.tickedAtMs;
     this.tickedAtMs = nowMs();
-    if (stalledMs > plan.leaseMs) this.stalled(stalledMs);
+    // The lease was prolonged up to a heartbeat before it began.
+    if (stalledMs > plan.leaseMs - plan.heartbeatMs) this.stalled(stalledMs);
     this.drain();
     if (this.isAllowed && store.isConnected) for (const driver of this.drivers) driver.step();
     this.tellGaps();
