@@ -263,7 +263,7 @@ describe('commands that only print', () => {
       'schema',
       'explain',
       'status',
-      'flows',
+      'connections',
       'drain',
       'undrain',
       'reload',

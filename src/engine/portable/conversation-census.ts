@@ -24,10 +24,14 @@ export class ConversationCensus {
 
   /** Makes room for one more, by evicting if it must. @returns false if all are answered */
   makeRoom(): boolean {
-    while (this.#count >= this.#max) {
-      if (this.#oldest === undefined) return false;
-      this.#oldest.end('evicted');
-    }
+    while (this.#count >= this.#max) if (!this.evict()) return false;
+    return true;
+  }
+
+  /** Ends the oldest unanswered conversation. @returns false if there is none */
+  evict(): boolean {
+    if (this.#oldest === undefined) return false;
+    this.#oldest.end('evicted');
     return true;
   }
 

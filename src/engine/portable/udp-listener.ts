@@ -76,7 +76,11 @@ export class UdpListener {
       host.dropped(this.view, 'queue-full');
       return;
     }
-    const answer = host.open(this.view, client, socket.local);
+    let answer = host.open(this.view, client, socket.local);
+    // Full by the host's count: a flood of forged sources has only unanswered conversations, and one makes room.
+    if ((answer === 'limit-flows' || answer === 'limit-listener') && census.evict()) {
+      answer = host.open(this.view, client, socket.local);
+    }
     if (typeof answer === 'string') return;
     const conversation = new Conversation(this.#context, answer, () => this.#conversations.delete(key));
     this.#conversations.set(key, conversation);
