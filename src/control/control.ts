@@ -141,6 +141,7 @@ export class Control {
     await this.backends.use(plan.pools);
     this.publish(plan);
     this.sharing.cluster?.start();
+    await this.sharing.cluster?.catchUp();
     const failure = await this.listeners.use(this.snapshot!.listeners);
     if (failure !== undefined) {
       await this.end();

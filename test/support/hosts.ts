@@ -8,6 +8,7 @@
  *     ---+------+-----+--------+---   bridge
  */
 import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { findCommand } from './packages.ts';
 import { type ProcessOptions, type RunningProcess, runToEnd, startProcess } from './processes.ts';
 
@@ -25,6 +26,7 @@ export function hostsWork(): boolean {
 
 /** `hosts` by name, each with its address and prefix length (`10.77.0.1/24`). Rejects with what ip(8) said. */
 export async function createNetwork(hosts: Readonly<Record<string, string>>): Promise<Network> {
+  removeOrphans();
   const network = new Network();
   try {
     await network.addSwitch();
@@ -34,6 +36,13 @@ export async function createNetwork(hosts: Readonly<Record<string, string>>): Pr
     throw error;
   }
   return network;
+}
+
+/** Namespaces of runs that were killed before they could clean up. */
+function removeOrphans(): void {
+  const list = spawnSync('ip', ['netns', 'list'], { encoding: 'utf8' }).stdout ?? '';
+  for (const [name, pid] of list.matchAll(/^pinion-(\d+)-\S+/gm))
+    if (!existsSync(`/proc/${pid}`)) spawnSync('ip', ['netns', 'del', name]);
 }
 
 export class Network {

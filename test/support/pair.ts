@@ -12,7 +12,7 @@ import { createNetwork, type Network } from './hosts.ts';
 import { requireCommand } from './packages.ts';
 import type { ClientsOptions, Report } from './pair-clients.ts';
 import { type Pinion, pinionMain, startPinion } from './pinion.ts';
-import type { RunningProcess } from './processes.ts';
+import { type RunningProcess, runToEnd } from './processes.ts';
 import { temporaryFile, temporaryFolder } from './temporary.ts';
 
 export type Balancer = 'lb1' | 'lb2';
@@ -83,6 +83,13 @@ export class Pair {
     await this.redis.waitForOutput(/Ready to accept connections/);
   }
 
+  /** Runs redis-cli on Redis's host. */
+  async redisCommand(...args: readonly string[]): Promise<void> {
+    const [command, ...wrapped] = this.network.wrapper('redis');
+    const cli = requireCommand('redis', 'redis-cli');
+    await runToEnd({ command: command!, args: [...wrapped, cli, ...args] });
+  }
+
   async startBackend(name: string): Promise<void> {
     const args = [script('pair-backend'), name];
     await this.network.start(name, { command: process.execPath, args }).waitForOutput(/serving/);
@@ -118,15 +125,19 @@ export class Pair {
     this.balancers[balancer] = await startPinion(path, { wrapper: this.network.wrapper(balancer) });
   }
 
-  /** The recipe's file, with the paths of this checkout in place of those of an installation. */
-  startKeepalived(balancer: Balancer): void {
+  /**
+   * The recipe's file, with the paths of this checkout in place of those of an installation. `sleepy`: pinion may be
+   * away for half a minute before it gives up the addresses, so a restart goes unnoticed.
+   */
+  startKeepalived(balancer: Balancer, manner: 'brisk' | 'sleepy' = 'brisk'): void {
     const recipe = new URL(`../../config/keepalived-${balancer}.conf`, import.meta.url);
     const ready = pinionMain().replace(/main\.js$/, 'cli/ready.js');
     const text = readFileSync(recipe, 'utf8')
       .replaceAll('/usr/bin/node', process.execPath)
       .replaceAll('/opt/pinion/dist/src/cli/ready.js', ready)
       .replaceAll('/run/pinion/admin.sock', this.#adminSocket(balancer));
-    const file = temporaryFile('keepalived.conf', text);
+    const sleepy = text.replace('fall 2', 'fall 30');
+    const file = temporaryFile('keepalived.conf', manner === 'sleepy' ? sleepy : text);
     chmodSync(file, 0o600);
     const own = (name: string): string => join(this.#folder, `${balancer}-${name}`);
     this.keepalived[balancer] = this.network.start(balancer, {

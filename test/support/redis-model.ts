@@ -97,7 +97,11 @@ export class RedisModel {
 
   read(shard: number, texts: readonly string[]): ReadReply {
     const state = this.shards[shard]!;
-    return { last: state.head?.last ?? '0-0', pins: texts.map((text) => this.news(state, text)) };
+    return {
+      epoch: state.head?.epoch ?? '',
+      last: state.head?.last ?? '0-0',
+      pins: texts.map((text) => this.news(state, text)),
+    };
   }
 
   entries(shard: number, position: string, count: number): StreamEntry[] {

@@ -145,9 +145,10 @@ export class Claims {
     if (questions === undefined) return;
     this.questions.delete(shard);
     const { replica } = this.driverOf(shard);
+    const knownThen = replica.known;
     try {
       const reply = await this.store.read(shard, [...questions.keys()]);
-      replica.scanned(reply);
+      replica.scanned(reply, knownThen);
       for (const pin of reply.pins) {
         const backend = pin.value === '' ? '' : (/^1 (\S+) /.exec(pin.value)?.[1] ?? '');
         for (const hear of questions.get(pin.text) ?? []) hear(backend, true);

@@ -47,6 +47,8 @@ export interface ClusterStatus {
   readonly name: string;
   readonly instance: string;
   readonly state: ClusterState;
+  /** All shared pins have been read once since the start. */
+  readonly caughtUp: boolean;
   readonly liveShards: number;
   readonly shards: number;
   readonly members: readonly Member[];
@@ -71,6 +73,8 @@ const countsLeases = 3;
 const leaveTimeoutMs = 1_000;
 /** Beats from one telling of the connection table to the next: listing many flows costs the workers time. */
 const beatsPerFlowTable = 5;
+/** How long a start waits for the shared pins: with Redis connected (a million pins take about ten seconds), and without. */
+const catchUpMaxMs = { connected: 15_000, away: 2_000 } as const;
 const connectionRowsMax = 100_000;
 
 /** @throws Error when a file the plan names (password, certificate) cannot be read */
@@ -156,6 +160,20 @@ export class Cluster {
     this.beatTimer = setInterval(() => void this.beat(), this.options.plan.heartbeatMs);
   }
 
+  /**
+   * Resolves once all shared pins have been read, or when that takes too long. To be waited for before clients are let
+   * in: to an instance that was started again they would be strangers.
+   */
+  async catchUp(): Promise<void> {
+    const sinceMs = performance.now();
+    const { store, replication } = this;
+    while (!replication.caughtUp && !this.isStopped) {
+      const patienceMs = store.isConnected ? catchUpMaxMs.connected : catchUpMaxMs.away;
+      if (performance.now() - sinceMs > patienceMs) return;
+      await sleep(this.options.plan.flushMs);
+    }
+  }
+
   /** Tells what is left to tell, says goodbye and leaves; at most about two seconds. */
   async stop(): Promise<void> {
     if (this.isStopped) return;
@@ -194,6 +212,7 @@ export class Cluster {
       name: plan.name,
       instance: plan.instance,
       state: this.state,
+      caughtUp: replication.caughtUp,
       liveShards: replication.liveShards,
       shards: plan.shards,
       members: [...members.members.values()],

@@ -109,8 +109,8 @@ export class RedisStore implements ClusterStore {
     const { keys } = this;
     const base = keys.pinBase(shard);
     const where = [keys.stream(shard), keys.head(shard), ...texts.map((text) => base + text)];
-    const [last = '', ...values] = strings(await this.scripts.pinionRead(where.length, ...where));
-    return { last, pins: texts.map((text, index) => ({ text, ...parseTimed(values[index] ?? '') })) };
+    const [epoch = '', last = '', ...values] = strings(await this.scripts.pinionRead(where.length, ...where));
+    return { epoch, last, pins: texts.map((text, index) => ({ text, ...parseTimed(values[index] ?? '') })) };
   }
 
   async entries(shard: number, position: string): Promise<readonly StreamEntry[]> {

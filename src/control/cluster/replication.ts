@@ -44,6 +44,8 @@ export class Replication {
   readonly counts = { written: 0, learned: 0, lost: 0, gaps: 0, resyncs: 0, stalls: 0, follows: 0 };
   /** Set by who knows that the cluster's layout is ours: before, nothing is written. */
   isAllowed = false;
+  /** All pins have been read once since the start; losing Redis afterwards does not change it. */
+  caughtUp = false;
   private readonly options: ReplicationOptions;
   private readonly replicas: readonly ShardReplica[];
   private readonly scanner: Scanner;
@@ -148,6 +150,7 @@ export class Replication {
     this.tellGaps();
     this.tellConnection();
     this.compare();
+    this.caughtUp ||= this.inStep;
   }
 
   /** Prolongs the leases; to be called every heartbeat. */

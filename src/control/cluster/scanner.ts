@@ -107,7 +107,17 @@ export class Scanner {
       if (this.isStopped) break;
     }
     for (const page of pages) pinsRead += await page;
+    await Promise.all([...scans].map(([shard, scan]) => this.verify(shard, scan)));
     return pinsRead;
+  }
+
+  /** Keys that were not there tell nothing: whether Redis is still what it was is asked at the end. */
+  private async verify(shard: number, scan: number): Promise<void> {
+    const replica = this.options.replicas[shard]!;
+    if (!replica.isScan(scan)) return;
+    const knownThen = replica.known;
+    const reply = await this.options.store.read(shard, []);
+    if (replica.isScan(scan)) replica.scanned(reply, knownThen);
   }
 
   private async readPage(
@@ -122,8 +132,9 @@ export class Scanner {
       if (scan === undefined || !replica.isScan(scan)) continue;
       for (let from = 0; from < texts.length; from += plan.batchPins) {
         const part = texts.slice(from, from + plan.batchPins);
+        const knownThen = replica.known;
         const read = store.read(shard, part).then((reply) => {
-          if (replica.isScan(scan)) replica.scanned(reply);
+          if (replica.isScan(scan)) replica.scanned(reply, knownThen);
           return part.length;
         });
         reads.push(read);

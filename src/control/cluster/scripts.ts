@@ -103,10 +103,10 @@ end
 return reply
 `;
 
-/** KEYS stream head pin... -> last, then for each pin "pttl value", or '' if there is none of a fit length. */
+/** KEYS stream head pin... -> epoch ('' if there is none), last, then for each pin "pttl value", or '' if there is none of a fit length. */
 export const readScript = `
 ${readHead}
-local reply = {last or '0-0'}
+local reply = {epoch or '', last or '0-0'}
 for i = 3, #KEYS do
   local value = redis.pcall('GET', KEYS[i])
   if type(value) == 'string' and #value <= 256 then

@@ -81,14 +81,13 @@ describe('the order of what is learned', () => {
   test('keys read by a scan do not undo what the stream told since', () => {
     const { replica, table } = bench();
     const scan = replica.beginScan();
+    const knownThen = replica.known;
     replica.heard([entry('11-0', '10-0', 'k', 'new')]);
-    replica.scanned({
-      last: '10-0',
-      pins: [
-        { text: 'k', pxMs: 9, value: value('old') },
-        { text: 'l', pxMs: 9, value: value('l') },
-      ],
-    });
+    const pins = [
+      { text: 'k', pxMs: 9, value: value('old') },
+      { text: 'l', pxMs: 9, value: value('l') },
+    ];
+    replica.scanned({ epoch: 'e', last: '10-0', pins }, knownThen);
     expect([...table]).toEqual([
       ['k', 'new'],
       ['l', 'l'],
@@ -199,7 +198,7 @@ describe('losing track', () => {
     [
       'keys read at a position that is gone',
       (r: ShardReplica) => {
-        r.scanned({ last: '15-0', pins: [] });
+        r.scanned({ epoch: 'e', last: '15-0', pins: [] }, r.known);
         r.cut();
         r.pulsed({ kind: 'ok', epoch: 'e', last: '10-0' }, 'take', me, r.known);
       },
@@ -239,6 +238,28 @@ describe('losing track', () => {
     expect(replica.nextBatch(9, 0)).toBeUndefined();
     replica.heard([entry('11-0', '10-0', 'l', 'x')]);
     expect(replica.nextBatch(9, 0)).toHaveLength(1);
+  });
+
+  test.each([
+    ['is another', 'f', '10-0'],
+    ['is gone', '', '0-0'],
+    ['went back', 'e', '9-0'],
+  ])('a scan of a Redis that %s meanwhile does not count', (_, epoch, last) => {
+    const { replica, gaps } = bench();
+    const scan = replica.beginScan();
+    replica.scanned({ epoch, last, pins: [] }, replica.known);
+    expect(replica.endScan(scan)).toBe(false);
+    expect(gaps).toHaveLength(1);
+  });
+
+  test('until the keys have been read again a move is no more than a claim', () => {
+    const { replica } = bench();
+    replica.heard([entry('12-0', '11-0', 'l', 'x')]);
+    replica.note(wish('a', 'b'));
+    expect(replica.journal.get('k')).toMatchObject({ expect: '', backend: 'b' });
+    replica.endScan(replica.beginScan());
+    replica.note(wish('a', 'b', { text: 'm' }));
+    expect(replica.journal.get('m')).toMatchObject({ expect: 'a', backend: 'b' });
   });
 
   test('without the lease nothing was done: the steps come back', () => {

@@ -144,6 +144,10 @@ export class ShardReplica {
   // ---- out --------------------------------------------------------------------------------------------------
 
   note(change: Change): void {
+    const isMove = change.backend !== '' && change.expect !== '' && change.expect !== change.backend;
+    // Since the gap the keys have not been read: what this move is based on may be gone, and something newer of
+    // the same name in its place.
+    if (this.needsScan && isMove && change.expect !== '*') change.expect = '';
     this.journal.note(change);
   }
 
@@ -305,8 +309,13 @@ export class ShardReplica {
     return this.isScanning && this.generation === generation && this.phase === 'live';
   }
 
-  /** Keys as they stood when the stream was at `reply.last`. */
-  scanned(reply: ReadReply): void {
+  /** Keys as they stood when the stream was at `reply.last`, asked for when {@link known} was `knownThen`. */
+  scanned(reply: ReadReply, knownThen: string): void {
+    // Emptied or set back while we read: what was read, or not found, is not what we go on with.
+    if (reply.epoch !== this.epoch || comparePositions(reply.last, knownThen) < 0) {
+      if (this.isScanning) this.gap('Redis changed while its keys were read');
+      return;
+    }
     // Outside of a scan nobody kept account of what the stream told since: the table may be newer.
     if (!this.isScanning && comparePositions(this.cursor, reply.last) > 0) return;
     this.witness(reply.last);

@@ -60,6 +60,7 @@ export interface StreamEntry {
 }
 
 export interface ReadReply {
+  readonly epoch: string;
   readonly last: string;
   /** In the order asked for; `value` empty: there is none. */
   readonly pins: readonly PinNews[];
