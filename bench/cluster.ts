@@ -12,7 +12,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { parseRedisUrl } from '../src/control/cluster/redis-url.ts';
+import { parseRedisUrl } from '../src/config/redis-url.ts';
 import { type ClusterNode, clientKey, poolId, startNode, until } from '../test/support/cluster-node.ts';
 import { stopEverything } from '../test/support/processes.ts';
 import { type Redis, startRedis } from '../test/support/redis.ts';

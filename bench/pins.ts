@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { Address } from '../src/core/address.ts';
 import { finishHash, Key } from '../src/core/key.ts';
-import { PinTable, type PinTableShared } from '../src/core/pin-table.ts';
+import { PinTable, type PinTableShared } from '../src/core/pins/table.ts';
 
 const pins = 1_000_000;
 const keysPerThread = 100_000;

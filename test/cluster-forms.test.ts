@@ -2,8 +2,8 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
-import type { RedisPlan } from '../src/control/cluster/plan.ts';
-import { parseRedisUrl } from '../src/control/cluster/redis-url.ts';
+import { parseRedisUrl } from '../src/config/redis-url.ts';
+import type { RedisPlan } from '../src/core/cluster-plan.ts';
 import {
   type ClusterNode,
   clientKey,

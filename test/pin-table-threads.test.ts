@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { setImmediate } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { afterEach, expect, test } from 'vitest';
-import { type PinChange, PinTable } from '../src/core/pin-table.ts';
+import { type PinChange, PinTable } from '../src/core/pins/table.ts';
 import {
   backendOf,
   type PinTask,

@@ -3,7 +3,13 @@
  */
 import { hostname } from 'node:os';
 import * as z from 'zod';
-import { type ClusterPlan, clusterDefaults, type RedisPlan, redisDefaults } from '../core/cluster-plan.ts';
+import {
+  type ClusterPlan,
+  clusterDefaults,
+  clusterPlan,
+  type RedisPlan,
+  redisDefaults,
+} from '../core/cluster-plan.ts';
 import { duration, name, readBy, section, whole } from './fields.ts';
 import { type Reading, showValue } from './problem.ts';
 import { parseRedisUrl } from './redis-url.ts';
@@ -78,8 +84,7 @@ export type ClusterShape = NonNullable<z.output<typeof clusterShape>>;
 export function buildCluster(cluster: ClusterShape | undefined): ClusterPlan | undefined {
   if (cluster === undefined) return undefined;
   const leaseMs = cluster.lease ?? clusterDefaults.leaseMs;
-  return {
-    ...clusterDefaults,
+  return clusterPlan({
     name: cluster.name,
     instance: cluster.instance ?? instanceDefault(),
     redis: 'form' in cluster.redis ? cluster.redis : buildRedis(cluster.redis),
@@ -87,7 +92,7 @@ export function buildCluster(cluster: ClusterShape | undefined): ClusterPlan | u
     leaseMs,
     // Three beats a lease, or one lost packet ends it.
     heartbeatMs: Math.min(clusterDefaults.heartbeatMs, Math.floor(leaseMs / 3)),
-  };
+  });
 }
 
 function buildRedis(redis: Exclude<ClusterShape['redis'], RedisPlan>): RedisPlan {

@@ -4,7 +4,7 @@ import { BackendStates } from './backend-states.ts';
 import { Chooser } from './choose.ts';
 import { Counters } from './counters.ts';
 import { Key } from './key.ts';
-import { PinTable } from './pin-table.ts';
+import { PinTable } from './pins/table.ts';
 import type { PolicyName, PoolPlan } from './plan.ts';
 import { createPolicy } from './policy/create.ts';
 import type { PoolView } from './snapshot.ts';

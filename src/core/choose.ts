@@ -15,7 +15,7 @@ import type { BackendStates } from './backend-states.ts';
 import type { Counters } from './counters.ts';
 import type { ChoiceReason } from './flow.ts';
 import type { Key } from './key.ts';
-import type { PinTable } from './pin-table.ts';
+import type { PinTable } from './pins/table.ts';
 import type { Loads, Policy } from './policy/policy.ts';
 import type { BackendView, PoolView } from './snapshot.ts';
 

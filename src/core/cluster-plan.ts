@@ -87,3 +87,20 @@ export const clusterDefaults = {
   flowRowsMax: 10_000,
   sweepMs: 600_000,
 } as const satisfies Omit<ClusterPlan, 'name' | 'instance' | 'redis'>;
+
+/**
+ * A plan with the defaults filled in, frozen.
+ * @throws RangeError when limits contradict each other
+ */
+export function clusterPlan(
+  given: Pick<ClusterPlan, 'name' | 'instance' | 'redis'> & Partial<ClusterPlan>,
+): ClusterPlan {
+  const plan: ClusterPlan = Object.freeze({ ...clusterDefaults, ...given });
+  if (!Number.isInteger(plan.shards) || plan.shards < 1 || plan.shards > 256) {
+    throw new RangeError(`cluster: shards must be 1 to 256, not ${plan.shards}`);
+  }
+  if (plan.leaseMs < plan.heartbeatMs * 3) {
+    throw new RangeError('cluster: the lease must last three heartbeats, or one lost packet ends it');
+  }
+  return plan;
+}

@@ -1,7 +1,7 @@
 /** The shared memory every thread of one instance sees. Made by control, posted to each worker at its start. */
 import { BackendStates } from '../core/backend-states.ts';
 import { Counters, type CountersShared } from '../core/counters.ts';
-import { PinTable, type PinTableShared } from '../core/pin-table.ts';
+import { PinTable, type PinTableShared } from '../core/pins/table.ts';
 
 export interface SharedMemory {
   readonly pins: PinTableShared;

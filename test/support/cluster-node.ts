@@ -8,11 +8,11 @@ import type { ClusterEvent } from '../../src/control/cluster/events.ts';
 import type { ClusterFlow } from '../../src/control/cluster/flow-table.ts';
 import type { FlowCount } from '../../src/control/cluster/members.ts';
 import type { ClusterNames } from '../../src/control/cluster/names.ts';
-import { type ClusterPlan, clusterPlan, type RedisPlan } from '../../src/control/cluster/plan.ts';
 import { Address } from '../../src/core/address.ts';
 import { BackendStates } from '../../src/core/backend-states.ts';
+import { type ClusterPlan, clusterPlan, type RedisPlan } from '../../src/core/cluster-plan.ts';
 import { Key } from '../../src/core/key.ts';
-import { PinTable } from '../../src/core/pin-table.ts';
+import { PinTable } from '../../src/core/pins/table.ts';
 
 export const poolName = 'arena';
 export const poolId = 7;

@@ -3,17 +3,18 @@
  * and cuts, instances that stop and go on. Everything follows from one seed. The instances are the real
  * Replication with the real pin table; only time and transport are made up.
  */
+
+import { parseRedisUrl } from '../../src/config/redis-url.ts';
 import type { ClusterEvent } from '../../src/control/cluster/events.ts';
 import { Faults } from '../../src/control/cluster/faults.ts';
 import { type ClusterNames, PinNames } from '../../src/control/cluster/names.ts';
 import { parsePinText } from '../../src/control/cluster/pin-text.ts';
-import { type ClusterPlan, clusterPlan } from '../../src/control/cluster/plan.ts';
-import { parseRedisUrl } from '../../src/control/cluster/redis-url.ts';
 import { Replication, type ReplicationStore } from '../../src/control/cluster/replication.ts';
 import type { StreamEntry } from '../../src/control/cluster/store.ts';
 import { Address } from '../../src/core/address.ts';
+import { type ClusterPlan, clusterPlan } from '../../src/core/cluster-plan.ts';
 import { Key } from '../../src/core/key.ts';
-import { PinTable } from '../../src/core/pin-table.ts';
+import { PinTable } from '../../src/core/pins/table.ts';
 import { RedisModel } from './redis-model.ts';
 
 export const shards = 2;

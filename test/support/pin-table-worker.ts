@@ -5,10 +5,10 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { Address } from '../../src/core/address.ts';
 import { Key } from '../../src/core/key.ts';
-import { pinLayout } from '../../src/core/pin-layout.ts';
-import { PinLocks } from '../../src/core/pin-lock.ts';
-import { PinProbe } from '../../src/core/pin-probe.ts';
-import { type Pin, PinTable, type PinTableShared } from '../../src/core/pin-table.ts';
+import { pinLayout } from '../../src/core/pins/layout.ts';
+import { PinLocks } from '../../src/core/pins/lock.ts';
+import { PinProbe } from '../../src/core/pins/probe.ts';
+import { type Pin, PinTable, type PinTableShared } from '../../src/core/pins/table.ts';
 
 export type PinTask = 'race' | 'moves' | 'owners' | 'churn' | 'read' | 'forever' | 'seize';
 

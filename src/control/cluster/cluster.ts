@@ -11,8 +11,9 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BackendStates } from '../../core/backend-states.ts';
+import type { ClusterPlan } from '../../core/cluster-plan.ts';
 import type { Key } from '../../core/key.ts';
-import type { PinTable } from '../../core/pin-table.ts';
+import type { PinTable } from '../../core/pins/table.ts';
 import { type ClaimDone, type ClaimOutcome, type ClaimRequest, Claims } from './claims.ts';
 import type { RedisFault } from './errors.ts';
 import type { ClusterWatcher } from './events.ts';
@@ -22,7 +23,6 @@ import { PinsByHand } from './hand.ts';
 import { type ClusterIdentity, type FlowCount, type Member, Members } from './members.ts';
 import { type ClusterNames, PinNames } from './names.ts';
 import { type PinValue, parseValue } from './pin-text.ts';
-import type { ClusterPlan } from './plan.ts';
 import { RedisStore } from './redis-store.ts';
 import { Replication } from './replication.ts';
 

@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
-import type { RedisPlan } from './plan.ts';
+import type { RedisPlan } from '../../core/cluster-plan.ts';
 
 export type RedisConnection = Redis | Cluster;
 type CommonOptions = Pick<

@@ -5,7 +5,7 @@
  */
 import { Address } from '../../core/address.ts';
 import { Key, maskAddress } from '../../core/key.ts';
-import type { Pin, PinTable } from '../../core/pin-table.ts';
+import type { Pin, PinTable } from '../../core/pins/table.ts';
 import type { AffinityKey } from '../../core/plan.ts';
 import type { Change, Waiter } from './journal.ts';
 import type { PinNames } from './names.ts';

@@ -3,7 +3,7 @@
  * what Redis names and this instance does not have is ignored, and never given a number.
  */
 import { Key } from '../../core/key.ts';
-import type { PinChange, PinTable } from '../../core/pin-table.ts';
+import type { PinChange, PinTable } from '../../core/pins/table.ts';
 import type { Change } from './journal.ts';
 import { formatPlace, type PinValue, parsePinText, shardOf } from './pin-text.ts';
 

@@ -10,7 +10,7 @@
  */
 import { Address } from '../../core/address.ts';
 import { hashAddress, keyKindNumbers } from '../../core/key.ts';
-import { type PinReason, pinReasonNumbers } from '../../core/pin-entry.ts';
+import { type PinReason, pinReasonNumbers } from '../../core/pins/entry.ts';
 import type { AffinityKey } from '../../core/plan.ts';
 
 /** Longest value that is looked at: two names of 64, a reason, two numbers. Bytes. */

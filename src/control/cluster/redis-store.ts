@@ -3,8 +3,8 @@
  * means, is decided by its callers. Two connections, because a reader that waits for news would make everybody wait.
  */
 import { type ChainableCommander, Cluster, type Redis } from 'ioredis';
+import type { ClusterPlan } from '../../core/cluster-plan.ts';
 import { connectRedis, type RedisConnection } from './connect.ts';
-import type { ClusterPlan } from './plan.ts';
 import { RedisKeys } from './redis-keys.ts';
 import { applyScript, beatScript, pulseScript, readScript } from './scripts.ts';
 import type {

@@ -3,12 +3,13 @@
  * the streams, and the beat that looks whether all is as it should be. Nobody waits for any of this: a flow reads
  * the table, and the table is changed here when there is news.
  */
-import type { PinTable } from '../../core/pin-table.ts';
+
+import type { ClusterPlan } from '../../core/cluster-plan.ts';
+import type { PinTable } from '../../core/pins/table.ts';
 import { retryDelayMs } from './connect.ts';
 import type { ClusterWatcher } from './events.ts';
 import type { Faults } from './faults.ts';
 import type { PinNames } from './names.ts';
-import type { ClusterPlan } from './plan.ts';
 import { Scanner, type ScanSource } from './scanner.ts';
 import { ShardDriver } from './shard-driver.ts';
 import { ShardReplica } from './shard-replica.ts';
@@ -258,7 +259,7 @@ export class Replication {
 
   private replica(): ShardReplica {
     const { plan, names, nowMs } = this.options;
-    return new ShardReplica(Math.max(1, Math.ceil(plan.journalPinsMax / plan.shards)), {
+    return new ShardReplica(plan.instance, Math.max(1, Math.ceil(plan.journalPinsMax / plan.shards)), {
       learn: (text, value, pxMs, generation) => {
         this.counts.learned++;
         return names.learn(text, value, pxMs, generation, nowMs());

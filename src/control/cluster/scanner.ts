@@ -6,10 +6,11 @@
  *   sweep    now and then, and after changes had to be dropped: every pin is claimed again where it is. A pin that
  *            stands costs one read; one that was evicted is put back; one that stands elsewhere is learned.
  */
-import type { Pin, PinTable } from '../../core/pin-table.ts';
+
+import type { ClusterPlan } from '../../core/cluster-plan.ts';
+import type { Pin, PinTable } from '../../core/pins/table.ts';
 import type { ClusterWatcher } from './events.ts';
 import type { PinNames } from './names.ts';
-import type { ClusterPlan } from './plan.ts';
 import type { ShardReplica } from './shard-replica.ts';
 import type { ClusterStore } from './store.ts';
 

@@ -2,8 +2,9 @@
  * Leads the replica of one shard through its talk with the store: asks for the lease, reads what was missed, sends
  * batches one at a time, and after any failure waits a while and begins again. Makes no decision about pins.
  */
+
+import type { ClusterPlan } from '../../core/cluster-plan.ts';
 import { retryDelayMs } from './connect.ts';
-import type { ClusterPlan } from './plan.ts';
 import { comparePositions } from './position.ts';
 import type { ShardReplica } from './shard-replica.ts';
 import type { ClusterStore, PulseMode } from './store.ts';

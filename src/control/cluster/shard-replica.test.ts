@@ -8,7 +8,7 @@ const me = 'me';
 function bench() {
   const table = new Map<string, string>();
   const gaps: string[] = [];
-  const replica = new ShardReplica(100, {
+  const replica = new ShardReplica(me, 100, {
     learn: (text, value) => {
       if (value === undefined) table.delete(text);
       else table.set(text, value.backend);
@@ -26,8 +26,12 @@ function value(backend: string, writer = 'peer'): string {
   return `1 ${backend} ${writer} policy 1000 1`;
 }
 
-function entry(position: string, previous: string, text: string, backend: string) {
-  return { position, previous, news: [{ text, pxMs: 1_000, value: backend === '' ? '' : value(backend) }] };
+function entry(position: string, previous: string, text: string, backend: string, writer = 'peer') {
+  return {
+    position,
+    previous,
+    news: [{ text, pxMs: 1_000, value: backend === '' ? '' : value(backend, writer) }],
+  };
 }
 
 function wish(expectation: string, backend: string, more: Partial<Change> = {}): Change {
@@ -119,23 +123,28 @@ describe('a wish against what stands', () => {
     expect(table.get('k')).toBe('c');
   });
 
-  test('of a step without an answer the first half may stand by our own hand', () => {
-    const { replica } = bench();
+  test.each([
+    ['by our own hand: the second half follows', me, [{ expect: 'b', backend: 'c' }]],
+    ["by another's: it stands", 'peer', undefined],
+  ])('of a step without an answer the first half may stand %s', (_, writer, next) => {
+    const { replica, table } = bench();
     replica.note(wish('a', 'b'));
     replica.nextBatch(9, 0);
     replica.note(wish('b', 'c'));
     replica.cut();
     replica.pulsed({ kind: 'ok', epoch: 'e', last: '11-0' }, 'take', me, replica.known);
-    replica.heard([entry('11-0', '10-0', 'k', 'b')]);
+    replica.heard([entry('11-0', '10-0', 'k', 'b', writer)]);
     expect(replica.phase).toBe('live');
-    expect(replica.nextBatch(9, 0)).toMatchObject([{ expect: 'b', backend: 'c' }]);
+    const steps = replica.nextBatch(9, 0)?.map(({ expect: seen, backend }) => ({ expect: seen, backend }));
+    expect(steps).toEqual(next);
+    expect(table.get('k')).toBe(next === undefined ? 'b' : undefined);
   });
 
   test('a step without an answer that was taken, told of, and undone by another is not repeated', () => {
     const { replica, table } = bench();
     replica.note(wish('a', 'b'));
     replica.nextBatch(9, 0);
-    replica.heard([entry('11-0', '10-0', 'k', 'b'), entry('12-0', '11-0', 'k', 'a')]);
+    replica.heard([entry('11-0', '10-0', 'k', 'b', me), entry('12-0', '11-0', 'k', 'a')]);
     replica.cut();
     expect(replica.journal.size).toBe(0);
     expect(table.get('k')).toBe('a');
@@ -143,7 +152,7 @@ describe('a wish against what stands', () => {
 
   test('a winner that is not here is moved from when a client was served, not when tables are compared', () => {
     for (const isSweep of [false, true]) {
-      const replica = new ShardReplica(9, { learn: () => false, gap: () => {} });
+      const replica = new ShardReplica(me, 9, { learn: () => false, gap: () => {} });
       replica.pulsed({ kind: 'ok', epoch: 'e', last: '0-0' }, 'seize', me, '0-0');
       replica.note(wish('', 'b', { isSweep }));
       replica.nextBatch(9, 0);

@@ -57,6 +57,7 @@ export class ShardReplica {
   generation = 0;
   readonly journal: Journal;
   private readonly out: ReplicaOutput;
+  private readonly instance: string;
   private target = beginning;
   private flight: Map<string, Change> | undefined;
   /** What the stream told of pins whose steps are under way: all of it, in order. */
@@ -68,7 +69,9 @@ export class ShardReplica {
   private witnessed: string[] = [];
   private isScanning = false;
 
-  constructor(journalMax: number, out: ReplicaOutput) {
+  /** @param instance the name this instance writes under */
+  constructor(instance: string, journalMax: number, out: ReplicaOutput) {
+    this.instance = instance;
     this.journal = new Journal(journalMax);
     this.out = out;
   }
@@ -274,7 +277,9 @@ export class ShardReplica {
     const wish = this.journal.get(news.text);
     if (wish !== undefined) {
       if (wish.expect === '*') return true;
-      if (stands === wish.expect || stands === wish.attempted || (stands !== '' && stands === wish.backend)) {
+      // The same backend by somebody else's hand is not our step, though it looks like it.
+      const isOwnHalf = stands === wish.attempted && (value === undefined || value.writer === this.instance);
+      if (stands === wish.expect || isOwnHalf || (stands !== '' && stands === wish.backend)) {
         // What our wish is based on, or its first half, or what it wants already: the wish is newer, and has
         // the later expiry.
         wish.expect = stands;

@@ -1,12 +1,12 @@
 /**
  * The value of one pin, unpacked: a scratch object that is loaded from shared memory, changed and saved.
  * Each thread has a few and reuses them, so no operation of the data plane allocates. Whoever loads or saves
- * holds the group's lock, or checks its sequence afterwards (pin-lock.ts).
+ * holds the group's lock, or checks its sequence afterwards (lock.ts).
  *
  * The state word: kind 4 bits, reason 5, flags 5, sixty-fourths 6, expiry from 2^32 ms up 12. With the expiry
  * word this is 44 bits of milliseconds: 557 years, whatever origin the clock has. Nothing wraps.
  */
-import { backendWord, expiryWord, stateWord, ttlWord, versionWord } from './pin-layout.ts';
+import { backendWord, expiryWord, stateWord, ttlWord, versionWord } from './layout.ts';
 
 /** Why a client is pinned where it is. Never renumber: peers of another version read them. */
 export const pinReasonNumbers = {

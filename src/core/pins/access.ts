@@ -1,18 +1,18 @@
 /**
- * Reading and writing the pin of one key: what the operations of pin-data-plane.ts and of control have in
+ * Reading and writing the pin of one key: what the operations of data-plane.ts and of control have in
  * common. `probe` says where the key's pin may be, `entry` holds its value; both belong to this thread and are
  * good until the next operation.
  *
  *   read      without a lock: look, and look again if somebody wrote meanwhile
  *   write     lock, find the pin again, change `entry`, keep (or makeRoom, place), release
  */
-import type { PinChanges } from './pin-changes.ts';
-import { type PinCounters, pinCounter } from './pin-counters.ts';
-import { dirtyFlag, PinEntry, removedFlag } from './pin-entry.ts';
-import { reportWord } from './pin-layout.ts';
-import { blocked, type PinLocks } from './pin-lock.ts';
-import { PinProbe } from './pin-probe.ts';
-import type { PinSlots } from './pin-slots.ts';
+import type { PinChanges } from './changes.ts';
+import { type PinCounters, pinCounter } from './counters.ts';
+import { dirtyFlag, PinEntry, removedFlag } from './entry.ts';
+import { reportWord } from './layout.ts';
+import { blocked, type PinLocks } from './lock.ts';
+import { PinProbe } from './probe.ts';
+import type { PinSlots } from './slots.ts';
 
 /** Reads that lost to a writer each time; each was beaten by a finished write, so this many in a row is absurd. */
 const readsMax = 100_000;

@@ -8,7 +8,7 @@
  * `find` may run without the lock; its answer then counts only if the group's sequence has not changed.
  * All else needs the lock.
  */
-import { dirtyFlag, kindMask, PinEntry, removedFlag } from './pin-entry.ts';
+import { dirtyFlag, kindMask, PinEntry, removedFlag } from './entry.ts';
 import {
   addressWord,
   countWord,
@@ -21,8 +21,8 @@ import {
   stateWord,
   tagWordsPerBucket,
   wordsPerLine,
-} from './pin-layout.ts';
-import type { PinProbe } from './pin-probe.ts';
+} from './layout.ts';
+import type { PinProbe } from './probe.ts';
 
 export class PinSlots {
   readonly words: Int32Array;

@@ -12,7 +12,7 @@
  * 20 million simulated placements never filled a bucket beyond 14 of its 16 slots, so a table holds the
  * pins it was made for without evicting any.
  */
-import { workersMax } from './limits.ts';
+import { workersMax } from '../limits.ts';
 
 export const slotsPerBucket = 16;
 export const bucketsPerGroup = 64;
@@ -26,7 +26,7 @@ export const entryWords = 10;
 export const addressWord = 0; // four words, network order
 export const scopeWord = 4; // pool id << 16 | port
 export const backendWord = 5; // backend id << 16 | backend id the cluster knows of
-export const stateWord = 6; // see pin-entry.ts
+export const stateWord = 6; // see entry.ts
 export const expiryWord = 7; // low 32 bits of the expiry in milliseconds
 export const ttlWord = 8; // milliseconds, unsigned
 export const versionWord = 9; // version << 16 | writer

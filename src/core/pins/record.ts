@@ -1,9 +1,9 @@
 /** Pins and changes of pins as records, for control: listing, resynchronising, telling the cluster. */
-import { Address } from './address.ts';
-import { keyKindNumbers } from './key.ts';
-import type { PinEntry, PinReason } from './pin-entry.ts';
-import { addressWord, scopeWord } from './pin-layout.ts';
-import type { AffinityKey } from './plan.ts';
+import { Address } from '../address.ts';
+import { keyKindNumbers } from '../key.ts';
+import type { AffinityKey } from '../plan.ts';
+import type { PinEntry, PinReason } from './entry.ts';
+import { addressWord, scopeWord } from './layout.ts';
 
 /** What both have. A key is made of it by `new Key(kind, address)`. */
 interface PinRecord {

@@ -14,7 +14,7 @@
  * was preempted; waiters spin, then sleep a millisecond at a time so that it can run. A holder that was
  * killed is given up on, and once given up on costs no further wait, until control releases its locks.
  */
-import { lockWord, wordsPerLine } from './pin-layout.ts';
+import { lockWord, wordsPerLine } from './layout.ts';
 
 const ownerMask = 127;
 const ownerBits = 7;

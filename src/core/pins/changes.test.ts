@@ -1,14 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Address } from './address.ts';
-import { Key } from './key.ts';
-import { PinChanges } from './pin-changes.ts';
-import { PinEntry } from './pin-entry.ts';
-import { pinLayout, scopeWord } from './pin-layout.ts';
-import { PinLocks } from './pin-lock.ts';
-import { PinProbe } from './pin-probe.ts';
-import { PinSlots } from './pin-slots.ts';
-import { type PinChange, PinTable, type RemotePin } from './pin-table.ts';
+import { Address } from '../address.ts';
+import { Key } from '../key.ts';
+import { PinChanges } from './changes.ts';
+import { PinEntry } from './entry.ts';
+import { pinLayout, scopeWord } from './layout.ts';
+import { PinLocks } from './lock.ts';
+import { PinProbe } from './probe.ts';
+import { PinSlots } from './slots.ts';
+import { type PinChange, PinTable, type RemotePin } from './table.ts';
 
 const ttlMs = 64_000;
 const create = (capacity = 1000): PinTable => PinTable.create(capacity, { reportChanges: true });

@@ -5,7 +5,7 @@
  * They are 64-bit floating point, exact to 2^53, and not atomic: one writer per row needs no more, and a
  * reader on a 64-bit machine sees the value before or after an increment. They are for people, not decisions.
  */
-import { countersPerWriter, type PinLayout, writersMax } from './pin-layout.ts';
+import { countersPerWriter, type PinLayout, writersMax } from './layout.ts';
 
 /** Place of each counter in a row. */
 export const pinCounter = {

@@ -2,11 +2,11 @@
  * Frees what has expired, a part of the table at a time, so that control is never busy with it for long.
  * Lookups do not need it, they see expiries themselves; it makes room and keeps the count of pins honest.
  */
-import { type PinCounters, pinCounter } from './pin-counters.ts';
-import { dirtyFlag, PinEntry, removedFlag } from './pin-entry.ts';
-import { reportWord, slotsPerBucket } from './pin-layout.ts';
-import type { PinLocks } from './pin-lock.ts';
-import type { PinSlots } from './pin-slots.ts';
+import { type PinCounters, pinCounter } from './counters.ts';
+import { dirtyFlag, PinEntry, removedFlag } from './entry.ts';
+import { reportWord, slotsPerBucket } from './layout.ts';
+import type { PinLocks } from './lock.ts';
+import type { PinSlots } from './slots.ts';
 
 export class PinSweep {
   readonly #slots: PinSlots;

@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Address } from './address.ts';
-import { finishHash, Key } from './key.ts';
-import { pinLayout } from './pin-layout.ts';
-import { blocked, PinLocks } from './pin-lock.ts';
-import { PinProbe } from './pin-probe.ts';
-import { PinTable } from './pin-table.ts';
+import { Address } from '../address.ts';
+import { finishHash, Key } from '../key.ts';
+import { pinLayout } from './layout.ts';
+import { blocked, PinLocks } from './lock.ts';
+import { PinProbe } from './probe.ts';
+import { PinTable } from './table.ts';
 
 const ttlMs = 64_000;
 

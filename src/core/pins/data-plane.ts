@@ -5,10 +5,10 @@
  *
  * Readers take no lock. Writers lock the key's group for less than a microsecond.
  */
-import type { Key } from './key.ts';
-import { PinAccess } from './pin-access.ts';
-import { pinCounter } from './pin-counters.ts';
-import { confirmedFlag, type PinReason, pinReasonNumbers, removedFlag } from './pin-entry.ts';
+import type { Key } from '../key.ts';
+import { PinAccess } from './access.ts';
+import { pinCounter } from './counters.ts';
+import { confirmedFlag, type PinReason, pinReasonNumbers, removedFlag } from './entry.ts';
 
 export class PinDataPlane extends PinAccess {
   /** The id of the backend a client is pinned to; 0 if it has no pin, or one that has expired. */

@@ -1,14 +1,14 @@
 /**
- * Control's side of changes: takes them out of the rings and rescans of pin-changes.ts, one pin at a time, and
+ * Control's side of changes: takes them out of the rings and rescans of changes.ts, one pin at a time, and
  * marks each pin as told. One thread only.
  */
-import type { PinChanges } from './pin-changes.ts';
-import { type PinCounters, pinCounter } from './pin-counters.ts';
-import { dirtyFlag, PinEntry, removedFlag } from './pin-entry.ts';
-import { slotsPerGroup, writersMax } from './pin-layout.ts';
-import type { PinLocks } from './pin-lock.ts';
-import { type PinChange, pinRecord } from './pin-record.ts';
-import type { PinSlots } from './pin-slots.ts';
+import type { PinChanges } from './changes.ts';
+import { type PinCounters, pinCounter } from './counters.ts';
+import { dirtyFlag, PinEntry, removedFlag } from './entry.ts';
+import { slotsPerGroup, writersMax } from './layout.ts';
+import type { PinLocks } from './lock.ts';
+import { type PinChange, pinRecord } from './record.ts';
+import type { PinSlots } from './slots.ts';
 
 export type ChangeVisitor = (change: PinChange) => void;
 

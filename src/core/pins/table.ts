@@ -12,11 +12,11 @@
  * eviction or expiry is reported (the cluster's copy of the pin outlives it and expires by itself), any
  * defence against clients that choose addresses of equal hash (they can only evict each other's bucket).
  */
-import type { Key } from './key.ts';
-import { PinChanges } from './pin-changes.ts';
-import { type PinCounterName, PinCounters, pinCounter } from './pin-counters.ts';
-import { PinDataPlane } from './pin-data-plane.ts';
-import { confirmedFlag, pinReasonNumbers, removedFlag, ttlMsMax } from './pin-entry.ts';
+import type { Key } from '../key.ts';
+import { PinChanges } from './changes.ts';
+import { type PinCounterName, PinCounters, pinCounter } from './counters.ts';
+import { PinDataPlane } from './data-plane.ts';
+import { confirmedFlag, pinReasonNumbers, removedFlag, ttlMsMax } from './entry.ts';
 import {
   magic,
   magicWord,
@@ -25,16 +25,16 @@ import {
   pinLayout,
   reportWord,
   writersMax,
-} from './pin-layout.ts';
-import { blocked, PinLocks } from './pin-lock.ts';
-import { type Pin, pinRecord, type RemotePin } from './pin-record.ts';
-import { type ChangeVisitor, PinReports } from './pin-reports.ts';
-import { PinSlots } from './pin-slots.ts';
-import { PinSweep } from './pin-sweep.ts';
+} from './layout.ts';
+import { blocked, PinLocks } from './lock.ts';
+import { type Pin, pinRecord, type RemotePin } from './record.ts';
+import { type ChangeVisitor, PinReports } from './reports.ts';
+import { PinSlots } from './slots.ts';
+import { PinSweep } from './sweep.ts';
 
-export type { PinReason } from './pin-entry.ts';
-export type { PinTableShared } from './pin-layout.ts';
-export type { Pin, PinChange, RemotePin } from './pin-record.ts';
+export type { PinReason } from './entry.ts';
+export type { PinTableShared } from './layout.ts';
+export type { Pin, PinChange, RemotePin } from './record.ts';
 
 export interface PinTableStats extends Record<PinCounterName, number> {
   /** Pins, including those that have expired since the last sweep. */

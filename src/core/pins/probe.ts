@@ -5,8 +5,8 @@
  * Two choices per key keep buckets evenly filled (Azar, Broder, Karlin, Upfal, "Balanced Allocations", 1994);
  * both are in one group, so one lock and one sequence number cover a key wherever it is.
  */
-import { finishHash, type Key, keyKindNumbers } from './key.ts';
-import { bucketsPerGroup } from './pin-layout.ts';
+import { finishHash, type Key, keyKindNumbers } from '../key.ts';
+import { bucketsPerGroup } from './layout.ts';
 
 export class PinProbe {
   readonly #groups: number;

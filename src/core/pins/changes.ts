@@ -16,7 +16,7 @@ import {
   ringHeaderWords,
   wordsPerLine,
   writersMax,
-} from './pin-layout.ts';
+} from './layout.ts';
 
 export class PinChanges {
   readonly #words: Int32Array;
