@@ -368,17 +368,51 @@ requirePackage('redis')('without Redis, row by row', () => {
     expect(said).toHaveLength(1);
   });
 
-  test('row 26: BUSY and MISCONF are told apart and survived', async () => {
+  test('row 26: BUSY is survived', async () => {
     const redis = await startRedis({ args: ['--lua-time-limit', '50'] });
     const [a, b] = pair(redis, { commandTimeoutMs: 2_000 });
     await inStep(a, b);
     void redis.command('EVAL', 'while true do end', '0').catch(() => {});
     await until('busy', () => a.cluster.status().faults.busy > 0);
     await until('killed', async () => (await redis.command('SCRIPT', 'KILL').catch(String)) !== '');
-    await redis.command('CONFIG', 'SET', 'dir', '/proc').catch(() => {});
     await inStep(a, b);
     a.pin(1, 'b2');
     await follows(b, [1], 'b2');
+  });
+
+  test('row 26: MISCONF (Redis cannot save, so it takes no writes) is told apart and survived', async () => {
+    const redis = await startRedis({ args: ['--dir', '/proc', '--save', '3600', '1000000'] });
+    const [a, b] = pair(redis);
+    await inStep(a, b);
+    await redis.command('BGSAVE');
+    await until('refusing', async () => (await redis.command('SET', 'x', 'y')).includes('MISCONF'));
+    a.pin(1, 'b1');
+    await until('cannot persist', () => a.cluster.status().faults['cannot-persist'] > 0);
+    await redis.command('CONFIG', 'SET', 'stop-writes-on-bgsave-error', 'no');
+    await inStep(a, b);
+    await follows(b, [1], 'b1');
+  });
+
+  test('row 26: LOADING (Redis reads its file) is told apart and survived', async () => {
+    const redis = await startRedis({
+      args: [
+        '--enable-debug-command',
+        'yes',
+        '--key-load-delay',
+        '200',
+        '--loading-process-events-interval-bytes',
+        '1024',
+      ],
+    });
+    const [a, b] = pair(redis);
+    await inStep(a, b);
+    await redis.command('DEBUG', 'POPULATE', '20000');
+    const reloaded = redis.command('DEBUG', 'RELOAD');
+    await until('loading', () => a.cluster.status().faults.loading > 0);
+    await reloaded;
+    await inStep(a, b);
+    a.pin(1, 'b1');
+    await follows(b, [1], 'b1');
   });
 
   test('row 26: user or password refused, and taken up again when it is right', async () => {
