@@ -1,6 +1,6 @@
 /** The command line of `npm run bench`. */
 import { parseArgs } from 'node:util';
-import { peers as allPeers } from './peers.ts';
+import { peers as allPeers, extraPeers } from './peers.ts';
 import type { Peer, Work } from './work.ts';
 import { allWorks, selectWorks } from './works.ts';
 
@@ -21,7 +21,7 @@ export function usage(): string {
   --only WORK,...   ${allWorks()
     .map((work) => work.name)
     .join(', ')} (udp is both)
-  --peers NAME,...  ${allPeers.map((peer) => peer.name).join(', ')}
+  --peers NAME,...  ${[...allPeers, ...extraPeers].map((peer) => peer.name).join(', ')}
   --rounds N        alternating rounds, 1 to ${roundsMax} (5)
   --seconds N       measured part of one run, 1 to ${secondsMax} (3)
   --json FILE       every sample, as JSON
@@ -36,9 +36,10 @@ function wholeNumber(name: string, text: string | undefined, fallback: number, m
 
 function selectPeers(names: readonly string[] | undefined): readonly Peer[] {
   if (names === undefined) return allPeers;
-  const unknown = names.find((name) => !allPeers.some((peer) => peer.name === name));
+  const known = [...allPeers, ...extraPeers];
+  const unknown = names.find((name) => !known.some((peer) => peer.name === name));
   if (unknown !== undefined) throw new Error(`no peer is called ${unknown}`);
-  return allPeers.filter((peer) => names.includes(peer.name));
+  return known.filter((peer) => names.includes(peer.name));
 }
 
 /** Throws with a message for people when an argument is wrong; undefined for --help. */

@@ -6,3 +6,6 @@ import { pinion } from './peers/pinion.ts';
 import type { Peer } from './work.ts';
 
 export const peers: readonly Peer[] = [direct, haproxy, nginx, pinion('epoll'), pinion('portable')];
+
+/** Measured only when asked for with --peers: what sharing pins costs the relay. */
+export const extraPeers: readonly Peer[] = [pinion('epoll', true)];
