@@ -36,6 +36,8 @@ export interface ReplicationOptions {
 
 /** Changes taken from the table in one turn. */
 const drainMax = 16_384;
+/** An idle instance looks for changes this many times less often: looking is most of what it does. */
+const idleFlushes = 4;
 const idleFollowMs = 20;
 /** Gaps are told together, at most this often: a stream that is tampered with must not fill the log. */
 const gapsQuietMs = 1_000;
@@ -61,6 +63,8 @@ export class Replication {
   private gapWhy = '';
   private gapsToldAtMs = Number.NEGATIVE_INFINITY;
   private isConnected = false;
+  /** Changes the last round took from the pin table. */
+  private drained = 0;
   private since: number;
 
   constructor(options: ReplicationOptions) {
@@ -76,14 +80,27 @@ export class Replication {
 
   start(): void {
     this.tickedAtMs = this.options.nowMs();
-    this.tickTimer = setInterval(() => this.tick(), this.options.plan.flushMs);
+    this.schedule();
     void this.follow();
+  }
+
+  /** The next round: soon while there are changes, later when the last one found none. */
+  private schedule(): void {
+    const isBusy = this.drained > 0 || this.journalSize > 0 || !this.caughtUp;
+    const { flushMs } = this.options.plan;
+    this.tickTimer = setTimeout(
+      () => {
+        this.tick();
+        if (!this.isStopped) this.schedule();
+      },
+      isBusy ? flushMs : flushMs * idleFlushes,
+    );
   }
 
   /** Ends the loops. What is in the journal is given one last batch of time by {@link settle}. */
   stop(): void {
     this.isStopped = true;
-    clearInterval(this.tickTimer);
+    clearTimeout(this.tickTimer);
     this.scanner.stop();
     for (const replica of this.replicas) replica.journal.releaseWaiters();
   }
@@ -139,7 +156,7 @@ export class Replication {
     if (!this.isStopped) this.tellConnection();
   }
 
-  /** One round of work; `setInterval` calls it. */
+  /** One round of work; a timer calls it. */
   tick(): void {
     const { plan, nowMs, store } = this.options;
     const stalledMs = nowMs() - this.tickedAtMs;
@@ -171,7 +188,7 @@ export class Replication {
 
   private drain(): void {
     const { pins, names } = this.options;
-    pins.drainChanges(drainMax, (change) => {
+    this.drained = pins.drainChanges(drainMax, (change) => {
       const named = names.change(change);
       if (named !== undefined) this.replicas[named.shard]!.note(named.change);
     });
