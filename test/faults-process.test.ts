@@ -18,14 +18,14 @@ afterEach(async () => {
   await stopServers();
 });
 
-async function start(more: Section = {}): Promise<Pinion> {
+async function start(more: Section = {}, env: NodeJS.ProcessEnv = {}): Promise<Pinion> {
   const servers = await namedTcp(['a', 'b', 'c']);
   const text = configText({
     listeners: [listener('front', 'tcp', 'pool')],
     pools: { pool: { policy: 'round-robin', health: noCheck, backends: backendsOf(servers) } },
     ...more,
   });
-  return startPinion(text, { env: { PINION_TEST_FAULTS: '1' } });
+  return startPinion(text, { env: { PINION_TEST_FAULTS: '1', ...env } });
 }
 
 describe('row 42: a worker that dies', () => {
@@ -73,6 +73,18 @@ describe('row 42: a worker that dies', () => {
     expect(pinion.events('failed')).toMatchObject([
       { msg: expect.stringMatching(/worker 0 died 6 times in a row/) },
     ]);
+  });
+
+  test('without a chance to close its sockets ends the process: the kernel would go on sending clients to them', async () => {
+    const pinion = await start({ workers: 2, engine: 'epoll' }, { NODE_OPTIONS: '--max-old-space-size=64' });
+    const client = await tcpClient(pinion.port('front'));
+    await client.line();
+    await admin(pinion, 'POST', '/faults/workers/0/heap');
+    expect(await pinion.process.exited).toEqual({ code: 70, signal: null });
+    expect(pinion.events('failed')).toMatchObject([
+      { msg: expect.stringMatching(/worker 0 died and left its sockets open: .*memory/) },
+    ]);
+    expect(await client.outcome).not.toBe('closed here');
   });
 
   test('while serving one flow gives up that flow alone', async () => {

@@ -1,6 +1,7 @@
 /** TCP faults, each injected as it happens: rows 1 to 7 and 11 to 13 of the reliability table. */
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import type { Socket } from 'node:net';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { openBlackhole } from './support/blackhole.ts';
 import { askTcp, clientAddresses, inParallel, tcpClient } from './support/clients.ts';
@@ -52,6 +53,25 @@ test('row 1: a backend that refuses costs nobody anything while another is up', 
     await pinion.metric('pinion_backend_dial_failures_total', { backend: 'refuses' }),
   ).toBeGreaterThanOrEqual(3);
   expect(pinion.events('backend-down')).toMatchObject([{ backend: 'refuses' }]);
+});
+
+test('row 1: a backend that refuses newcomers while it finishes with its own keeps those', async () => {
+  const [good] = await namedTcp(['good']);
+  const leaving = createServer((socket) => socket.pipe(socket).on('error', () => {}));
+  await once(leaving.listen(0, '127.0.0.1'), 'listening');
+  const { port } = leaving.address() as AddressInfo;
+  const ofPool = { policy: 'round-robin', passive: { failures: 2, eject: '1m' } };
+  const places = [{ name: 'leaving', address: `127.0.0.1:${port}` }, good!];
+  const pinion = await front(places, { affinity: 'none' }, ofPool);
+  const open = await Promise.all([1, 2].map(() => tcpClient(pinion.port('front'))));
+  await eventually('one connection on the good one', () => open.some(({ text }) => text === 'good\n'));
+  const stays = open.find(({ text }) => text === '')!;
+  leaving.close();
+  for (let i = 0; i < 10; i++) expect(await askTcp(pinion.port('front'))).toBe('good');
+  await pinion.waitForLog((record) => record.event === 'backend-down' && record.backend === 'leaving');
+  stays.socket.write('still here');
+  await eventually('the echo', () => stays.text === 'still here');
+  await stays.leave();
 });
 
 test('row 1: tries are bounded', async () => {

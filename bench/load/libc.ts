@@ -83,9 +83,10 @@ export function socketAddress(host: string, port: number): Memory {
 const SOCK_NONBLOCK = 0x800;
 const SOCK_CLOEXEC = 0x80000;
 
-/** A non-blocking TCP socket on its way to the target: connected, or EINPROGRESS. */
-export function connectTcp(target: Memory): number {
+/** A non-blocking TCP socket on its way to the target: connected, or EINPROGRESS. From `source` if there is one. */
+export function connectTcp(target: Memory, source?: Memory): number {
   const descriptor = check(calls.socket(2, 1 | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), 'socket');
+  if (source !== undefined) check(calls.bind(descriptor, source.address, 16), 'bind');
   if (calls.connect(descriptor, target.address, 16) < 0 && errno() !== EINPROGRESS) check(-1, 'connect');
   return descriptor;
 }

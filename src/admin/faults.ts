@@ -14,6 +14,11 @@ export function faultRoutes(control: Control): Routes {
       control.toWorker(Number(params.worker), { type: 'break', how: 'exit' });
       return { status: 202, body: { broken: `worker ${params.worker}` } };
     },
+    /** One worker uses up its heap: the thread is ended, and none of its code runs any more. */
+    'POST /faults/workers/:worker/heap': ({ params }) => {
+      control.toWorker(Number(params.worker), { type: 'break', how: 'fill-heap' });
+      return { status: 202, body: { broken: `worker ${params.worker}` } };
+    },
     /** Each worker throws while it serves its next flow. */
     'POST /faults/flow': () => {
       control.toWorkers({ type: 'break', how: 'throw-in-flow' });

@@ -2,7 +2,16 @@
  * From the checked file to the plan: fills in defaults, turns the file's words into the plan's, freezes all.
  * Everything here is allowed to assume that shape.ts and check.ts found nothing.
  */
-import type { BackendPlan, HealthPlan, ListenerPlan, Plan, PoolPlan, Protocol } from '../core/plan.ts';
+import type {
+  BackendPlan,
+  Bind,
+  HealthPlan,
+  ListenerPlan,
+  Plan,
+  PoolPlan,
+  Protocol,
+  UpstreamPlan,
+} from '../core/plan.ts';
 import { buildCluster } from './cluster-shape.ts';
 import {
   affinityDefaults,
@@ -48,7 +57,14 @@ export function buildPlan(file: FileShape, source: string): Plan {
     listeners: file.listeners.map((listener) => buildListener(listener)),
     pools: Object.entries(file.pools).map(([name, pool]) => buildPool(name, pool, protocolsOf(name, file))),
   };
-  return deepFreeze({ ...plan, digest: digestOf(plan) });
+  const digest = digestOf(plan);
+  // Source addresses and devices are one machine's own: added after the digest, which a pair compares.
+  const upstreams = new Map(Object.entries(file.pools).map(([name, pool]) => [name, buildUpstream(pool)]));
+  const listeners = plan.listeners.map((listener): ListenerPlan => {
+    const upstream = upstreams.get(listener.pool);
+    return upstream === undefined ? listener : { ...listener, upstream };
+  });
+  return deepFreeze({ ...plan, listeners, digest });
 }
 
 function buildListener(listener: ListenerShape): ListenerPlan {
@@ -58,7 +74,7 @@ function buildListener(listener: ListenerShape): ListenerPlan {
   return {
     name: listener.name,
     protocol,
-    bind,
+    bind: buildBind(bind, listener.bind_device),
     pool: listener.pool,
     affinity: buildAffinity(listener.affinity, bind.kind),
     timeouts: {
@@ -72,11 +88,45 @@ function buildListener(listener: ListenerShape): ListenerPlan {
       newFlowsPerClientPerSecond: listener.limits?.new_flows_per_client ?? limits.newFlowsPerClientPerSecond,
       newFlowsPerSecond: listener.limits?.new_flows ?? limits.newFlowsPerSecond,
     },
-    tcp: {
-      backlog: listener.tcp?.backlog ?? tcpDefaults.backlog,
-      noDelay: listener.tcp?.no_delay ?? tcpDefaults.noDelay,
-      keepAliveMs: listener.tcp?.keepalive ?? tcpDefaults.keepAliveMs,
-    },
+    tcp: buildTcp(listener.tcp ?? {}),
+    ...(listener.udp === undefined ? {} : { udp: buildBuffers(listener.udp) }),
+  };
+}
+
+function buildBind(bind: Bind, device: string | undefined): Bind {
+  return device === undefined || bind.kind === 'unix' ? bind : { ...bind, device };
+}
+
+/** What is left to the kernel stays out: 0 says so as well as a key that is not there. */
+function buildTcp(tcp: NonNullable<ListenerShape['tcp']>): ListenerPlan['tcp'] {
+  return {
+    backlog: tcp.backlog ?? tcpDefaults.backlog,
+    noDelay: tcp.no_delay ?? tcpDefaults.noDelay,
+    keepAliveMs: tcp.keepalive ?? tcpDefaults.keepAliveMs,
+    ...(tcp.keepalive_interval === undefined ? {} : { keepAliveIntervalMs: tcp.keepalive_interval }),
+    ...(tcp.keepalive_probes === undefined ? {} : { keepAliveProbes: tcp.keepalive_probes }),
+    ...(tcp.user_timeout ? { userTimeoutMs: tcp.user_timeout } : {}),
+    ...(tcp.fast_open ? { fastOpenQueue: tcp.fast_open } : {}),
+    ...buildBuffers(tcp),
+  };
+}
+
+function buildBuffers(from: NonNullable<ListenerShape['udp']>): NonNullable<ListenerPlan['udp']> {
+  return {
+    ...(from.receive_buffer === undefined ? {} : { receiveBufferBytes: from.receive_buffer }),
+    ...(from.send_buffer === undefined ? {} : { sendBufferBytes: from.send_buffer }),
+  };
+}
+
+/** Undefined: connections leave as the kernel likes. */
+function buildUpstream(pool: PoolShape): UpstreamPlan | undefined {
+  const { source, transparent = false, mark, device } = pool;
+  if (source === undefined && !transparent && mark === undefined && device === undefined) return undefined;
+  return {
+    sources: source ?? [],
+    transparent,
+    ...(mark === undefined ? {} : { mark }),
+    ...(device === undefined ? {} : { device }),
   };
 }
 

@@ -3,6 +3,7 @@
  */
 import type { Bind, Protocol } from '../core/plan.ts';
 import { formatAddress } from './bind.ts';
+import { checkListenerSockets } from './check-sockets.ts';
 import type { Draft, Placed } from './draft.ts';
 import type { ListenerShape } from './listener-shape.ts';
 import { overlaps } from './overlap.ts';
@@ -15,6 +16,7 @@ interface Claim {
   readonly path: Path;
   readonly protocol: Protocol;
   readonly bind: Bind;
+  readonly device: string | undefined;
 }
 
 export function checkListeners(draft: Draft, report: Report): void {
@@ -29,13 +31,25 @@ export function checkListeners(draft: Draft, report: Report): void {
   for (const listener of draft.listeners) {
     checkPoolOf(listener, draft, report);
     checkUseless(listener, draft, report);
+    checkListenerSockets(listener, draft, report);
   }
 }
 
 function checkClaims(draft: Draft, report: Report): void {
+  // One whose device is not known may meet nobody.
+  const known = draft.listeners.filter(({ path }) => !draft.wasWrong([...path, 'bind_device']));
   const claims: Claim[] = [
-    ...draft.listeners.map(({ path, value }) => ({ path: [...path, 'bind'], ...value.bind })),
-    ...draft.services.map(({ path, value }) => ({ path, protocol: 'tcp' as const, bind: value })),
+    ...known.map(({ path, value }) => ({
+      path: [...path, 'bind'],
+      ...value.bind,
+      device: value.bind_device,
+    })),
+    ...draft.services.map(({ path, value }) => ({
+      path,
+      protocol: 'tcp' as const,
+      bind: value,
+      device: undefined,
+    })),
   ];
   // Only claims on one port (or path) can meet: a thousand listeners are not compared pair by pair.
   const groups = new Map<string, Claim[]>();
@@ -44,13 +58,18 @@ function checkClaims(draft: Draft, report: Report): void {
     if (bind.kind === 'inet' && bind.port === 0) continue;
     const group = bind.kind === 'unix' ? `unix:${bind.path}` : `${claim.protocol}:${bind.port}`;
     const earlier = groups.get(group) ?? [];
-    const first = earlier.find((other) => overlaps(other.bind, bind));
+    const first = earlier.find((other) => overlaps(other.bind, bind) && meetOnDevice(other, claim));
     if (first !== undefined) {
       const other = `${report.pointTo(first.path)} has ${formatAddress(first.bind)}`;
       report.problem(claim.path, `${formatAddress(bind)} is taken: ${other}`);
     }
     groups.set(group, [...earlier, claim]);
   }
+}
+
+/** Sockets of two devices may have one address. */
+function meetOnDevice(a: Claim, b: Claim): boolean {
+  return a.device === undefined || b.device === undefined || a.device === b.device;
 }
 
 function checkPoolOf(listener: Placed<ListenerShape>, draft: Draft, report: Report): void {

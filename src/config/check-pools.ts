@@ -4,6 +4,7 @@
 import { backendIdsMax, poolIdsMax } from '../core/limits.ts';
 import type { PolicyName } from '../core/plan.ts';
 import { formatAddress } from './bind.ts';
+import { checkUpstream } from './check-sockets.ts';
 import { healthDefaults, poolDefaults } from './defaults.ts';
 import type { Draft, Placed, PoolDraft } from './draft.ts';
 import type { ListenerShape } from './listener-shape.ts';
@@ -23,6 +24,7 @@ export function checkPools(draft: Draft, report: Report): void {
     if (!draft.wasWrong([...pool.path, 'health', 'interval'])) checkHealth(pool, report);
     const users = draft.listeners.filter((listener) => listener.value.pool === pool.name);
     for (const listener of users) checkReach(pool, listener, report);
+    checkUpstream(pool, users, report);
     if (users.length === 0 && draft.listenersComplete)
       report.warning(pool.path, 'no listener uses this pool', 'key');
   }

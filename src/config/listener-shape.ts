@@ -4,13 +4,12 @@
 import * as z from 'zod';
 import { affinityKeys } from '../core/plan.ts';
 import { readListenerBind } from './bind.ts';
-import { affinityDefaults, tcpDefaults, timeoutDefaults } from './defaults.ts';
-import { choice, duration, flag, flowsMax, name, readBy, section, whole } from './fields.ts';
+import { affinityDefaults, timeoutDefaults } from './defaults.ts';
+import { choice, duration, flowsMax, name, readBy, section, whole } from './fields.ts';
+import { device, tcpSection, udpSection } from './socket-shape.ts';
 import { formatDuration } from './units.ts';
 
 const ratePerSecondMax = 10_000_000;
-/** MAX_TCP_KEEPIDLE of the kernel is 32767 s; TCP_KEEPIDLE counts whole seconds: tcp(7). */
-const keepAliveMsMax = 32_767_000;
 const tcpTimeouts = timeoutDefaults('tcp');
 const udpIdleMs = timeoutDefaults('udp').idleMs;
 
@@ -45,6 +44,9 @@ export const listenerShape = section('An address that clients reach.', {
       pattern: '^((tcp|udp)://.+:\\d+|unix:/.+)$',
     },
   ),
+  bind_device: device(
+    'Only clients that come in by this network device or VRF (SO_BINDTODEVICE). A change waits for the next bind.',
+  ),
   pool: name('The pool that serves its clients.'),
   affinity: z
     .union([z.enum(['none']), affinitySection], {
@@ -75,16 +77,8 @@ export const listenerShape = section('An address that clients reach.', {
     ),
     new_flows: whole('New flows a second; 0: no limit.', 0, ratePerSecondMax, 0),
   }).optional(),
-  tcp: section('Socket options of a TCP listener.', {
-    backlog: whole('Connections the kernel holds until they are accepted.', 1, 65_535, tcpDefaults.backlog),
-    no_delay: flag('Send small segments at once (TCP_NODELAY).', tcpDefaults.noDelay),
-    keepalive: duration('Silence before the first keepalive probe, both sides; 0: no probes.', {
-      zero: true,
-      minMs: 1_000,
-      maxMs: keepAliveMsMax,
-      defaultMs: tcpDefaults.keepAliveMs,
-    }),
-  }).optional(),
+  tcp: tcpSection.optional(),
+  udp: udpSection.optional(),
 });
 
 export type ListenerShape = z.output<typeof listenerShape>;

@@ -7,6 +7,7 @@ import { policyNames } from '../core/plan.ts';
 import { readBackendAddress } from './bind.ts';
 import { backendDefaults, healthDefaults, poolDefaults } from './defaults.ts';
 import { choice, described, duration, flag, flowsMax, name, readBy, section, whole } from './fields.ts';
+import { upstreamShape } from './socket-shape.ts';
 
 /** Envoy's ceiling, 5 000 011: a table of that many entries is rebuilt on each change of health. */
 const tableSizeMax = 5_000_011;
@@ -90,6 +91,7 @@ export const poolShape = section('Backends that serve the same thing, and how on
     .optional(),
   tries: whole('Backends tried for one flow, the first included.', 1, 64, poolDefaults.tries),
   fail_open: flag('When no backend is up, use them all the same.', poolDefaults.failOpen),
+  ...upstreamShape,
   backends: z
     .array(backendShape, { error: 'must be a list of backends (- name: ...)' })
     .min(1, { error: 'needs at least one backend' })

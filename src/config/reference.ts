@@ -25,7 +25,7 @@ interface Node {
 const preface = `# Configuration
 
 One YAML file. \`pinion check --config FILE\` says everything that is wrong with it, each with file:line:column;
-unknown keys are refused. Durations are written with units (\`200ms\`, \`30s\`, \`1h30m\`, \`2d\`), names are letters, digits
+unknown keys are refused. Durations are written with units (\`200ms\`, \`30s\`, \`1h30m\`, \`2d\`), sizes too (\`64KiB\`, \`4MiB\`); names are letters, digits
 and \`. _ : [ ] -\`. [config/pinion.yaml](../config/pinion.yaml) is a commented example.
 
 This page is printed by \`pinion schema --markdown\`.
@@ -70,6 +70,7 @@ function takes(node: Node): string {
     const from = node.minimum ?? `above ${node.exclusiveMinimum}`;
     return `${from} to ${node.maximum}`;
   }
+  if (node.pattern?.includes('KiB') === true) return 'size';
   if (node.pattern?.includes('ms') === true) return 'duration';
   return 'text';
 }

@@ -5,7 +5,8 @@
  *    up = resolved and (check passed or no check) and not ejected
  *
  * Ejection is passive health: real flows failed in a row. It is for a time, and never takes a pool's last
- * backend: a wrong suspicion must not become an outage.
+ * backend: a wrong suspicion must not become an outage. Nor does it end open TCP flows, which tell by themselves whether
+ * the backend lives: one that refuses newcomers may be finishing with those it has. UDP conversations cannot tell.
  */
 import type { BackendStates } from '../core/backend-states.ts';
 import type { BackendPlan, Bind, PoolPlan, Protocol } from '../core/plan.ts';
@@ -29,6 +30,8 @@ interface Backend {
   ejectTimer: NodeJS.Timeout | undefined;
   isDraining: boolean;
   isUp: boolean;
+  /** Not merely ejected: not resolved, or its check says no. */
+  isLost: boolean;
   checker: HealthChecker | undefined;
   graceTimer: NodeJS.Timeout | undefined;
 }
@@ -48,8 +51,12 @@ export interface BackendsOptions {
   readonly ids: Ids;
   readonly states: BackendStates;
   readonly watch: ControlWatcher;
-  /** Ends the open flows of a backend. */
-  readonly endFlows: (backendId: number, code: 'backend-down' | 'backend-removed') => void;
+  /** Ends the open flows of a backend, or those of one protocol. */
+  readonly endFlows: (
+    backendId: number,
+    code: 'backend-down' | 'backend-removed',
+    protocol?: Protocol,
+  ) => void;
   /** Addresses have changed: the workers need a new snapshot. */
   readonly onMoved: () => void;
 }
@@ -64,24 +71,30 @@ export class Backends {
     this.options = options;
   }
 
-  /** Makes the table what the pools say: the difference is added, changed, removed. */
+  /** Adds and changes what the pools say. What they leave out stays until {@link prune}. */
   async use(pools: readonly PoolPlan[]): Promise<void> {
     const targets = await resolveAll(pools);
-    const wanted = new Set<number>();
     let index = 0;
     for (const pool of pools) {
       for (const plan of pool.backends) {
         const id = this.options.ids.backend(pool.name, plan.name);
-        wanted.add(id);
-        this.put(id, pool, plan, targets[index++]);
+        this.put(id, pool, plan, targets[index++] ?? this.lastTarget(id, plan));
       }
-    }
-    for (const backend of [...this.backends.values()]) {
-      if (!wanted.has(backend.id)) this.remove(backend);
     }
     clearInterval(this.resolveTimer);
     const named = pools.some((pool) => pool.backends.some((backend) => backend.address.kind === 'name'));
     if (named) this.resolveTimer = setInterval(() => void this.resolveAgain(), resolveIntervalMs);
+  }
+
+  /** Removes what the pools do not have, and ends its flows: not before nothing can refuse the pools any more. */
+  prune(pools: readonly PoolPlan[]): void {
+    const wanted = new Set<number>();
+    for (const pool of pools) {
+      for (const { name } of pool.backends) wanted.add(this.options.ids.backend(pool.name, name));
+    }
+    for (const backend of [...this.backends.values()]) {
+      if (!wanted.has(backend.id)) this.remove(backend);
+    }
   }
 
   views(pool: PoolPlan): BackendView[] {
@@ -151,6 +164,12 @@ export class Backends {
     for (const backend of this.backends.values()) quiet(backend);
   }
 
+  /** A name that stopped resolving keeps its last address: the resolver's trouble is not the backend's. */
+  private lastTarget(id: number, plan: BackendPlan): Bind | undefined {
+    const known = this.backends.get(id);
+    return known !== undefined && addressText(known.plan) === addressText(plan) ? known.target : undefined;
+  }
+
   private find(pool: string, name: string): Backend | undefined {
     for (const backend of this.backends.values()) {
       if (backend.pool.name === pool && backend.plan.name === name) return backend;
@@ -170,6 +189,7 @@ export class Backends {
       ejectTimer: undefined,
       isDraining: false,
       isUp: target !== undefined,
+      isLost: target === undefined,
       checker: undefined,
       graceTimer: undefined,
     };
@@ -215,8 +235,13 @@ export class Backends {
 
   /** The one place where a backend becomes up or down. */
   private judge(backend: Backend, why: string): void {
-    const isUp = backend.target !== undefined && backend.isHealthy && backend.ejectTimer === undefined;
-    if (isUp === backend.isUp) return;
+    const { isLost: wasLost } = backend;
+    backend.isLost = backend.target === undefined || !backend.isHealthy;
+    const isUp = !backend.isLost && backend.ejectTimer === undefined;
+    if (isUp === backend.isUp) {
+      if (backend.isLost && !wasLost) this.endOpenFlows(backend); // while it is ejected
+      return;
+    }
     backend.isUp = isUp;
     this.options.states.setUp(backend.id, isUp);
     if (isUp) {
@@ -226,11 +251,20 @@ export class Backends {
       return;
     }
     this.tellDown(backend, why);
+    this.endOpenFlows(backend);
+  }
+
+  /** As `on_down` says, now or after its grace. */
+  private endOpenFlows(backend: Backend): void {
     const { action, graceMs } = backend.pool.onDown;
     if (action === 'keep') return;
+    const end = (): void => {
+      if (backend.isLost) this.options.endFlows(backend.id, 'backend-down');
+      else this.options.endFlows(backend.id, 'backend-down', 'udp');
+    };
     clearTimeout(backend.graceTimer);
-    if (graceMs === 0) this.options.endFlows(backend.id, 'backend-down');
-    else backend.graceTimer = setTimeout(() => this.options.endFlows(backend.id, 'backend-down'), graceMs);
+    if (graceMs === 0) end();
+    else backend.graceTimer = setTimeout(end, graceMs);
   }
 
   private tellDown(backend: Backend, why: string): void {
@@ -245,10 +279,12 @@ export class Backends {
   private async resolveAgain(): Promise<void> {
     let moved = false;
     for (const backend of [...this.backends.values()]) {
-      if (backend.plan.address.kind !== 'name') continue;
-      const target = await resolveAddress(backend.plan.address);
-      // A name that stopped resolving keeps its last address: the resolver's trouble is not the backend's.
-      if (target === undefined || this.backends.get(backend.id) !== backend) continue;
+      const { plan } = backend;
+      if (plan.address.kind !== 'name') continue;
+      const target = await resolveAddress(plan.address);
+      // See lastTarget; and a reload meanwhile has resolved by itself, perhaps another name.
+      if (target === undefined || this.backends.get(backend.id) !== backend || backend.plan !== plan)
+        continue;
       if (JSON.stringify(target) === JSON.stringify(backend.target)) continue;
       backend.target = target;
       moved = true;

@@ -12,7 +12,7 @@ import { Key } from '../core/key.ts';
 import { backendsPerPoolMax } from '../core/limits.ts';
 import type { Plan, PoolPlan } from '../core/plan.ts';
 import type { ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
-import { WorkerClient } from '../worker/client.ts';
+import { WorkerClient, type WorkerDeath } from '../worker/client.ts';
 import type { FlowRecord, MessageFromWorker } from '../worker/messages-from-worker.ts';
 import type { MessageToWorker } from '../worker/messages-to-worker.ts';
 import { createSharedMemory, type SharedMemory, type SharedViews } from '../worker/shared.ts';
@@ -20,7 +20,7 @@ import { Backends } from './backends.ts';
 import { flowsMax } from './descriptors.ts';
 import type { ControlWatcher } from './events.ts';
 import { Ids } from './ids.ts';
-import { Listeners } from './listeners.ts';
+import { Listeners, StartFailure } from './listeners.ts';
 import { createSharing, type Sharing } from './sharing.ts';
 
 /** How long a worker may take to leave when told to. */
@@ -84,13 +84,13 @@ export class Control {
       ids: this.ids,
       states: views.states,
       watch: options.watch,
-      endFlows: (backendId, code) =>
-        this.toWorkers({ type: 'end-flows', select: { by: 'backend', backendId }, code }),
+      endFlows: (backendId, code, protocol) =>
+        this.toWorkers({ type: 'end-flows', select: { by: 'backend', backendId, protocol }, code }),
       onMoved: () => this.publish(this.plan),
     });
     this.listeners = new Listeners(
       options.watch,
-      (worker, message) => this.workers[worker]?.post(message),
+      (worker, message) => this.workers[worker]?.post(message) ?? false,
       workers,
     );
     this.sharing = createSharing({
@@ -109,7 +109,7 @@ export class Control {
       this.workers.push(
         new WorkerClient(data, {
           message: (worker, message) => this.hear(worker, message),
-          died: (worker, error, restartInMs, inARow) => this.workerDied(worker, error, restartInMs, inARow),
+          died: (worker, death) => this.workerDied(worker, death),
         }),
       );
     }
@@ -187,20 +187,26 @@ export class Control {
    * @throws StartFailure when a new listener cannot be bound; the old plan stays in force
    */
   async reload(plan: Plan): Promise<void> {
+    this.refuseWhenStopping();
     flowsMax(plan);
     const old = this.plan;
     const before = new Set(this.snapshot?.listeners.map((listener) => listener.id));
     await this.backends.use(plan.pools);
     this.plan = plan;
     this.publish(plan);
+    this.refuseWhenStopping();
     const failure = await this.listeners.use(this.snapshot!.listeners);
     if (failure !== undefined) {
       await this.backends.use(old.pools);
+      this.backends.prune(old.pools);
       this.plan = old;
       this.publish(old);
+      this.refuseWhenStopping();
       await this.listeners.use(this.snapshot!.listeners);
       throw failure;
     }
+    if (this.isStopping) await this.listeners.closeAll();
+    this.backends.prune(plan.pools);
     const after = new Set(this.snapshot!.listeners.map((listener) => listener.id));
     for (const listenerId of before) {
       if (after.has(listenerId)) continue;
@@ -222,12 +228,14 @@ export class Control {
   async shutdown(drainMs: number, hurry: Promise<void>): Promise<void> {
     this.isStopping = true;
     this.options.watch({ event: 'shutdown', flows: this.views.counters.flows(), drainMs });
-    this.listeners.closeAll();
     const deadline = performance.now() + drainMs;
     let hurried = false;
     void hurry.then(() => {
       hurried = true;
     });
+    // A client whose connection lies in the queue of accepts is counted once its worker has closed the listener.
+    const late = new Promise((resolve) => setTimeout(resolve, Math.min(drainMs, workerStopMs)).unref());
+    await Promise.race([this.listeners.closeAll(), hurry, late]);
     while (!hurried && performance.now() < deadline && this.views.counters.flows() > 0) {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
@@ -241,6 +249,11 @@ export class Control {
     this.backends.stop();
     await Promise.all(this.workers.map((worker) => worker.stop(workerStopMs)));
     await this.sharing.cluster?.stop();
+  }
+
+  /** While it drains it must not begin to listen anew. */
+  private refuseWhenStopping(): void {
+    if (this.isStopping) throw new StartFailure('this instance is shutting down');
   }
 
   private workerCount(plan: Plan): number {
@@ -287,6 +300,9 @@ export class Control {
       case 'bind-failed':
         this.listeners.answered(worker, message);
         break;
+      case 'unlistened':
+        this.listeners.unlistened(worker, message.listenerId);
+        break;
       case 'flows-ended':
         for (const flow of message.records) watch({ event: 'flow-ended', flow });
         if (message.untold > 0) watch({ event: 'flows-untold', count: message.untold });
@@ -332,7 +348,7 @@ export class Control {
     this.options.watch({ event: 'worker-restarted', worker });
   }
 
-  private workerDied(worker: number, error: Error | undefined, restartInMs: number, inARow: number): void {
+  private workerDied(worker: number, { error, restartInMs, inARow, leftOpen }: WorkerDeath): void {
     this.workerRestarts++;
     this.views.counters.clearGauges(worker);
     this.views.pins.releaseLocksOf(worker + 1);
@@ -340,6 +356,7 @@ export class Control {
     this.options.watch({ event: 'worker-died', worker, message, restartInMs });
     this.listeners.workerDied(worker);
     // Uncaught on purpose: the process ends as for any other defect, and the service manager decides.
+    if (leftOpen) throw new Error(`worker ${worker} died and left its sockets open: ${message}`);
     if (inARow >= workerDeathsMax)
       throw new Error(`worker ${worker} died ${inARow} times in a row: ${message}`);
   }

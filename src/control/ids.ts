@@ -25,7 +25,7 @@ export class Ids {
 
   /** A listener that moves to another address is another listener: its old one may still have flows. */
   listener(name: string, protocol: string, bind: Bind): number {
-    const place = bind.kind === 'unix' ? bind.path : `${bind.ip} ${bind.port}`;
+    const place = bind.kind === 'unix' ? bind.path : `${bind.ip} ${bind.port} ${bind.device ?? ''}`;
     return numberOf(this.listeners, `${name}\n${protocol} ${place}`, 0, listenersMax, 'listeners');
   }
 

@@ -19,14 +19,19 @@ interface OpenListener {
 
 export class Listeners {
   private readonly watch: ControlWatcher;
-  private readonly post: (worker: number, message: MessageToWorker) => void;
+  private readonly post: (worker: number, message: MessageToWorker) => boolean;
   private readonly workers: number;
   private readonly open = new Map<number, OpenListener>();
+  // The keys of all three: worker and listener.
+  /** What a living worker has been told to listen on. */
+  private readonly told = new Set<string>();
   private readonly waiting = new Map<string, (answer: Answer | undefined) => void>();
+  private readonly closing = new Map<string, () => void>();
 
   constructor(
     watch: ControlWatcher,
-    post: (worker: number, message: MessageToWorker) => void,
+    /** Returns false if the worker does not run now. */
+    post: (worker: number, message: MessageToWorker) => boolean,
     workers: number,
   ) {
     this.watch = watch;
@@ -34,29 +39,36 @@ export class Listeners {
     this.workers = workers;
   }
 
-  /** Opens what is new and closes what is gone. On failure what this call opened is closed again. */
+  /**
+   * Opens what is new and closes what is gone. On failure what this call opened is closed again, and what it closed
+   * to make room stays closed: the caller asks for the old ones again.
+   */
   async use(views: readonly ListenerView[]): Promise<StartFailure | undefined> {
     const wanted = new Set(views.map((view) => view.id));
     const opened: number[] = [];
-    // Gone first: a new listener may want the address of an old one.
-    for (const id of [...this.open.keys()]) if (!wanted.has(id)) this.close(id);
-    for (const view of views) {
-      if (this.open.has(view.id)) continue;
+    const fresh = views.filter((view) => !this.open.has(view.id));
+    const gone = [...this.open.values()].filter(({ view }) => !wanted.has(view.id));
+    // First those whose address a new one wants: every worker must have let go of it.
+    const inTheWay = gone.filter((old) => fresh.some((view) => wantsAddressOf(view, old)));
+    await this.closeThese(inTheWay.map(({ view }) => view.id));
+    for (const view of fresh) {
       const failure = await this.openEverywhere(view);
       if (failure !== undefined) {
-        for (const id of opened) this.close(id);
+        await this.closeThese(opened);
         return failure;
       }
       opened.push(view.id);
     }
+    await this.closeThese(gone.filter((old) => !inTheWay.includes(old)).map(({ view }) => view.id));
     return undefined;
   }
 
   /** Opens everything on a worker that has started anew. */
   openOn(worker: number): void {
-    for (const { view, port } of this.open.values()) {
+    for (const listener of this.open.values()) {
+      const { view, port } = listener;
       if (view.plan.bind.kind === 'unix' && worker > 0) continue;
-      void this.ask(worker, view, port, false).then((answer) => {
+      void this.ask(worker, listener).then((answer) => {
         if (answer?.type !== 'bind-failed') return;
         this.watch({
           event: 'bind-failed',
@@ -70,17 +82,25 @@ export class Listeners {
 
   /** Whoever waits for this worker's answer waits no longer. */
   workerDied(worker: number): void {
-    for (const [key, resolve] of [...this.waiting]) {
-      if (key.startsWith(`${worker} `)) resolve(undefined);
-    }
+    const isItsKey = (key: string): boolean => key.startsWith(`${worker} `);
+    for (const key of [...this.told].filter(isItsKey)) this.told.delete(key);
+    for (const [key, resolve] of [...this.waiting]) if (isItsKey(key)) resolve(undefined);
+    for (const [key, resolve] of [...this.closing]) if (isItsKey(key)) resolve();
   }
 
   answered(worker: number, answer: Answer): void {
-    this.waiting.get(`${worker} ${answer.listenerId}`)?.(answer);
+    const key = `${worker} ${answer.listenerId}`;
+    if (answer.type === 'bind-failed') this.told.delete(key);
+    this.waiting.get(key)?.(answer);
   }
 
-  closeAll(): void {
-    for (const id of [...this.open.keys()]) this.close(id, 'shutdown');
+  unlistened(worker: number, listenerId: number): void {
+    this.closing.get(`${worker} ${listenerId}`)?.();
+  }
+
+  /** Resolves when no worker accepts any more: what clients had connected before is among the open flows then. */
+  async closeAll(): Promise<void> {
+    await this.closeThese([...this.open.keys()], 'shutdown');
   }
 
   /** The port a listener really has. */
@@ -88,28 +108,48 @@ export class Listeners {
     return this.open.get(listenerId)?.port;
   }
 
-  private close(listenerId: number, code: 'listener-removed' | 'shutdown' = 'listener-removed'): void {
-    this.open.delete(listenerId);
-    for (let worker = 0; worker < this.workers; worker++)
-      this.post(worker, { type: 'unlisten', listenerId, code });
+  private async closeThese(
+    listenerIds: readonly number[],
+    code: 'listener-removed' | 'shutdown' = 'listener-removed',
+  ): Promise<void> {
+    const done: Promise<void>[] = [];
+    for (const listenerId of listenerIds) {
+      this.open.delete(listenerId);
+      for (let worker = 0; worker < this.workers; worker++) done.push(this.close(worker, listenerId, code));
+    }
+    await Promise.all(done);
+  }
+
+  private close(worker: number, listenerId: number, code: 'listener-removed' | 'shutdown'): Promise<void> {
+    const key = `${worker} ${listenerId}`;
+    this.told.delete(key);
+    return new Promise((resolve) => {
+      const others = this.closing.get(key);
+      this.closing.set(key, () => {
+        this.closing.delete(key);
+        others?.();
+        resolve();
+      });
+      if (!this.post(worker, { type: 'unlisten', listenerId, code })) this.closing.get(key)!();
+    });
   }
 
   private async openEverywhere(view: ListenerView): Promise<StartFailure | undefined> {
-    let port = view.plan.bind.kind === 'inet' ? view.plan.bind.port : 0;
+    const listener: OpenListener = { view, port: view.plan.bind.kind === 'inet' ? view.plan.bind.port : 0 };
+    // From now on a worker that starts anew binds it as well.
+    this.open.set(view.id, listener);
     // One path cannot be bound twice: on unix sockets one worker serves.
     const workers = view.plan.bind.kind === 'unix' ? 1 : this.workers;
     for (let worker = 0; worker < workers; worker++) {
-      const answer = await this.ask(worker, view, port, worker === 0);
-      if (answer?.type === 'listening') {
-        port = answer.port;
+      const answer = await this.ask(worker, listener);
+      if (answer?.type === 'listening' && this.open.get(view.id) === listener) {
+        listener.port = answer.port;
         continue;
       }
-      for (let bound = 0; bound < worker; bound++) {
-        this.post(bound, { type: 'unlisten', listenerId: view.id, code: 'listener-removed' });
-      }
-      return bindFailure(view, port, answer);
+      await this.closeThese([view.id]);
+      return bindFailure(view, listener.port, answer);
     }
-    this.open.set(view.id, { view, port });
+    const { port } = listener;
     this.watch({
       event: 'listening',
       listener: view.plan.name,
@@ -120,21 +160,34 @@ export class Listeners {
     return undefined;
   }
 
-  private ask(
-    worker: number,
-    view: ListenerView,
-    port: number,
-    isFirst: boolean,
-  ): Promise<Answer | undefined> {
+  /** Asks a worker to listen, once. One that does not run now is asked when it has started again. */
+  private ask(worker: number, { view, port }: OpenListener): Promise<Answer | undefined> {
     const key = `${worker} ${view.id}`;
+    const others = this.waiting.get(key);
+    if (this.told.has(key) && others === undefined) {
+      return Promise.resolve({ type: 'listening', listenerId: view.id, port });
+    }
     return new Promise((resolve) => {
       this.waiting.set(key, (answer) => {
         this.waiting.delete(key);
+        others?.(answer);
         resolve(answer);
       });
-      this.post(worker, { type: 'listen', listenerId: view.id, port, isFirst });
+      if (this.told.has(key)) return;
+      const isFirst = ![...this.told].some((one) => one.endsWith(` ${view.id}`));
+      if (this.post(worker, { type: 'listen', listenerId: view.id, port, isFirst })) this.told.add(key);
     });
   }
+}
+
+/** Whether `old` may stand in the way of `view`. Two addresses of one port are taken for one: `0.0.0.0` holds all. */
+function wantsAddressOf(view: ListenerView, old: OpenListener): boolean {
+  const { bind, protocol } = view.plan;
+  const held = old.view.plan.bind;
+  if (bind.kind === 'unix' || held.kind === 'unix') {
+    return bind.kind === 'unix' && held.kind === 'unix' && bind.path === held.path;
+  }
+  return protocol === old.view.plan.protocol && bind.port === old.port;
 }
 
 function bindText(view: ListenerView, port: number): string {
@@ -152,7 +205,8 @@ const bindHints: Readonly<Record<string, string>> = {
 
 function bindFailure(view: ListenerView, port: number, answer: Answer | undefined): StartFailure {
   const where = `listener ${view.plan.name}: cannot bind ${bindText(view, port)}`;
-  if (answer?.type !== 'bind-failed') return new StartFailure(`${where}: its worker died`);
+  if (answer?.type === 'listening') return new StartFailure(`${where}: this instance is shutting down`);
+  if (answer === undefined) return new StartFailure(`${where}: its worker died`);
   const { code, message } = answer.failure;
   const hint = bindHints[code];
   return new StartFailure(`${where}: ${code}${hint === undefined ? ` (${message})` : `; ${hint}`}`);

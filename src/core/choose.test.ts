@@ -71,6 +71,16 @@ function assignment(chooser: Chooser, nowMs = 0): string[] {
 }
 
 describe('a pin', () => {
+  test('that was never confirmed is not prolonged by being chosen again: a forged source must not fill the table', () => {
+    const chooser = chooserOf(poolOf(['a', 'b']));
+    const asked = { key: client(1), pinTtlMs: ttlMs, claimTtlMs: 1000, failed: [] };
+    const first = chooser.choose(asked, 0)!;
+    expect(chooser.choose(asked, 500)).toEqual({ backend: first.backend, reason: 'pin' });
+    expect([...pins.entries(500)].map((pin) => pin.expiresAtMs)).toEqual([1500]);
+    pins.confirm(1, client(1), first.backend.id, ttlMs, 500);
+    expect(chooser.choose(asked, 30_000)!.reason).toBe('pin');
+  });
+
   test('keeps every client where it was when a backend is added', () => {
     const before = assignment(chooserOf(poolOf(['a', 'b', 'c'])));
     expect(new Set(before).size).toBe(3);

@@ -54,7 +54,9 @@ export class Chooser implements Loads {
   /** @returns undefined when no backend may be used. Allocates only its answer. */
   choose(request: ChooseRequest, nowMs: number): Choice | undefined {
     const { key, pinTtlMs, failed } = request;
-    const pinnedId = pinTtlMs === 0 ? 0 : this.pins.touch(this.pool.id, key, pinTtlMs, nowMs);
+    // Being chosen proves nothing: only a client that was served (confirm) has the whole ttl from now.
+    const usedForMs = Math.min(pinTtlMs, request.claimTtlMs);
+    const pinnedId = pinTtlMs === 0 ? 0 : this.pins.touch(this.pool.id, key, usedForMs, nowMs);
     const pinned = pinnedId === 0 ? undefined : this.byId.get(pinnedId);
     const pinServes = pinned !== undefined && this.serves(pinned, failed);
     if (pinServes && !this.isFull(pinned)) return { backend: pinned, reason: 'pin' };

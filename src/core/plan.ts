@@ -10,7 +10,13 @@ export type Protocol = 'tcp' | 'udp';
 
 /** Where a listener, the metrics page or the admin API is bound. `ip` is a literal, v4 or v6, without brackets. */
 export type Bind =
-  | { readonly kind: 'inet'; readonly ip: string; readonly port: number }
+  | {
+      readonly kind: 'inet';
+      readonly ip: string;
+      readonly port: number;
+      /** Listeners: only what comes in through this network device (or VRF). Absent: any. */
+      readonly device?: string;
+    }
   | { readonly kind: 'unix'; readonly path: string };
 
 /** Where a backend is reached. A `name` is resolved by control before a worker sees it. */
@@ -70,7 +76,38 @@ export interface ListenerPlan {
     readonly noDelay: boolean;
     /** Idle time before the first keepalive probe, both sides; 0 turns keepalive off. */
     readonly keepAliveMs: number;
+    // Absent: as the kernel has it. Both sides, but for the queue, which is the listener's.
+    /** Between two keepalive probes; whole seconds. */
+    readonly keepAliveIntervalMs?: number;
+    /** Unanswered keepalive probes until the connection is given up. */
+    readonly keepAliveProbes?: number;
+    /** How long sent data may stay unacknowledged until the connection is given up. */
+    readonly userTimeoutMs?: number;
+    /** Connections whose first data came with the handshake (RFC 7413) that may wait; absent: none may. */
+    readonly fastOpenQueue?: number;
+    /** What is asked of the kernel, which doubles it for its bookkeeping. */
+    readonly receiveBufferBytes?: number;
+    readonly sendBufferBytes?: number;
   };
+  /** Buffers of a UDP listener's socket, which all its clients share. Absent: the engine's own. */
+  readonly udp?: { readonly receiveBufferBytes?: number; readonly sendBufferBytes?: number };
+  /** How connections to the backends of `pool` leave; absent: as the kernel likes. Not in the digest. */
+  readonly upstream?: UpstreamPlan;
+}
+
+/**
+ * How connections to backends leave this machine. Written in the pool, kept by each of its listeners: an engine
+ * that dials knows the listener of its flow and not the pool.
+ */
+export interface UpstreamPlan {
+  /** Literal IPs of this machine, used in turn; empty: the kernel chooses. */
+  readonly sources: readonly string[];
+  /** From the client's own address. */
+  readonly transparent: boolean;
+  /** The firewall mark (SO_MARK); absent: none. */
+  readonly mark?: number;
+  /** The network device (SO_BINDTODEVICE); absent: any. */
+  readonly device?: string;
 }
 
 export interface HealthPlan {

@@ -20,8 +20,10 @@ export const SO_RCVBUF = 8;
 export const SO_KEEPALIVE = 9;
 export const SO_LINGER = 13;
 export const SO_REUSEPORT = 15;
+export const SO_BINDTODEVICE = 25;
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
+export const SO_MARK = 36;
 
 export const IPPROTO_IP = 0;
 export const IPPROTO_TCP = 6;
@@ -29,11 +31,18 @@ export const IPPROTO_IPV6 = 41;
 
 export const TCP_NODELAY = 1;
 export const TCP_KEEPIDLE = 4;
+export const TCP_KEEPINTVL = 5;
+export const TCP_KEEPCNT = 6;
+export const TCP_USER_TIMEOUT = 18;
+export const TCP_FASTOPEN = 23;
 
 export const IP_PKTINFO = 8;
+export const IP_TRANSPARENT = 19;
+export const IP_BIND_ADDRESS_NO_PORT = 24;
 export const IPV6_V6ONLY = 26;
 export const IPV6_RECVPKTINFO = 49;
 export const IPV6_PKTINFO = 50;
+export const IPV6_TRANSPARENT = 75;
 
 export const MSG_DONTWAIT = 0x40;
 export const MSG_TRUNC = 0x20;

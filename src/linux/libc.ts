@@ -67,6 +67,7 @@ export function addressOf(buffer: ArrayBuffer): number {
 // this module, so one place for each is enough.
 const scratchBuffer = new ArrayBuffer(64);
 const scratch = new Int32Array(scratchBuffer);
+const scratchBytes = new Uint8Array(scratchBuffer);
 const scratchAddress = addressOf(scratchBuffer);
 
 /** A result of at least 0 as it is, otherwise the negative errno. */
@@ -163,6 +164,14 @@ export function setOptionPair(
   scratch[0] = first;
   scratch[1] = second;
   return checked(cSetsockopt(fd, level, option, scratchAddress, 8));
+}
+
+const encoder = new TextEncoder();
+
+/** An option that is a short text: a device's name. Up to 64 bytes of it are used. */
+export function setOptionText(fd: Descriptor, level: number, option: number, text: string): number {
+  const length = encoder.encodeInto(text, scratchBytes).written;
+  return checked(cSetsockopt(fd, level, option, scratchAddress, length));
 }
 
 /** An int option's value, or a negative errno. */

@@ -84,6 +84,7 @@ export class Reactor {
   #isWoken = true;
   #stopped = false;
   #turning = false;
+  #abandoned = false;
   readonly #fault: (error: unknown, at: Handler | Timed | TurnEnd) => void;
 
   /** Throws if the kernel gives no epoll or eventfd descriptor: the engine cannot be made then. */
@@ -184,6 +185,16 @@ export class Reactor {
     if (!this.#turning) this.#release();
   }
 
+  /**
+   * For a thread that dies, in whatever turn: `stop` then frees at once, all but `wakeDescriptor`. Another thread
+   * may be about to write to that, and the number could be somebody else's by then; who writes to it closes it, once
+   * this thread is gone.
+   */
+  abandon(): void {
+    this.#abandoned = true;
+    this.#turning = false;
+  }
+
   #allowedSleepMs(mostMs: number): number {
     let allowedMs = Math.min(mostMs, sleepMsMax);
     const isWoken = this.#isWoken;
@@ -244,7 +255,7 @@ export class Reactor {
   }
 
   #release(): void {
-    close(this.wakeDescriptor);
+    if (!this.#abandoned) close(this.wakeDescriptor);
     close(this.#epoll);
   }
 }

@@ -5,9 +5,11 @@
  *         \________________\____stop____> stopped
  *
  * A worker that died took its flows with it: the kernel closes nothing of a dead *thread*, so a portable
- * worker's sockets are closed by its Node environment as it is torn down; its locks and gauges are freed here.
+ * worker's sockets are closed by its Node environment as it is torn down, an epoll worker's by its own code on the
+ * way out. One that could not run that (out of heap) has left them open, its listening sockets among them, to which
+ * the kernel goes on sending clients: `leftOpen`.
  */
-import { writeSync } from 'node:fs';
+import { closeSync, writeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import type { WorkerData } from './entry.ts';
 import type { MessageFromWorker } from './messages-from-worker.ts';
@@ -15,8 +17,17 @@ import type { MessageToWorker } from './messages-to-worker.ts';
 
 export interface WorkerEvents {
   message(index: number, message: MessageFromWorker): void;
-  /** The thread is gone though nobody asked, `inARow` times by now; a new one starts after `restartInMs`. */
-  died(index: number, error: Error | undefined, restartInMs: number, inARow: number): void;
+  /** The thread is gone though nobody asked; a new one starts after `restartInMs`. */
+  died(index: number, death: WorkerDeath): void;
+}
+
+export interface WorkerDeath {
+  readonly error: Error | undefined;
+  readonly restartInMs: number;
+  /** How often it has died by now, this time included, without serving for a while in between. */
+  readonly inARow: number;
+  /** It has left descriptors open that only the end of the process closes. */
+  readonly leftOpen: boolean;
 }
 
 const backoffMsMin = 100;
@@ -27,7 +38,8 @@ const wakeBytes = new Uint8Array(new BigUint64Array([1n]).buffer);
 
 export class WorkerClient {
   readonly index: number;
-  private readonly data: WorkerData;
+  private readonly data: Omit<WorkerData, 'held'>;
+  private held = new Int32Array(new SharedArrayBuffer(4));
   private readonly events: WorkerEvents;
   private thread: Worker | undefined;
   private wakeDescriptor = -1;
@@ -38,7 +50,7 @@ export class WorkerClient {
   private isStopping = false;
   private onStopped: (() => void) | undefined;
 
-  constructor(data: WorkerData, events: WorkerEvents) {
+  constructor(data: Omit<WorkerData, 'held'>, events: WorkerEvents) {
     this.index = data.index;
     this.data = data;
     this.events = events;
@@ -47,9 +59,10 @@ export class WorkerClient {
   start(): void {
     this.restartTimer = undefined;
     this.startedAtMs = performance.now();
+    this.held = new Int32Array(new SharedArrayBuffer(4));
     let failure: Error | undefined;
     const thread = new Worker(new URL('./entry.js', import.meta.url), {
-      workerData: this.data,
+      workerData: { ...this.data, held: this.held.buffer } satisfies WorkerData,
       name: `pinion-${this.index}`,
     });
     thread.on('message', (message: MessageFromWorker) => {
@@ -66,10 +79,13 @@ export class WorkerClient {
     this.thread = thread;
   }
 
-  post(message: MessageToWorker): void {
-    if (this.thread === undefined) return;
+  /** @returns false if no thread runs now, or it is leaving: the message is lost */
+  post(message: MessageToWorker): boolean {
+    // A thread that leaves closes its wake descriptor, whose number may be another's by now.
+    if (this.thread === undefined || (this.isStopping && message.type !== 'stop')) return false;
     this.thread.postMessage(message);
     this.wake();
+    return true;
   }
 
   /** An epoll worker sits in a system call and looks for messages when this descriptor becomes readable. */
@@ -96,19 +112,23 @@ export class WorkerClient {
   }
 
   private exited(error: Error | undefined): void {
+    const { wakeDescriptor } = this;
     this.thread = undefined;
     this.wakeDescriptor = -1;
     if (this.isStopping) {
       this.onStopped?.();
       return;
     }
+    // A worker that was stopped has closed it; one that died could not, because we might have been writing to it.
+    if (wakeDescriptor >= 0) closeSync(wakeDescriptor);
     if (performance.now() - this.startedAtMs > healthyAfterMs) {
       this.backoffMs = backoffMsMin;
       this.deathsInARow = 0;
     }
     const restartInMs = this.backoffMs;
     this.backoffMs = Math.min(backoffMsMax, this.backoffMs * 2);
-    this.events.died(this.index, error, restartInMs, ++this.deathsInARow);
+    const leftOpen = Atomics.load(this.held, 0) !== 0;
+    this.events.died(this.index, { error, restartInMs, inARow: ++this.deathsInARow, leftOpen });
     this.restartTimer = setTimeout(() => this.start(), restartInMs);
   }
 }

@@ -10,7 +10,7 @@ import type { Counters } from '../core/counters.ts';
 import { Flow } from '../core/flow.ts';
 import { keyOf } from '../core/key.ts';
 import { terminationsPerTurnMax, unconfirmedPinTtlMs, waitingFlowsMax } from '../core/limits.ts';
-import type { PinTable } from '../core/pin-table.ts';
+import type { PinTable } from '../core/pins/table.ts';
 import { createPolicy } from '../core/policy/create.ts';
 import type { BackendView, ListenerView, Snapshot } from '../core/snapshot.ts';
 import type { TerminationCode } from '../core/termination.ts';
@@ -212,9 +212,14 @@ export class Director implements EngineHost {
 
   endFlows(select: FlowSelector, code: TerminationCode): void {
     const matches = matcher(select);
+    // Ending takes turns. A flow that comes meanwhile, to a backend that is up again, is not meant.
+    const openedBefore = this.nextFlowId;
     // A dial under way to a backend that has gone down finds that out itself and goes on to the next one.
     const isOwed = (flow: Flow): boolean => code !== 'backend-down' || flow.connectedAtMs !== 0;
-    this.endings.push({ matches: (flow) => matches(flow) && isOwed(flow), code });
+    this.endings.push({
+      matches: (flow) => flow.id < openedBefore && matches(flow) && isOwed(flow),
+      code,
+    });
   }
 
   listFlows(requestId: number, most: number): void {
@@ -338,7 +343,9 @@ export class Director implements EngineHost {
 function matcher(select: FlowSelector): (flow: Flow) => boolean {
   switch (select.by) {
     case 'backend':
-      return (flow) => flow.backend?.id === select.backendId;
+      return (flow) =>
+        flow.backend?.id === select.backendId &&
+        (select.protocol === undefined || select.protocol === flow.listener.plan.protocol);
     case 'listener':
       return (flow) => flow.listener.id === select.listenerId;
     case 'flow':

@@ -17,6 +17,8 @@ export interface WorkerData {
   readonly shared: SharedMemory;
   readonly engine: 'portable' | 'epoll';
   readonly reusePort: boolean;
+  /** One 32-bit word: 1 while the thread holds descriptors that nobody else can close. */
+  readonly held: SharedArrayBuffer;
 }
 
 /** How often work that is owed to no event is done. Milliseconds. */
@@ -32,7 +34,7 @@ async function main(port: MessagePort, data: WorkerData): Promise<void> {
     nowMs,
     post: (message) => port.postMessage(message),
   });
-  if (data.engine === 'epoll') await serveWithEpoll(port, director, nowMs, data.reusePort);
+  if (data.engine === 'epoll') await serveWithEpoll(port, director, nowMs, data);
   else await servePortably(port, director, nowMs, data.reusePort);
 }
 
@@ -42,9 +44,10 @@ async function serveWithEpoll(
   port: MessagePort,
   director: Director,
   nowMs: () => number,
-  reusePort: boolean,
+  { reusePort, held }: WorkerData,
 ): Promise<void> {
   const { createEpollEngine } = await import('../engine/epoll/engine.ts');
+  const holds = new Int32Array(held);
   let tickedAtMs = 0;
   const onWake = (isWoken: boolean): number => {
     const now = nowMs();
@@ -58,14 +61,22 @@ async function serveWithEpoll(
     if (tickedAtMs === 0) return 0;
     return director.registry.size > 0 ? tickIntervalMs : idleSleepMs;
   };
+  Atomics.store(holds, 0, 1);
   const engine = createEpollEngine(director, { nowMs, onWake, reusePort });
   director.engine = engine;
+  // `run` closes everything when this thread's code still runs at its end; else the word stays.
+  const leave = (): void => void Atomics.store(holds, 0, 0);
+  process.once('exit', leave);
   port.postMessage({
     type: 'ready',
     engine: 'epoll',
     wakeDescriptor: engine.wakeDescriptor,
   } satisfies MessageFromWorker);
-  engine.run();
+  try {
+    engine.run();
+  } finally {
+    leave();
+  }
   port.close();
 }
 
@@ -122,7 +133,11 @@ function handle(
       listen(message, director, post);
       break;
     case 'unlisten':
-      engine.unlisten(message.listenerId, message.code);
+      try {
+        engine.unlisten(message.listenerId, message.code);
+      } finally {
+        post({ type: 'unlistened', listenerId: message.listenerId });
+      }
       break;
     case 'end-flows':
       director.endFlows(message.select, message.code);
@@ -135,7 +150,8 @@ function handle(
       break;
     case 'break':
       if (message.how === 'throw-in-flow') director.breakNextFlow();
-      else process.exit(1);
+      else if (message.how === 'exit') process.exit(1);
+      else fillHeap();
       break;
   }
 }
@@ -154,6 +170,11 @@ function listen(
     else post({ type: 'listening', listenerId, port: result.port });
   };
   director.engine.listen(bound, answer, isFirst);
+}
+
+function fillHeap(): never {
+  const kept: number[][] = [];
+  for (;;) kept.push(new Array<number>(1000).fill(kept.length + 0.5));
 }
 
 if (parentPort !== null) await main(parentPort, workerData as WorkerData);

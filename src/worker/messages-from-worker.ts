@@ -29,6 +29,8 @@ export interface FlowRecord {
 export type MessageFromWorker =
   | { readonly type: 'ready'; readonly engine: 'portable' | 'epoll'; readonly wakeDescriptor: number }
   | { readonly type: 'listening'; readonly listenerId: number; readonly port: number }
+  /** The address of a listener is given up. */
+  | { readonly type: 'unlistened'; readonly listenerId: number }
   | { readonly type: 'bind-failed'; readonly listenerId: number; readonly failure: BindFailure }
   | { readonly type: 'flows-ended'; readonly records: readonly FlowRecord[]; readonly untold: number }
   | { readonly type: 'flows'; readonly requestId: number; readonly records: readonly FlowRecord[] }

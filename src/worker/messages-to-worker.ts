@@ -1,10 +1,11 @@
 /** Everything control says to a worker. One tagged union; the worker's half of it is worker/entry.ts. */
+import type { Protocol } from '../core/plan.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import type { TerminationCode } from '../core/termination.ts';
 
 /** Which flows are meant. */
 export type FlowSelector =
-  | { readonly by: 'backend'; readonly backendId: number }
+  | { readonly by: 'backend'; readonly backendId: number; readonly protocol: Protocol | undefined }
   | { readonly by: 'listener'; readonly listenerId: number }
   | { readonly by: 'flow'; readonly flowId: number }
   | { readonly by: 'all' };
@@ -33,5 +34,5 @@ export type MessageToWorker =
   | { readonly type: 'claimed'; readonly flowId: number }
   /** End everything now and leave the thread. */
   | { readonly type: 'stop' }
-  /** For tests of what a defect does: throw while serving the next flow, or leave the thread at once. */
-  | { readonly type: 'break'; readonly how: 'throw-in-flow' | 'exit' };
+  /** For tests of what a defect does: throw while serving the next flow, leave the thread at once, run out of heap. */
+  | { readonly type: 'break'; readonly how: 'throw-in-flow' | 'exit' | 'fill-heap' };

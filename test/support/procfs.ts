@@ -2,7 +2,7 @@
  * What /proc says about processes and the machine: CPU time, resident memory, descriptors, children.
  * Formats: proc(5). A process that has ended reads as nothing rather than failing the reader.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 /** USER_HZ: the kernel's unit in these files is fixed at 1/100 s on every architecture Node runs on. */
 const microsecondsPerTick = 10_000;
@@ -68,6 +68,20 @@ export function openDescriptors(pid: number): number {
   } catch {
     return 0;
   }
+}
+
+/** Ends of pipes among the open descriptors of the process, and all others. */
+export function descriptorKinds(pid: number): { readonly pipeEnds: number; readonly others: number } {
+  let [pipeEnds, others] = [0, 0];
+  for (const entry of readdirSync(`/proc/${pid}/fd`)) {
+    try {
+      if (readlinkSync(`/proc/${pid}/fd/${entry}`).startsWith('pipe:')) pipeEnds++;
+      else others++;
+    } catch {
+      // Closed since it was listed.
+    }
+  }
+  return { pipeEnds, others };
 }
 
 /** The hard limit on open descriptors that children of this process get. */

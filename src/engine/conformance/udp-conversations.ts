@@ -273,6 +273,24 @@ export const udpConversationStories = [
     { start: { conversationsMax: 2 } },
   ),
 
+  story('udp: a listener at its limit gives up its own conversations only', async (stage) => {
+    const backend = await UdpPeer.open(stage);
+    const other = await stage.listen('udp', [backend.view]);
+    await conversation(stage, other.port, backend, false);
+    const full = await stage.listen('udp', [backend.view]);
+    await conversation(stage, full.port, backend, false);
+    await stage.behave([backend.view], { refuse: 'limit-listener' });
+    const late = await UdpPeer.open(stage);
+    late.send('may I?', full.port);
+    const closed = await stage.event('closed');
+    assert.deepEqual([closed.flowId, closed.code], [2, 'evicted']);
+    // Twice for the first, before and after the eviction; once for this one, which finds nobody to evict.
+    late.send('may I now?', full.port);
+    await stage.eventually('three refusals', () => stage.all('refused').length === 3);
+    await stage.settle();
+    assert.equal(stage.all('closed').length, 1);
+  }),
+
   story('udp: a thousand conversations at once', async (stage) => {
     const backend = await UdpPeer.echo(stage);
     const { port } = await stage.listen('udp', [backend.view]);

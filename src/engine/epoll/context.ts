@@ -9,6 +9,7 @@ import { PipePool } from '../../linux/pipe-pool.ts';
 import type { Reactor } from '../../linux/reactor.ts';
 import type { EngineHost } from '../engine.ts';
 import { ConversationTable } from './conversation-table.ts';
+import { Dialer } from './dialer.ts';
 import { Endpoints } from './endpoints.ts';
 import { UdpReplies } from './udp-replies.ts';
 
@@ -36,6 +37,7 @@ export class Context {
   /** One socket address at a time. */
   readonly name: Region;
   readonly endpoints: Endpoints;
+  readonly dialer: Dialer;
   readonly chunks: ChunkPool;
   readonly pipes: PipePool;
   /** Called when a flow has given its descriptors back. */
@@ -53,6 +55,7 @@ export class Context {
     this.shared = arena.cut(readBytes);
     this.name = arena.cut(nameBytes);
     this.endpoints = new Endpoints(this.name);
+    this.dialer = new Dialer(host, this.name);
     this.chunks = new ChunkPool(limits.pendingBytes);
     this.pipes = new PipePool(limits.pipes);
     this.conversations = new ConversationTable(limits.conversations);

@@ -83,17 +83,20 @@ export class EpollEngine implements Engine {
 
   /**
    * Serves until `stop`; blocks the thread. The kernel does not close what a thread leaves open, so if the thread
-   * ends in another way than through `stop` everything is closed here. (Not after `worker.terminate()`, which runs
-   * no more code: control asks a worker to stop instead.)
+   * ends in another way than through `stop` everything is closed here, but for `wakeDescriptor`, which its writers
+   * close. (Not after `worker.terminate()`, which runs no more code: control asks a worker to stop instead.)
    */
   run(): void {
-    const onExit = (): void => this.stop();
+    const onExit = (): void => {
+      this.#reactor.abandon();
+      this.stop();
+    };
     process.once('exit', onExit);
     try {
       this.#reactor.run();
     } finally {
       process.removeListener('exit', onExit);
-      this.stop();
+      onExit();
     }
   }
 

@@ -10,24 +10,16 @@ import {
   IP_PKTINFO,
   IPPROTO_IP,
   IPPROTO_IPV6,
-  IPPROTO_TCP,
   IPV6_RECVPKTINFO,
   IPV6_V6ONLY,
-  SO_KEEPALIVE,
   SO_LINGER,
-  SO_RCVBUF,
-  SO_RCVBUFFORCE,
   SO_REUSEADDR,
   SO_REUSEPORT,
-  SO_SNDBUF,
-  SO_SNDBUFFORCE,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
   SOCK_NONBLOCK,
   SOCK_STREAM,
   SOL_SOCKET,
-  TCP_KEEPIDLE,
-  TCP_NODELAY,
 } from '../../linux/constants.ts';
 import {
   EADDRINUSE,
@@ -55,6 +47,7 @@ import {
 } from '../../linux/libc.ts';
 import type { BindFailure, DialFailure } from '../engine.ts';
 import { type Endpoint, encodeEndpoint } from './endpoints.ts';
+import { bindToDevice, setBeforeHandshake, setBuffers, setOnListening } from './socket-options.ts';
 
 /** Socket buffers of a UDP listener, which all its clients share. Bytes; the kernel may give less. */
 const datagramBufferBytes = 4 * 1024 * 1024;
@@ -68,13 +61,6 @@ export function newSocket(family: number, kind: 'stream' | 'datagram'): Descript
 export function closeWithReset(fd: Descriptor): void {
   setOptionPair(fd, SOL_SOCKET, SO_LINGER, 1, 0);
   close(fd);
-}
-
-/** Keepalive on a connection, or on a listening socket, whose connections inherit it. */
-export function setKeepAlive(fd: Descriptor, keepAliveMs: number): void {
-  if (keepAliveMs <= 0) return;
-  setOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-  setOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, Math.max(1, Math.round(keepAliveMs / 1000)));
 }
 
 /**
@@ -91,19 +77,23 @@ export function bindListener(plan: ListenerPlan, name: Region, reusePort: boolea
   if (plan.protocol === 'tcp') setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
   if (reusePort && endpoint.family !== AF_UNIX) setOption(fd, SOL_SOCKET, SO_REUSEPORT, 1);
   if (endpoint.family === AF_INET6) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+  const { device } = plan.bind.kind === 'inet' ? plan.bind : { device: undefined };
+  let result = bindToDevice(fd, device);
+  if (result < 0) {
+    close(fd);
+    return failure(result, `use device ${device} for`, plan.bind);
+  }
   name.bytes.set(endpoint.bytes);
-  let result = bind(fd, name, endpoint.length);
+  result = bind(fd, name, endpoint.length);
   if (result === -EADDRINUSE && plan.bind.kind === 'unix' && removeStale(plan.bind.path, endpoint, name)) {
     result = bind(fd, name, endpoint.length);
   }
   if (result === 0 && plan.protocol === 'tcp') {
+    if (endpoint.family !== AF_UNIX) setBeforeHandshake(fd, plan.tcp);
     result = listen(fd, plan.tcp.backlog);
-    if (result === 0 && endpoint.family !== AF_UNIX) {
-      if (plan.tcp.noDelay) setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-      setKeepAlive(fd, plan.tcp.keepAliveMs);
-    }
+    if (result === 0 && endpoint.family !== AF_UNIX) setOnListening(fd, plan.tcp);
   } else if (result === 0) {
-    setDatagramOptions(fd, endpoint.family);
+    setDatagramOptions(fd, endpoint.family, plan.udp);
   }
   if (result === 0) return fd;
   close(fd);
@@ -121,18 +111,15 @@ export function addressInUse(plan: ListenerPlan, name: Region): BindFailure | un
   if (fd < 0) return undefined;
   if (plan.protocol === 'tcp') setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
   if (endpoint.family === AF_INET6) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+  if (plan.bind.kind === 'inet') bindToDevice(fd, plan.bind.device);
   name.bytes.set(endpoint.bytes);
   const result = bind(fd, name, endpoint.length);
   close(fd);
   return result === -EADDRINUSE ? failure(result, 'bind', plan.bind) : undefined;
 }
 
-function setDatagramOptions(fd: Descriptor, family: number): void {
-  // The forced forms exceed net.core.rmem_max but need CAP_NET_ADMIN; without it, as much as is allowed.
-  if (setOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, datagramBufferBytes) < 0)
-    setOption(fd, SOL_SOCKET, SO_RCVBUF, datagramBufferBytes);
-  if (setOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, datagramBufferBytes) < 0)
-    setOption(fd, SOL_SOCKET, SO_SNDBUF, datagramBufferBytes);
+function setDatagramOptions(fd: Descriptor, family: number, udp: ListenerPlan['udp']): void {
+  setBuffers(fd, udp?.receiveBufferBytes ?? datagramBufferBytes, udp?.sendBufferBytes ?? datagramBufferBytes);
   // Which of our addresses a datagram came to: the reply must leave from it.
   if (family === AF_INET6) setOption(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
   else setOption(fd, IPPROTO_IP, IP_PKTINFO, 1);

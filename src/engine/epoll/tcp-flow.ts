@@ -25,20 +25,12 @@ import {
   SOL_SOCKET,
 } from '../../linux/constants.ts';
 import { EAGAIN, EINPROGRESS } from '../../linux/errno.ts';
-import {
-  close,
-  connect,
-  type Descriptor,
-  noDescriptor,
-  option,
-  receive,
-  send,
-  shutdown,
-} from '../../linux/libc.ts';
+import { close, type Descriptor, noDescriptor, option, receive, send, shutdown } from '../../linux/libc.ts';
 import type { Timed } from '../../linux/timer-wheel.ts';
 import type { DialFailure } from '../engine.ts';
 import type { Context } from './context.ts';
-import { closeWithReset, dialFailure, newSocket, setKeepAlive } from './sockets.ts';
+import { setKeepAlive } from './socket-options.ts';
+import { closeWithReset, dialFailure } from './sockets.ts';
 import { letGo, noteShortRead, optionsSet, relay } from './tcp-relay.ts';
 import { interestToRead, interestToWrite, TcpSide } from './tcp-side.ts';
 
@@ -147,7 +139,7 @@ export class TcpFlow implements Timed {
       // The first visit is after seconds: a connection that short-lived ones need not pay for.
       if (this.#state === 'open' && !this.#keepAlive) {
         this.#keepAlive = true;
-        if (!this.backend.exact) setKeepAlive(this.backend.fd, this.#flow.listener.plan.tcp.keepAliveMs);
+        if (!this.backend.exact) setKeepAlive(this.backend.fd, this.#flow.listener.plan.tcp);
       }
       return this.#arm();
     }
@@ -177,6 +169,7 @@ export class TcpFlow implements Timed {
   #readEarly(): void {
     const { client } = this;
     this.#earlyRead = true;
+    if (this.#context.chunks.isScarce) return;
     client.chunk = this.#context.chunks.take(earlyBytes);
     if (client.chunk === undefined) return;
     const length = receive(client.fd, client.chunk, 0, earlyBytes);
@@ -193,14 +186,14 @@ export class TcpFlow implements Timed {
 
   /** Undefined: dialling, or open already. */
   #dial(backend: BackendView): DialFailure | undefined {
-    const { endpoints, name } = this.#context;
+    const { dialer, endpoints } = this.#context;
     const endpoint = endpoints.place(backend);
     if (endpoint === undefined) return 'backend-unreachable';
-    const fd = newSocket(endpoint.family, 'stream');
-    if (fd < 0) return dialFailure(fd, endpoint.family);
+    const fd = dialer.dial(this.#flow, endpoint, 'stream');
+    if (typeof fd === 'string') return fd;
     const { client, backend: side } = this;
     const early = client.heldEnd - client.heldStart;
-    let result = connect(fd, name, endpoint.length);
+    let { result } = dialer;
     if (result === -EINPROGRESS && early > 0) {
       // Says at once whether the connection is up: bytes taken, not yet, or refused.
       result = send(fd, client.chunk!, client.heldStart, early);

@@ -16,14 +16,14 @@ import type { TerminationCode } from '../../core/termination.ts';
 import type { Region } from '../../linux/arena.ts';
 import { AF_UNIX, EPOLLIN } from '../../linux/constants.ts';
 import { EAGAIN, EMSGSIZE, ENOBUFS } from '../../linux/errno.ts';
-import { close, connect, type Descriptor, noDescriptor, receive, send } from '../../linux/libc.ts';
+import { close, type Descriptor, noDescriptor, receive, send } from '../../linux/libc.ts';
 import type { MessageBatch } from '../../linux/message-batch.ts';
 import type { Handler } from '../../linux/reactor.ts';
 import type { Timed } from '../../linux/timer-wheel.ts';
 import type { DialFailure } from '../engine.ts';
 import type { Context } from './context.ts';
 import { interfaceWordAt, localWordsAt } from './conversation-table.ts';
-import { dialFailure, newSocket } from './sockets.ts';
+import { dialFailure } from './sockets.ts';
 import type { UdpListener } from './udp-listener.ts';
 import { replyBytesMax } from './udp-replies.ts';
 
@@ -185,13 +185,12 @@ export class UdpConversation implements Handler, Timed {
 
   /** Undefined: open, or over. */
   #dial(backend: BackendView): DialFailure | undefined {
-    const { endpoints, name, reactor } = this.#context;
+    const { dialer, endpoints, reactor } = this.#context;
     const endpoint = endpoints.place(backend);
     if (endpoint === undefined || endpoint.family === AF_UNIX) return 'backend-unreachable';
-    const fd = newSocket(endpoint.family, 'datagram');
-    if (fd < 0) return dialFailure(fd, endpoint.family);
-    let result = connect(fd, name, endpoint.length);
-    if (result >= 0) result = reactor.add(fd, this, EPOLLIN);
+    const fd = dialer.dial(this.#flow, endpoint, 'datagram');
+    if (typeof fd === 'string') return fd;
+    const result = reactor.add(fd, this, EPOLLIN);
     if (result < 0) {
       close(fd);
       return dialFailure(result, endpoint.family);

@@ -134,7 +134,10 @@ export class UdpListener implements Handler {
     const local = this.#localOf(identity);
     let answer = host.open(this.view, client, local);
     // Full by the host's count: an unanswered conversation makes room, since a flood of forged sources has only those.
-    if ((answer === 'limit-flows' || answer === 'limit-listener') && conversations.evict()) {
+    if (
+      (answer === 'limit-flows' && conversations.evict()) ||
+      (answer === 'limit-listener' && conversations.evict(this.id))
+    ) {
       answer = host.open(this.view, client, local);
     }
     if (typeof answer === 'string') return undefined;

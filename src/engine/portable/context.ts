@@ -6,6 +6,7 @@ import type { TerminationCode } from '../../core/termination.ts';
 import type { BindFailure, EngineHost } from '../engine.ts';
 import type { ConversationCensus } from './conversation-census.ts';
 import type { Deadlines } from './deadlines.ts';
+import type { SourceAddresses } from './socket-options.ts';
 
 /** A flow as this engine carries it: the value of `flow.engineState`. */
 export interface Carried {
@@ -24,6 +25,7 @@ export interface Context {
   readonly carried: Set<Carried>;
   readonly census: ConversationCensus;
   readonly reusePort: boolean;
+  readonly sources: SourceAddresses;
 }
 
 /** The answer to `listen`. */

@@ -4,6 +4,11 @@
  */
 import type { Carried } from './context.ts';
 
+interface Unanswered {
+  oldest: Counted | undefined;
+  newest: Counted | undefined;
+}
+
 /** A link of the list of unanswered conversations; the census alone writes to these. */
 export interface Counted extends Carried {
   older: Counted | undefined;
@@ -14,9 +19,8 @@ export interface Counted extends Carried {
 export class ConversationCensus {
   readonly #max: number;
   #count = 0;
-  // A linked list: with a Set, each look for the oldest would step over the holes the ones before it left.
-  #oldest: Counted | undefined;
-  #newest: Counted | undefined;
+  /** By listener. Linked lists: with a Set, each look for the oldest would step over the holes the ones before it left. */
+  readonly #unanswered = new Map<number, Unanswered>();
 
   constructor(max: number) {
     this.#max = max;
@@ -28,20 +32,32 @@ export class ConversationCensus {
     return true;
   }
 
-  /** Ends the oldest unanswered conversation. @returns false if there is none */
-  evict(): boolean {
-    if (this.#oldest === undefined) return false;
-    this.#oldest.end('evicted');
-    return true;
+  /**
+   * Ends the oldest unanswered conversation.
+   * @param listenerId of this listener only: its limit is no business of the others
+   * @returns false if there is none
+   */
+  evict(listenerId?: number): boolean {
+    let oldest: Counted | undefined;
+    if (listenerId !== undefined) oldest = this.#listOf(listenerId).oldest;
+    else {
+      for (const { oldest: one } of this.#unanswered.values()) {
+        if (one === undefined) continue;
+        if (oldest === undefined || one.flow.startedAtMs < oldest.flow.startedAtMs) oldest = one;
+      }
+    }
+    oldest?.end('evicted');
+    return oldest !== undefined;
   }
 
   enter(conversation: Counted): void {
     this.#count++;
     conversation.isUnanswered = true;
-    conversation.older = this.#newest;
-    if (this.#newest === undefined) this.#oldest = conversation;
-    else this.#newest.newer = conversation;
-    this.#newest = conversation;
+    const list = this.#listOf(conversation.flow.listener.id);
+    conversation.older = list.newest;
+    if (list.newest === undefined) list.oldest = conversation;
+    else list.newest.newer = conversation;
+    list.newest = conversation;
   }
 
   /** It has been answered: it is not evicted any more. */
@@ -49,9 +65,10 @@ export class ConversationCensus {
     if (!conversation.isUnanswered) return;
     conversation.isUnanswered = false;
     const { older, newer } = conversation;
-    if (older === undefined) this.#oldest = newer;
+    const list = this.#listOf(conversation.flow.listener.id);
+    if (older === undefined) list.oldest = newer;
     else older.newer = newer;
-    if (newer === undefined) this.#newest = older;
+    if (newer === undefined) list.newest = older;
     else newer.older = older;
     conversation.older = undefined;
     conversation.newer = undefined;
@@ -60,5 +77,14 @@ export class ConversationCensus {
   leave(conversation: Counted): void {
     this.#count--;
     this.answered(conversation);
+  }
+
+  #listOf(listenerId: number): Unanswered {
+    let list = this.#unanswered.get(listenerId);
+    if (list === undefined) {
+      list = { oldest: undefined, newest: undefined };
+      this.#unanswered.set(listenerId, list);
+    }
+    return list;
   }
 }

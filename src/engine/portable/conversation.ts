@@ -131,7 +131,13 @@ export class Conversation implements Counted, Watched {
     upstream.once('connect', () => {
       if (this.#upstream === upstream) guarded(this.#context, this, () => this.#dialed());
     });
-    upstream.connect(target.port, target.ip);
+    const source = this.#context.sources.next(this.flow.listener.plan.upstream, target.ip);
+    if (source === undefined) upstream.connect(target.port, target.ip);
+    else {
+      upstream.bind({ address: source, port: 0, exclusive: true }, () => {
+        if (this.#upstream === upstream) upstream.connect(target.port, target.ip);
+      });
+    }
   }
 
   #dialFailed(error: NodeJS.ErrnoException): void {

@@ -4,6 +4,7 @@
  */
 import { createSocket, type RemoteInfo, type Socket, type SocketOptions } from 'node:dgram';
 import { Address } from '../../core/address.ts';
+import type { ListenerPlan } from '../../core/plan.ts';
 import { receiveBufferBytes, sendQueueBytesMax } from './bounds.ts';
 import { socketAddress } from './socket-address.ts';
 
@@ -11,6 +12,8 @@ export type SendOutcome = 'sent' | 'queue-full' | 'too-long';
 
 /** How a socket shares its port: not at all, with the other sockets of a wildcard, or with other threads. */
 export type PortSharing = 'none' | 'address' | 'port';
+
+export type SocketBuffers = ListenerPlan['udp'];
 
 export class LocalSocket {
   /** The wildcard itself for the socket that takes what no other does. */
@@ -28,13 +31,14 @@ export class LocalSocket {
    * Binds. Rejects with the system error.
    * @param ip a literal, with a zone for a link-local address; `::` takes IPv4 as well
    */
-  static bind(ip: string, port: number, sharing: PortSharing): Promise<LocalSocket> {
+  static bind(ip: string, port: number, sharing: PortSharing, buffers: SocketBuffers): Promise<LocalSocket> {
     const family = ip.includes(':') ? 6 : 4;
     // `reusePort` is in Node from 22.12 and 23.1; the types here are older.
     const options: SocketOptions & { reusePort?: boolean } = {
       type: family === 6 ? 'udp6' : 'udp4',
       reuseAddr: sharing === 'address',
-      recvBufferSize: receiveBufferBytes,
+      recvBufferSize: buffers?.receiveBufferBytes ?? receiveBufferBytes,
+      ...(buffers?.sendBufferBytes === undefined ? {} : { sendBufferSize: buffers.sendBufferBytes }),
       // Addresses are literals here: the default lookup costs a turn of the tick queue for every datagram.
       lookup: (host, _options, found) => found(null, host, family),
     };

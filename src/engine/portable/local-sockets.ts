@@ -9,19 +9,26 @@
 import { networkInterfaces } from 'node:os';
 import type { Address } from '../../core/address.ts';
 import { localSocketsMax, rescanMs } from './bounds.ts';
-import { LocalSocket, type PortSharing } from './local-socket.ts';
+import { LocalSocket, type PortSharing, type SocketBuffers } from './local-socket.ts';
 import { socketAddress } from './socket-address.ts';
 
 export class LocalSockets {
   readonly #opened: (socket: LocalSocket) => void;
   readonly #sharing: PortSharing;
+  readonly #buffers: SocketBuffers;
   readonly #first: LocalSocket;
   readonly #byIp = new Map<string, LocalSocket>();
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
 
-  private constructor(first: LocalSocket, sharing: PortSharing, opened: (socket: LocalSocket) => void) {
+  private constructor(
+    first: LocalSocket,
+    sharing: PortSharing,
+    buffers: SocketBuffers,
+    opened: (socket: LocalSocket) => void,
+  ) {
     this.#first = first;
+    this.#buffers = buffers;
     this.#sharing = sharing;
     this.#opened = opened;
     opened(first);
@@ -35,13 +42,15 @@ export class LocalSockets {
     ip: string,
     port: number,
     reusePort: boolean,
+    buffers: SocketBuffers,
     opened: (socket: LocalSocket) => void,
   ): Promise<LocalSockets> {
     const isWildcard = socketAddress(ip, port)?.isWildcard === true;
     const sharing = reusePort ? 'port' : isWildcard ? 'address' : 'none';
     // SO_REUSEADDR lets a second process take the same port without a word: a bind without it comes first, and fails then.
-    if (sharing === 'address' && port !== 0) (await LocalSocket.bind(ip, port, 'none')).close();
-    const sockets = new LocalSockets(await LocalSocket.bind(ip, port, sharing), sharing, opened);
+    if (sharing === 'address' && port !== 0) (await LocalSocket.bind(ip, port, 'none', undefined)).close();
+    const first = await LocalSocket.bind(ip, port, sharing, buffers);
+    const sockets = new LocalSockets(first, sharing, buffers, opened);
     if (isWildcard) {
       await sockets.#rescan();
       sockets.#timer = setInterval(() => void sockets.#rescan(), rescanMs);
@@ -72,7 +81,9 @@ export class LocalSockets {
     for (const ip of wanted) {
       if (this.#byIp.has(ip) || this.#byIp.size >= localSocketsMax) continue;
       // Not yet usable (IPv6 checks for duplicates first) or taken: the wildcard serves it until the next look.
-      const socket = await LocalSocket.bind(ip, this.#first.port, this.#sharing).catch(() => undefined);
+      const socket = await LocalSocket.bind(ip, this.#first.port, this.#sharing, this.#buffers).catch(
+        () => undefined,
+      );
       if (socket === undefined) continue;
       if (this.#isClosed || this.#byIp.has(ip)) socket.close();
       else {

@@ -12,6 +12,7 @@ import { conversationsMaxDefault, tickMs } from './bounds.ts';
 import { type Carried, type Context, unlistened } from './context.ts';
 import { ConversationCensus } from './conversation-census.ts';
 import { Deadlines } from './deadlines.ts';
+import { ignoredOptions, SourceAddresses } from './socket-options.ts';
 import { TcpListener } from './tcp-listener.ts';
 import { UdpListener } from './udp-listener.ts';
 
@@ -51,6 +52,7 @@ class PortableEngine implements Engine {
       carried: new Set(),
       census: new ConversationCensus(options.conversationsMax ?? conversationsMaxDefault),
       reusePort: options.reusePort === true,
+      sources: new SourceAddresses(),
     };
   }
 
@@ -62,6 +64,7 @@ class PortableEngine implements Engine {
     assert.ok(!this.#listeners.has(view.id), `listener ${view.id} is bound already`);
     const listener = listenerOf(this.#context, view);
     this.#listeners.set(view.id, listener);
+    if (isFirst) this.#tellIgnored(view);
     const stranger =
       isFirst && this.#context.reusePort ? this.#addressInUse(view) : Promise.resolve(undefined);
     void stranger
@@ -72,6 +75,14 @@ class PortableEngine implements Engine {
         // In a turn of its own: what `done` throws is the caller's, not this promise's.
         setImmediate(() => done(isWanted ? result : unlistened));
       });
+  }
+
+  /** Options that change where traffic goes must not be missing without a word. */
+  #tellIgnored({ plan }: ListenerView): void {
+    const keys = ignoredOptions(plan);
+    if (keys.length === 0) return;
+    const text = `listener ${plan.name}: the portable engine goes without ${keys.join(', ')}`;
+    this.#context.host.fault(new Error(text), undefined);
   }
 
   /** Binds without sharing the port, and gives the address back at once. */

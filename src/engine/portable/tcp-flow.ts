@@ -139,7 +139,11 @@ export class TcpFlow implements Carried, Watched {
         guarded(this.#context, this, () => this.#connected(backend));
     });
     if (target.kind === 'unix') backend.connect({ path: target.path });
-    else backend.connect({ host: target.ip, port: target.port });
+    else {
+      const from = this.#context.sources.next(this.flow.listener.plan.upstream, target.ip);
+      const source = from === undefined ? {} : { localAddress: from };
+      backend.connect({ host: target.ip, port: target.port, ...source });
+    }
     this.#context.deadlines.watch(this);
   }
 

@@ -24,10 +24,10 @@ export class UdpListener {
 
   /** Binds and starts receiving; answers later, never from inside. */
   async listen(): Promise<Bound> {
-    const { bind } = this.view.plan;
+    const { bind, udp } = this.view.plan;
     if (bind.kind === 'unix') return { code: 'EINVAL', message: 'UDP is not served on a unix socket' };
     try {
-      const sockets = await LocalSockets.bind(bind.ip, bind.port, this.#context.reusePort, (socket) =>
+      const sockets = await LocalSockets.bind(bind.ip, bind.port, this.#context.reusePort, udp, (socket) =>
         this.#receive(socket),
       );
       if (!this.#isClosed) {
@@ -78,7 +78,10 @@ export class UdpListener {
     }
     let answer = host.open(this.view, client, socket.local);
     // Full by the host's count: a flood of forged sources has only unanswered conversations, and one makes room.
-    if ((answer === 'limit-flows' || answer === 'limit-listener') && census.evict()) {
+    if (
+      (answer === 'limit-flows' && census.evict()) ||
+      (answer === 'limit-listener' && census.evict(this.view.id))
+    ) {
       answer = host.open(this.view, client, socket.local);
     }
     if (typeof answer === 'string') return;

@@ -1,0 +1,135 @@
+/**
+ * The socket options a user may set, on a listener and for what leaves towards a pool: what may be written, and what
+ * it means. Without a key the kernel's own value holds, except where a default is shown.
+ */
+import { Address } from '../core/address.ts';
+import { tcpDefaults } from './defaults.ts';
+import { duration, flag, readBy, section, whole } from './fields.ts';
+import { type Reading, showValue } from './problem.ts';
+import { formatDuration, readSize } from './units.ts';
+
+/** MAX_TCP_KEEPIDLE and MAX_TCP_KEEPINTVL of the kernel are 32767 s, whole ones: tcp(7). */
+const keepAliveMsMax = 32_767_000;
+/** MAX_TCP_KEEPCNT. */
+const keepAliveProbesMax = 127;
+/** Below, a socket cannot hold one ordinary segment; above, the kernel's doubled value leaves an int. Bytes. */
+const bufferBytesMin = 4 * 1024;
+const bufferBytesMax = 512 * 1024 * 1024;
+/** Source addresses of a pool: 64 are 1.8 million connections to each backend. */
+const sourcesMax = 64;
+const markMax = 2 ** 32 - 1;
+
+/** The letters of {@link readSize}'s text form, for editors. */
+const sizePattern =
+  '^(?=.)(\\d+(\\.\\d+)?GiB)?(\\d+(\\.\\d+)?GB)?(\\d+(\\.\\d+)?MiB)?(\\d+(\\.\\d+)?MB)?(\\d+(\\.\\d+)?KiB)?(\\d+(\\.\\d+)?kB)?(\\d+B)?$';
+
+function buffer(description: string) {
+  return readBy(readBuffer, `${description} A size with a unit, such as 256KiB.`, {
+    type: 'string',
+    pattern: sizePattern,
+  }).optional();
+}
+
+function readBuffer(value: unknown): Reading<number> {
+  const reading = readSize(value);
+  if ('refused' in reading) return reading;
+  if (reading.value >= bufferBytesMin && reading.value <= bufferBytesMax) return reading;
+  return { refused: `must be from 4KiB to 512MiB, not ${value}` };
+}
+
+export const tcpSection = section(
+  'Socket options of a TCP listener. A change is for new connections; on the side of clients it waits for the next bind.',
+  {
+    backlog: whole('Connections the kernel holds until they are accepted.', 1, 65_535, tcpDefaults.backlog),
+    no_delay: flag('Send small segments at once (TCP_NODELAY).', tcpDefaults.noDelay),
+    keepalive: duration('Silence before the first keepalive probe, both sides; 0: no probes.', {
+      zero: true,
+      minMs: 1_000,
+      maxMs: keepAliveMsMax,
+      defaultMs: tcpDefaults.keepAliveMs,
+    }),
+    keepalive_interval: duration(
+      `Between two keepalive probes, both sides (TCP_KEEPINTVL; the kernel's value is ${formatDuration(75_000)}).`,
+      { minMs: 1_000, maxMs: keepAliveMsMax },
+    ),
+    keepalive_probes: whole(
+      "Unanswered keepalive probes until a side is given up (TCP_KEEPCNT; the kernel's value is 9).",
+      1,
+      keepAliveProbesMax,
+    ),
+    user_timeout: duration(
+      'How long sent bytes may stay unacknowledged until a side is given up (TCP_USER_TIMEOUT), which then holds for keepalive probes too, in place of their number; 0: as long as the kernel retransmits.',
+      { zero: true, defaultMs: 0 },
+    ),
+    fast_open: whole(
+      'Clients whose first bytes came with the handshake (TCP_FASTOPEN) that may wait; 0: none. net.ipv4.tcp_fastopen must allow it (bit 2).',
+      0,
+      65_535,
+      0,
+    ),
+    receive_buffer: buffer(
+      'Bytes a socket holds for us, both sides (SO_RCVBUF); ends the tuning by the kernel.',
+    ),
+    send_buffer: buffer('Bytes a socket holds for its peer, both sides (SO_SNDBUF); likewise.'),
+  },
+);
+
+export const udpSection = section('Socket options of a UDP listener; a change waits for the next bind.', {
+  receive_buffer: buffer('Datagrams of all clients that wait for us (SO_RCVBUF). Without it 4MiB.'),
+  send_buffer: buffer(
+    'Replies to all clients that wait for the network (SO_SNDBUF). Without it 4MiB on the epoll engine.',
+  ),
+});
+
+/** A network device: what the kernel takes for a name (dev_valid_name), at most IFNAMSIZ - 1 letters. */
+export function device(description: string) {
+  return readBy(readDevice, description, { type: 'string', pattern: '^[^\\s/:]{1,15}$' }).optional();
+}
+
+function readDevice(value: unknown): Reading<string> {
+  if (typeof value === 'string' && /^[^\s/:]{1,15}$/.test(value) && value !== '.' && value !== '..')
+    return { value };
+  return { refused: `must be the name of a network device, such as eth0, not ${showValue(value)}` };
+}
+
+const sourceItem = { type: 'string', description: 'An IP address of this machine.' };
+
+/** The keys of a pool that say how connections to its backends leave. */
+export const upstreamShape = {
+  source: readBy(
+    readSources,
+    'Addresses of this machine from which connections to backends leave: one, or a list that is used in turn. Each has some 28,000 ports for each backend; when one has none left the next is tried.',
+    {
+      anyOf: [{ type: 'string' }, { type: 'array', items: sourceItem, minItems: 1, maxItems: sourcesMax }],
+    },
+  ).optional(),
+  transparent: flag(
+    "Connections leave from the client's own address. Needs CAP_NET_ADMIN, and routing that brings the backends' answers back here.",
+    false,
+  ),
+  mark: whole(
+    'The firewall mark of connections to backends (SO_MARK), for routing by policy. Needs CAP_NET_ADMIN.',
+    1,
+    markMax,
+  ),
+  device: device('The network device or VRF by which connections to backends leave (SO_BINDTODEVICE).'),
+};
+
+/** Reads one IP literal or a list of them. */
+function readSources(value: unknown): Reading<readonly string[]> {
+  const items: readonly unknown[] = Array.isArray(value) ? value : [value];
+  if (items.length === 0) return { refused: 'needs at least one address' };
+  if (items.length > sourcesMax) return { refused: `has more than ${sourcesMax} addresses` };
+  const sources: string[] = [];
+  for (const item of items) {
+    const address = typeof item === 'string' ? Address.parse(item, 0) : undefined;
+    if (address === undefined) {
+      return { refused: `must be IP addresses without ports, such as 10.0.0.5, not ${showValue(item)}` };
+    }
+    if (address.isWildcard)
+      return { refused: `${item} is no address to leave from; leave the key out for any` };
+    if (sources.includes(address.ip)) return { refused: `names ${address.ip} twice` };
+    sources.push(address.ip);
+  }
+  return { value: sources };
+}

@@ -1,0 +1,117 @@
+/** Backends given by name, and a resolver that is in trouble or late. */
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { BackendStates } from '../core/backend-states.ts';
+import type { BackendAddress, Bind, PoolPlan } from '../core/plan.ts';
+import { Backends } from './backends.ts';
+import { resolveAddress } from './discovery/resolve.ts';
+import { Ids } from './ids.ts';
+
+vi.mock('./discovery/resolve.ts');
+
+const first: Bind = { kind: 'inet', ip: '127.0.0.1', port: 1 };
+const second: Bind = { kind: 'inet', ip: '127.0.0.2', port: 1 };
+const byName: BackendAddress = { kind: 'name', host: 'db.example', port: 1 };
+
+function poolOf(address: BackendAddress): PoolPlan[] {
+  return [
+    {
+      name: 'pool',
+      policy: 'maglev',
+      bound: undefined,
+      tableSize: 251,
+      identity: 'name',
+      health: { type: 'none', intervalMs: 1000, timeoutMs: 1000, fall: 3, rise: 2, port: undefined },
+      passive: { failures: 0, ejectMs: 0 },
+      onDown: { action: 'close', graceMs: 0 },
+      tries: 1,
+      failOpen: false,
+      backends: [{ name: 'a', address, weight: 1, maxConnections: 0 }],
+    },
+  ];
+}
+
+const endFlows = vi.fn();
+let backends: Backends;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  endFlows.mockReset();
+  vi.mocked(resolveAddress).mockReset();
+  backends = new Backends({
+    ids: new Ids(),
+    states: new BackendStates(),
+    watch: () => {},
+    endFlows,
+    onMoved: () => {},
+  });
+});
+
+afterEach(() => {
+  backends.stop();
+  vi.useRealTimers();
+});
+
+const target = (pools: PoolPlan[]): Bind | undefined => backends.views(pools[0]!)[0]!.target;
+
+test('a reload while the resolver is in trouble keeps the last address, and the flows', async () => {
+  const pools = poolOf(byName);
+  vi.mocked(resolveAddress).mockResolvedValue(first);
+  await backends.use(pools);
+  vi.mocked(resolveAddress).mockResolvedValue(undefined);
+  await backends.use(poolOf(byName));
+  expect(target(pools)).toEqual(first);
+  expect(backends.status()).toMatchObject([{ up: true }]);
+  expect(endFlows).not.toHaveBeenCalled();
+});
+
+test('another name that does not resolve does not inherit the address', async () => {
+  vi.mocked(resolveAddress).mockResolvedValue(first);
+  await backends.use(poolOf(byName));
+  vi.mocked(resolveAddress).mockResolvedValue(undefined);
+  const pools = poolOf({ ...byName, host: 'other.example' });
+  await backends.use(pools);
+  expect(target(pools)).toBeUndefined();
+});
+
+test('an answer that comes after a reload gave another address is not used', async () => {
+  vi.mocked(resolveAddress).mockResolvedValue(first);
+  await backends.use(poolOf(byName));
+  let answer: (bind: Bind) => void = () => {};
+  vi.mocked(resolveAddress).mockReturnValueOnce(new Promise((resolve) => (answer = resolve)));
+  await vi.advanceTimersByTimeAsync(30_000);
+  vi.mocked(resolveAddress).mockResolvedValue(second);
+  const pools = poolOf(second);
+  await backends.use(pools);
+  answer({ ...first, ip: '127.0.0.9' });
+  await vi.advanceTimersByTimeAsync(1);
+  expect(target(pools)).toEqual(second);
+});
+
+test('an ejected backend keeps its TCP flows until its check says that it is gone', async () => {
+  const [pool] = poolOf(first);
+  const passive = { failures: 3, ejectMs: 60_000 };
+  const other = { ...pool!.backends[0]!, name: 'b' };
+  vi.mocked(resolveAddress).mockImplementation(async (address) => address as Bind);
+  await backends.use([{ ...pool!, passive, backends: [pool!.backends[0]!, other] }]);
+  backends.suspect(1, 'tcp');
+  expect(backends.status()).toMatchObject([{ up: false, ejected: true }, { up: true }]);
+  expect(endFlows).toHaveBeenCalledExactlyOnceWith(1, 'backend-down', 'udp');
+  // A reload points it to a name that does not resolve.
+  vi.mocked(resolveAddress).mockResolvedValueOnce(undefined);
+  await backends.use([{ ...pool!, passive, backends: [{ ...pool!.backends[0]!, address: byName }, other] }]);
+  expect(endFlows).toHaveBeenCalledTimes(2);
+  expect(endFlows).toHaveBeenLastCalledWith(1, 'backend-down');
+});
+
+test('what the pools leave out stays until it is pruned', async () => {
+  vi.mocked(resolveAddress).mockResolvedValue(first);
+  await backends.use(poolOf(byName));
+  backends.setDraining('pool', 'a', true);
+  const emptied = poolOf(byName).map((pool) => ({ ...pool, backends: [] }));
+  await backends.use(emptied);
+  expect(backends.status()).toMatchObject([{ up: true, draining: true }]);
+  expect(endFlows).not.toHaveBeenCalled();
+  backends.prune(emptied);
+  expect(backends.status()).toEqual([]);
+  expect(endFlows).toHaveBeenCalledExactlyOnceWith(1, 'backend-removed');
+});

@@ -1,0 +1,77 @@
+/** The director without an engine: what it decides about flows when control's orders and new flows meet. */
+import { expect, test } from 'vitest';
+import { Address, noAddress } from '../core/address.ts';
+import type { Flow } from '../core/flow.ts';
+import { terminationsPerTurnMax } from '../core/limits.ts';
+import type { ListenerView, Snapshot } from '../core/snapshot.ts';
+import type { TerminationCode } from '../core/termination.ts';
+import { listenerView } from '../engine/conformance/listener.ts';
+import type { Engine } from '../engine/engine.ts';
+import { Director } from './director.ts';
+import { createSharedMemory } from './shared.ts';
+
+const backendId = 1;
+
+function directorOf(listener: ListenerView): { director: Director; ended: Map<Flow, TerminationCode> } {
+  const { pins, states, counters } = createSharedMemory(1, 1024);
+  states.setUp(backendId, true);
+  states.setWeight(backendId, 1);
+  const director = new Director({ worker: 0, pins, states, counters, nowMs: () => 1, post: () => {} });
+  const ended = new Map<Flow, TerminationCode>();
+  const terminate: Engine['terminate'] = (flow, code) => {
+    ended.set(flow, code);
+    director.closed(flow, code);
+  };
+  director.engine = { terminate } as Partial<Engine> as Engine;
+  const target = { kind: 'inet', ip: '127.0.0.1', port: 1 } as const;
+  const snapshot: Snapshot = {
+    generation: 1,
+    listeners: [listener],
+    pools: [
+      {
+        id: listener.poolId,
+        version: 1,
+        plan: {
+          name: 'pool',
+          policy: 'round-robin',
+          bound: undefined,
+          tableSize: 251,
+          identity: 'name',
+          health: { type: 'none', intervalMs: 1000, timeoutMs: 1000, fall: 3, rise: 2, port: undefined },
+          passive: { failures: 0, ejectMs: 0 },
+          onDown: { action: 'close', graceMs: 0 },
+          tries: 1,
+          failOpen: false,
+        },
+        backends: [{ id: backendId, name: 'a', target, addressText: 'a', weight: 1, maxConnections: 0 }],
+      },
+    ],
+    flowsMax: 100_000,
+    isShared: false,
+    flowLogSample: 0,
+  };
+  director.useSnapshot(snapshot);
+  return { director, ended };
+}
+
+test('flows opened after the order to end those of a backend are not meant', () => {
+  const listener = listenerView(0, 'tcp', {});
+  const { director, ended } = directorOf(listener);
+  let clients = 0;
+  const connect = (): Flow => {
+    const flow = director.open(listener, Address.v4(0x0a000000 + clients++, 0), noAddress);
+    if (typeof flow === 'string') throw new Error(flow);
+    expect(director.route(flow)).toMatchObject({ id: backendId });
+    director.dialed(flow);
+    return flow;
+  };
+  const before = Array.from({ length: terminationsPerTurnMax + 10 }, connect);
+  director.endFlows({ by: 'backend', backendId, protocol: undefined }, 'backend-removed');
+  expect(director.tick(), 'more than one turn of work').toBe(true);
+  // The backend is back in the plan before the others are ended.
+  const after = connect();
+  while (director.tick());
+  expect(before.every((flow) => ended.get(flow) === 'backend-removed')).toBe(true);
+  expect(ended.has(after)).toBe(false);
+  expect(director.registry.size).toBe(1);
+});
