@@ -2,6 +2,7 @@
  * Every fixed limit in one place, with its unit and origin; relations between them are asserted at the end.
  * Limits a user sets are in the plan; these are the ones nobody should need to set.
  */
+import assert from 'node:assert/strict';
 
 /** Rows of shared tables: ids are given once per name for the life of a process, reloads included. */
 export const listenersMax = 1024;
@@ -39,3 +40,10 @@ export const pendingBytesMax = 256 * 1024;
 /** Descriptors a flow needs (client side and backend side) and those kept free for everything else. */
 export const descriptorsPerTcpFlow = 2;
 export const descriptorsReserved = 256;
+
+// Pins hold pool and backend ids in 16 bits each.
+assert.ok(poolIdsMax <= 0xffff && backendIdsMax <= 0xffff);
+assert.ok(backendsPerPoolMax <= backendIdsMax);
+assert.ok(waitingDatagramsMax * datagramBytesMax <= 1024 * 1024, 'a client that waits holds little memory');
+// A flow that is turned away for want of descriptors must still be accepted and closed.
+assert.ok(descriptorsReserved > workersMax);
