@@ -6,6 +6,7 @@ import { createSocket, type RemoteInfo, type Socket as UdpSocket } from 'node:dg
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import type { Transport } from './ports.ts';
+import { freePort } from './ports.ts';
 
 export interface TestServer {
   readonly name: string;
@@ -117,6 +118,8 @@ class UdpServer implements TestServer {
 
   async start(): Promise<void> {
     if (this.#isCheckable) {
+      // Both protocols on one number: below the ephemeral range, where no outgoing socket can sit on it.
+      if (this.port === 0) this.port = await freePort('udp');
       this.#check = new TcpServer((socket) => socket.resume().on('end', () => socket.end()), {
         ip: this.ip,
         port: this.port,
