@@ -39,8 +39,8 @@ export type InstanceKey =
   | 'cluster'
   | 'shutdown';
 
-/** Threads and shared memory are made once, at start: a change of these waits for a restart. */
-export const restartKeys: readonly InstanceKey[] = ['engine', 'workers', 'limits.pins', 'cluster'];
+/** Settings of the instance that a reload puts in force; the others were used up at start and wait for a restart. */
+export const liveKeys: readonly InstanceKey[] = ['limits.flows', 'shutdown'];
 
 export interface PlanDiff {
   readonly listeners: Changes<ListenerPlan, ListenerChange>;

@@ -6,7 +6,7 @@
  *    use(plan):  resolve, check --> backends      bind --> workers      snapshot --> workers
  */
 import { availableParallelism } from 'node:os';
-import { diffPlans, type InstanceKey } from '../config/diff.ts';
+import { diffPlans, liveKeys } from '../config/diff.ts';
 import { Address } from '../core/address.ts';
 import { Key } from '../core/key.ts';
 import { backendsPerPoolMax } from '../core/limits.ts';
@@ -28,9 +28,6 @@ const workerStopMs = 2_000;
 const listFlowsTimeoutMs = 1_000;
 /** A worker that dies this often without serving for a while will not be cured by another start. */
 const workerDeathsMax = 6;
-
-/** Settings of the instance that a reload puts in force; the others were used up at start. */
-const liveKeys: readonly InstanceKey[] = ['limits.flows', 'shutdown'];
 
 function tally(changes: {
   added: readonly unknown[];
