@@ -160,6 +160,26 @@ requirePackage('redis')('Redis in all its forms', () => {
     await inStep(a, b);
   });
 
+  test('Redis Cluster: a password in a file that changes', async () => {
+    const redis = await startRedisCluster();
+    const everywhere = (...words: readonly string[]): Promise<unknown> =>
+      Promise.all(redis.nodes.map((node) => node.command(...words)));
+    await everywhere('ACL', 'SETUSER', 'pinion', 'on', '>first', '~*', '&*', '+@all');
+    const passwordFile = temporaryFile('password', 'first\n');
+    const [a, b] = pair(redis.url, { username: 'pinion', passwordFile });
+    await shares(a, b);
+    await everywhere('ACL', 'SETUSER', 'pinion', 'resetpass', '>second');
+    writeFileSync(passwordFile, 'second\n');
+    await everywhere('CLIENT', 'KILL', 'USER', 'pinion');
+    for (const client of all(50)) a.pin(100 + client, 'b2');
+    await inStep(a, b);
+    await follows(
+      b,
+      all(50).map((client) => 100 + client),
+      'b2',
+    );
+  });
+
   test('a user that may not do enough is told apart from a wrong password', async () => {
     const redis = await startRedis();
     await redis.command('ACL', 'SETUSER', 'poor', 'on', '>p', '~*', '+ping', '+eval', '+evalsha', '+get');

@@ -46,7 +46,7 @@ export function connectRedis(plan: RedisPlan, blockMs: number): RedisConnection 
   const { form } = plan;
   const options = commonOptions(plan, blockMs);
   if (form.kind === 'cluster') {
-    return new Cluster(
+    const cluster = new Cluster(
       form.nodes.map(({ host, port }) => ({ host, port })),
       {
         enableOfflineQueue: false,
@@ -64,20 +64,31 @@ export function connectRedis(plan: RedisPlan, blockMs: number): RedisConnection 
         redisOptions: options,
       },
     );
+    // Each node has a copy of the options, and uses it again whenever it reconnects.
+    cluster.on('+node', (node: Redis) => {
+      const renew = (): void => renewPassword(plan, node);
+      renew();
+      node.on('close', renew);
+    });
+    return cluster;
   }
   const singleOptions: Omit<RedisOptions, 'replyMapping'> = {
     ...options,
     ...placeOptions(plan),
     enableOfflineQueue: false,
     retryStrategy: (times: number): number => {
-      // A password that was changed on disk is taken up here.
-      const password = tryPassword(plan);
-      if (password !== undefined) connection.options.password = password;
+      renewPassword(plan, connection);
       return retryDelayMs(times);
     },
   };
   const connection = new Redis(singleOptions);
   return connection;
+}
+
+/** The next connect uses the password that is in the file by then. A file that cannot be read changes nothing. */
+function renewPassword(plan: RedisPlan, connection: Redis): void {
+  const password = tryPassword(plan);
+  if (password !== undefined) connection.options.password = password;
 }
 
 function placeOptions(plan: RedisPlan): Omit<RedisOptions, 'replyMapping'> {
