@@ -21,6 +21,8 @@ const periodMs = 1_000;
 const patienceMs = 40_000;
 /** An instance that is ready has its address back by then, if it may: two yeses and preempt_delay. */
 const readyNoticedMs = 8_000;
+/** How long Redis is away, at least. */
+const outageMs = 30_000;
 
 function requireHosts(): (title: string, body: () => void) => void {
   if (hostsWork()) return requirePackage('keepalived', 'redis', 'iproute2');
@@ -175,8 +177,10 @@ requireHosts()('an active-active pair', () => {
     }
   });
 
-  test('Redis hangs, and an instance is killed and started again meanwhile', async () => {
+  test('Redis is away for 30 s; meanwhile the pool shrinks and grows and an instance is killed and started', async () => {
+    const before = await clients.report();
     await clients.mark();
+    const away = sleep(outageMs);
     pair.redis!.signal('SIGSTOP');
     await eventually('Redis noticed', async () => (await pair.status('lb1')).cluster?.state !== 'in-step');
     await everybodyAtHome('without Redis');
@@ -184,12 +188,24 @@ requireHosts()('an active-active pair', () => {
     await kill('lb1');
     await pair.addressAt('lb1', 'lb2');
     await everybodyAtHome('without Redis, lb1 killed');
+    await clients.leave('b2');
+    pair.backends = ['b3', 'b4'];
+    await clients.mark();
+    await reload(pair.balancers.lb2!, pair.config('lb2'));
+    const scaledIn = await everybodyAtHome('without Redis, scaled in');
+    for (const protocol of ['tcp', 'udp'] as const)
+      expect(scaledIn[protocol].moved).toBe(before[protocol].moved + before[protocol].perBackend.b2!);
+    pair.backends = ['b1', 'b3', 'b4'];
+    await clients.mark();
+    await reload(pair.balancers.lb2!, pair.config('lb2'));
+    await everybodyAtHome('without Redis, scaled out');
     // It serves, but knows nobody: its address stays with the peer, who does.
     await clients.mark();
     await pair.startBalancer('lb1');
     await sleep(readyNoticedMs);
     expect(await pair.network.hasAddress('lb2', virtualAddress.lb1)).toBe(true);
     await everybodyAtHome('without Redis, lb1 started');
+    await away;
     await clients.mark();
     pair.redis!.signal('SIGCONT');
     await inStep('lb1');

@@ -38,7 +38,7 @@ export interface ProtocolReport {
   readonly answered: number;
   readonly wrong: number;
   readonly wrongExamples: readonly WrongAnswer[];
-  /** Clients that settled elsewhere after /leave. */
+  /** How often a client settled elsewhere after /leave, all clients together. */
   readonly moved: number;
   readonly perBackend: Readonly<Record<string, number>>;
   /** TCP: connections opened since the mark. */
@@ -71,7 +71,7 @@ abstract class Client {
   silenceMs = 0;
   connections = 0;
   wrong: WrongAnswer[] = [];
-  isMoved = false;
+  moves = 0;
   hasAnswered = false;
 
   constructor(address: string, index: number, nextAtMs: number) {
@@ -98,7 +98,7 @@ abstract class Client {
     const { backend } = this;
     if (backend === name) return;
     if (backend === undefined || leaving.has(backend)) {
-      this.isMoved = backend !== undefined;
+      if (backend !== undefined) this.moves++;
       this.backend = name;
       return;
     }
@@ -233,7 +233,7 @@ function report(clients: readonly Client[]): ProtocolReport {
     answered: clients.filter((client) => client.hasAnswered).length,
     wrong: wrong.length,
     wrongExamples: clients.flatMap((client) => client.wrong.slice(0, 1)).slice(0, exampleCount),
-    moved: clients.filter((client) => client.isMoved).length,
+    moved: clients.reduce((sum, client) => sum + client.moves, 0),
     perBackend,
     connections: clients.reduce((sum, client) => sum + client.connections, 0),
     silenceMs: { median: at(0.5), p99: at(0.99), max: at(1) },

@@ -67,7 +67,6 @@ export class Pair {
   redis: RunningProcess | undefined;
   readonly #options: PairOptions;
   readonly #folder = temporaryFolder('pair');
-  readonly #configPaths: Partial<Record<Balancer, string>> = {};
 
   constructor(network: Network, options: PairOptions) {
     this.network = network;
@@ -118,10 +117,9 @@ export class Pair {
     });
   }
 
-  /** Starts an instance, again from the same file if it ran before. */
+  /** Starts an instance with the configuration of the moment. */
   async startBalancer(balancer: Balancer): Promise<void> {
-    const path = this.#configPaths[balancer] ?? temporaryFile('pinion.yaml', this.config(balancer));
-    this.#configPaths[balancer] = path;
+    const path = temporaryFile('pinion.yaml', this.config(balancer));
     this.balancers[balancer] = await startPinion(path, { wrapper: this.network.wrapper(balancer) });
   }
 
