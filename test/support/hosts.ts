@@ -110,6 +110,9 @@ export class Network {
     await runToEnd({ command: 'ip', args: ['netns', 'add', name] });
     this.#namespaces.push(name);
     await this.ip(host, 'link', 'set', 'lo', 'up');
+    // A link-local address serves at once: without one, a neighbour cannot be asked for on behalf of a foreign source.
+    const noDad = 'echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad';
+    await runToEnd({ command: 'ip', args: ['netns', 'exec', name, 'sh', '-c', noDad] });
   }
 }
 
