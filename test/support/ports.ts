@@ -57,6 +57,18 @@ export async function freePort(transport: Transport = 'tcp'): Promise<number> {
   throw new Error(`no free ${transport} port found between ${lowestPort} and ${lowestPort + span}`);
 }
 
+/** As {@link freePort}, and the port `offset` above it is free as well. */
+export async function freePortWith(offset: number): Promise<number> {
+  for (let attempt = 0; attempt < 200; attempt++) {
+    const port = await freePort();
+    const other = port + offset;
+    if (other >= lowestEphemeralPort() || given.has(other) || !(await canBind('tcp', other))) continue;
+    given.add(other);
+    return port;
+  }
+  throw new Error(`no two free ports found that are ${offset} apart`);
+}
+
 /** Whether a socket of the process's network namespace listens on (tcp) or is bound to (udp) the port. */
 export function isBound(transport: Transport, port: number, pid: number | 'self' = 'self'): boolean {
   const wanted = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;

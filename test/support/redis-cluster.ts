@@ -1,7 +1,7 @@
 /** A Redis Cluster of three primaries with a replica each, on free ports, for the length of a test. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { requireCommand } from './packages.ts';
-import { freePort, isBound } from './ports.ts';
+import { freePortWith } from './ports.ts';
 import { runToEnd } from './processes.ts';
 import { type Redis, startRedis } from './redis.ts';
 
@@ -34,18 +34,17 @@ export async function startRedisCluster(): Promise<RedisCluster> {
   return { nodes, url: `redis+cluster://${addresses.slice(0, 2).join(',')}` };
 }
 
+/** The bus port of a node is this much above its own; only Redis 7 and Valkey can be told another. */
+const busPortOffset = 10_000;
+
 async function startClusterNode(): Promise<Redis> {
-  // The cluster's own port is 10000 above by default, which may be taken or out of range: it gets one of its own.
-  const busPort = await freePort();
-  if (isBound('tcp', busPort)) throw new Error(`port ${busPort} was taken meanwhile`);
   return startRedis({
+    port: await freePortWith(busPortOffset),
     args: [
       '--cluster-enabled',
       'yes',
       '--cluster-config-file',
       'nodes.conf',
-      '--cluster-port',
-      String(busPort),
       '--cluster-node-timeout',
       String(nodeTimeoutMs),
       '--cluster-replica-validity-factor',

@@ -22,6 +22,13 @@ export interface RedisOptions {
   readonly args?: readonly string[];
 }
 
+/** What lets DEBUG through and makes loading answer often: Redis 7 and Valkey want to be told, 6.2 knows no such options. */
+export async function debugArgs(): Promise<string[]> {
+  const server = requireCommand('redis', 'redis-server');
+  const isOld = / v=6\./.test(await runToEnd({ command: server, args: ['--version'] }));
+  return isOld ? [] : ['--enable-debug-command', 'yes', '--loading-process-events-interval-bytes', '1024'];
+}
+
 /** Starts redis-server and waits until it listens. Rejects with its output when it ends first. */
 export async function startRedis(options: RedisOptions = {}): Promise<Redis> {
   const host = options.host ?? '127.0.0.1';
