@@ -1,6 +1,6 @@
 /** The command line of `npm run bench`. */
 import { parseArgs } from 'node:util';
-import { peers as allPeers, extraPeers } from './peers.ts';
+import { peers as allPeers, extraPeers, otherBuild } from './peers.ts';
 import type { Peer, Work } from './work.ts';
 import { allWorks, selectWorks } from './works.ts';
 
@@ -22,6 +22,7 @@ export function usage(): string {
     .map((work) => work.name)
     .join(', ')} (udp is both)
   --peers NAME,...  ${[...allPeers, ...extraPeers].map((peer) => peer.name).join(', ')}
+  --other DIR       the build of another checkout beside this one's epoll engine; it takes the rivals' place
   --rounds N        alternating rounds, 1 to ${roundsMax} (5)
   --seconds N       measured part of one run, 1 to ${secondsMax} (3)
   --json FILE       every sample, as JSON
@@ -48,15 +49,31 @@ export function readOptions(args: readonly string[]): BenchOptions | undefined {
   const flag = { type: 'boolean', default: false } as const;
   const { values } = parseArgs({
     args: [...args],
-    options: { only: text, peers: text, rounds: text, seconds: text, json: text, write: flag, help: flag },
+    options: {
+      only: text,
+      peers: text,
+      other: text,
+      rounds: text,
+      seconds: text,
+      json: text,
+      write: flag,
+      help: flag,
+    },
   });
   if (values.help) return undefined;
   if (values.write && (values.only !== undefined || values.peers !== undefined)) {
     throw new Error('--write takes whole runs only: figures of different runs must not share a table');
   }
+  const { other } = values;
+  if (other !== undefined && (values.write || values.peers !== undefined)) {
+    throw new Error('--other compares two builds: it goes with neither --write nor --peers');
+  }
   return {
     works: selectWorks(values.only?.split(',')),
-    peers: selectPeers(values.peers?.split(',')),
+    peers:
+      other === undefined
+        ? selectPeers(values.peers?.split(','))
+        : [otherBuild(other), ...selectPeers(['pinion-epoll'])],
     rounds: wholeNumber('rounds', values.rounds, 5, roundsMax),
     seconds: wholeNumber('seconds', values.seconds, 3, secondsMax),
     write: values.write,

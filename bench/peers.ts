@@ -8,4 +8,7 @@ import type { Peer } from './work.ts';
 export const peers: readonly Peer[] = [direct, haproxy, nginx, pinion('epoll'), pinion('portable')];
 
 /** Measured only when asked for with --peers: what sharing pins costs the relay. */
-export const extraPeers: readonly Peer[] = [pinion('epoll', true)];
+export const extraPeers: readonly Peer[] = [pinion('epoll', { clustered: true })];
+
+/** The build of another checkout, to compare with: before and after in one run. */
+export const otherBuild = (checkout: string): Peer => pinion('epoll', { checkout });

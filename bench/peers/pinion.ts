@@ -1,16 +1,30 @@
 /** pinion itself, as its users start it: one worker, one pool, no per-flow log, its default affinity. */
+import { join } from 'node:path';
 import { startPinion } from '../../test/support/pinion.ts';
 import { freePort } from '../../test/support/ports.ts';
 import { startRedis } from '../../test/support/redis.ts';
 import { asService } from '../load.ts';
 import type { Peer } from '../work.ts';
 
-/** One column per engine; `clustered`: as a member of a cluster, with a Redis of its own on the load's core. */
-export function pinion(engine: 'portable' | 'epoll', clustered = false): Peer {
+export interface PinionVariant {
+  /** A member of a cluster, with a Redis of its own on the load's core. */
+  readonly clustered?: boolean;
+  /** The checkout whose build runs instead of this one. It counts as a rival: ratios are this build over it. */
+  readonly checkout?: string;
+}
+
+/** One column per engine. */
+export function pinion(
+  engine: 'portable' | 'epoll',
+  { clustered = false, checkout }: PinionVariant = {},
+): Peer {
   return {
-    name: `pinion-${engine}${clustered ? '-cluster' : ''}`,
-    title: `pinion ${engine}${clustered ? ', in a cluster' : ''}`,
-    role: 'pinion',
+    name: checkout === undefined ? `pinion-${engine}${clustered ? '-cluster' : ''}` : 'other',
+    title:
+      checkout === undefined
+        ? `pinion ${engine}${clustered ? ', in a cluster' : ''}`
+        : `pinion of ${checkout}`,
+    role: checkout === undefined ? 'pinion' : 'rival',
     transports: ['tcp', 'udp'],
     async start({ transport, backend, core }) {
       const host = '127.0.0.1';
@@ -33,6 +47,7 @@ pools:
         core,
         readyWhenBound: { transport, port },
         startTimeoutMs: 15_000,
+        ...(checkout === undefined ? {} : { main: join(checkout, 'dist/src/main.js') }),
       });
       const service = asService(host, port, started.process);
       return {

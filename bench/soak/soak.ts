@@ -4,8 +4,8 @@
  *
  *    warm-up (all works) -> rest, measured -> the soak (all works) -> rest, measured -> compared
  *
- * The warm-up sizes what pinion keeps by design: code V8 compiles, tables sized by the most that was open at once,
- * idle pipes. Load, backends and measurement share this process, so it says nothing about speed.
+ * The warm-up sizes what pinion keeps by design: code V8 compiles, tables sized by the most that was open at once.
+ * Load, backends and measurement share this process, so it says nothing about speed.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { clientAddresses } from '../../test/support/clients.ts';
@@ -48,19 +48,19 @@ export interface SoakResult {
 }
 
 /**
- * What resident memory may have grown by. It grows in steps of 5 to 18 MB to a high-water mark and stays there: 23 MB
- * after 2 minutes and 212,000 flows, 23 MB after 10 minutes and 737,000. So the bound is above that step, and what it
- * finds in ten minutes is a leak of about 45 bytes a flow.
+ * What resident memory may have grown by: garbage that idle workers have not collected (each keeps 12 MiB of young
+ * generation, src/worker/client.ts), and less than 16 bytes for each of a million flows.
  */
-const growthBytesMax = 32_000_000;
-/** The pool keeps 32 idle pipes of two ends for each of the two workers (src/linux/pipe-pool.ts). */
-const pipeEndsKept = 2 * 32 * 2;
+const growthBytesMax = 16_000_000;
+/** An idle pipe is closed after 2 to 4 s (src/linux/pipe-pool.ts). */
+const pipesClosedWithinMs = 5_000;
 /** Loopback loses datagrams only to full buffers, and each socket here has one datagram under way. */
 const lostShareMax = 0.0001;
 
-/** Nothing moves any more. The metrics page is not asked before: its connections are descriptors, too. */
+/** Nothing moves any more, and idle pipes are closed but for Node's own. The metrics page is not asked before: its connections are descriptors, too. */
 async function atRest(pinion: Pinion): Promise<Rest> {
   await settled('descriptors', () => descriptorKinds(pinion.pid).others, 3_000);
+  await settled('pipes', () => descriptorKinds(pinion.pid).pipeEnds, pipesClosedWithinMs);
   const megabytes = await settled('memory', () => Math.round(pinion.rssBytes() / 1_000_000));
   const { others, pipeEnds } = descriptorKinds(pinion.pid);
   return { descriptors: others, pipeEnds, rssBytes: megabytes * 1_000_000 };
@@ -232,7 +232,7 @@ function missesOf(seen: Omit<SoakResult, 'misses'>, options: SoakOptions): strin
   }
   if (after.descriptors !== before.descriptors)
     misses.push(`descriptors: ${before.descriptors} before, ${after.descriptors} after`);
-  if (after.pipeEnds > before.pipeEnds + pipeEndsKept)
+  if (after.pipeEnds !== before.pipeEnds)
     misses.push(`pipe ends: ${before.pipeEnds} before, ${after.pipeEnds} after`);
   if (after.rssBytes - before.rssBytes > growthBytesMax)
     misses.push(`memory: ${before.rssBytes} bytes before, ${after.rssBytes} after`);

@@ -4,9 +4,8 @@ import { test } from 'vitest';
 import { Arena } from './arena.ts';
 import { ChunkPool, chunkBytesMax } from './chunk-pool.ts';
 import { EFD_NONBLOCK, O_CLOEXEC, O_NONBLOCK } from './constants.ts';
-import { EAGAIN, EINVAL, errnoName } from './errno.ts';
+import { EAGAIN, errnoName } from './errno.ts';
 import { bind, close, type Descriptor, drainEventfd, eventfd, pipe, receive, send, splice } from './libc.ts';
-import { PipePool } from './pipe-pool.ts';
 
 test('regions do not overlap, start on a cache line and share no memory', () => {
   const arena = new Arena(1024);
@@ -76,19 +75,4 @@ test('chunks come in the size that fits, within the budget, and are reused', () 
   pool.release(small);
   assert.equal(pool.take(10), small);
   assert.throws(() => pool.take(chunkBytesMax + 1), RangeError);
-});
-
-test('pipes are bounded, reused when empty and closed when not', () => {
-  const pool = new PipePool(2);
-  const [first, second] = [pool.take(0)!, pool.take(0)!];
-  assert.equal(pool.take(0), undefined);
-  pool.release(first, true);
-  assert.equal(pool.take(0), first);
-  pool.release(second, false);
-  assert.equal(errnoName(close(second.read)), 'EBADF');
-  assert.equal(pool.count, 1);
-  pool.release(first, true);
-  pool.shrink();
-  assert.equal(pool.count, 0);
-  assert.equal(errnoName(-EINVAL), 'EINVAL');
 });

@@ -1,12 +1,13 @@
 /**
  * Pipes for splice(2), reused: making one costs four system calls and its buffer is kernel memory.
  *
- * The number of pipes is bounded, so at most `pipesMax` x 1 MiB of kernel memory is held by stalled readers; a
+ * Idle pipes are kept for the next user, and those that nobody needed for `keepMs` are closed. The number of pipes is bounded, so at most `pipesMax` x 1 MiB of kernel memory is held by stalled readers; a
  * flow that gets none copies instead. An unprivileged user may own only /proc/sys/fs/pipe-user-pages-soft pages
  * of pipe buffers: when the kernel refuses to enlarge one, or gives no descriptor, the pool stays as it is for a while.
  */
 import { F_SETPIPE_SZ, O_CLOEXEC, O_NONBLOCK } from './constants.ts';
 import { close, control, type Descriptor, pipe } from './libc.ts';
+import type { Timed, TimerWheel } from './timer-wheel.ts';
 
 export interface Pipe {
   readonly read: Descriptor;
@@ -15,18 +16,25 @@ export interface Pipe {
 
 /** The largest size an unprivileged user may ask for by default (/proc/sys/fs/pipe-max-size). */
 export const pipeBytes = 1024 * 1024;
-/** Idle pipes kept for the next user. */
 const idleMax = 32;
+const keepMs = 2_000;
 const pauseMs = 10_000;
 
-export class PipePool {
+export class PipePool implements Timed {
+  timerNext: Timed | undefined = undefined;
+  timerPrevious: Timed | undefined = undefined;
+  timerTick = -1;
   readonly #pipesMax: number;
+  readonly #wheel: TimerWheel;
   readonly #idle: Pipe[] = [];
   #count = 0;
   #pausedUntilMs = 0;
+  /** The fewest that were idle since the timer was set: so many nobody needed. */
+  #idleLeast = 0;
 
-  constructor(pipesMax: number) {
+  constructor(pipesMax: number, wheel: TimerWheel) {
     this.#pipesMax = pipesMax;
+    this.#wheel = wheel;
   }
 
   /** Pipes that exist, in use or idle. */
@@ -37,7 +45,10 @@ export class PipePool {
   /** An empty pipe of {@link pipeBytes}, or undefined when there is none to be had: then copy. */
   take(nowMs: number): Pipe | undefined {
     const idle = this.#idle.pop();
-    if (idle !== undefined) return idle;
+    if (idle !== undefined) {
+      if (this.#idle.length < this.#idleLeast) this.#idleLeast = this.#idle.length;
+      return idle;
+    }
     if (this.#count >= this.#pipesMax || nowMs < this.#pausedUntilMs) return undefined;
     const made = pipe(O_NONBLOCK | O_CLOEXEC);
     if (typeof made === 'number') {
@@ -54,15 +65,26 @@ export class PipePool {
   }
 
   /** Takes a pipe back. One that is not empty is closed, and what it holds goes with it. */
-  release(used: Pipe, empty: boolean): void {
-    if (empty && this.#idle.length < idleMax) this.#idle.push(used);
-    else this.#close(used);
+  release(used: Pipe, empty: boolean, nowMs: number): void {
+    if (!empty || this.#idle.length >= idleMax) return this.#close(used);
+    if (this.timerTick < 0) this.#watch(nowMs);
+    this.#idle.push(used);
   }
 
-  /** Closes the idle ones: gives their descriptors back. */
-  shrink(): void {
-    for (const idle of this.#idle) this.#close(idle);
-    this.#idle.length = 0;
+  onTimer(nowMs: number): void {
+    for (const idle of this.#idle.splice(0, this.#idleLeast)) this.#close(idle);
+    if (this.#idle.length > 0) this.#watch(nowMs);
+  }
+
+  /** Closes the idle ones. The pool is not used afterwards. */
+  close(): void {
+    this.#wheel.clear(this);
+    for (const idle of this.#idle.splice(0)) this.#close(idle);
+  }
+
+  #watch(nowMs: number): void {
+    this.#idleLeast = this.#idle.length;
+    this.#wheel.set(this, nowMs + keepMs);
   }
 
   #close(used: Pipe): void {

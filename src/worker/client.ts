@@ -34,6 +34,12 @@ const backoffMsMin = 100;
 const backoffMsMax = 10_000;
 /** A worker that served this long has earned a fast restart. */
 const healthyAfterMs = 30_000;
+/**
+ * V8's young generation, three semi-spaces together. It grows with the load and never shrinks while the thread stays in
+ * epoll_wait, where no task of V8's runs; at its default of 48 a worker held 30 MiB of air for ever. At 12 a short
+ * connection costs the same (0.95 to 1.04 in three comparisons).
+ */
+const youngGenerationMib = 12;
 const wakeBytes = new Uint8Array(new BigUint64Array([1n]).buffer);
 
 export class WorkerClient {
@@ -64,6 +70,7 @@ export class WorkerClient {
     const thread = new Worker(new URL('./entry.js', import.meta.url), {
       workerData: { ...this.data, held: this.held.buffer } satisfies WorkerData,
       name: `pinion-${this.index}`,
+      resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMib },
     });
     thread.on('message', (message: MessageFromWorker) => {
       if (message.type === 'ready') {

@@ -25,6 +25,8 @@ export interface PinionOptions {
   /** Take a bound port for ready, for configurations that log less than `info`. */
   readonly readyWhenBound?: { readonly transport: Transport; readonly port: number };
   readonly startTimeoutMs?: number;
+  /** Another build's main.js instead of this checkout's. */
+  readonly main?: string;
 }
 
 export interface Pinion {
@@ -91,7 +93,8 @@ class StartedPinion implements Pinion {
 
   constructor(configPath: string, options: PinionOptions) {
     this.configPath = configPath;
-    const run = [process.execPath, pinionMain(), 'run', '--config', configPath, ...(options.args ?? [])];
+    const main = options.main ?? pinionMain();
+    const run = [process.execPath, main, 'run', '--config', configPath, ...(options.args ?? [])];
     const [command, ...args] = [...(options.wrapper ?? []), ...run] as [string, ...string[]];
     this.process = startProcess({
       name: 'pinion',

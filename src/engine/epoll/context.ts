@@ -57,7 +57,7 @@ export class Context {
     this.endpoints = new Endpoints(this.name);
     this.dialer = new Dialer(host, this.name);
     this.chunks = new ChunkPool(limits.pendingBytes);
-    this.pipes = new PipePool(limits.pipes);
+    this.pipes = new PipePool(limits.pipes, reactor.wheel);
     this.conversations = new ConversationTable(limits.conversations);
   }
 

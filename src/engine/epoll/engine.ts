@@ -152,7 +152,7 @@ export class EpollEngine implements Engine {
       if (handler instanceof TcpSide) handler.owner.reset('shutdown');
     }
     this.#answer();
-    this.#context.pipes.shrink();
+    this.#context.pipes.close();
     this.#reactor.stop();
   }
 

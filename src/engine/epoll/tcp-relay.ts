@@ -139,7 +139,7 @@ function spliceOnce(context: Context, source: TcpSide): void {
     if (length < spliceBytesWorthwhile) copyFromNowOn(source, 0);
     return source.owner.onReceived(source);
   }
-  context.pipes.release(pipe, true);
+  context.pipes.release(pipe, true, context.reactor.nowMs);
   if (length === -EAGAIN) source.readable = false;
   else if (length === -EINVAL) copyFromNowOn(source, spliceNever);
   // 0 is the end, or urgent data that splice does not pass: a read tells which.
@@ -156,7 +156,9 @@ function copyFromNowOn(source: TcpSide, fullReads: number): void {
 /** Gives back what held bytes; a pipe that is not empty is closed. */
 export function letGo(context: Context, source: TcpSide): void {
   if (source.chunk !== undefined) context.chunks.release(source.chunk);
-  if (source.pipe !== undefined) context.pipes.release(source.pipe, source.pipeBytes === 0);
+  if (source.pipe !== undefined) {
+    context.pipes.release(source.pipe, source.pipeBytes === 0, context.reactor.nowMs);
+  }
   source.chunk = undefined;
   source.pipe = undefined;
   source.heldStart = 0;
