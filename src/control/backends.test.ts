@@ -43,6 +43,7 @@ beforeEach(() => {
     watch: () => {},
     endFlows,
     onMoved: () => {},
+    nowMs: () => Date.now(),
   });
 });
 
@@ -95,12 +96,44 @@ test('an ejected backend keeps its TCP flows until its check says that it is gon
   await backends.use([{ ...pool!, passive, backends: [pool!.backends[0]!, other] }]);
   backends.suspect(1, 'tcp');
   expect(backends.status()).toMatchObject([{ up: false, ejected: true }, { up: true }]);
-  expect(endFlows).toHaveBeenCalledExactlyOnceWith(1, 'backend-down', 'udp');
+  expect(endFlows).toHaveBeenCalledExactlyOnceWith(1, 'backend-down', {
+    protocol: 'udp',
+    openedBeforeMs: Date.now(),
+  });
   // A reload points it to a name that does not resolve.
   vi.mocked(resolveAddress).mockResolvedValueOnce(undefined);
   await backends.use([{ ...pool!, passive, backends: [{ ...pool!.backends[0]!, address: byName }, other] }]);
   expect(endFlows).toHaveBeenCalledTimes(2);
-  expect(endFlows).toHaveBeenLastCalledWith(1, 'backend-down');
+  expect(endFlows).toHaveBeenLastCalledWith(1, 'backend-down', { openedBeforeMs: Date.now() });
+});
+
+test('a grace period ends the flows from before it, and a reload may end or cancel it', async () => {
+  const [pool] = poolOf(byName);
+  const on = (action: 'close' | 'keep', graceMs = 0): PoolPlan[] => [
+    { ...pool!, onDown: { action, graceMs } },
+  ];
+  const elsewhere = (pools: PoolPlan[], port: number): PoolPlan[] =>
+    pools.map((one) => ({ ...one, backends: [{ ...one.backends[0]!, address: { ...byName, port } }] }));
+  vi.mocked(resolveAddress).mockResolvedValue(first);
+  await backends.use(on('close', 5_000));
+  vi.mocked(resolveAddress).mockResolvedValue(undefined);
+  const wentDownAtMs = Date.now();
+  await backends.use(elsewhere(on('close', 5_000), 2));
+  await vi.advanceTimersByTimeAsync(4_999);
+  expect(endFlows).not.toHaveBeenCalled();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(endFlows).toHaveBeenCalledExactlyOnceWith(1, 'backend-down', { openedBeforeMs: wentDownAtMs });
+
+  endFlows.mockReset();
+  vi.mocked(resolveAddress).mockResolvedValue(first);
+  await backends.use(elsewhere(on('close', 5_000), 3));
+  vi.mocked(resolveAddress).mockResolvedValue(undefined);
+  await backends.use(elsewhere(on('close', 5_000), 4));
+  await backends.use(elsewhere(on('keep'), 4));
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(endFlows).not.toHaveBeenCalled();
+  await backends.use(elsewhere(on('close'), 4));
+  expect(endFlows).toHaveBeenCalledTimes(1);
 });
 
 test('what the pools leave out stays until it is pruned', async () => {

@@ -51,12 +51,19 @@ export interface BackendsOptions {
   readonly ids: Ids;
   readonly states: BackendStates;
   readonly watch: ControlWatcher;
-  /** Ends the open flows of a backend, or those of one protocol. */
+  /** Ends the open flows of a backend. */
   readonly endFlows: (
     backendId: number,
     code: 'backend-down' | 'backend-removed',
-    protocol?: Protocol,
+    which?: {
+      /** Default: both. */
+      readonly protocol?: Protocol;
+      /** On the shared clock. Default: all that are open now. */
+      readonly openedBeforeMs?: number;
+    },
   ) => void;
+  /** Milliseconds on the clock that flows are stamped with. */
+  readonly nowMs: () => number;
   /** Addresses have changed: the workers need a new snapshot. */
   readonly onMoved: () => void;
 }
@@ -193,6 +200,7 @@ export class Backends {
       checker: undefined,
       graceTimer: undefined,
     };
+    const sameOnDown = old === undefined || JSON.stringify(old.pool.onDown) === JSON.stringify(pool.onDown);
     const sameCheck =
       old !== undefined &&
       JSON.stringify([old.pool.health, old.target]) === JSON.stringify([pool.health, target]);
@@ -208,6 +216,7 @@ export class Backends {
     }
     if (!sameCheck) this.check(backend, old === undefined ? undefined : backend.isHealthy);
     this.judge(backend, target === undefined ? 'its name does not resolve' : 'its name resolves');
+    if (!sameOnDown && !backend.isUp) this.endOpenFlows(backend);
   }
 
   private remove(backend: Backend): void {
@@ -254,15 +263,18 @@ export class Backends {
     this.endOpenFlows(backend);
   }
 
-  /** As `on_down` says, now or after its grace. */
+  /** As `on_down` says, now or after its grace. Flows that come meanwhile (`fail_open`) are not meant. */
   private endOpenFlows(backend: Backend): void {
     const { action, graceMs } = backend.pool.onDown;
-    if (action === 'keep') return;
-    const end = (): void => {
-      if (backend.isLost) this.options.endFlows(backend.id, 'backend-down');
-      else this.options.endFlows(backend.id, 'backend-down', 'udp');
-    };
     clearTimeout(backend.graceTimer);
+    if (action === 'keep') return;
+    const openedBeforeMs = this.options.nowMs();
+    const end = (): void =>
+      this.options.endFlows(
+        backend.id,
+        'backend-down',
+        backend.isLost ? { openedBeforeMs } : { openedBeforeMs, protocol: 'udp' },
+      );
     if (graceMs === 0) end();
     else backend.graceTimer = setTimeout(end, graceMs);
   }

@@ -57,6 +57,8 @@ export class Control {
   private readonly options: ControlOptions;
   private readonly listeners: Listeners;
   private readonly workers: WorkerClient[] = [];
+  /** Workers that have died at least once. */
+  private readonly restarted = new Set<number>();
   private readonly flowLists = new Map<
     number,
     { records: FlowRecord[]; waiting: number; done: () => void }
@@ -81,8 +83,13 @@ export class Control {
       ids: this.ids,
       states: views.states,
       watch: options.watch,
-      endFlows: (backendId, code, protocol) =>
-        this.toWorkers({ type: 'end-flows', select: { by: 'backend', backendId, protocol }, code }),
+      endFlows: (backendId, code, { protocol, openedBeforeMs } = {}) =>
+        this.toWorkers({
+          type: 'end-flows',
+          select: { by: 'backend', backendId, protocol, openedBeforeMs },
+          code,
+        }),
+      nowMs: () => this.now(),
       onMoved: () => this.publish(this.plan),
     });
     this.listeners = new Listeners(
@@ -186,6 +193,7 @@ export class Control {
   async reload(plan: Plan): Promise<void> {
     this.refuseWhenStopping();
     flowsMax(plan);
+    this.ids.admit(plan);
     const old = this.plan;
     const before = new Set(this.snapshot?.listeners.map((listener) => listener.id));
     await this.backends.use(plan.pools);
@@ -336,10 +344,10 @@ export class Control {
     else cluster.claim({ poolId, key, backendId, claimTtlMs, deadlineMs, publish }, answer);
   }
 
-  /** A worker that has started again gets what the others have. */
+  /** A worker that has started again gets what the others have. The first time it finds all in its queue. */
   private greet(worker: number): void {
     const client = this.workers[worker];
-    if (client === undefined || !this.isReady) return;
+    if (client === undefined || !this.restarted.has(worker)) return;
     client.post({ type: 'snapshot', snapshot: this.snapshot! });
     this.listeners.openOn(worker);
     this.options.watch({ event: 'worker-restarted', worker });
@@ -347,6 +355,7 @@ export class Control {
 
   private workerDied(worker: number, { error, restartInMs, inARow, leftOpen }: WorkerDeath): void {
     this.workerRestarts++;
+    this.restarted.add(worker);
     this.views.counters.clearGauges(worker);
     this.views.pins.releaseLocksOf(worker + 1);
     const message = error?.message ?? 'the thread exited';

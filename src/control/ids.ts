@@ -4,7 +4,7 @@
  * backend, however often the configuration is reloaded.
  */
 import { backendIdsMax, listenersMax, poolIdsMax } from '../core/limits.ts';
-import type { Bind } from '../core/plan.ts';
+import type { Bind, Plan } from '../core/plan.ts';
 
 export class Ids {
   private readonly pools = new Map<string, number>();
@@ -18,15 +18,31 @@ export class Ids {
 
   backend(pool: string, name: string): number {
     const known = this.backends.size;
-    const id = numberOf(this.backends, `${pool}\n${name}`, 1, backendIdsMax, 'backends');
+    const id = numberOf(this.backends, backendKey(pool, name), 1, backendIdsMax, 'backends');
     if (this.backends.size > known) this.backendNames[id] = { pool, backend: name };
     return id;
   }
 
   /** A listener that moves to another address is another listener: its old one may still have flows. */
   listener(name: string, protocol: string, bind: Bind): number {
-    const place = bind.kind === 'unix' ? bind.path : `${bind.ip} ${bind.port} ${bind.device ?? ''}`;
-    return numberOf(this.listeners, `${name}\n${protocol} ${place}`, 0, listenersMax, 'listeners');
+    return numberOf(this.listeners, listenerKey(name, protocol, bind), 0, listenersMax, 'listeners');
+  }
+
+  /**
+   * Whether there are numbers for all names of a plan; gives none yet.
+   * @throws TooManyNames
+   */
+  admit({ listeners, pools }: Pick<Plan, 'listeners' | 'pools'>): void {
+    const backends = pools.flatMap((pool) => pool.backends.map(({ name }) => backendKey(pool.name, name)));
+    const places = listeners.map(({ name, protocol, bind }) => listenerKey(name, protocol, bind));
+    check(
+      this.pools,
+      pools.map(({ name }) => name),
+      poolIdsMax,
+      'pools',
+    );
+    check(this.backends, backends, backendIdsMax, 'backends');
+    check(this.listeners, places, listenersMax, 'listeners');
   }
 
   /** The number of a pool that has one already; 0: none. */
@@ -35,7 +51,7 @@ export class Ids {
   }
 
   knownBackend(pool: string, name: string): number {
-    return this.backends.get(`${pool}\n${name}`) ?? 0;
+    return this.backends.get(backendKey(pool, name)) ?? 0;
   }
 
   backendName(id: number): { readonly pool: string; readonly backend: string } | undefined {
@@ -51,12 +67,28 @@ export class Ids {
 /** Thrown when more names have been seen than there are rows; a restart starts counting anew. */
 export class TooManyNames extends Error {}
 
+function backendKey(pool: string, backend: string): string {
+  return `${pool}\n${backend}`;
+}
+
+function listenerKey(name: string, protocol: string, bind: Bind): string {
+  const place = bind.kind === 'unix' ? bind.path : `${bind.ip} ${bind.port} ${bind.device ?? ''}`;
+  return `${name}\n${protocol} ${place}`;
+}
+
+function check(map: Map<string, number>, names: readonly string[], most: number, what: string): void {
+  const fresh = new Set(names.filter((name) => !map.has(name)));
+  if (map.size + fresh.size > most) throw tooMany(most, what);
+}
+
+function tooMany(most: number, what: string): TooManyNames {
+  return new TooManyNames(`this process has seen ${most} ${what}; restart it to use new names`);
+}
+
 function numberOf(map: Map<string, number>, name: string, first: number, most: number, what: string): number {
   const known = map.get(name);
   if (known !== undefined) return known;
-  if (map.size >= most) {
-    throw new TooManyNames(`this process has seen ${most} ${what}; restart it to use new names`);
-  }
+  if (map.size >= most) throw tooMany(most, what);
   const id = first + map.size;
   map.set(name, id);
   return id;

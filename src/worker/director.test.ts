@@ -11,12 +11,13 @@ import { Director } from './director.ts';
 import { createSharedMemory } from './shared.ts';
 
 const backendId = 1;
+let clockMs = 1;
 
 function directorOf(listener: ListenerView): { director: Director; ended: Map<Flow, TerminationCode> } {
   const { pins, states, counters } = createSharedMemory(1, 1024);
   states.setUp(backendId, true);
   states.setWeight(backendId, 1);
-  const director = new Director({ worker: 0, pins, states, counters, nowMs: () => 1, post: () => {} });
+  const director = new Director({ worker: 0, pins, states, counters, nowMs: () => clockMs, post: () => {} });
   const ended = new Map<Flow, TerminationCode>();
   const terminate: Engine['terminate'] = (flow, code) => {
     ended.set(flow, code);
@@ -74,4 +75,23 @@ test('flows opened after the order to end those of a backend are not meant', () 
   expect(before.every((flow) => ended.get(flow) === 'backend-removed')).toBe(true);
   expect(ended.has(after)).toBe(false);
   expect(director.registry.size).toBe(1);
+});
+
+test('an order for flows opened before a moment spares those that came since', () => {
+  const listener = listenerView(0, 'tcp', {});
+  const { director, ended } = directorOf(listener);
+  const connect = (): Flow => {
+    const flow = director.open(listener, Address.v4(0x0a000001, 0), noAddress);
+    if (typeof flow === 'string') throw new Error(flow);
+    director.route(flow);
+    director.dialed(flow);
+    return flow;
+  };
+  clockMs = 10;
+  const before = connect();
+  clockMs = 20;
+  const since = connect();
+  director.endFlows({ by: 'backend', backendId, protocol: undefined, openedBeforeMs: 15 }, 'backend-down');
+  director.tick();
+  expect([ended.get(before), ended.get(since)]).toEqual(['backend-down', undefined]);
 });

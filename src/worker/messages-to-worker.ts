@@ -5,7 +5,13 @@ import type { TerminationCode } from '../core/termination.ts';
 
 /** Which flows are meant. */
 export type FlowSelector =
-  | { readonly by: 'backend'; readonly backendId: number; readonly protocol: Protocol | undefined }
+  | {
+      readonly by: 'backend';
+      readonly backendId: number;
+      readonly protocol: Protocol | undefined;
+      /** On the shared clock. Undefined: before the order came. */
+      readonly openedBeforeMs?: number | undefined;
+    }
   | { readonly by: 'listener'; readonly listenerId: number }
   | { readonly by: 'flow'; readonly flowId: number }
   | { readonly by: 'all' };

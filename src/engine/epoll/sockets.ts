@@ -45,6 +45,7 @@ import {
   setOptionPair,
   socket,
 } from '../../linux/libc.ts';
+import { decodeAddress } from '../../wire/sockaddr.ts';
 import type { BindFailure, DialFailure } from '../engine.ts';
 import { type Endpoint, encodeEndpoint } from './endpoints.ts';
 import { bindToDevice, setBeforeHandshake, setBuffers, setOnListening } from './socket-options.ts';
@@ -93,7 +94,9 @@ export function bindListener(plan: ListenerPlan, name: Region, reusePort: boolea
     result = listen(fd, plan.tcp.backlog);
     if (result === 0 && endpoint.family !== AF_UNIX) setOnListening(fd, plan.tcp);
   } else if (result === 0) {
-    setDatagramOptions(fd, endpoint.family, plan.udp);
+    setDatagramOptions(fd, plan.udp);
+    // Which of our addresses a datagram came to: the reply must leave from it. A socket with one address knows.
+    if (decodeAddress(name.view, 0)?.isWildcard === true) setReportsLocal(fd, endpoint.family);
   }
   if (result === 0) return fd;
   close(fd);
@@ -118,9 +121,11 @@ export function addressInUse(plan: ListenerPlan, name: Region): BindFailure | un
   return result === -EADDRINUSE ? failure(result, 'bind', plan.bind) : undefined;
 }
 
-function setDatagramOptions(fd: Descriptor, family: number, udp: ListenerPlan['udp']): void {
+function setDatagramOptions(fd: Descriptor, udp: ListenerPlan['udp']): void {
   setBuffers(fd, udp?.receiveBufferBytes ?? datagramBufferBytes, udp?.sendBufferBytes ?? datagramBufferBytes);
-  // Which of our addresses a datagram came to: the reply must leave from it.
+}
+
+function setReportsLocal(fd: Descriptor, family: number): void {
   if (family === AF_INET6) setOption(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
   else setOption(fd, IPPROTO_IP, IP_PKTINFO, 1);
 }
