@@ -24,7 +24,8 @@ import { interestToWrite, type TcpSide } from './tcp-side.ts';
 /** Reads per call: the share of a busy flow before others have their turn. */
 const readsMax = 8;
 const fullReadsToSplice = 4;
-/** A splice that brings less returns the flow to copying. Bytes. */
+/** Splices in a row that bring less than the bytes return the flow to copying: one alone is a stream drawing breath. */
+const smallSplicesMax = 16;
 const spliceBytesWorthwhile = 16 * 1024;
 /** `fullReads` of a side whose kind of socket cannot be spliced. */
 const spliceNever = -(2 ** 30);
@@ -136,7 +137,8 @@ function spliceOnce(context: Context, source: TcpSide): void {
   if (length > 0) {
     source.pipe = pipe;
     source.pipeBytes = length;
-    if (length < spliceBytesWorthwhile) copyFromNowOn(source, 0);
+    if (length >= spliceBytesWorthwhile) source.smallSplices = 0;
+    else if (++source.smallSplices >= smallSplicesMax) copyFromNowOn(source, 0);
     return source.owner.onReceived(source);
   }
   context.pipes.release(pipe, true, context.reactor.nowMs);
@@ -150,6 +152,7 @@ function spliceOnce(context: Context, source: TcpSide): void {
 
 function copyFromNowOn(source: TcpSide, fullReads: number): void {
   source.splicing = false;
+  source.smallSplices = 0;
   source.fullReads = fullReads;
 }
 

@@ -54,6 +54,8 @@ export class TcpSide implements Handler {
   /** Reads in a row that filled the buffer. */
   fullReads = 0;
   splicing = false;
+  /** Splices in a row that brought little. */
+  smallSplices = 0;
   /** A second send needs TCP_NODELAY first (tcp-relay.ts). */
   sends = 0;
 
