@@ -2,14 +2,17 @@
  * Socket options as a user sets them, seen from outside: by the other side of a connection, by ss(8), or by a
  * network that is cut. In network namespaces, for they need addresses, devices and settings of their own.
  */
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { configText, noCheck, quickCheck, reload, type Section } from './support/config.ts';
+import { configText, listener, noCheck, quickCheck, reload, type Section } from './support/config.ts';
 import { eventually } from './support/eventually.ts';
 import { createNetwork, hostsWork, type Network } from './support/hosts.ts';
 import { namespacesWork, namespaceWrapper, runInNamespaceOf } from './support/namespace.ts';
 import { type Pinion, pinionMain, startPinion } from './support/pinion.ts';
+import { freePort } from './support/ports.ts';
 import { runToEnd, stopEverything } from './support/processes.ts';
 
 afterEach(stopEverything);
@@ -309,6 +312,27 @@ describe.skipIf(!namespacesWork())('in a namespace', () => {
     });
     await expect(start).rejects.toThrow('device none0');
   });
+});
+
+test('health checks leave from a source that is of this machine', async () => {
+  const seen = new Set<string | undefined>();
+  const server = createServer((socket) => {
+    seen.add(socket.remoteAddress);
+    socket.on('error', () => {}).end();
+  });
+  await once(server.listen(await freePort(), '127.0.0.1'), 'listening');
+  const { port } = server.address() as AddressInfo;
+  const source = ['fd00::7', '192.0.2.7', '127.0.1.2'];
+  const backends = [{ name: 'a', address: `127.0.0.1:${port}` }];
+  await startPinion(
+    configText({
+      listeners: [listener('front', 'tcp', 'pool')],
+      pools: { pool: { health: quickCheck, source, backends } },
+    }),
+  );
+  await eventually('a check', () => seen.size > 0);
+  expect([...seen]).toEqual(['127.0.1.2']);
+  server.close();
 });
 
 /** The log speaks of it in one line. */

@@ -64,7 +64,11 @@ export function buildPlan(file: FileShape, source: string): Plan {
     const upstream = upstreams.get(listener.pool);
     return upstream === undefined ? listener : { ...listener, upstream };
   });
-  return deepFreeze({ ...plan, listeners, digest });
+  const pools = plan.pools.map((pool): PoolPlan => {
+    const { sources = [] } = upstreams.get(pool.name) ?? {};
+    return sources.length === 0 ? pool : { ...pool, health: { ...pool.health, sources } };
+  });
+  return deepFreeze({ ...plan, listeners, pools, digest });
 }
 
 function buildListener(listener: ListenerShape): ListenerPlan {

@@ -37,6 +37,7 @@ describe('socket options', () => {
     expect(source.map(({ rebind, next }) => [rebind, next.upstream?.sources])).toEqual([
       [false, ['10.0.0.1', '2001:db8::1']],
     ]);
+    expect(planOf('', ', source: 10.0.0.1').pools[0]!.health.sources).toEqual(['10.0.0.1']);
     const device = diffPlans(plain, planOf(', bind_device: eth0', '')).listeners.changed;
     expect(device.map(({ rebind }) => rebind)).toEqual([true]);
   });

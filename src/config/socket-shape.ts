@@ -98,7 +98,7 @@ const sourceItem = { type: 'string', description: 'An IP address of this machine
 export const upstreamShape = {
   source: readBy(
     readSources,
-    'Addresses of this machine from which connections to backends leave: one, or a list that is used in turn. Each has some 28,000 ports for each backend; when one has none left the next is tried.',
+    'Addresses of this machine from which connections to backends leave: one, or a list that is used in turn. Each has some 28,000 ports for each backend; when one has none left the next is tried. Health checks leave from one of them.',
     {
       anyOf: [{ type: 'string' }, { type: 'array', items: sourceItem, minItems: 1, maxItems: sourcesMax }],
     },
@@ -108,11 +108,13 @@ export const upstreamShape = {
     false,
   ),
   mark: whole(
-    'The firewall mark of connections to backends (SO_MARK), for routing by policy. Needs CAP_NET_ADMIN.',
+    'The firewall mark of connections to backends (SO_MARK), for routing by policy; health checks go without. Needs CAP_NET_ADMIN.',
     1,
     markMax,
   ),
-  device: device('The network device or VRF by which connections to backends leave (SO_BINDTODEVICE).'),
+  device: device(
+    'The network device or VRF by which connections to backends leave (SO_BINDTODEVICE); health checks go without.',
+  ),
 };
 
 /** Reads one IP literal or a list of them. */

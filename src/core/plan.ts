@@ -119,6 +119,8 @@ export interface HealthPlan {
   readonly rise: number;
   /** Another port to probe; undefined is the backend's own. */
   readonly port: number | undefined;
+  /** Literal IPs of this machine: checks leave from one of the backend's family. Absent: the kernel chooses. */
+  readonly sources?: readonly string[];
 }
 
 export interface PoolPlan {

@@ -13,6 +13,9 @@ const doubtFactor = 0.25;
 export class HealthChecker {
   private readonly plan: HealthPlan;
   private readonly target: Bind;
+  /** One is used until it proves to be of no use. */
+  private readonly sources: readonly string[];
+  private source = 0;
   private readonly onFlip: (up: boolean, why: string) => void;
   private state: HealthState;
   private timer: NodeJS.Timeout | undefined;
@@ -31,6 +34,7 @@ export class HealthChecker {
   ) {
     this.plan = plan;
     this.target = plan.port !== undefined && target.kind === 'inet' ? { ...target, port: plan.port } : target;
+    this.sources = (plan.sources ?? []).filter((source) => isOfFamilyOf(source, target));
     this.onFlip = onFlip;
     this.state = wasUp === undefined ? initialHealth : { up: wasUp, opposite: 0, observed: true };
   }
@@ -54,10 +58,12 @@ export class HealthChecker {
 
   private async check(): Promise<void> {
     this.isRunning = true;
-    const result = await checkTcp(this.target, this.plan.timeoutMs);
+    const result = await checkTcp(this.target, this.sources[this.source], this.plan.timeoutMs);
     this.isRunning = false;
     if (this.isStopped) return;
-    if (result.verdict !== 'unknown') {
+    if (result.verdict === 'unknown') {
+      if (this.sources.length > 0) this.source = (this.source + 1) % this.sources.length;
+    } else {
       const { state, flipped } = observe(this.state, result.verdict === 'pass', this.plan);
       this.state = state;
       if (flipped) this.onFlip(state.up, result.verdict === 'pass' ? 'check passed' : result.why);
@@ -66,4 +72,8 @@ export class HealthChecker {
     const spread = 1 - jitter + Math.random() * 2 * jitter;
     this.timer = setTimeout(() => void this.check(), this.plan.intervalMs * factor * spread);
   }
+}
+
+function isOfFamilyOf(source: string, target: Bind): boolean {
+  return target.kind === 'inet' && source.includes(':') === target.ip.includes(':');
 }

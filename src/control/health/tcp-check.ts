@@ -15,12 +15,20 @@ const ownFaults = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS', 'EADDRNOTAVA
 
 /**
  * @param target where to connect
+ * @param source the address of this machine to connect from; undefined: the kernel chooses
  * @param timeoutMs a connection that has not come by then is a failure, unless our own event loop was late
  */
-export function checkTcp(target: Bind, timeoutMs: number): Promise<CheckResult> {
+export function checkTcp(target: Bind, source: string | undefined, timeoutMs: number): Promise<CheckResult> {
   return new Promise((resolve) => {
     const startedAtMs = performance.now();
-    const socket = target.kind === 'unix' ? connect(target.path) : connect(target.port, target.ip);
+    const socket =
+      target.kind === 'unix'
+        ? connect(target.path)
+        : connect({
+            host: target.ip,
+            port: target.port,
+            ...(source === undefined ? {} : { localAddress: source }),
+          });
     const finish = (result: CheckResult): void => {
       clearTimeout(timer);
       socket.destroy();
