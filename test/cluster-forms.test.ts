@@ -15,7 +15,7 @@ import {
 } from './support/cluster-node.ts';
 import { freePort } from './support/ports.ts';
 import { runToEnd, stopEverything } from './support/processes.ts';
-import { startRedis } from './support/redis.ts';
+import { type Redis, startRedis } from './support/redis.ts';
 import { startRedisCluster } from './support/redis-cluster.ts';
 import { startRedisSentinel } from './support/redis-sentinel.ts';
 import { requirePackage } from './support/require-package.ts';
@@ -160,24 +160,40 @@ requirePackage('redis')('Redis in all its forms', () => {
     await inStep(a, b);
   });
 
-  test('Redis Cluster: a password in a file that changes', async () => {
+  test('Redis Cluster: a password in a file that changes, and a failover after it', async () => {
     const redis = await startRedisCluster();
-    const everywhere = (...words: readonly string[]): Promise<unknown> =>
-      Promise.all(redis.nodes.map((node) => node.command(...words)));
-    await everywhere('ACL', 'SETUSER', 'pinion', 'on', '>first', '~*', '&*', '+@all');
+    const everywhere = (nodes: readonly Redis[], ...words: readonly string[]): Promise<unknown> =>
+      Promise.all(nodes.map((node) => node.command(...words)));
+    await everywhere(redis.nodes, 'ACL', 'SETUSER', 'pinion', 'on', '>first', '~*', '&*', '+@all');
     const passwordFile = temporaryFile('password', 'first\n');
     const [a, b] = pair(redis.url, { username: 'pinion', passwordFile });
     await shares(a, b);
-    await everywhere('ACL', 'SETUSER', 'pinion', 'resetpass', '>second');
+    await everywhere(redis.nodes, 'ACL', 'SETUSER', 'pinion', 'resetpass', '>second');
     writeFileSync(passwordFile, 'second\n');
-    await everywhere('CLIENT', 'KILL', 'USER', 'pinion');
+    // Connections stay authenticated, but a look at the slots needs a new one, with the new password.
+    const [first, ...others] = redis.nodes;
+    await first!.stop('SIGKILL');
+    await until('noticed', () => a.cluster.state !== 'in-step');
     for (const client of all(50)) a.pin(100 + client, 'b2');
-    await inStep(a, b);
+    await until(
+      'in step again',
+      () => a.cluster.state === 'in-step' && b.cluster.state === 'in-step',
+      60_000,
+    );
     await follows(
       b,
       all(50).map((client) => 100 + client),
       'b2',
     );
+    // And all at once, as after a restart.
+    await everywhere(others, 'CLIENT', 'KILL', 'USER', 'pinion');
+    for (const client of all(50)) a.pin(200 + client, 'b3');
+    await follows(
+      b,
+      all(50).map((client) => 200 + client),
+      'b3',
+    );
+    await inStep(a, b);
   });
 
   test('a user that may not do enough is told apart from a wrong password', async () => {

@@ -134,22 +134,33 @@ describe.skipIf(!namespacesWork())('in a namespace', () => {
     const pools = {
       pool: { health: noCheck, source: sources, backends },
       greedy: { health: noCheck, source: sources[1], backends },
+      checked: {
+        health: quickCheck,
+        source: sources[1],
+        backends: [{ name: 'b', address: '127.0.0.1:9100' }],
+      },
     };
     const greedy = { ...both[0]!, name: 'greedy', bind: 'tcp://127.0.0.1:7001', pool: 'greedy' };
-    const pinion = await startPinion(config('', {}, {}, { listeners: [both[0]!, greedy], pools }), {
-      wrapper: fewPorts,
-    });
+    const checked = { ...both[0]!, name: 'checked', bind: 'tcp://127.0.0.1:7002', pool: 'checked' };
+    const listeners = [both[0]!, greedy, checked];
+    const pinion = await startPinion(config('', {}, {}, { listeners, pools }), { wrapper: fewPorts });
     const seen = await inside(
       pinion,
       `await startBackend('127.0.0.1');
+       net.createServer((socket) => socket.on('error', () => {}).end()).listen(9100, '127.0.0.1');
+       await new Promise((resolve) => setTimeout(resolve, 1000));
        let ports = 20000;
        const ask = (port) => tcp('127.0.0.1', { port, localAddress: '127.0.5.1', localPort: ports++ });
        while (await ask(7001) !== undefined);
        const seen = [];
        for (let i = 0; i < 6; i++) seen.push((await ask(7000))?.seen);
-       return [ports - 20000, ...seen];`,
+       await new Promise((resolve) => setTimeout(resolve, 1000));
+       const page = await (await fetch('http://127.0.0.1:9464/metrics')).text();
+       const up = /pinion_backend_up\\{[^}]*backend="b"[^}]*\\} (\\d)/.exec(page)?.[1];
+       return [up, ports - 20000, ...seen];`,
     );
-    const [asked, ...used] = seen as [number, ...string[]];
+    const [up, asked, ...used] = seen as [string, number, ...string[]];
+    expect(up, 'a check that finds no port for itself says nothing about its backend').toBe('1');
     expect(asked).toBe(10 + 1 + 6);
     // The second's turn is taken by the third.
     expect(used.sort()).toEqual([sources[0], sources[0], sources[2], sources[2], sources[2], sources[2]]);
@@ -315,9 +326,10 @@ describe.skipIf(!namespacesWork())('in a namespace', () => {
 });
 
 test('health checks leave from a source that is of this machine', async () => {
-  const seen = new Set<string | undefined>();
+  const seen = new Set<string>();
   const server = createServer((socket) => {
-    seen.add(socket.remoteAddress);
+    // A check that has been reset by now has no address any more; one of them is caught before.
+    if (socket.remoteAddress !== undefined) seen.add(socket.remoteAddress);
     socket.on('error', () => {}).end();
   });
   await once(server.listen(await freePort(), '127.0.0.1'), 'listening');

@@ -4,9 +4,11 @@ import { BackendStates } from '../core/backend-states.ts';
 import type { BackendAddress, Bind, PoolPlan } from '../core/plan.ts';
 import { Backends } from './backends.ts';
 import { resolveAddress } from './discovery/resolve.ts';
+import { checkTcp } from './health/tcp-check.ts';
 import { Ids } from './ids.ts';
 
 vi.mock('./discovery/resolve.ts');
+vi.mock('./health/tcp-check.ts');
 
 const first: Bind = { kind: 'inet', ip: '127.0.0.1', port: 1 };
 const second: Bind = { kind: 'inet', ip: '127.0.0.2', port: 1 };
@@ -98,13 +100,13 @@ test('an ejected backend keeps its TCP flows until its check says that it is gon
   expect(backends.status()).toMatchObject([{ up: false, ejected: true }, { up: true }]);
   expect(endFlows).toHaveBeenCalledExactlyOnceWith(1, 'backend-down', {
     protocol: 'udp',
-    openedBeforeMs: Date.now(),
+    connectedBeforeMs: Date.now(),
   });
   // A reload points it to a name that does not resolve.
   vi.mocked(resolveAddress).mockResolvedValueOnce(undefined);
   await backends.use([{ ...pool!, passive, backends: [{ ...pool!.backends[0]!, address: byName }, other] }]);
   expect(endFlows).toHaveBeenCalledTimes(2);
-  expect(endFlows).toHaveBeenLastCalledWith(1, 'backend-down', { openedBeforeMs: Date.now() });
+  expect(endFlows).toHaveBeenLastCalledWith(1, 'backend-down', { connectedBeforeMs: Date.now() });
 });
 
 test('a grace period ends the flows from before it, and a reload may end or cancel it', async () => {
@@ -122,21 +124,48 @@ test('a grace period ends the flows from before it, and a reload may end or canc
   await vi.advanceTimersByTimeAsync(4_999);
   expect(endFlows).not.toHaveBeenCalled();
   await vi.advanceTimersByTimeAsync(1);
-  expect(endFlows).toHaveBeenCalledExactlyOnceWith(1, 'backend-down', { openedBeforeMs: wentDownAtMs });
+  expect(endFlows).toHaveBeenCalledExactlyOnceWith(1, 'backend-down', { connectedBeforeMs: wentDownAtMs });
 
   endFlows.mockReset();
   vi.mocked(resolveAddress).mockResolvedValue(first);
   await backends.use(elsewhere(on('close', 5_000), 3));
   vi.mocked(resolveAddress).mockResolvedValue(undefined);
-  await backends.use(elsewhere(on('close', 5_000), 4));
-  await backends.use(elsewhere(on('keep'), 4));
+  const reload = async (pools: PoolPlan[]): Promise<void> => {
+    await backends.use(elsewhere(pools, 4));
+    backends.settle(elsewhere(pools, 4));
+  };
+  await reload(on('close', 5_000));
+  const downAgainAtMs = Date.now();
+  await vi.advanceTimersByTimeAsync(3_000);
+  await reload(on('keep'));
   await vi.advanceTimersByTimeAsync(10_000);
   expect(endFlows).not.toHaveBeenCalled();
-  await backends.use(elsewhere(on('close'), 4));
-  expect(endFlows).toHaveBeenCalledTimes(1);
+  // What is left of the grace counts from when it went down, and so does who is meant.
+  await reload(on('close', 15_000));
+  await vi.advanceTimersByTimeAsync(1_999);
+  expect(endFlows).not.toHaveBeenCalled();
+  await reload(on('close', 15_000));
+  await vi.advanceTimersByTimeAsync(1);
+  expect(endFlows).toHaveBeenCalledExactlyOnceWith(1, 'backend-down', { connectedBeforeMs: downAgainAtMs });
 });
 
-test('what the pools leave out stays until it is pruned', async () => {
+test('a name that moves while its backend is down: the new address comes up', async () => {
+  const [pool] = poolOf(byName);
+  const health = { ...pool!.health, type: 'tcp' as const, intervalMs: 100, timeoutMs: 100 };
+  const checked = vi.mocked(checkTcp);
+  checked.mockImplementation(async (bind) =>
+    bind === second ? { verdict: 'pass' } : { verdict: 'fail', why: 'refused' },
+  );
+  vi.mocked(resolveAddress).mockResolvedValue(first);
+  await backends.use([{ ...pool!, health }]);
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(backends.status()).toMatchObject([{ up: false }]);
+  vi.mocked(resolveAddress).mockResolvedValue(second);
+  await vi.advanceTimersByTimeAsync(31_000);
+  expect(backends.status()).toMatchObject([{ up: true }]);
+});
+
+test('what the pools leave out stays until that is settled', async () => {
   vi.mocked(resolveAddress).mockResolvedValue(first);
   await backends.use(poolOf(byName));
   backends.setDraining('pool', 'a', true);
@@ -144,7 +173,7 @@ test('what the pools leave out stays until it is pruned', async () => {
   await backends.use(emptied);
   expect(backends.status()).toMatchObject([{ up: true, draining: true }]);
   expect(endFlows).not.toHaveBeenCalled();
-  backends.prune(emptied);
+  backends.settle(emptied);
   expect(backends.status()).toEqual([]);
   expect(endFlows).toHaveBeenCalledExactlyOnceWith(1, 'backend-removed');
 });

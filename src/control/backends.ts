@@ -34,6 +34,10 @@ interface Backend {
   isLost: boolean;
   checker: HealthChecker | undefined;
   graceTimer: NodeJS.Timeout | undefined;
+  /** When it stopped being up, or was lost while it was ejected. */
+  downSinceMs: number;
+  /** The `on_down` that what is open now has been treated by. */
+  onDown: PoolPlan['onDown'];
 }
 
 export interface BackendStatus {
@@ -59,7 +63,7 @@ export interface BackendsOptions {
       /** Default: both. */
       readonly protocol?: Protocol;
       /** On the shared clock. Default: all that are open now. */
-      readonly openedBeforeMs?: number;
+      readonly connectedBeforeMs?: number;
     },
   ) => void;
   /** Milliseconds on the clock that flows are stamped with. */
@@ -78,7 +82,7 @@ export class Backends {
     this.options = options;
   }
 
-  /** Adds and changes what the pools say. What they leave out stays until {@link prune}. */
+  /** Adds and changes what the pools say. What they leave out stays until {@link settle}. */
   async use(pools: readonly PoolPlan[]): Promise<void> {
     const targets = await resolveAll(pools);
     let index = 0;
@@ -93,14 +97,18 @@ export class Backends {
     if (named) this.resolveTimer = setInterval(() => void this.resolveAgain(), resolveIntervalMs);
   }
 
-  /** Removes what the pools do not have, and ends its flows: not before nothing can refuse the pools any more. */
-  prune(pools: readonly PoolPlan[]): void {
+  /**
+   * Removes what the pools do not have, and ends its flows; and treats the flows of those that are down as the pools say
+   * now. Not before nothing can refuse the pools any more.
+   */
+  settle(pools: readonly PoolPlan[]): void {
     const wanted = new Set<number>();
     for (const pool of pools) {
       for (const { name } of pool.backends) wanted.add(this.options.ids.backend(pool.name, name));
     }
     for (const backend of [...this.backends.values()]) {
       if (!wanted.has(backend.id)) this.remove(backend);
+      else if (!backend.isUp && !isSame(backend.onDown, backend.pool.onDown)) this.endOpenFlows(backend);
     }
   }
 
@@ -199,8 +207,9 @@ export class Backends {
       isLost: target === undefined,
       checker: undefined,
       graceTimer: undefined,
+      downSinceMs: this.options.nowMs(),
+      onDown: pool.onDown,
     };
-    const sameOnDown = old === undefined || JSON.stringify(old.pool.onDown) === JSON.stringify(pool.onDown);
     const sameCheck =
       old !== undefined &&
       JSON.stringify([old.pool.health, old.target]) === JSON.stringify([pool.health, target]);
@@ -216,7 +225,6 @@ export class Backends {
     }
     if (!sameCheck) this.check(backend, old === undefined ? undefined : backend.isHealthy);
     this.judge(backend, target === undefined ? 'its name does not resolve' : 'its name resolves');
-    if (!sameOnDown && !backend.isUp) this.endOpenFlows(backend);
   }
 
   private remove(backend: Backend): void {
@@ -247,10 +255,9 @@ export class Backends {
     const { isLost: wasLost } = backend;
     backend.isLost = backend.target === undefined || !backend.isHealthy;
     const isUp = !backend.isLost && backend.ejectTimer === undefined;
-    if (isUp === backend.isUp) {
-      if (backend.isLost && !wasLost) this.endOpenFlows(backend); // while it is ejected
-      return;
-    }
+    if (isUp === backend.isUp && !(backend.isLost && !wasLost)) return;
+    if (!isUp) backend.downSinceMs = this.options.nowMs();
+    if (isUp === backend.isUp) return this.endOpenFlows(backend); // lost while it is ejected
     backend.isUp = isUp;
     this.options.states.setUp(backend.id, isUp);
     if (isUp) {
@@ -265,18 +272,20 @@ export class Backends {
 
   /** As `on_down` says, now or after its grace. Flows that come meanwhile (`fail_open`) are not meant. */
   private endOpenFlows(backend: Backend): void {
-    const { action, graceMs } = backend.pool.onDown;
+    backend.onDown = backend.pool.onDown;
+    const { action, graceMs } = backend.onDown;
     clearTimeout(backend.graceTimer);
     if (action === 'keep') return;
-    const openedBeforeMs = this.options.nowMs();
+    const connectedBeforeMs = backend.downSinceMs;
+    const leftMs = connectedBeforeMs + graceMs - this.options.nowMs();
     const end = (): void =>
       this.options.endFlows(
         backend.id,
         'backend-down',
-        backend.isLost ? { openedBeforeMs } : { openedBeforeMs, protocol: 'udp' },
+        backend.isLost ? { connectedBeforeMs } : { connectedBeforeMs, protocol: 'udp' },
       );
-    if (graceMs === 0) end();
-    else backend.graceTimer = setTimeout(end, graceMs);
+    if (leftMs <= 0) end();
+    else backend.graceTimer = setTimeout(end, leftMs);
   }
 
   private tellDown(backend: Backend, why: string): void {
@@ -300,7 +309,7 @@ export class Backends {
       if (JSON.stringify(target) === JSON.stringify(backend.target)) continue;
       backend.target = target;
       moved = true;
-      this.check(backend, undefined);
+      this.check(backend, backend.isHealthy);
       this.options.watch({
         event: 'backend-resolved',
         pool: backend.pool.name,
@@ -317,6 +326,10 @@ function quiet(backend: Backend): void {
   backend.checker?.stop();
   clearTimeout(backend.ejectTimer);
   clearTimeout(backend.graceTimer);
+}
+
+function isSame(one: PoolPlan['onDown'], other: PoolPlan['onDown']): boolean {
+  return one.action === other.action && one.graceMs === other.graceMs;
 }
 
 function resolveAll(pools: readonly PoolPlan[]): Promise<(Bind | undefined)[]> {

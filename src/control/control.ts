@@ -83,10 +83,10 @@ export class Control {
       ids: this.ids,
       states: views.states,
       watch: options.watch,
-      endFlows: (backendId, code, { protocol, openedBeforeMs } = {}) =>
+      endFlows: (backendId, code, { protocol, connectedBeforeMs } = {}) =>
         this.toWorkers({
           type: 'end-flows',
-          select: { by: 'backend', backendId, protocol, openedBeforeMs },
+          select: { by: 'backend', backendId, protocol, connectedBeforeMs },
           code,
         }),
       nowMs: () => this.now(),
@@ -203,7 +203,7 @@ export class Control {
     const failure = await this.listeners.use(this.snapshot!.listeners);
     if (failure !== undefined) {
       await this.backends.use(old.pools);
-      this.backends.prune(old.pools);
+      this.backends.settle(old.pools);
       this.plan = old;
       this.publish(old);
       this.refuseWhenStopping();
@@ -211,7 +211,7 @@ export class Control {
       throw failure;
     }
     if (this.isStopping) await this.listeners.closeAll();
-    this.backends.prune(plan.pools);
+    this.backends.settle(plan.pools);
     const after = new Set(this.snapshot!.listeners.map((listener) => listener.id));
     for (const listenerId of before) {
       if (after.has(listenerId)) continue;

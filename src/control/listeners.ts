@@ -15,6 +15,8 @@ type Answer = Extract<MessageFromWorker, { type: 'listening' | 'bind-failed' }>;
 interface OpenListener {
   readonly view: ListenerView;
   port: number;
+  /** The workers are asked one after the other. */
+  isOpening: boolean;
 }
 
 export class Listeners {
@@ -60,23 +62,17 @@ export class Listeners {
       opened.push(view.id);
     }
     await this.closeThese(gone.filter((old) => !inTheWay.includes(old)).map(({ view }) => view.id));
+    // A worker that started anew during a reload that failed may have been asked for what its snapshot did not have.
+    for (const listener of this.open.values()) this.complete(listener);
     return undefined;
   }
 
   /** Opens everything on a worker that has started anew. */
   openOn(worker: number): void {
     for (const listener of this.open.values()) {
-      const { view, port } = listener;
-      if (view.plan.bind.kind === 'unix' && worker > 0) continue;
-      void this.ask(worker, listener).then((answer) => {
-        if (answer?.type !== 'bind-failed') return;
-        this.watch({
-          event: 'bind-failed',
-          listener: view.plan.name,
-          address: bindText(view, port),
-          failure: answer.failure,
-        });
-      });
+      // Its turn comes, or it has been asked while it did not run.
+      if (listener.isOpening && !this.waiting.has(`${worker} ${listener.view.id}`)) continue;
+      if (worker < this.workersOf(listener.view)) this.openLate(worker, listener);
     }
   }
 
@@ -108,6 +104,31 @@ export class Listeners {
     return this.open.get(listenerId)?.port;
   }
 
+  /** Asks the workers that do not have it. */
+  private complete(listener: OpenListener): void {
+    for (let worker = 0; worker < this.workersOf(listener.view); worker++) {
+      if (!this.told.has(`${worker} ${listener.view.id}`)) this.openLate(worker, listener);
+    }
+  }
+
+  private openLate(worker: number, listener: OpenListener): void {
+    const { view, port } = listener;
+    void this.ask(worker, listener).then((answer) => {
+      if (answer?.type !== 'bind-failed') return;
+      this.watch({
+        event: 'bind-failed',
+        listener: view.plan.name,
+        address: bindText(view, port),
+        failure: answer.failure,
+      });
+    });
+  }
+
+  /** One path cannot be bound twice: on unix sockets one worker serves. */
+  private workersOf(view: ListenerView): number {
+    return view.plan.bind.kind === 'unix' ? 1 : this.workers;
+  }
+
   private async closeThese(
     listenerIds: readonly number[],
     code: 'listener-removed' | 'shutdown' = 'listener-removed',
@@ -135,12 +156,11 @@ export class Listeners {
   }
 
   private async openEverywhere(view: ListenerView): Promise<StartFailure | undefined> {
-    const listener: OpenListener = { view, port: view.plan.bind.kind === 'inet' ? view.plan.bind.port : 0 };
+    const { bind } = view.plan;
+    const listener: OpenListener = { view, port: bind.kind === 'inet' ? bind.port : 0, isOpening: true };
     // From now on a worker that starts anew binds it as well.
     this.open.set(view.id, listener);
-    // One path cannot be bound twice: on unix sockets one worker serves.
-    const workers = view.plan.bind.kind === 'unix' ? 1 : this.workers;
-    for (let worker = 0; worker < workers; worker++) {
+    for (let worker = 0; worker < this.workersOf(view); worker++) {
       const answer = await this.ask(worker, listener);
       if (answer?.type === 'listening' && this.open.get(view.id) === listener) {
         listener.port = answer.port;
@@ -149,6 +169,9 @@ export class Listeners {
       await this.closeThese([view.id]);
       return bindFailure(view, listener.port, answer);
     }
+    listener.isOpening = false;
+    // One that answered, died and started anew in the meantime.
+    this.complete(listener);
     const { port } = listener;
     this.watch({
       event: 'listening',

@@ -77,7 +77,7 @@ test('flows opened after the order to end those of a backend are not meant', () 
   expect(director.registry.size).toBe(1);
 });
 
-test('an order for flows opened before a moment spares those that came since', () => {
+test('an order for flows connected before a moment spares those that came since', () => {
   const listener = listenerView(0, 'tcp', {});
   const { director, ended } = directorOf(listener);
   const connect = (): Flow => {
@@ -91,7 +91,7 @@ test('an order for flows opened before a moment spares those that came since', (
   const before = connect();
   clockMs = 20;
   const since = connect();
-  director.endFlows({ by: 'backend', backendId, protocol: undefined, openedBeforeMs: 15 }, 'backend-down');
+  director.endFlows({ by: 'backend', backendId, protocol: undefined, connectedBeforeMs: 15 }, 'backend-down');
   director.tick();
   expect([ended.get(before), ended.get(since)]).toEqual(['backend-down', undefined]);
 });

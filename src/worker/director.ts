@@ -345,7 +345,7 @@ function matcher(select: FlowSelector): (flow: Flow) => boolean {
     case 'backend':
       return (flow) =>
         flow.backend?.id === select.backendId &&
-        (select.openedBeforeMs === undefined || flow.startedAtMs < select.openedBeforeMs) &&
+        (select.connectedBeforeMs === undefined || flow.connectedAtMs < select.connectedBeforeMs) &&
         (select.protocol === undefined || select.protocol === flow.listener.plan.protocol);
     case 'listener':
       return (flow) => flow.listener.id === select.listenerId;

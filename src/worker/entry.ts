@@ -162,7 +162,10 @@ function listen(
   post: (message: MessageFromWorker) => void,
 ): void {
   const view = director.listener(listenerId);
-  if (view === undefined) return;
+  if (view === undefined) {
+    const failure = { code: 'ENOENT', message: 'the snapshot has no such listener' };
+    return post({ type: 'bind-failed', listenerId, failure });
+  }
   const { bind } = view.plan;
   const bound = bind.kind === 'inet' ? { ...view, plan: { ...view.plan, bind: { ...bind, port } } } : view;
   const answer = (result: { readonly port: number } | BindFailure): void => {

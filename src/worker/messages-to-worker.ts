@@ -10,7 +10,7 @@ export type FlowSelector =
       readonly backendId: number;
       readonly protocol: Protocol | undefined;
       /** On the shared clock. Undefined: before the order came. */
-      readonly openedBeforeMs?: number | undefined;
+      readonly connectedBeforeMs?: number | undefined;
     }
   | { readonly by: 'listener'; readonly listenerId: number }
   | { readonly by: 'flow'; readonly flowId: number }

@@ -64,12 +64,16 @@ export function connectRedis(plan: RedisPlan, blockMs: number): RedisConnection 
         redisOptions: options,
       },
     );
-    // Each node has a copy of the options, and uses it again whenever it reconnects.
+    // Each node has a copy of the options. It uses it again when it reconnects, and the look at the slots borrows that of
+    // any node, one that is connected as well.
+    const renew = (): void => {
+      for (const node of cluster.nodes('all')) renewPassword(plan, node);
+    };
     cluster.on('+node', (node: Redis) => {
-      const renew = (): void => renewPassword(plan, node);
-      renew();
+      renewPassword(plan, node);
       node.on('close', renew);
     });
+    cluster.on('node error', renew);
     return cluster;
   }
   const singleOptions: Omit<RedisOptions, 'replyMapping'> = {

@@ -61,9 +61,9 @@ export class HealthChecker {
     const result = await checkTcp(this.target, this.sources[this.source], this.plan.timeoutMs);
     this.isRunning = false;
     if (this.isStopped) return;
-    if (result.verdict === 'unknown') {
-      if (this.sources.length > 0) this.source = (this.source + 1) % this.sources.length;
-    } else {
+    // Another source may have a port, or a way there.
+    if (result.verdict !== 'pass') this.source = (this.source + 1) % Math.max(1, this.sources.length);
+    if (result.verdict !== 'unknown') {
       const { state, flipped } = observe(this.state, result.verdict === 'pass', this.plan);
       this.state = state;
       if (flipped) this.onFlip(state.up, result.verdict === 'pass' ? 'check passed' : result.why);

@@ -11,7 +11,16 @@ export type CheckResult =
   | { readonly verdict: 'unknown'; readonly why: string };
 
 /** errno names that speak of us, not of the backend. */
-const ownFaults = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS', 'EADDRNOTAVAIL', 'EAGAIN']);
+const ownFaults = new Set([
+  'EMFILE',
+  'ENFILE',
+  'ENOMEM',
+  'ENOBUFS',
+  'EADDRNOTAVAIL',
+  'EAGAIN',
+  // A source without a free port: Node binds before it knows the destination, so flows to anybody count.
+  'EADDRINUSE',
+]);
 
 /**
  * @param target where to connect
@@ -31,7 +40,10 @@ export function checkTcp(target: Bind, source: string | undefined, timeoutMs: nu
           });
     const finish = (result: CheckResult): void => {
       clearTimeout(timer);
-      socket.destroy();
+      // With a source Node binds a port for this check alone, which a closed connection would hold for a minute
+      // (TIME-WAIT) and flows need: a reset gives it back at once.
+      if (source !== undefined && result.verdict === 'pass') socket.resetAndDestroy();
+      else socket.destroy();
       resolve(result);
     };
     const timer = setTimeout(() => {
