@@ -255,9 +255,11 @@ export class Backends {
     const { isLost: wasLost } = backend;
     backend.isLost = backend.target === undefined || !backend.isHealthy;
     const isUp = !backend.isLost && backend.ejectTimer === undefined;
-    if (isUp === backend.isUp && !(backend.isLost && !wasLost)) return;
+    const isFlip = isUp !== backend.isUp;
+    const isLostNow = backend.isLost && !wasLost;
+    if (!isFlip && !isLostNow) return;
     if (!isUp) backend.downSinceMs = this.options.nowMs();
-    if (isUp === backend.isUp) return this.endOpenFlows(backend); // lost while it is ejected
+    if (!isFlip) return this.endOpenFlows(backend); // lost while it is ejected
     backend.isUp = isUp;
     this.options.states.setUp(backend.id, isUp);
     if (isUp) {

@@ -62,7 +62,8 @@ export class Listeners {
       opened.push(view.id);
     }
     await this.closeThese(gone.filter((old) => !inTheWay.includes(old)).map(({ view }) => view.id));
-    // A worker that started anew during a reload that failed may have been asked for what its snapshot did not have.
+    // Workers that answered, died and started anew in the meantime; or did so during a reload that failed, and were asked
+    // for what their snapshot did not have.
     for (const listener of this.open.values()) this.complete(listener);
     return undefined;
   }
@@ -170,8 +171,6 @@ export class Listeners {
       return bindFailure(view, listener.port, answer);
     }
     listener.isOpening = false;
-    // One that answered, died and started anew in the meantime.
-    this.complete(listener);
     const { port } = listener;
     this.watch({
       event: 'listening',

@@ -66,11 +66,9 @@ export function connectRedis(plan: RedisPlan, blockMs: number): RedisConnection 
     );
     // Each node has a copy of the options. It uses it again when it reconnects, and the look at the slots borrows that of
     // any node, one that is connected as well.
-    const renew = (): void => {
-      for (const node of cluster.nodes('all')) renewPassword(plan, node);
-    };
+    const renew = (): void => renewPassword(plan, cluster.nodes('all'));
     cluster.on('+node', (node: Redis) => {
-      renewPassword(plan, node);
+      renewPassword(plan, [node]);
       node.on('close', renew);
     });
     cluster.on('node error', renew);
@@ -81,7 +79,7 @@ export function connectRedis(plan: RedisPlan, blockMs: number): RedisConnection 
     ...placeOptions(plan),
     enableOfflineQueue: false,
     retryStrategy: (times: number): number => {
-      renewPassword(plan, connection);
+      renewPassword(plan, [connection]);
       return retryDelayMs(times);
     },
   };
@@ -90,9 +88,10 @@ export function connectRedis(plan: RedisPlan, blockMs: number): RedisConnection 
 }
 
 /** The next connect uses the password that is in the file by then. A file that cannot be read changes nothing. */
-function renewPassword(plan: RedisPlan, connection: Redis): void {
+function renewPassword(plan: RedisPlan, connections: readonly Redis[]): void {
   const password = tryPassword(plan);
-  if (password !== undefined) connection.options.password = password;
+  if (password === undefined) return;
+  for (const connection of connections) connection.options.password = password;
 }
 
 function placeOptions(plan: RedisPlan): Omit<RedisOptions, 'replyMapping'> {
