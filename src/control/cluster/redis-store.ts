@@ -245,9 +245,13 @@ export class RedisStore implements ClusterStore {
     return rows.slice(0, max);
   }
 
-  /** For a reader that hears nothing though there is news: it may listen to a server that is no longer the one. */
+  /**
+   * For a reader that hears nothing though there is news: it may listen to a server that is no longer the one. One that is
+   * on its way back already is left alone: ioredis (6.0) gives a connection up for good when it is told to
+   * reconnect while it asks the Sentinels where to.
+   */
   reconnectFollower(): void {
-    this.follower.disconnect(true);
+    if (this.follower.status === 'ready') this.follower.disconnect(true);
   }
 
   close(): void {
