@@ -33,13 +33,14 @@ function entryCounts(backends: readonly PolicyBackend[], tableSize = maglevTable
 }
 
 /** Share of all entries that belonged to a backend which stays and have changed hands all the same. */
-function extraMoved(count: number, leaving: number, tableSize: number): number {
+function extraMoved(count: number, leaving: readonly number[], tableSize: number): number {
+  const gone = new Set(leaving);
   const backends = equalBackends(count);
-  const without = backends.map((backend, i) => (i === leaving ? { ...backend, weight: 0 } : backend));
+  const without = backends.map((backend, i) => (gone.has(i) ? { ...backend, weight: 0 } : backend));
   const before = owners(backends, tableSize);
   const after = owners(without, tableSize);
-  expect(after).not.toContain(leaving);
-  return before.filter((owner, i) => owner !== leaving && owner !== after[i]).length / tableSize;
+  expect(after.some((owner) => gone.has(owner))).toBe(false);
+  return before.filter((owner, i) => !gone.has(owner) && owner !== after[i]).length / tableSize;
 }
 
 describe('Maglev', () => {
@@ -84,14 +85,26 @@ describe('Maglev', () => {
   // shifted by one, or a modulo hash, moves nearly all.
   it.each([2, 3, 10, 100])('moves few others when one of %d leaves', (count) => {
     for (const leaving of [0, count >> 1, count - 1]) {
-      expect(extraMoved(count, leaving, maglevTableSizeDefault)).toBeLessThan(0.01);
+      expect(extraMoved(count, [leaving], maglevTableSizeDefault)).toBeLessThan(0.01);
     }
   });
 
   it('moves fewer others with a larger table', () => {
-    const small = extraMoved(100, 50, maglevTableSizeDefault);
-    const large = extraMoved(100, 50, 655_373);
+    const small = extraMoved(100, [50], maglevTableSizeDefault);
+    const large = extraMoved(100, [50], 655_373);
     expect(large).toBeLessThan(small / 2);
+  });
+
+  // The setting of the paper's figure 12: a thousand backends of which some fail together, at both its table sizes. What it
+  // shows is held here: the more fail, the more entries of survivors change, and far fewer in the larger table. Measured:
+  // 0.6, 2.4 and 3.4 % of the smaller table, 0.3, 0.6 and 0.9 % of the larger.
+  it('changes entries of survivors as figure 12 has it', () => {
+    const failures = [1, 10, 50].map((count) => Array.from({ length: count }, (_, i) => (i * 37) % 1_000));
+    const small = failures.map((leaving) => extraMoved(1_000, leaving, 65_537));
+    const large = failures.map((leaving) => extraMoved(1_000, leaving, 655_373));
+    for (const shares of [small, large]) expect(shares.toSorted((a, b) => a - b)).toEqual(shares);
+    for (const [i, share] of large.entries()) expect(share).toBeLessThan(small[i]! * 0.75);
+    expect(small.at(-1)).toBeLessThan(0.05);
   });
 
   it('spreads the clients of a down backend over all others', () => {
