@@ -71,7 +71,8 @@ export class Chooser implements Loads {
         ? this.pins.claim(this.pool.id, key, candidate.id, request.claimTtlMs, nowMs, 'policy')
         : this.pins.move(this.pool.id, key, pinnedId, candidate.id, request.claimTtlMs, nowMs, reason);
     const winner = winnerId === candidate.id ? undefined : this.byId.get(winnerId);
-    if (winner !== undefined && this.serves(winner, failed)) return { backend: winner, reason: 'pin' };
+    if (winner !== undefined && this.serves(winner, failed) && !this.isFull(winner))
+      return { backend: winner, reason: 'pin' };
     return { backend: candidate, reason };
   }
 

@@ -18,15 +18,25 @@ import type { TerminationCode } from '../core/termination.ts';
 /** Why a dial did not connect. `local-fault` says nothing about the backend (no descriptor, no source port). */
 export type DialFailure = 'backend-refused' | 'backend-timeout' | 'backend-unreachable' | 'local-fault';
 
+export interface RoomMaker {
+  /**
+   * Ends the oldest conversation that was never answered: of all, or of this listener.
+   * @returns false if there is none
+   */
+  makeRoom(limit: 'limit-flows' | 'limit-listener'): boolean;
+}
+
 export interface EngineHost {
   /**
    * A TCP client has connected, or a first datagram came from a client without a conversation.
    * @param client its address; `noAddress` on a unix socket
    * @param local the address the client used
+   * @param room UDP: may be asked to give up an unanswered conversation when a total is reached; a flood of forged sources
+   * has only those. Who is over a limit of its own makes nobody leave.
    * @returns the flow to serve, or the code it is turned away with (the engine resets it, or drops the datagram;
    * `closed` is not called for it, the host has counted it)
    */
-  open(listener: ListenerView, client: Address, local: Address): Flow | TerminationCode;
+  open(listener: ListenerView, client: Address, local: Address, room?: RoomMaker): Flow | TerminationCode;
 
   /**
    * The next backend to dial. 'wait': the host calls `engine.proceed(flow)` later, and the engine keeps the

@@ -13,6 +13,7 @@ export const EINVAL = 22;
 export const ENFILE = 23;
 export const EMFILE = 24;
 export const EPIPE = 32;
+export const ENOTSOCK = 88;
 export const EMSGSIZE = 90;
 export const EADDRINUSE = 98;
 export const EADDRNOTAVAIL = 99;
@@ -43,6 +44,9 @@ const names: ReadonlyMap<number, string> = new Map([
   [32, 'EPIPE'],
   [36, 'ENAMETOOLONG'],
   [38, 'ENOSYS'],
+  [64, 'ENONET'],
+  [71, 'EPROTO'],
+  [88, 'ENOTSOCK'],
   [90, 'EMSGSIZE'],
   [92, 'ENOPROTOOPT'],
   [93, 'EPROTONOSUPPORT'],

@@ -13,8 +13,10 @@ export const payloadBytes = 65_536;
 const payloadStride = payloadBytes + 64 * 3;
 /** Room for sockaddr_in6 (28 bytes). */
 const nameBytes = 32;
-/** Room for a cmsghdr (16 bytes) and in6_pktinfo (20 bytes). */
-const controlBytes = 64;
+/** Room for in6_pktinfo (20 bytes) and in_pktinfo (12 bytes), each behind a cmsghdr (16 bytes) and padded to 8 bytes. */
+const controlBytes = 96;
+/** Where the second control message begins, when the first is an in6_pktinfo. Words. */
+const secondControlWord = 10;
 
 // Words of a header (layout: libc.ts). msg_len follows the msghdr.
 const headerWords = messageHeaderBytes / 4;
@@ -64,11 +66,17 @@ export class MessageBatch {
     }
   }
 
-  /** Receives up to `most` datagrams from the row's start. The count or a negative errno. */
+  /**
+   * Receives up to `most` datagrams from the row's start. The count or a negative errno. Lengths are set each time: the kernel
+   * leaves what it wrote, and takes it for the room there is at the next call. After an IPv4 socket an IPv6 address would
+   * be cut off behind its first half, and another client's half stay in its place.
+   */
   receive(fd: Descriptor, most: number): number {
     const { words } = this.#headers;
-    if (this.#withControl) {
-      for (let i = 0; i < most; i++) words[i * headerWords + controlLengthWord] = controlBytes;
+    const controlRoom = this.#withControl ? controlBytes : 0;
+    for (let i = 0; i < most; i++) {
+      words[i * headerWords + nameLengthWord] = nameBytes;
+      words[i * headerWords + controlLengthWord] = controlRoom;
     }
     return receiveMany(fd, this.#headers, 0, most);
   }
@@ -120,6 +128,17 @@ export class MessageBatch {
     if (words[at + 2] === IPPROTO_IP && words[at + 3] === IP_PKTINFO) return at + 5;
     if (words[at + 2] === IPPROTO_IPV6 && words[at + 3] === IPV6_PKTINFO) return at + 4;
     return 0;
+  }
+
+  /**
+   * The same for an IPv4 datagram on an IPv6 socket, which tells both forms: where its ipi_spec_dst is; 0 if there is none. The
+   * mapped address before it is what the datagram was sent to, which may be a group that nothing can be sent from.
+   */
+  mappedLocalWord(i: number): number {
+    const at = (i * controlBytes) / 4 + secondControlWord;
+    const { words } = this.#controls;
+    if (this.#headers.words[i * headerWords + controlLengthWord]! < 40 + 28) return 0;
+    return words[at + 2] === IPPROTO_IP && words[at + 3] === IP_PKTINFO ? at + 5 : 0;
   }
 
   get controls(): Region {

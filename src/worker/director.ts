@@ -14,7 +14,7 @@ import type { PinTable } from '../core/pins/table.ts';
 import { createPolicy } from '../core/policy/create.ts';
 import type { BackendView, ListenerView, Snapshot } from '../core/snapshot.ts';
 import type { TerminationCode } from '../core/termination.ts';
-import type { DialFailure, DropReason, Engine, EngineHost } from '../engine/engine.ts';
+import type { DialFailure, DropReason, Engine, EngineHost, RoomMaker } from '../engine/engine.ts';
 import { FlowLimits } from './flow-limits.ts';
 import { FlowRegistry } from './flow-registry.ts';
 import { FlowReports } from './flow-reports.ts';
@@ -92,12 +92,12 @@ export class Director implements EngineHost {
 
   // ---- the engine's questions -------------------------------------------------------------------------------
 
-  open(listener: ListenerView, client: Address, local: Address): Flow | TerminationCode {
+  open(listener: ListenerView, client: Address, local: Address, room?: RoomMaker): Flow | TerminationCode {
     const { counters } = this.options;
     const nowMs = this.options.nowMs();
     const key = keyOf(client, listener.plan.affinity);
     const flow = new Flow(this.nextFlowId++, listener, client, local, key, nowMs);
-    const refusal = this.limits.refusal(listener, client, this.snapshot?.flowsMax ?? 0, nowMs);
+    const refusal = this.limits.refusal(listener, client, this.snapshot?.flowsMax ?? 0, nowMs, room);
     if (refusal !== undefined) {
       counters.addListener(listener.id, 'refused', 1);
       counters.addEnd(listener.id, refusal);
@@ -145,7 +145,7 @@ export class Director implements EngineHost {
     const backendId = flow.backend!.id;
     this.options.counters.addBackend(backendId, 'opened', 1);
     if (flow.listener.plan.protocol === 'tcp') {
-      this.suspects.succeeded(backendId);
+      this.suspects.succeeded(backendId, 'tcp');
       this.confirm(flow);
     }
   }
@@ -165,7 +165,7 @@ export class Director implements EngineHost {
   replied(flow: Flow): void {
     flow.hasReplied = true;
     if (flow.listener.plan.protocol !== 'udp') return;
-    this.suspects.succeeded(flow.backend!.id);
+    this.suspects.succeeded(flow.backend!.id, 'udp');
     this.confirm(flow);
   }
 

@@ -9,6 +9,7 @@ import type { Counters } from '../core/counters.ts';
 import type { Flow } from '../core/flow.ts';
 import type { ListenerView } from '../core/snapshot.ts';
 import type { TerminationCode } from '../core/termination.ts';
+import type { RoomMaker } from '../engine/engine.ts';
 
 /** A bucket that fills at `rate` tokens a second up to one second's worth. */
 interface Bucket {
@@ -16,7 +17,7 @@ interface Bucket {
   filledAtMs: number;
 }
 
-/** Clients whose rate is remembered, per listener; the longest unseen is forgotten first. */
+/** Clients whose rate is remembered, of all listeners together; the longest unseen is forgotten first. */
 const bucketsMax = 65_536;
 
 export class FlowLimits {
@@ -29,22 +30,38 @@ export class FlowLimits {
     this.counters = counters;
   }
 
-  /** @returns the code of the limit that is reached, or undefined: come in. */
+  /**
+   * What the client may do by itself comes first: one that may not come in must not make others leave.
+   * @param room asked to make room when a total is reached
+   * @returns the code of the limit that is reached, or undefined: come in.
+   */
   refusal(
     listener: ListenerView,
     client: Address,
     flowsMax: number,
     nowMs: number,
+    room: RoomMaker | undefined,
   ): TerminationCode | undefined {
-    const limits = listener.plan.limits;
-    if (this.counters.flows() >= flowsMax) return 'limit-flows';
-    if (limits.flows > 0 && this.counters.listener(listener.id, 'active') >= limits.flows)
-      return 'limit-listener';
-    if (limits.flowsPerClient > 0) {
+    const { flowsPerClient } = listener.plan.limits;
+    if (flowsPerClient > 0) {
       const open = this.flowsOfClient.get(clientKey(listener, client)) ?? 0;
-      if (open >= limits.flowsPerClient) return 'limit-client';
+      if (open >= flowsPerClient) return 'limit-client';
     }
-    return this.rateRefusal(listener, client, nowMs);
+    const refusal = this.rateRefusal(listener, client, nowMs);
+    if (refusal !== undefined) return refusal;
+    const total = this.totalReached(listener, flowsMax);
+    if (total === undefined || room?.makeRoom(total) !== true) return total;
+    return this.totalReached(listener, flowsMax);
+  }
+
+  private totalReached(
+    listener: ListenerView,
+    flowsMax: number,
+  ): 'limit-flows' | 'limit-listener' | undefined {
+    const { flows } = listener.plan.limits;
+    if (this.counters.flows() >= flowsMax) return 'limit-flows';
+    if (flows > 0 && this.counters.listener(listener.id, 'active') >= flows) return 'limit-listener';
+    return undefined;
   }
 
   opened(flow: Flow): void {

@@ -12,14 +12,19 @@ interface Suspect {
 
 export class SuspectBackends {
   private readonly post: (message: MessageFromWorker) => void;
-  private readonly suspects = new Map<number, Suspect>();
+  /** By backend and protocol: a port may be dead for UDP and well for TCP. */
+  private readonly suspects = {
+    tcp: new Map<number, Suspect>(),
+    udp: new Map<number, Suspect>(),
+  };
 
   constructor(post: (message: MessageFromWorker) => void) {
     this.post = post;
   }
 
-  succeeded(backendId: number): void {
-    if (this.suspects.size > 0) this.suspects.delete(backendId);
+  succeeded(backendId: number, protocol: Protocol): void {
+    const suspects = this.suspects[protocol];
+    if (suspects.size > 0) suspects.delete(backendId);
   }
 
   /** @param passive failures in a row that make a suspect; failures further apart than `ejectMs` are not "in a row" */
@@ -29,12 +34,13 @@ export class SuspectBackends {
     passive: { readonly failures: number; readonly ejectMs: number },
     nowMs: number,
   ): void {
-    const suspect = this.suspects.get(backendId) ?? { failures: 0, lastAtMs: nowMs };
+    const suspects = this.suspects[protocol];
+    const suspect = suspects.get(backendId) ?? { failures: 0, lastAtMs: nowMs };
     suspect.failures = nowMs - suspect.lastAtMs > passive.ejectMs ? 1 : suspect.failures + 1;
     suspect.lastAtMs = nowMs;
-    this.suspects.set(backendId, suspect);
+    suspects.set(backendId, suspect);
     if (suspect.failures < passive.failures) return;
-    this.suspects.delete(backendId);
+    suspects.delete(backendId);
     this.post({ type: 'backend-suspect', backendId, protocol });
   }
 }

@@ -9,11 +9,15 @@ import type { Stage, StageOptions } from './stage.ts';
 const isRoot = process.getuid?.() === 0;
 const unshare = isRoot ? ['unshare', '--net'] : ['unshare', '--net', '--user', '--map-root-user'];
 
-/** Stage options that start the engine in a new namespace whose loopback also has `addresses` (CIDR). */
-export function newNamespace(addresses: readonly string[]): StageOptions {
+/**
+ * Stage options that start the engine in a new namespace whose loopback also has `addresses` (CIDR).
+ * @param more shell commands that set up what else the story needs
+ */
+export function newNamespace(addresses: readonly string[], more: readonly string[] = []): StageOptions {
   const setUp = [
     'ip link set lo up',
     ...addresses.map((cidr) => `ip addr add ${cidr} dev lo${cidr.includes(':') ? ' nodad' : ''}`),
+    ...more,
   ];
   return {
     wrapper: [...unshare, 'sh', '-c', `${setUp.join(' && ')} && exec "$@"`, 'sh'],

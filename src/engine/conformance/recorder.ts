@@ -8,7 +8,7 @@ import { Flow } from '../../core/flow.ts';
 import { keyOf } from '../../core/key.ts';
 import type { BackendView, ListenerView } from '../../core/snapshot.ts';
 import type { TerminationCode } from '../../core/termination.ts';
-import type { DialFailure, DropReason, Engine, EngineHost } from '../engine.ts';
+import type { DialFailure, DropReason, Engine, EngineHost, RoomMaker } from '../engine.ts';
 import type { Behaviour, FromEngine } from './messages.ts';
 
 type Progress = 'routing' | 'waiting' | 'dialing' | 'dialed' | 'closed';
@@ -52,11 +52,13 @@ export class Recorder implements EngineHost {
     this.#report({ type: 'violation', text });
   }
 
-  open(listener: ListenerView, client: Address, local: Address): Flow | TerminationCode {
-    if (this.behaviour.throwIn === 'open') throw new Error('scripted defect in open');
-    if (this.behaviour.refuse !== undefined) {
-      this.#report({ type: 'refused', listenerId: listener.id, code: this.behaviour.refuse });
-      return this.behaviour.refuse;
+  open(listener: ListenerView, client: Address, local: Address, room?: RoomMaker): Flow | TerminationCode {
+    const { refuse, throwIn } = this.behaviour;
+    if (throwIn === 'open') throw new Error('scripted defect in open');
+    if (refuse === 'limit-flows' || refuse === 'limit-listener') room?.makeRoom(refuse);
+    if (refuse !== undefined) {
+      this.#report({ type: 'refused', listenerId: listener.id, code: refuse });
+      return refuse;
     }
     const key = keyOf(client, listener.plan.affinity);
     const flow = new Flow(this.#nextFlowId++, listener, client, local, key, performance.now());

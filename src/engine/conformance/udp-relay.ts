@@ -4,6 +4,7 @@ import { backendView } from './listener.ts';
 import { loopback } from './messages.ts';
 import { newNamespace, runInside } from './namespace.ts';
 import { payload } from './payload.ts';
+import type { Stage } from './stage.ts';
 import { story } from './story.ts';
 import { UdpPeer } from './udp-peer.ts';
 
@@ -124,6 +125,62 @@ export const udpRelayStories = [
     assert.equal((await stage.opened(six.name)).local, `[::1]:${port}`);
   }),
 
+  story('udp: listeners of both families take turns, and no client is taken for another', async (stage) => {
+    const backend = await UdpPeer.echo(stage);
+    const four = await stage.listen('udp', [backend.view]);
+    const six = await stage.listen('udp', [backend.view], { bind: loopback('::') });
+    const neighbour = await UdpPeer.open(stage);
+    const [alice, bob] = await samePort(stage, ['127.0.0.21', '127.0.0.22']);
+    for (const [client, text] of [
+      [alice, 'of alice'],
+      [bob, 'of bob'],
+    ] as const) {
+      neighbour.send(`before what is ${text}`, four.port);
+      await neighbour.receives(`before what is ${text}`);
+      client.send(text, six.port);
+      await client.receives(text);
+      await stage.opened(client.name);
+    }
+    assert.deepEqual([alice.texts, bob.texts], [['of alice'], ['of bob']]);
+  }),
+
+  story(
+    'udp: one client asks two addresses, and is answered from each',
+    async (stage) => {
+      const { port } = await stage.listen('udp', [backendView(loopback('127.0.0.1', 9999))], {
+        bind: loopback('0.0.0.0'),
+      });
+      const asked = ['10.77.0.1', '10.77.0.2', '10.77.0.1'];
+      const answers = JSON.parse(await runInside(stage, oneClientProgram, [String(port), ...asked]));
+      assert.deepEqual(answers.sort(), asked.map((ip) => `${ip} from ${ip}`).sort());
+    },
+    newNamespace(['10.77.0.1/32', '10.77.0.2/32']),
+  ),
+
+  story(
+    'udp: what was sent to a broadcast address or a group is answered from an address of ours',
+    async (stage) => {
+      const { port } = await stage.listen('udp', [backendView(loopback('127.0.0.1', 9999))], {
+        bind: loopback('::'),
+      });
+      const asked = ['10.77.1.255', 'ff02::1%near', 'fd77::1'];
+      const answers = JSON.parse(await runInside(stage, groupProgram, [String(port), ...asked]));
+      assert.deepEqual(answers.slice(0, 1).concat(answers.slice(2)), ['10.77.1.1', 'fd77::1']);
+      assert.match(answers[1], /^fe80::/);
+    },
+    newNamespace(
+      ['fd77::1/128'],
+      [
+        // Of two ends of a cable one is up for multicast to leave and come back.
+        'ip link add name near type veth peer name far',
+        'ip addr add 10.77.1.1/24 brd + dev near',
+        'sysctl -qw net.ipv6.conf.near.accept_dad=0',
+        'ip link set near up',
+        'ip link set far up',
+      ],
+    ),
+  ),
+
   story(
     'udp: a wildcard replies from the address the client used',
     async (stage) => {
@@ -210,3 +267,76 @@ const wildcardProgram = `
     console.log(JSON.stringify(answered));
   })();
 `;
+
+/** In the namespace: one client asks the addresses in turn; the backend answers the last one first. Prints answers and senders. */
+const oneClientProgram = `
+  const dgram = require('node:dgram');
+  const { once } = require('node:events');
+  const [port, ...ips] = process.argv.slice(1);
+  (async () => {
+    const backend = dgram.createSocket('udp4');
+    const asked = [];
+    backend.on('message', (bytes, from) => {
+      asked.unshift([bytes, from]);
+      if (asked.length === ips.length) for (const [text, to] of asked) backend.send(text, to.port, to.address);
+    });
+    backend.bind(9999, '127.0.0.1');
+    await once(backend, 'listening');
+    const client = dgram.createSocket('udp4');
+    const answers = [];
+    client.on('message', (bytes, from) => answers.push(bytes + ' from ' + from.address));
+    client.bind(0, '127.0.0.1');
+    await once(client, 'listening');
+    for (const ip of ips) {
+      client.send(ip, Number(port), ip);
+      for (const before = asked.length; asked.length === before && asked.length < ips.length; )
+        await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    while (answers.length < ips.length) await new Promise((resolve) => setTimeout(resolve, 5));
+    console.log(JSON.stringify(answers));
+    client.close();
+    backend.close();
+  })();
+`;
+
+/** In the namespace: an echo backend, and a client for each address that takes the answer from wherever it comes. Prints from where. */
+const groupProgram = `
+  const dgram = require('node:dgram');
+  const { once } = require('node:events');
+  const { networkInterfaces } = require('node:os');
+  const [port, ...ips] = process.argv.slice(1);
+  const linkLocal = networkInterfaces().near.find(({ address }) => address.startsWith('fe80')).address + '%near';
+  (async () => {
+    const backend = dgram.createSocket('udp4');
+    backend.on('message', (bytes, from) => backend.send(bytes, from.port, from.address));
+    backend.bind(9999, '127.0.0.1');
+    await once(backend, 'listening');
+    const senders = [];
+    for (const ip of ips) {
+      const client = dgram.createSocket(ip.includes(':') ? 'udp6' : 'udp4');
+      client.bind(0, ip.startsWith('ff02') ? linkLocal : ip.includes(':') ? '::1' : '10.77.1.1');
+      await once(client, 'listening');
+      client.setBroadcast(true);
+      if (ip.startsWith('ff02')) client.setMulticastInterface('::%near');
+      const answer = once(client, 'message');
+      let got;
+      for (let i = 0; i < 50 && got === undefined; i++) {
+        client.send('anybody?', Number(port), ip);
+        got = await Promise.race([answer, new Promise((resolve) => setTimeout(resolve, 200))]);
+      }
+      senders.push(got === undefined ? 'nobody' : got[1].address);
+      client.close();
+    }
+    backend.close();
+    console.log(JSON.stringify(senders));
+  })();
+`;
+
+/** Two clients with one port on two addresses. */
+async function samePort(stage: Stage, ips: readonly [string, string]): Promise<[UdpPeer, UdpPeer]> {
+  for (;;) {
+    const first = await UdpPeer.open(stage, ips[0]);
+    const second = await UdpPeer.open(stage, ips[1], undefined, first.port).catch(() => undefined);
+    if (second !== undefined) return [first, second];
+  }
+}

@@ -23,15 +23,16 @@ import {
 } from '../../linux/constants.ts';
 import {
   EADDRINUSE,
-  EADDRNOTAVAIL,
   EAGAIN,
   ECONNREFUSED,
+  ECONNRESET,
   EINVAL,
   EMFILE,
   ENFILE,
   ENOBUFS,
   ENOENT,
   ENOMEM,
+  ENOTSOCK,
   ETIMEDOUT,
   errnoName,
 } from '../../linux/errno.ts';
@@ -47,6 +48,7 @@ import {
 } from '../../linux/libc.ts';
 import { decodeAddress } from '../../wire/sockaddr.ts';
 import type { BindFailure, DialFailure } from '../engine.ts';
+import { speaksOfPeer } from '../peer-errors.ts';
 import { type Endpoint, encodeEndpoint } from './endpoints.ts';
 import { bindToDevice, setBeforeHandshake, setBuffers, setOnListening } from './socket-options.ts';
 
@@ -125,9 +127,10 @@ function setDatagramOptions(fd: Descriptor, udp: ListenerPlan['udp']): void {
   setBuffers(fd, udp?.receiveBufferBytes ?? datagramBufferBytes, udp?.sendBufferBytes ?? datagramBufferBytes);
 }
 
+/** An IPv6 socket tells of IPv4 datagrams both ways: only the IPv4 form has the address to answer from (ip(7)). */
 function setReportsLocal(fd: Descriptor, family: number): void {
   if (family === AF_INET6) setOption(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
-  else setOption(fd, IPPROTO_IP, IP_PKTINFO, 1);
+  setOption(fd, IPPROTO_IP, IP_PKTINFO, 1);
 }
 
 /** Unlinks a socket file nobody listens on any more (left by a crash). True if it did. */
@@ -163,12 +166,11 @@ export function isExhausted(result: number): boolean {
 
 /** What a negative errno of socket(2), connect(2) or SO_ERROR says about a dial. */
 export function dialFailure(result: number, family: number): DialFailure {
-  if (isExhausted(result) || result === -EADDRNOTAVAIL) return 'local-fault';
-  if (result === -ECONNREFUSED) return 'backend-refused';
-  // A unix socket nobody has made: nobody serves there.
-  if (result === -ENOENT && family === AF_UNIX) return 'backend-refused';
+  if (result === -ECONNREFUSED || result === -ECONNRESET) return 'backend-refused';
+  // A unix socket nobody has made, or another kind of file: nobody serves there.
+  if ((result === -ENOENT || result === -ENOTSOCK) && family === AF_UNIX) return 'backend-refused';
   if (result === -ETIMEDOUT) return 'backend-timeout';
   // A unix socket whose backlog is full; for TCP, connect(2) means our own routing cache or ports.
   if (result === -EAGAIN) return family === AF_UNIX ? 'backend-refused' : 'local-fault';
-  return 'backend-unreachable';
+  return speaksOfPeer(errnoName(result)) ? 'backend-unreachable' : 'local-fault';
 }

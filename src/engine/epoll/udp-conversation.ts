@@ -15,12 +15,13 @@ import type { BackendView } from '../../core/snapshot.ts';
 import type { TerminationCode } from '../../core/termination.ts';
 import type { Region } from '../../linux/arena.ts';
 import { AF_UNIX, EPOLLIN } from '../../linux/constants.ts';
-import { EAGAIN, EMSGSIZE, ENOBUFS } from '../../linux/errno.ts';
+import { EAGAIN, EMSGSIZE, ENOBUFS, errnoName } from '../../linux/errno.ts';
 import { close, type Descriptor, noDescriptor, receive, send } from '../../linux/libc.ts';
 import type { MessageBatch } from '../../linux/message-batch.ts';
 import type { Handler } from '../../linux/reactor.ts';
 import type { Timed } from '../../linux/timer-wheel.ts';
 import type { DialFailure } from '../engine.ts';
+import { speaksOfPeer } from '../peer-errors.ts';
 import type { Context } from './context.ts';
 import { interfaceWordAt, localWordsAt } from './conversation-table.ts';
 import { dialFailure } from './sockets.ts';
@@ -142,10 +143,15 @@ export class UdpConversation implements Handler, Timed {
         replies.commit(this, length);
         this.#sinceMs = this.#context.reactor.nowMs;
         if (this.unreplied) this.#onFirstReply();
-      } else this.#context.host.unreachable(this.#flow);
+      } else this.#onError(length);
       if (this.#state !== 'open') return;
     }
     this.#adapt(read, most);
+  }
+
+  /** An error the socket had in store: perhaps an ICMP message about an earlier datagram. */
+  #onError(result: number): void {
+    if (speaksOfPeer(errnoName(result))) this.#context.host.unreachable(this.#flow);
   }
 
   /** Grows the share only for those with more than one datagram at a time, and asks seldom whether they have. */
@@ -190,6 +196,7 @@ export class UdpConversation implements Handler, Timed {
     if (endpoint === undefined || endpoint.family === AF_UNIX) return 'backend-unreachable';
     const fd = dialer.dial(this.#flow, endpoint, 'datagram');
     if (typeof fd === 'string') return fd;
+    this.#discardEarly(fd);
     const result = reactor.add(fd, this, EPOLLIN);
     if (result < 0) {
       close(fd);
@@ -200,6 +207,14 @@ export class UdpConversation implements Handler, Timed {
     this.#context.host.dialed(this.#flow);
     this.#sendWaiting();
     return undefined;
+  }
+
+  /** Between being bound and being connected the socket heard everybody. The backend knows of nothing to answer yet. */
+  #discardEarly(fd: Descriptor): void {
+    const { shared } = this.#context;
+    for (let i = 0; i < readsMax && receive(fd, shared, 0, shared.length) >= 0; i++) {
+      this.listener.dropped('unknown-source');
+    }
   }
 
   #sendWaiting(): void {
@@ -215,9 +230,9 @@ export class UdpConversation implements Handler, Timed {
 
   #send(from: Region, offset: number, length: number): void {
     let sent = send(this.#fd, from, offset, length);
-    if (sent < 0 && sent !== -EAGAIN && sent !== -ENOBUFS && sent !== -EMSGSIZE) {
-      // The error is that of an earlier datagram (ICMP), and this one has not been sent.
-      this.#context.host.unreachable(this.#flow);
+    if (sent < 0 && sent !== -EAGAIN && sent !== -ENOBUFS) {
+      // The error may be that of an earlier datagram (ICMP), and this one has not been looked at.
+      this.#onError(sent);
       if (this.#state !== 'open') return;
       sent = send(this.#fd, from, offset, length);
     }

@@ -14,7 +14,7 @@ import { close, type Descriptor, socketName } from '../../linux/libc.ts';
 import type { MessageBatch } from '../../linux/message-batch.ts';
 import type { Handler } from '../../linux/reactor.ts';
 import { decodeAddress, inet6Bytes, inetBytes } from '../../wire/sockaddr.ts';
-import type { DropReason } from '../engine.ts';
+import type { DropReason, RoomMaker } from '../engine.ts';
 import type { Context } from './context.ts';
 import { interfaceWordAt, localWordsAt } from './conversation-table.ts';
 import { UdpConversation } from './udp-conversation.ts';
@@ -22,7 +22,7 @@ import { UdpConversation } from './udp-conversation.ts';
 /** Full batches taken in one turn before others have theirs. */
 const batchesMax = 4;
 
-export class UdpListener implements Handler {
+export class UdpListener implements Handler, RoomMaker {
   slot = -1;
   queued = false;
   view: ListenerView;
@@ -83,6 +83,10 @@ export class UdpListener implements Handler {
     close(this.fd);
   }
 
+  makeRoom(limit: 'limit-flows' | 'limit-listener'): boolean {
+    return this.#context.conversations.evict(limit === 'limit-listener' ? this.id : undefined);
+  }
+
   dropped(reason: DropReason): void {
     this.#context.host.dropped(this.view, reason);
   }
@@ -116,10 +120,15 @@ export class UdpListener implements Handler {
       identity[localWordsAt] = controls[localAt]!;
       return;
     }
+    const first = controls[localAt]!;
+    // fe80::/10 means something only together with the interface it came in by (RFC 4007), and so does a group.
+    const isGroup = (first & 0xff) === 0xff;
+    if (isGroup || (first & 0xc0ff) === 0x80fe) identity[interfaceWordAt] = controls[localAt + 4]!;
+    // Nothing leaves from a group: the kernel then chooses one of the interface's addresses (RFC 3542, 6.2).
+    if (isGroup) return;
     for (let word = 0; word < 4; word++) identity[localWordsAt + word] = controls[localAt + word]!;
-    // fe80::/10 means something only together with the interface it came in by (RFC 4007).
-    const isLinkLocal = (controls[localAt]! & 0xc0ff) === 0x80fe;
-    if (isLinkLocal) identity[interfaceWordAt] = controls[localAt + 4]!;
+    const mappedAt = batch.mappedLocalWord(i);
+    if (mappedAt !== 0) identity[localWordsAt + 3] = controls[mappedAt]!;
   }
 
   /** A datagram of somebody new. Undefined: turned away. */
@@ -131,15 +140,7 @@ export class UdpListener implements Handler {
     }
     const identity = conversations.identity.slice();
     const client = decodeAddress(batch.names.view, batch.nameWord(i) * 4) ?? noAddress;
-    const local = this.#localOf(identity);
-    let answer = host.open(this.view, client, local);
-    // Full by the host's count: an unanswered conversation makes room, since a flood of forged sources has only those.
-    if (
-      (answer === 'limit-flows' && conversations.evict()) ||
-      (answer === 'limit-listener' && conversations.evict(this.id))
-    ) {
-      answer = host.open(this.view, client, local);
-    }
+    const answer = host.open(this.view, client, this.#localOf(identity), this);
     if (typeof answer === 'string') return undefined;
     const conversation = new UdpConversation(this.#context, this, answer, identity);
     conversations.add(conversation);

@@ -10,17 +10,20 @@ import type { Flow } from '../../core/flow.ts';
 import { waitingDatagramsMax } from '../../core/limits.ts';
 import type { Bind } from '../../core/plan.ts';
 import type { TerminationCode } from '../../core/termination.ts';
+import { speaksOfPeer } from '../peer-errors.ts';
 import { sendQueueBytesMax } from './bounds.ts';
 import { type Context, guarded, reportClosed } from './context.ts';
 import type { Counted } from './conversation-census.ts';
 import type { Watched } from './deadlines.ts';
 import { dialFailureOf } from './dial-failure.ts';
 import { type LocalSocket, type SendOutcome, sendOutcomeOf } from './local-socket.ts';
+import { socketAddress } from './socket-address.ts';
 
 type Phase = 'routing' | 'waiting' | 'dialing' | 'open' | 'over';
 
 export class Conversation implements Counted, Watched {
   readonly flow: Flow;
+  readonly bornAtMs: number;
   wheelSlot = -1;
   older: Counted | undefined = undefined;
   newer: Counted | undefined = undefined;
@@ -40,6 +43,7 @@ export class Conversation implements Counted, Watched {
   constructor(context: Context, flow: Flow, forget: () => void) {
     this.#context = context;
     this.flow = flow;
+    this.bornAtMs = context.nowMs();
     this.#forget = forget;
     flow.engineState = this;
     context.carried.add(this);
@@ -121,12 +125,17 @@ export class Conversation implements Counted, Watched {
     upstream.on('error', (error: NodeJS.ErrnoException) => {
       if (this.#upstream !== upstream) return;
       guarded(this.#context, this, () => {
-        if (this.#phase === 'open') this.#context.host.unreachable(this.flow);
+        if (this.#phase === 'open') this.#onError(error);
         else this.#dialFailed(error);
       });
     });
-    upstream.on('message', (bytes) => {
-      if (this.#upstream === upstream) guarded(this.#context, this, () => this.#fromBackend(bytes));
+    const isBackend = comesFrom(target);
+    upstream.on('message', (bytes, from) => {
+      if (this.#upstream !== upstream) return;
+      guarded(this.#context, this, () => {
+        if (isBackend(from)) this.#fromBackend(bytes);
+        else this.#context.host.dropped(this.flow.listener, 'unknown-source');
+      });
     });
     upstream.once('connect', () => {
       if (this.#upstream === upstream) guarded(this.#context, this, () => this.#dialed());
@@ -170,13 +179,20 @@ export class Conversation implements Counted, Watched {
         if (error === null) {
           this.flow.bytesIn += bytes.length;
           this.flow.datagramsIn++;
-        } else if ((error as NodeJS.ErrnoException).code === 'ECONNREFUSED') {
-          // The error was waiting in the socket (udp(7)); the kernel has not looked at this datagram.
-          this.#context.host.unreachable(this.flow);
-          if (mayRepeat && !this.#isOver()) this.#sendUp(bytes, false);
-        } else this.#dropped(sendOutcomeOf(error));
+          return;
+        }
+        this.#onError(error as NodeJS.ErrnoException);
+        if (this.#isOver()) return;
+        // It may have waited in the socket (udp(7)): the kernel has not looked at this datagram then.
+        if (mayRepeat) this.#sendUp(bytes, false);
+        else this.#dropped(sendOutcomeOf(error));
       });
     });
+  }
+
+  /** An error the socket had in store: perhaps an ICMP message about an earlier datagram. */
+  #onError(error: NodeJS.ErrnoException): void {
+    if (speaksOfPeer(error.code)) this.#context.host.unreachable(this.flow);
   }
 
   #fromBackend(bytes: Buffer): void {
@@ -204,4 +220,20 @@ export class Conversation implements Counted, Watched {
   #isOver(): boolean {
     return this.#phase === 'over';
   }
+}
+
+/**
+ * Whether a datagram is the backend's. Until it is connected a socket hears everybody who guesses its port, and what came then is
+ * still in its queue afterwards.
+ */
+function comesFrom({ ip, port }: Bind & { kind: 'inet' }): (from: RemoteInfo) => boolean {
+  const expected = socketAddress(ip, port)?.toString();
+  let known = ip;
+  return (from) => {
+    if (from.port !== port) return false;
+    if (from.address === known) return true;
+    if (socketAddress(from.address, from.port)?.toString() !== expected) return false;
+    known = from.address;
+    return true;
+  };
 }

@@ -3,6 +3,7 @@
  * must not count against a backend (`local-fault`).
  */
 import type { DialFailure } from '../engine.ts';
+import { speaksOfPeer } from '../peer-errors.ts';
 
 /** @param code the errno name; @param isUnix whether the backend is a unix socket, where some codes mean otherwise */
 export function dialFailureOf(code: string | undefined, isUnix: boolean): DialFailure {
@@ -17,16 +18,7 @@ export function dialFailureOf(code: string | undefined, isUnix: boolean): DialFa
     case 'EAGAIN':
       // unix(7): the accept queue of the backend is full. inet: no ephemeral port (connect(2)).
       return isUnix ? 'backend-unreachable' : 'local-fault';
-    case 'EHOSTUNREACH':
-    case 'ENETUNREACH':
-    case 'EHOSTDOWN':
-    case 'ENETDOWN':
-    case 'ENONET':
-    case 'EPROTO':
-    case 'ENOPROTOOPT':
-      return 'backend-unreachable';
     default:
-      // EADDRNOTAVAIL, EMFILE, ENFILE, ENOMEM, ENOBUFS; EACCES and EPERM come from this machine's own rules.
-      return 'local-fault';
+      return speaksOfPeer(code) ? 'backend-unreachable' : 'local-fault';
   }
 }

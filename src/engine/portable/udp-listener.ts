@@ -4,16 +4,23 @@
 import type { RemoteInfo } from 'node:dgram';
 import type { ListenerView } from '../../core/snapshot.ts';
 import type { TerminationCode } from '../../core/termination.ts';
+import type { RoomMaker } from '../engine.ts';
 import { type Bound, bindFailureOf, type Context, unlistened } from './context.ts';
 import { Conversation } from './conversation.ts';
 import type { LocalSocket } from './local-socket.ts';
 import { LocalSockets } from './local-sockets.ts';
 import { clientKey, socketAddress } from './socket-address.ts';
 
-export class UdpListener {
+/** The conversations of one address: the same client may talk to several, and is answered from each. */
+interface Served {
+  readonly sinceMs: number;
+  readonly conversations: Map<number | string, Conversation>;
+}
+
+export class UdpListener implements RoomMaker {
   view: ListenerView;
   readonly #context: Context;
-  readonly #conversations = new Map<number | string, Conversation>();
+  readonly #served = new Map<LocalSocket, Served>();
   #sockets: LocalSockets | undefined;
   #isClosed = false;
 
@@ -45,30 +52,51 @@ export class UdpListener {
   close(code: TerminationCode): void {
     this.#isClosed = true;
     this.#sockets?.close();
-    for (const conversation of this.#conversations.values()) conversation.end(code);
+    for (const { conversations } of this.#served.values()) {
+      for (const conversation of conversations.values()) conversation.end(code);
+    }
+  }
+
+  makeRoom(limit: 'limit-flows' | 'limit-listener'): boolean {
+    return this.#context.census.evict(limit === 'limit-listener' ? this.view.id : undefined);
   }
 
   #receive(socket: LocalSocket): void {
+    const served = { sinceMs: this.#context.nowMs(), conversations: new Map() };
+    this.#served.set(socket, served);
     socket.receive(
-      (bytes, from) => this.#datagram(bytes, from, socket),
+      (bytes, from) => this.#datagram(bytes, from, socket, served),
       (error) => this.#context.host.fault(error, undefined),
     );
   }
 
-  #datagram(bytes: Buffer, from: RemoteInfo, socket: LocalSocket): void {
+  #datagram(bytes: Buffer, from: RemoteInfo, socket: LocalSocket, served: Served): void {
     if (this.#isClosed) return;
     const key = clientKey(from.address, from.port);
-    const known = this.#conversations.get(key);
+    const known = served.conversations.get(key) ?? this.#takeOver(key, socket, served);
     try {
       if (known !== undefined) known.fromClient(bytes, from, socket);
-      else this.#open(bytes, from, socket, key);
+      else this.#open(bytes, from, socket, served, key);
     } catch (error) {
       this.#context.host.fault(error, known?.flow);
       known?.end('worker-error');
     }
   }
 
-  #open(bytes: Buffer, from: RemoteInfo, socket: LocalSocket, key: number | string): void {
+  /** A conversation of the time before `socket` was there, when the wildcard served its address. */
+  #takeOver(key: number | string, socket: LocalSocket, served: Served): Conversation | undefined {
+    if (socket.local.isWildcard) return undefined;
+    for (const [other, { conversations }] of this.#served) {
+      const known = other.local.isWildcard ? conversations.get(key) : undefined;
+      if (known === undefined || known.bornAtMs > served.sinceMs) continue;
+      conversations.delete(key);
+      served.conversations.set(key, known);
+      return known;
+    }
+    return undefined;
+  }
+
+  #open(bytes: Buffer, from: RemoteInfo, socket: LocalSocket, served: Served, key: number | string): void {
     const { host, census } = this.#context;
     const client = socketAddress(from.address, from.port);
     if (client === undefined) return;
@@ -76,17 +104,16 @@ export class UdpListener {
       host.dropped(this.view, 'queue-full');
       return;
     }
-    let answer = host.open(this.view, client, socket.local);
-    // Full by the host's count: a flood of forged sources has only unanswered conversations, and one makes room.
-    if (
-      (answer === 'limit-flows' && census.evict()) ||
-      (answer === 'limit-listener' && census.evict(this.view.id))
-    ) {
-      answer = host.open(this.view, client, socket.local);
-    }
+    const answer = host.open(this.view, client, socket.local, this);
     if (typeof answer === 'string') return;
-    const conversation = new Conversation(this.#context, answer, () => this.#conversations.delete(key));
-    this.#conversations.set(key, conversation);
+    const conversation = new Conversation(this.#context, answer, () => this.#forget(key, conversation));
+    served.conversations.set(key, conversation);
     conversation.begin(bytes, from, socket);
+  }
+
+  #forget(key: number | string, conversation: Conversation): void {
+    for (const { conversations } of this.#served.values()) {
+      if (conversations.get(key) === conversation) conversations.delete(key);
+    }
   }
 }
