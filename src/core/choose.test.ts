@@ -144,6 +144,22 @@ describe('a pin', () => {
     expect(other.choose(request(client(1)), 0)).toEqual({ backend: first.backend, reason: 'pin' });
   });
 
+  test('made by another thread a moment ago is not followed to a backend that is full', () => {
+    const chooser = chooserOf(poolOf(['a', 'b'], { maxConnections: 1 }));
+    const own = chooser.candidate(client(1), [])!;
+    const other = own.id === 1 ? 2 : 1;
+    counters.addBackend(other, 'active', 1);
+    const claim = pins.claim.bind(pins);
+    pins.claim = (poolId, key, ...rest) => {
+      // The other thread comes between the look and the claim.
+      pins.claim = claim;
+      claim(poolId, key, other, ttlMs, 0, 'policy');
+      return claim(poolId, key, ...rest);
+    };
+    expect(chooser.choose(request(client(1)), 0)!.backend.id).toBe(own.id);
+    expect(pins.lookup(1, client(1), 0)).toBe(other);
+  });
+
   test('is neither read nor written with affinity none', () => {
     const chooser = chooserOf(poolOf(['a', 'b', 'c'], { policy: 'round-robin' }));
     const none = { ...request(client(1)), pinTtlMs: 0 };

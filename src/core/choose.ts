@@ -36,7 +36,7 @@ export interface ChooseRequest {
 
 export class Chooser implements Loads {
   readonly pool: PoolView;
-  private readonly policy: Policy;
+  readonly policy: Policy;
   private readonly states: BackendStates;
   private readonly counters: Counters;
   private readonly pins: PinTable;

@@ -1,6 +1,7 @@
 /** The director without an engine: what it decides about flows when control's orders and new flows meet. */
 import { expect, test } from 'vitest';
 import { Address, noAddress } from '../core/address.ts';
+import type { Counters } from '../core/counters.ts';
 import type { Flow } from '../core/flow.ts';
 import { terminationsPerTurnMax } from '../core/limits.ts';
 import type { ListenerView, Snapshot } from '../core/snapshot.ts';
@@ -13,7 +14,12 @@ import { createSharedMemory } from './shared.ts';
 const backendId = 1;
 let clockMs = 1;
 
-function directorOf(listener: ListenerView): { director: Director; ended: Map<Flow, TerminationCode> } {
+function directorOf(listener: ListenerView): {
+  director: Director;
+  ended: Map<Flow, TerminationCode>;
+  snapshot: Snapshot;
+  counters: Counters;
+} {
   const { pins, states, counters } = createSharedMemory(1, 1024);
   states.setUp(backendId, true);
   states.setWeight(backendId, 1);
@@ -52,7 +58,7 @@ function directorOf(listener: ListenerView): { director: Director; ended: Map<Fl
     flowLogSample: 0,
   };
   director.useSnapshot(snapshot);
-  return { director, ended };
+  return { director, ended, snapshot, counters };
 }
 
 test('flows opened after the order to end those of a backend are not meant', () => {
@@ -94,4 +100,69 @@ test('an order for flows connected before a moment spares those that came since'
   director.endFlows({ by: 'backend', backendId, protocol: undefined, connectedBeforeMs: 15 }, 'backend-down');
   director.tick();
   expect([ended.get(before), ended.get(since)]).toEqual(['backend-down', undefined]);
+});
+
+test('a client for whom room is made is not refused, and one that may not come in makes nobody leave', () => {
+  const view = listenerView(0, 'udp', {});
+  const limits = { ...view.plan.limits, flows: 2, flowsPerClient: 1 };
+  const listener = { ...view, plan: { ...view.plan, limits } };
+  const { director, counters } = directorOf(listener);
+  const open: Flow[] = [];
+  const room = {
+    asked: 0,
+    makeRoom(): boolean {
+      room.asked++;
+      const oldest = open.shift();
+      if (oldest !== undefined) director.closed(oldest, 'evicted');
+      return oldest !== undefined;
+    },
+  };
+  const connect = (client: number): Flow | TerminationCode => {
+    const flow = director.open(listener, Address.v4(0x0a000000 + client, 0), noAddress, room);
+    if (typeof flow !== 'string') open.push(flow);
+    return flow;
+  };
+  expect([connect(1), connect(2), connect(3)].map((flow) => typeof flow)).toEqual([
+    'object',
+    'object',
+    'object',
+  ]);
+  expect(room.asked).toBe(1);
+  expect(counters.listener(0, 'refused')).toBe(0);
+  expect(connect(3), 'it has one').toBe('limit-client');
+  expect(room.asked).toBe(1);
+  open.length = 0;
+  expect(connect(4)).toBe('limit-listener');
+  expect(counters.listener(0, 'refused')).toBe(2);
+});
+
+test('a reload that changes nothing a policy goes by leaves it as it is', () => {
+  const view = listenerView(0, 'tcp', {});
+  const listener = {
+    ...view,
+    plan: { ...view.plan, affinity: { ...view.plan.affinity, key: 'none' as const } },
+  };
+  const { director, snapshot } = directorOf(listener);
+  const names = ['a', 'b', 'c'];
+  const use = (version: number, maxConnections: number, weight: number): void => {
+    const pools = snapshot.pools.map((pool) => ({
+      ...pool,
+      version,
+      backends: names.map((name) => ({ ...pool.backends[0]!, name, maxConnections, weight })),
+    }));
+    director.useSnapshot({ ...snapshot, pools });
+  };
+  const next = (): string => {
+    const flow = director.open(listener, Address.v4(0x0a000001, 0), noAddress);
+    if (typeof flow === 'string') throw new Error(flow);
+    const backend = director.route(flow);
+    return typeof backend === 'string' ? backend : `${backend.name} ${backend.maxConnections}`;
+  };
+  // A round that goes on tells that the policy is the same, one that begins anew that it is another.
+  use(2, 0, 1);
+  expect(next()).toBe('a 0');
+  use(3, 70, 1);
+  expect(next()).toBe('b 70');
+  use(4, 70, 2);
+  expect(next()).toBe('a 70');
 });

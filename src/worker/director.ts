@@ -11,7 +11,7 @@ import { Flow } from '../core/flow.ts';
 import { keyOf } from '../core/key.ts';
 import { terminationsPerTurnMax, unconfirmedPinTtlMs, waitingFlowsMax } from '../core/limits.ts';
 import type { PinTable } from '../core/pins/table.ts';
-import { createPolicy } from '../core/policy/create.ts';
+import { createPolicy, samePolicy } from '../core/policy/create.ts';
 import type { BackendView, ListenerView, Snapshot } from '../core/snapshot.ts';
 import type { TerminationCode } from '../core/termination.ts';
 import type { DialFailure, DropReason, Engine, EngineHost, RoomMaker } from '../engine/engine.ts';
@@ -77,7 +77,9 @@ export class Director implements EngineHost {
       snapshot.pools.map((pool) => {
         const kept = previous.get(pool.id);
         if (kept?.pool.version === pool.version) return [pool.id, kept];
-        return [pool.id, new Chooser(pool, createPolicy(pool, Math.random), states, counters, pins)];
+        const hasPolicy = kept !== undefined && samePolicy(kept.pool, pool);
+        const policy = hasPolicy ? kept.policy : createPolicy(pool, Math.random);
+        return [pool.id, new Chooser(pool, policy, states, counters, pins)];
       }),
     );
     this.snapshot = snapshot;

@@ -39,6 +39,20 @@ export function createPolicy(pool: PolicyPool, random: () => number): Policy {
   }
 }
 
+/**
+ * Whether both pools get the same policy, so that one made for the first serves the second. Making one takes up to a second for
+ * the largest rings and tables, in which a worker does nothing else: a change of `max_connections` must not cost that.
+ */
+export function samePolicy(one: PolicyPool, other: PolicyPool): boolean {
+  return policyText(one) === policyText(other);
+}
+
+function policyText({ plan, backends }: PolicyPool): string {
+  const { policy, bound, tableSize, identity } = plan;
+  const inputs = backends.map(({ name, addressText, weight }) => [name, addressText, weight]);
+  return JSON.stringify([policy, bound, tableSize, identity, inputs]);
+}
+
 function withBound(policy: Policy, candidates: readonly Candidate[], bound: number | undefined): Policy {
   return bound === undefined ? policy : new Bounded(policy, candidates, bound);
 }

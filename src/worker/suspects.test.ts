@@ -1,0 +1,32 @@
+import { expect, test } from 'vitest';
+import type { MessageFromWorker } from './messages-from-worker.ts';
+import { SuspectBackends } from './suspects.ts';
+
+const passive = { failures: 3, ejectMs: 10_000 };
+
+function suspectsOf(): { suspects: SuspectBackends; told: MessageFromWorker[] } {
+  const told: MessageFromWorker[] = [];
+  return { suspects: new SuspectBackends((message) => told.push(message)), told };
+}
+
+test('failures in a row are told once, and a success begins the row anew', () => {
+  const { suspects, told } = suspectsOf();
+  for (let i = 0; i < 2; i++) suspects.failed(1, 'udp', passive, i);
+  suspects.succeeded(1, 'udp');
+  for (let i = 0; i < 2; i++) suspects.failed(1, 'udp', passive, i);
+  expect(told).toEqual([]);
+  suspects.failed(1, 'udp', passive, 3);
+  expect(told).toEqual([{ type: 'backend-suspect', backendId: 1, protocol: 'udp' }]);
+});
+
+test('a port that is dead for UDP is found although TCP works, and neither counts for the other', () => {
+  const { suspects, told } = suspectsOf();
+  for (let i = 0; i < 2; i++) suspects.failed(1, 'tcp', passive, i);
+  suspects.failed(1, 'udp', passive, 2);
+  expect(told).toEqual([]);
+  for (let i = 0; i < 2; i++) {
+    suspects.succeeded(1, 'tcp');
+    suspects.failed(1, 'udp', passive, 3 + i);
+  }
+  expect(told).toEqual([{ type: 'backend-suspect', backendId: 1, protocol: 'udp' }]);
+});
