@@ -30,6 +30,8 @@ const hosts: Readonly<Record<string, string>> = {
   b4: '10.77.0.24/24',
   redis: '10.77.0.31/24',
 };
+/** A track script starts a Node process, and must say yes twice in a row: on a busy machine that takes its time. */
+const movePatienceMs = 60_000;
 const addressOf = (host: string): string => hosts[host]!.replace(/\/.*/, '');
 
 /** The clients' own addresses: a network behind the client's host. */
@@ -148,13 +150,17 @@ export class Pair {
   async addressAt(owner: Balancer, balancer: Balancer): Promise<void> {
     const address = virtualAddress[owner];
     const other = balancer === 'lb1' ? 'lb2' : 'lb1';
-    await eventually(`${address} on ${balancer}`, async () => {
-      const [here, there] = [
-        await this.network.hasAddress(balancer, address),
-        await this.network.hasAddress(other, address),
-      ];
-      return here && !there;
-    });
+    await eventually(
+      `${address} on ${balancer}`,
+      async () => {
+        const [here, there] = [
+          await this.network.hasAddress(balancer, address),
+          await this.network.hasAddress(other, address),
+        ];
+        return here && !there;
+      },
+      movePatienceMs,
+    );
   }
 
   async startClients(): Promise<Clients> {
