@@ -1,5 +1,6 @@
 /** Stories of how TCP connections end: in order, broken off, or half. A reset never becomes an end, nor the reverse. */
 import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ListenOptions, Stage } from './stage.ts';
 import { story } from './story.ts';
 import { TcpBackend, TcpPeer } from './tcp-peer.ts';
@@ -199,6 +200,29 @@ export const tcpEndStories = [
     client.finish();
     assert.equal(await server.outcome(), 'end');
     assert.equal((await stage.closed(flowId)).code, 'half-close-timeout');
+    assert.equal(await client.outcome(), 'reset');
+    await server.breaks();
+  }),
+
+  story('tcp: an end after a long silence leaves the other side its time to answer', async (stage) => {
+    const halfCloseMs = 2_000;
+    const { client, server, flowId } = await connection(stage, { timeouts: { halfCloseMs } });
+    await sleep(1.5 * halfCloseMs);
+    client.finish();
+    assert.equal(await server.outcome(), 'end');
+    await sleep(halfCloseMs / 4);
+    server.send(' late');
+    server.finish();
+    await client.receives('! late');
+    assert.equal(await client.outcome(), 'end');
+    assert.equal((await stage.closed(flowId)).code, 'client-closed');
+  }),
+
+  story('tcp: a half-closed connection has no longer than an open one', async (stage) => {
+    const { client, server, flowId } = await connection(stage, { timeouts: { idleMs: 2_000 } });
+    client.finish();
+    assert.equal(await server.outcome(), 'end');
+    assert.equal((await stage.closed(flowId)).code, 'idle');
     assert.equal(await client.outcome(), 'reset');
     await server.breaks();
   }),

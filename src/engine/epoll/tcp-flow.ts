@@ -123,7 +123,11 @@ export class TcpFlow implements Timed {
     if (source.finished) return;
     const sink = source.peer;
     source.finished = true;
-    this.#firstEnd ??= source;
+    if (this.#firstEnd === undefined) {
+      this.#firstEnd = source;
+      // An end is something that moved: the other side has its time from here, however long all was silent before.
+      this.#sinceMs = this.#context.reactor.nowMs;
+    }
     if (sink.finished) return this.#end();
     if (shutdown(sink.fd, SHUT_WR) < 0) return this.onBroken(sink);
     this.#arm();
@@ -143,8 +147,9 @@ export class TcpFlow implements Timed {
       }
       return this.#arm();
     }
+    const { idleMs, halfCloseMs } = this.#flow.listener.plan.timeouts;
     if (this.#state === 'dialing') this.#onDialFailed('backend-timeout');
-    else this.reset(this.#firstEnd === undefined ? 'idle' : 'half-close-timeout');
+    else this.reset(this.#firstEnd !== undefined && halfCloseMs <= idleMs ? 'half-close-timeout' : 'idle');
   }
 
   #route(): void {
@@ -263,7 +268,8 @@ export class TcpFlow implements Timed {
   #deadlineMs(): number {
     const { timeouts } = this.#flow.listener.plan;
     if (this.#state === 'dialing') return this.#sinceMs + timeouts.connectMs;
-    return this.#sinceMs + (this.#firstEnd === undefined ? timeouts.idleMs : timeouts.halfCloseMs);
+    if (this.#firstEnd === undefined) return this.#sinceMs + timeouts.idleMs;
+    return this.#sinceMs + Math.min(timeouts.idleMs, timeouts.halfCloseMs);
   }
 
   /** Sees to a visit at the deadline; one that comes earlier than needed is left as it is. */
