@@ -227,6 +227,7 @@ class Play implements EngineHost {
     this.#windDown();
     for (const connection of this.#connections) this.#judge(connection);
     this.#engine.stop();
+    close(this.#engine.wakeDescriptor as Descriptor);
     for (const { client, backend, door } of this.#connections) {
       client.close();
       backend.close();

@@ -4,13 +4,16 @@
  * faults-process.test.ts.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 import { afterEach, expect, test } from 'vitest';
+import type { WorkerClient } from '../src/worker/client.ts';
+import type { MessageFromWorker } from '../src/worker/messages-from-worker.ts';
 import { askTcp, askUdp, clientAddresses, inParallel } from './support/clients.ts';
 import { admin, backendsOf, configText, listener, noCheck } from './support/config.ts';
 import { eventually, settled } from './support/eventually.ts';
 import { type Pinion, startPinion } from './support/pinion.ts';
 import { stopEverything } from './support/processes.ts';
-import { descriptorKinds } from './support/procfs.ts';
+import { descriptorKinds, openDescriptors } from './support/procfs.ts';
 import { namedTcp, namedUdp, stopServers, tcpServer, udpServer } from './support/servers.ts';
 import { askOverTcp, askOverUdp, type TrafficClient } from './support/traffic.ts';
 
@@ -92,6 +95,57 @@ async function workersOf(pinion: Pinion): Promise<Map<string, number>> {
 /** Longer at rest than the pages' connections, kept alive by fetch, and than the idle time of UDP. */
 function othersAtRest(pinion: Pinion): Promise<number> {
   return settled('descriptors', () => descriptorKinds(pinion.pid).others, 6_000);
+}
+
+/** A WorkerClient of the build: a worker's entry must be JavaScript (Node 20 starts no TypeScript in a thread). */
+async function builtWorker(ready: () => void): Promise<WorkerClient> {
+  const build = new URL(process.env.PINION_DIST ?? '../dist/', import.meta.url);
+  const client = await import(new URL('src/worker/client.js', build).href);
+  const memory = await import(new URL('src/worker/shared.js', build).href);
+  const { shared } = memory.createSharedMemory(1, 1024);
+  return new client.WorkerClient(
+    { index: 0, shared, engine: 'epoll', reusePort: false },
+    { message: (_: number, { type }: MessageFromWorker) => type === 'ready' && ready(), died: () => {} },
+  );
+}
+
+test('a worker that leaves before it is woken does not take the wake descriptor along', async () => {
+  let isReady = false;
+  const client = await builtWorker(() => {
+    isReady = true;
+  });
+  const post = Worker.prototype.postMessage;
+  // The main thread loses the processor between the message and the write that wakes.
+  Worker.prototype.postMessage = function (message) {
+    post.call(this, message);
+    if (message.type === 'stop') blockThread(300);
+  };
+  try {
+    client.start();
+    await eventually('the worker', () => isReady);
+    const before = openDescriptors(process.pid);
+    // It is awake, as it is after the orders of a shutdown.
+    client.post({ type: 'unlisten', listenerId: 1, code: 'shutdown' });
+    await client.stop(10_000);
+    expect(openDescriptors(process.pid)).toBeLessThan(before);
+  } finally {
+    Worker.prototype.postMessage = post;
+  }
+});
+
+test('a worker that is stopped before it was heard to be ready is not woken by a write that goes nowhere', async () => {
+  let readies = 0;
+  const client = await builtWorker(() => readies++);
+  client.start();
+  const stopped = client.stop(10_000);
+  // It comes up, takes the order and leaves; then we hear of it.
+  blockThread(1_000);
+  await stopped;
+  expect(readies).toBe(1);
+});
+
+function blockThread(durationMs: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, durationMs);
 }
 
 /** Idle pipes one worker may keep, two ends each (src/linux/pipe-pool.ts). */

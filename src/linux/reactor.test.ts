@@ -68,6 +68,7 @@ beforeEach(() => {
 afterEach(() => {
   for (const { fd } of probes) close(fd);
   reactor.stop();
+  close(reactor.wakeDescriptor);
 });
 
 test('an event of a descriptor that was given up in the same batch is not delivered', () => {
@@ -174,6 +175,8 @@ test('a write to the wake descriptor ends the sleep, and stop ends run', () => {
   const before = wakes;
   reactor.turn(0);
   assert.equal(wakes, before);
+  // Who is about to wake the thread must not hit another's descriptor.
+  assert.equal(writeSync(reactor.wakeDescriptor, one), one.length);
 });
 
 test('timers are served with the time of the turn', () => {

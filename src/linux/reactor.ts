@@ -8,7 +8,8 @@
  * generation, looked up directly before its handler runs, so an event that was fetched for a descriptor closed
  * meanwhile goes nowhere, even if the number has been given to another already. What a handler throws goes to
  * `fault` and the others go on. A thread in epoll_wait cannot be interrupted by V8 and would hold up the exit of the
- * process: sleep is bounded, and writing eight bytes to `wakeDescriptor` ends it from any thread.
+ * process: sleep is bounded, and writing eight bytes to `wakeDescriptor` ends it from any thread. Whoever writes to it
+ * closes it, once this thread is gone: closed here, its number could be somebody else's when the bytes are written.
  */
 import { Arena, type Region } from './arena.ts';
 import {
@@ -73,6 +74,7 @@ export class Reactor {
   /** The time of this turn, in milliseconds. */
   nowMs: number;
   readonly wheel: TimerWheel;
+  /** Made here, closed by its writers. */
   readonly wakeDescriptor: Descriptor;
   readonly #options: ReactorOptions;
   readonly #epoll: Descriptor;
@@ -84,7 +86,6 @@ export class Reactor {
   #isWoken = true;
   #stopped = false;
   #turning = false;
-  #abandoned = false;
   readonly #fault: (error: unknown, at: Handler | Timed | TurnEnd) => void;
 
   /** Throws if the kernel gives no epoll or eventfd descriptor: the engine cannot be made then. */
@@ -185,13 +186,8 @@ export class Reactor {
     if (!this.#turning) this.#release();
   }
 
-  /**
-   * For a thread that dies, in whatever turn: `stop` then frees at once, all but `wakeDescriptor`. Another thread
-   * may be about to write to that, and the number could be somebody else's by then; who writes to it closes it, once
-   * this thread is gone.
-   */
+  /** For a thread that dies, in whatever turn: `stop` then frees at once. */
   abandon(): void {
-    this.#abandoned = true;
     this.#turning = false;
   }
 
@@ -255,7 +251,6 @@ export class Reactor {
   }
 
   #release(): void {
-    if (!this.#abandoned) close(this.wakeDescriptor);
     close(this.#epoll);
   }
 }

@@ -88,14 +88,16 @@ export class WorkerClient {
 
   /** @returns false if no thread runs now, or it is leaving: the message is lost */
   post(message: MessageToWorker): boolean {
-    // A thread that leaves closes its wake descriptor, whose number may be another's by now.
     if (this.thread === undefined || (this.isStopping && message.type !== 'stop')) return false;
     this.thread.postMessage(message);
     this.wake();
     return true;
   }
 
-  /** An epoll worker sits in a system call and looks for messages when this descriptor becomes readable. */
+  /**
+   * An epoll worker sits in a system call and looks for messages when this descriptor becomes readable. It may take a
+   * message, and leave, before we come to write: that is why the descriptor is closed here (`exited`) and not there.
+   */
   private wake(): void {
     if (this.wakeDescriptor >= 0) writeSync(this.wakeDescriptor, wakeBytes);
   }
@@ -122,12 +124,11 @@ export class WorkerClient {
     const { wakeDescriptor } = this;
     this.thread = undefined;
     this.wakeDescriptor = -1;
+    if (wakeDescriptor >= 0) closeSync(wakeDescriptor);
     if (this.isStopping) {
       this.onStopped?.();
       return;
     }
-    // A worker that was stopped has closed it; one that died could not, because we might have been writing to it.
-    if (wakeDescriptor >= 0) closeSync(wakeDescriptor);
     if (performance.now() - this.startedAtMs > healthyAfterMs) {
       this.backoffMs = backoffMsMin;
       this.deathsInARow = 0;

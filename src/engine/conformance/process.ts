@@ -2,7 +2,7 @@
  * The process around the engine under test: its main thread only carries messages between the suite (IPC) and
  * the engine's thread. Started with the engine's name; it ends with its parent.
  */
-import { writeSync } from 'node:fs';
+import { closeSync, writeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import type { FromEngine, ToEngine } from './messages.ts';
 
@@ -14,7 +14,10 @@ let wakeDescriptor: number | undefined;
 
 worker.on('message', (event: FromEngine) => {
   if (event.type === 'started') wakeDescriptor = event.wakeDescriptor;
-  if (event.type === 'stopped') wakeDescriptor = undefined;
+  if (event.type === 'stopped' && wakeDescriptor !== undefined) {
+    closeSync(wakeDescriptor);
+    wakeDescriptor = undefined;
+  }
   process.send?.(event);
 });
 worker.on('error', (error) => {

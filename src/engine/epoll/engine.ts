@@ -48,7 +48,7 @@ export function createEpollEngine(host: EngineHost, options: EpollEngineOptions)
 
 export class EpollEngine implements Engine {
   readonly name = 'epoll';
-  /** An eventfd: eight bytes written to it (a native 64-bit 1), from any thread, end the sleep of `run`. */
+  /** An eventfd: eight bytes written to it (a native 64-bit 1), from any thread, end the sleep of `run`. Its writers close it. */
   readonly wakeDescriptor: number;
   readonly #host: EngineHost;
   readonly #reactor: Reactor;
@@ -83,8 +83,7 @@ export class EpollEngine implements Engine {
 
   /**
    * Serves until `stop`; blocks the thread. The kernel does not close what a thread leaves open, so if the thread
-   * ends in another way than through `stop` everything is closed here, but for `wakeDescriptor`, which its writers
-   * close. (Not after `worker.terminate()`, which runs no more code: control asks a worker to stop instead.)
+   * ends in another way than through `stop` everything is closed here. (Not after `worker.terminate()`, which runs no more code: control asks a worker to stop instead.)
    */
   run(): void {
     const onExit = (): void => {
