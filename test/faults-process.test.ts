@@ -7,9 +7,9 @@ import { askTcp, clientAddresses, inParallel, tcpClient } from './support/client
 import { pinionCommand } from './support/command.ts';
 import { admin, backendsOf, configText, listener, noCheck, type Section } from './support/config.ts';
 import { eventually, settled } from './support/eventually.ts';
-import { type Pinion, startPinion } from './support/pinion.ts';
+import { type Pinion, pinionMain, startPinion } from './support/pinion.ts';
 import { freePort, isBound } from './support/ports.ts';
-import { stopEverything } from './support/processes.ts';
+import { startProcess, stopEverything } from './support/processes.ts';
 import { namedTcp, stopServers, udpServer } from './support/servers.ts';
 import { temporaryFile } from './support/temporary.ts';
 
@@ -177,6 +177,26 @@ describe('row 44: signals', () => {
     pinion.process.signal('SIGTERM');
     expect(await pinion.process.exited).toEqual({ code: 0, signal: null });
     expect(await client.outcome).toBe('ECONNRESET');
+  });
+
+  test('SIGTERM while it starts ends it as quietly as later, with status 0', async () => {
+    const [server] = await namedTcp(['a']);
+    const text = configText({
+      workers: 3,
+      listeners: [listener('front', 'tcp', 'pool'), listener('udp', 'udp', 'pool')],
+      pools: { pool: { health: noCheck, backends: backendsOf([server!]) } },
+    });
+    const config = temporaryFile('pinion.yaml', text);
+    for (const delayMs of [0, 5, 10, 20, 40, 60, 80, 100, 150, 200]) {
+      const args = [pinionMain(), 'run', '--config', config];
+      const pinion = startProcess({ name: 'pinion', command: process.execPath, args });
+      await pinion.waitForOutput(/"event":"starting"/);
+      await sleep(delayMs);
+      pinion.signal('SIGTERM');
+      expect(await pinion.exited, pinion.output()).toEqual({ code: 0, signal: null });
+      expect(pinion.output().match(/"event":"[a-z-]+"/g)).toContain('"event":"stopped"');
+      expect(pinion.output()).not.toMatch(/cannot bind|"failed"/);
+    }
   });
 
   test('storms of SIGHUP, SIGPIPE and SIGTERM are survived', async () => {

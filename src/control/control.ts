@@ -68,6 +68,7 @@ export class Control {
   private generation = 0;
   private isStopping = false;
   private isReady = false;
+  private ended: Promise<void> | undefined;
   private expiryTimer: NodeJS.Timeout | undefined;
   plan: Plan;
   snapshot: Snapshot | undefined;
@@ -128,10 +129,12 @@ export class Control {
   }
 
   /**
-   * Starts workers, checks and listeners.
+   * Starts workers, checks and listeners. `shutdown` may come meanwhile: then it goes no further, and whoever asked for
+   * the shutdown hears when it is done.
    * @throws StartFailure naming the listener that could not be bound; nothing is left running then
    */
   async start(): Promise<void> {
+    if (this.isStopping) return;
     const { plan, options } = this;
     options.watch({
       event: 'starting',
@@ -143,10 +146,14 @@ export class Control {
     flowsMax(plan); // refuses a limit that does not fit before anything is started
     for (const worker of this.workers) worker.start();
     await this.backends.use(plan.pools);
+    if (this.isStopping) return;
     this.publish(plan);
     this.sharing.cluster?.start();
     await this.sharing.cluster?.catchUp();
+    if (this.isStopping) return;
     const failure = await this.listeners.use(this.snapshot!.listeners);
+    // A listener that was closed under our hands is no failure.
+    if (this.isStopping) return;
     if (failure !== undefined) {
       await this.end();
       throw failure;
@@ -248,7 +255,13 @@ export class Control {
     this.options.watch({ event: 'stopped' });
   }
 
-  private async end(): Promise<void> {
+  /** Once, however many ask: a failed start and a signal may both. */
+  private end(): Promise<void> {
+    this.ended ??= this.endOnce();
+    return this.ended;
+  }
+
+  private async endOnce(): Promise<void> {
     this.isStopping = true;
     clearInterval(this.expiryTimer);
     this.backends.stop();
