@@ -17,7 +17,7 @@ import type { FlowRecord, MessageFromWorker } from '../worker/messages-from-work
 import type { MessageToWorker } from '../worker/messages-to-worker.ts';
 import { createSharedMemory, type SharedMemory, type SharedViews } from '../worker/shared.ts';
 import { Backends } from './backends.ts';
-import { flowsMax } from './descriptors.ts';
+import { type DescriptorShares, shareDescriptors } from './descriptors.ts';
 import type { ControlWatcher } from './events.ts';
 import { Ids } from './ids.ts';
 import { Listeners, StartFailure } from './listeners.ts';
@@ -67,6 +67,8 @@ export class Control {
   private nextRequestId = 1;
   private generation = 0;
   private isStopping = false;
+  /** Each worker's, as last published. */
+  private spareDescriptors = 0;
   private isReady = false;
   private ended: Promise<void> | undefined;
   private expiryTimer: NodeJS.Timeout | undefined;
@@ -143,7 +145,7 @@ export class Control {
       why: options.engineReason,
       workers: this.workers.length,
     });
-    flowsMax(plan); // refuses a limit that does not fit before anything is started
+    this.descriptorShares(plan); // refuses a limit that does not fit before anything is started
     for (const worker of this.workers) worker.start();
     await this.backends.use(plan.pools);
     if (this.isStopping) return;
@@ -199,7 +201,7 @@ export class Control {
    */
   async reload(plan: Plan): Promise<void> {
     this.refuseWhenStopping();
-    flowsMax(plan);
+    this.descriptorShares(plan);
     this.ids.admit(plan);
     const old = this.plan;
     const before = new Set(this.snapshot?.listeners.map((listener) => listener.id));
@@ -280,6 +282,8 @@ export class Control {
   }
 
   private publish(plan: Plan): void {
+    const { flowsMax, sparePerWorker } = this.descriptorShares(plan);
+    this.spareDescriptors = sparePerWorker;
     this.snapshot = {
       generation: ++this.generation,
       listeners: plan.listeners.map(
@@ -290,11 +294,20 @@ export class Control {
         }),
       ),
       pools: plan.pools.map((pool) => this.poolView(pool)),
-      flowsMax: flowsMax(plan),
+      flowsMax,
       isShared: this.sharing.cluster !== undefined,
       flowLogSample: plan.log.flows.level === 'off' ? 0 : plan.log.flows.sample,
     };
-    this.toWorkers({ type: 'snapshot', snapshot: this.snapshot });
+    for (const worker of this.workers) this.tellSnapshot(worker, this.snapshot);
+  }
+
+  private tellSnapshot(worker: WorkerClient, snapshot: Snapshot): void {
+    worker.post({ type: 'snapshot', snapshot, spareDescriptors: this.spareDescriptors });
+  }
+
+  private descriptorShares(plan: Plan): DescriptorShares {
+    // The portable engine has no pipes.
+    return shareDescriptors(plan, this.options.engine === 'epoll' ? this.workers.length : 0);
   }
 
   private poolView(pool: PoolPlan): PoolView {
@@ -361,7 +374,7 @@ export class Control {
   private greet(worker: number): void {
     const client = this.workers[worker];
     if (client === undefined || !this.restarted.has(worker)) return;
-    client.post({ type: 'snapshot', snapshot: this.snapshot! });
+    this.tellSnapshot(client, this.snapshot!);
     this.listeners.openOn(worker);
     this.options.watch({ event: 'worker-restarted', worker });
   }

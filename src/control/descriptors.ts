@@ -1,29 +1,57 @@
 /**
- * How many flows the process can hold: each needs two descriptors, and a limit it cannot hold would show as
- * refused accepts at the worst time. Node raises the soft limit to the hard one by itself.
+ * How the process's descriptors are shared out: two for each flow, those of pipes for flows whose reader is slow, and a
+ * reserve for everything else. A limit it cannot hold would show as refused accepts at the worst time, and a reserve
+ * that pipes eat up as pages that do not answer. Node raises the soft limit to the hard one by itself.
+ *
+ *    | reserve | two for each flow, up to the flow limit ...        | spare: pipes |
+ *
+ * Flows come first: pipes are faster than copying, but nobody is turned away for want of them.
  */
 import { readFileSync } from 'node:fs';
-import { descriptorsPerTcpFlow, descriptorsReserved } from '../core/limits.ts';
+import {
+  descriptorsPerPipe,
+  descriptorsPerTcpFlow,
+  descriptorsReserved,
+  pipesPerWorkerMax,
+} from '../core/limits.ts';
 import type { Plan } from '../core/plan.ts';
 import { StartFailure } from './listeners.ts';
 
 /** A limit beyond this is of no use to one machine and only makes numbers hard to read. */
 const flowsMaxAuto = 1_000_000;
+/** With `limits.flows: auto`, what pipes may have at most of that which flows and they share. */
+const spareShareAuto = 1 / 8;
+
+export interface DescriptorShares {
+  /** The flow limit in force. */
+  readonly flowsMax: number;
+  /** What each worker may use for pipes. */
+  readonly sparePerWorker: number;
+}
 
 /**
- * @returns the flow limit in force
+ * @param workers those that can make use of pipes
  * @throws StartFailure when the configured limit does not fit the descriptor limit
  */
-export function flowsMax(plan: Plan): number {
-  const descriptors = descriptorLimit();
-  const most = Math.max(1, Math.floor((descriptors - descriptorsReserved) / descriptorsPerTcpFlow));
-  const { flows } = plan.limits;
-  if (flows === 'auto') return Math.min(most, flowsMaxAuto);
-  if (flows <= most) return flows;
-  throw new StartFailure(
-    `limits.flows is ${flows}, but ${descriptors} descriptors (ulimit -n) carry at most ${most} flows; ` +
-      'raise the descriptor limit (LimitNOFILE= in systemd), lower limits.flows, or leave it out',
-  );
+export function shareDescriptors(
+  { limits: { flows } }: Plan,
+  workers: number,
+  descriptors = descriptorLimit(),
+): DescriptorShares {
+  const shared = Math.max(0, descriptors - descriptorsReserved);
+  const forPipes = workers * pipesPerWorkerMax * descriptorsPerPipe;
+  const spareAuto = Math.min(forPipes, Math.floor(shared * spareShareAuto));
+  const flowsOf = (count: number): number => Math.max(1, Math.floor(count / descriptorsPerTcpFlow));
+  const flowsMax = flows === 'auto' ? Math.min(flowsOf(shared - spareAuto), flowsMaxAuto) : flows;
+  const most = flowsOf(shared);
+  if (flowsMax > most) {
+    throw new StartFailure(
+      `limits.flows is ${flows}, but ${descriptors} descriptors (ulimit -n) carry at most ${most} flows; ` +
+        'raise the descriptor limit (LimitNOFILE= in systemd), lower limits.flows, or leave it out',
+    );
+  }
+  const spare = Math.max(0, Math.min(forPipes, shared - flowsMax * descriptorsPerTcpFlow));
+  return { flowsMax, sparePerWorker: workers === 0 ? 0 : Math.floor(spare / workers) };
 }
 
 function descriptorLimit(): number {

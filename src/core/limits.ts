@@ -40,6 +40,9 @@ export const pendingBytesMax = 256 * 1024;
 /** Descriptors a flow needs (client side and backend side) and those kept free for everything else. */
 export const descriptorsPerTcpFlow = 2;
 export const descriptorsReserved = 256;
+/** Pipes one worker of the epoll engine may hold for flows whose reader is slow, and the descriptors of each. */
+export const pipesPerWorkerMax = 256;
+export const descriptorsPerPipe = 2;
 
 // Pins hold pool and backend ids in 16 bits each.
 assert.ok(poolIdsMax <= 0xffff && backendIdsMax <= 0xffff);

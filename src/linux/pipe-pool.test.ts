@@ -24,6 +24,22 @@ test('pipes are bounded, reused when empty and closed when not', () => {
   assert.equal(pool.count, 0);
 });
 
+test('with a lower maximum idle pipes go at once and those in use when they come back', () => {
+  const pool = new PipePool(4, new TimerWheel(0, 10, 64));
+  const [first, second, third] = takeAll(pool, 3) as [Pipe, Pipe, Pipe];
+  pool.release(first, true, 0);
+  pool.limit(1);
+  assert.equal(pool.count, 2);
+  assert.equal(pool.take(0), undefined);
+  pool.release(second, true, 0);
+  assert.equal(pool.count, 1);
+  pool.release(third, true, 0);
+  assert.equal(pool.take(0), third, 'one is allowed');
+  pool.limit(0);
+  pool.release(third, true, 0);
+  assert.equal(pool.count, 0);
+});
+
 test('pipes nobody needs for a while are closed, those in use meanwhile are kept', () => {
   const wheel = new TimerWheel(0, 10, 4096);
   const pool = new PipePool(10, wheel);

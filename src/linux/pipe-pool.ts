@@ -1,7 +1,8 @@
 /**
  * Pipes for splice(2), reused: making one costs four system calls and its buffer is kernel memory.
  *
- * Idle pipes are kept for the next user, and those that nobody needed for `keepMs` are closed. The number of pipes is bounded, so at most `pipesMax` x 1 MiB of kernel memory is held by stalled readers; a
+ * Idle pipes are kept for the next user, and those that nobody needed for `keepMs` are closed. The number of pipes is
+ * bounded, so at most `pipesMax` x 1 MiB of kernel memory and twice as many descriptors are held by stalled readers; a
  * flow that gets none copies instead. An unprivileged user may own only /proc/sys/fs/pipe-user-pages-soft pages
  * of pipe buffers: when the kernel refuses to enlarge one, or gives no descriptor, the pool stays as it is for a while.
  */
@@ -24,7 +25,7 @@ export class PipePool implements Timed {
   timerNext: Timed | undefined = undefined;
   timerPrevious: Timed | undefined = undefined;
   timerTick = -1;
-  readonly #pipesMax: number;
+  #pipesMax: number;
   readonly #wheel: TimerWheel;
   readonly #idle: Pipe[] = [];
   #count = 0;
@@ -40,6 +41,13 @@ export class PipePool implements Timed {
   /** Pipes that exist, in use or idle. */
   get count(): number {
     return this.#count;
+  }
+
+  /** Another maximum. Pipes beyond it that are in use stay until they come back. */
+  limit(pipesMax: number): void {
+    this.#pipesMax = pipesMax;
+    while (this.#count > pipesMax && this.#idle.length > 0) this.#close(this.#idle.pop()!);
+    this.#idleLeast = Math.min(this.#idleLeast, this.#idle.length);
   }
 
   /** An empty pipe of {@link pipeBytes}, or undefined when there is none to be had: then copy. */
@@ -66,7 +74,7 @@ export class PipePool implements Timed {
 
   /** Takes a pipe back. One that is not empty is closed, and what it holds goes with it. */
   release(used: Pipe, empty: boolean, nowMs: number): void {
-    if (!empty || this.#idle.length >= idleMax) return this.#close(used);
+    if (!empty || this.#idle.length >= idleMax || this.#count > this.#pipesMax) return this.#close(used);
     if (this.timerTick < 0) this.#watch(nowMs);
     this.#idle.push(used);
   }

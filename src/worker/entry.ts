@@ -127,6 +127,7 @@ function handle(
   switch (message.type) {
     case 'snapshot':
       director.useSnapshot(message.snapshot);
+      engine.spareDescriptors(message.spareDescriptors);
       for (const listener of message.snapshot.listeners) engine.update(listener);
       break;
     case 'listen':

@@ -18,7 +18,12 @@ export type FlowSelector =
 
 export type MessageToWorker =
   /** Swap in what is known now. Binds nothing and ends nothing by itself. */
-  | { readonly type: 'snapshot'; readonly snapshot: Snapshot }
+  | {
+      readonly type: 'snapshot';
+      readonly snapshot: Snapshot;
+      /** This worker's share of the descriptors that flows do not need. */
+      readonly spareDescriptors: number;
+    }
   /** Bind a listener of the snapshot; `port` replaces a configured port 0 once the first worker has drawn one. */
   | {
       readonly type: 'listen';

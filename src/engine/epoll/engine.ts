@@ -6,6 +6,7 @@
  * the message. What is thrown inside a handler costs one flow (`worker-error`), never the loop.
  */
 import type { Flow } from '../../core/flow.ts';
+import { descriptorsPerPipe, pipesPerWorkerMax } from '../../core/limits.ts';
 import type { ListenerView } from '../../core/snapshot.ts';
 import type { TerminationCode } from '../../core/termination.ts';
 import { errnoName } from '../../linux/errno.ts';
@@ -36,7 +37,11 @@ export interface EpollEngineOptions {
 }
 
 /** Memory of one worker that a user's limits do not speak of. Slow readers come first against `pipes`, then `pendingBytes`. */
-const limits: ContextLimits = { pendingBytes: 256 * 1024 * 1024, pipes: 256, conversations: 100_000 };
+const limits: ContextLimits = {
+  pendingBytes: 256 * 1024 * 1024,
+  pipes: pipesPerWorkerMax,
+  conversations: 100_000,
+};
 
 type Listener = TcpListener | UdpListener;
 type ListenResult = { readonly port: number } | BindFailure;
@@ -122,6 +127,10 @@ export class EpollEngine implements Engine {
     if (listener instanceof UdpListener) listener.close(code);
     else listener?.close(false);
     this.#listeners.delete(listenerId);
+  }
+
+  spareDescriptors(count: number): void {
+    this.#context.pipes.limit(Math.min(limits.pipes, Math.floor(count / descriptorsPerPipe)));
   }
 
   proceed(flow: Flow): void {

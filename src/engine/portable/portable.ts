@@ -107,6 +107,9 @@ class PortableEngine implements Engine {
     listener.close(code);
   }
 
+  /** It has no use for any. */
+  spareDescriptors(): void {}
+
   proceed(flow: Flow): void {
     carriedOf(flow)?.proceed();
   }
