@@ -1,19 +1,35 @@
 /**
  * A small HTTP server for people and monitors: routes are a table, bodies are bounded, slow clients are cut off.
- * On TCP it answers only requests whose Host is this machine or an IP address, so that a web page cannot
- * reach it through a name it controls (DNS rebinding).
+ *
+ * On TCP it asks nobody for a password, and a browser on this machine reaches it for any web page. So there it answers
+ * only requests whose Host is this machine or an IP address (DNS rebinding: a page reaches us through a name it
+ * controls), and changes nothing for a page of another origin (which needs no such name to send a POST).
  */
-
-import { rmSync } from 'node:fs';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
 import { isIP } from 'node:net';
+import { bindHints } from '../control/listeners.ts';
 import type { Bind } from '../core/plan.ts';
+import { freeUnixPath, inodeOf, isStillAt, takenAdvice } from './unix-path.ts';
 
 export interface Answer {
   readonly status: number;
   /** Text, or an object that is sent as JSON. */
   readonly body: string | object;
   readonly contentType?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export interface HttpService {
+  /** 0 on a unix socket. */
+  readonly port: number;
+  /** Stops listening, and cuts off who is connected. */
+  close(): void;
 }
 
 /** `GET /pools/:name`: a segment that starts with a colon is passed in `params`. */
@@ -25,27 +41,59 @@ export interface RouteRequest {
 }
 
 const requestTimeoutMs = 5_000;
+/** How often Node looks for requests that are late. Its default of 30 s would let them live as long. */
+const lateCheckMs = 1_000;
 const bodyBytesMax = 64 * 1024;
 
-/** Unix sockets are made for their owner alone (0600). Rejects with the bind's error. */
-export function serveHttp(bind: Bind, routes: Routes): Promise<Server> {
+/**
+ * Unix sockets are made for their owner alone (0600); one that nobody answers on is replaced.
+ * @throws Error saying why the address cannot be had and what to do
+ */
+export async function serveHttp(bind: Bind, routes: Routes): Promise<HttpService> {
   const server = createServer(
-    { requestTimeout: requestTimeoutMs, headersTimeout: requestTimeoutMs },
+    {
+      requestTimeout: requestTimeoutMs,
+      headersTimeout: requestTimeoutMs,
+      connectionsCheckingInterval: lateCheckMs,
+    },
     (request, response) => {
       void answer(request, response, routes, bind.kind === 'unix');
     },
   );
   server.maxConnections = 256;
   server.keepAliveTimeout = requestTimeoutMs;
+  if (bind.kind === 'unix') {
+    const inTheWay = await freeUnixPath(bind.path);
+    if (inTheWay !== undefined) throw new Error(inTheWay);
+  }
+  await listen(server, bind);
+  const bound = server.address();
+  const port = bound !== null && typeof bound === 'object' ? bound.port : 0;
+  const inode = bind.kind === 'unix' ? inodeOf(bind.path) : undefined;
+  return {
+    port,
+    close() {
+      // Node removes the path when it closes a unix socket, whoever's socket is there by now.
+      if (bind.kind === 'unix' && !isStillAt(bind.path, inode)) server.unref();
+      else server.close();
+      server.closeAllConnections();
+    },
+  };
+}
+
+function listen(server: Server, bind: Bind): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', reject);
+    const failed = ({ code, message }: NodeJS.ErrnoException): void => {
+      const hint = bind.kind === 'unix' && code === 'EADDRINUSE' ? takenAdvice : bindHints[code ?? ''];
+      reject(new Error(hint === undefined ? message : `${code}; ${hint}`));
+    };
+    server.once('error', failed);
     const done = (): void => {
-      server.off('error', reject);
+      server.off('error', failed);
       server.on('error', () => {});
-      resolve(server);
+      resolve();
     };
     if (bind.kind === 'unix') {
-      rmSync(bind.path, { force: true });
       // The socket must never exist with wider rights, not even for a moment: bind happens inside `listen`.
       const umask = process.umask(0o177);
       server.listen(bind.path, done);
@@ -72,13 +120,16 @@ async function answer(
   response.writeHead(result.status, {
     'content-type': result.contentType ?? (isText ? 'text/plain; charset=utf-8' : 'application/json'),
     'cache-control': 'no-store',
+    ...result.headers,
   });
+  // To HEAD Node sends no body.
   response.end(isText ? result.body : `${JSON.stringify(result.body)}\n`);
 }
 
 async function route(request: IncomingMessage, routes: Routes, trusted: boolean): Promise<Answer> {
-  if (!trusted && !isOwnHost(request.headers.host)) {
-    return { status: 421, body: { error: 'ask by IP address or as localhost' } };
+  if (!trusted) {
+    const refusal = refusalOf(request);
+    if (refusal !== undefined) return refusal;
   }
   let received = 0;
   for await (const chunk of request) {
@@ -86,18 +137,48 @@ async function route(request: IncomingMessage, routes: Routes, trusted: boolean)
     if (received > bodyBytesMax)
       return { status: 413, body: { error: `bodies have at most ${bodyBytesMax} bytes` } };
   }
-  const url = new URL(request.url ?? '/', 'http://localhost');
-  const path = url.pathname.split('/').slice(1).map(decodeURIComponent);
-  let otherMethod = false;
+  const target = targetOf(request.url ?? '/');
+  if (target === undefined) return { status: 400, body: { error: 'this is not the path of a page' } };
+  const method = request.method === 'HEAD' ? 'GET' : request.method;
+  const allowed: string[] = [];
   for (const [pattern, handle] of Object.entries(routes)) {
-    const [method, template] = pattern.split(' ') as [string, string];
-    const params = match(template.split('/').slice(1), path);
+    const [routeMethod, template] = pattern.split(' ') as [string, string];
+    const params = match(template.split('/').slice(1), target.path);
     if (params === undefined) continue;
-    if (method === request.method) return handle({ params, query: url.searchParams });
-    otherMethod = true;
+    if (method === routeMethod) return handle({ params, query: target.query });
+    allowed.push(...(routeMethod === 'GET' ? ['GET', 'HEAD'] : [routeMethod]));
   }
-  if (otherMethod) return { status: 405, body: { error: `${request.method} is not for ${url.pathname}` } };
+  if (allowed.length > 0) {
+    return {
+      status: 405,
+      body: { error: `${request.method} is not for /${target.path.join('/')}` },
+      headers: { allow: allowed.join(', ') },
+    };
+  }
   return { status: 404, body: { error: `no such page; there are: ${Object.keys(routes).join(', ')}` } };
+}
+
+/** What a web page must not do through the browser of somebody who can reach us. */
+function refusalOf({ method, headers }: IncomingMessage): Answer | undefined {
+  if (!isOwnHost(headers.host)) return { status: 421, body: { error: 'ask by IP address or as localhost' } };
+  if (method === 'GET' || method === 'HEAD' || !isFromPage(headers)) return undefined;
+  return { status: 403, body: { error: 'a web page may not change anything here; use the pinion command' } };
+}
+
+/** Browsers send Origin with every request that is not GET or HEAD, and say how its page is related to us. */
+function isFromPage(headers: IncomingHttpHeaders): boolean {
+  const site = headers['sec-fetch-site'];
+  return headers.origin !== undefined || (site !== undefined && site !== 'none' && site !== 'same-origin');
+}
+
+/** The decoded segments of a request's path and its query; undefined for what is no path: `//`, `/%`. */
+function targetOf(text: string): { readonly path: string[]; readonly query: URLSearchParams } | undefined {
+  try {
+    const url = new URL(text, 'http://localhost');
+    return { path: url.pathname.split('/').slice(1).map(decodeURIComponent), query: url.searchParams };
+  } catch {
+    return undefined;
+  }
 }
 
 function match(template: readonly string[], path: readonly string[]): Record<string, string> | undefined {

@@ -2,10 +2,9 @@
  * One running pinion: control, its log, its pages and its signals, put together from a plan. `run` and `demo`
  * differ only in who watches.
  */
-import type { Server } from 'node:http';
-import type { Answer, Routes } from '../admin/http.ts';
-import { serveHttp } from '../admin/http.ts';
+import { type Answer, type HttpService, type Routes, serveHttp } from '../admin/http.ts';
 import { adminRoutes, metricsRoutes } from '../admin/routes.ts';
+import { formatAddress } from '../config/bind.ts';
 import { formatProblem, loadPlan } from '../config/load.ts';
 import { Control } from '../control/control.ts';
 import type { ControlWatcher } from '../control/events.ts';
@@ -27,7 +26,7 @@ export interface InstanceOptions {
 export class Instance {
   readonly control: Control;
   private readonly options: InstanceOptions;
-  private readonly servers: Server[] = [];
+  private readonly pages: HttpService[] = [];
   private reloading: Promise<Answer> | undefined;
   private shutdownStarted = false;
   private hurry: () => void = () => {};
@@ -125,23 +124,18 @@ export class Instance {
   }
 
   private async serve(what: string, bind: Bind, routes: Routes): Promise<void> {
-    const place = bind.kind === 'unix' ? `unix:${bind.path}` : `http://${bind.ip}:${bind.port}`;
+    const place = `${bind.kind === 'unix' ? '' : 'http://'}${formatAddress(bind)}`;
     try {
-      const server = await serveHttp(bind, routes);
-      this.servers.push(server);
-      const bound = server.address();
-      const port = bound !== null && typeof bound === 'object' ? bound.port : 0;
+      const page = await serveHttp(bind, routes);
+      this.pages.push(page);
+      const { port } = page;
       this.options.watch({ event: 'listening', listener: what, protocol: 'http', address: place, port });
     } catch (error) {
-      const code = (error as NodeJS.ErrnoException).code ?? (error as Error).message;
-      throw new StartFailure(`${what}.listen: cannot bind ${place}: ${code}`);
+      throw new StartFailure(`${what}.listen: cannot bind ${place}: ${(error as Error).message}`);
     }
   }
 
   private closePages(): void {
-    for (const server of this.servers) {
-      server.close();
-      server.closeAllConnections();
-    }
+    for (const page of this.pages) page.close();
   }
 }

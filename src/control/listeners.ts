@@ -218,7 +218,8 @@ function bindText(view: ListenerView, port: number): string {
   return `${protocol}://${bind.ip.includes(':') ? `[${bind.ip}]` : bind.ip}:${port}`;
 }
 
-const bindHints: Readonly<Record<string, string>> = {
+/** What to do about a bind that failed, by the kernel's code. */
+export const bindHints: Readonly<Record<string, string>> = {
   EADDRINUSE: 'another process has this address; stop it, or choose another port',
   EACCES:
     'ports below 1024 need CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=), files a writable folder',
