@@ -2,11 +2,12 @@
 /** The `pinion` command: the composition root. One file per command in cli/. */
 import { Command, CommanderError } from 'commander';
 import { checkCommand } from './cli/check.ts';
+import { connectionsCommand } from './cli/connections.ts';
 import { demoCommand, sampleBackendCommand } from './cli/demo.ts';
 import { exitStatus } from './cli/exit.ts';
 import { explainCommand } from './cli/explain.ts';
 import { drainCommand, reloadCommand, statusCommand } from './cli/operate.ts';
-import { connectionsCommand, pinsCommand } from './cli/pins.ts';
+import { pinsCommand } from './cli/pins.ts';
 import { readyCommand } from './cli/ready.ts';
 import { runCommand, startCommand } from './cli/run.ts';
 import { schemaCommand } from './cli/schema.ts';

@@ -6,6 +6,7 @@ import { pinionCommand } from './support/command.ts';
 import { admin, backendsOf, configText, listener, noCheck } from './support/config.ts';
 import { eventually } from './support/eventually.ts';
 import { type Pinion, startPinion } from './support/pinion.ts';
+import { freePort } from './support/ports.ts';
 import { stopEverything } from './support/processes.ts';
 import { namedTcp, namedUdp, stopServers } from './support/servers.ts';
 import { temporaryFile } from './support/temporary.ts';
@@ -71,10 +72,26 @@ describe('the pages', () => {
     await client.line();
     pinion.process.signal('SIGTERM');
     await pinion.waitForLog((record) => record.event === 'shutdown');
-    expect(await page(pinion, '/readyz')).toEqual({ status: 503, text: 'not ready\n' });
+    expect(await page(pinion, '/readyz')).toEqual({
+      status: 503,
+      text: 'not ready: it is starting or draining\n',
+    });
     expect((await page(pinion, '/healthz')).status).toBe(200);
     await client.leave();
     expect((await pinion.process.exited).code).toBe(0);
+  });
+
+  test('/readyz?in-step is no until the shared pins were read; without a cluster there are none', async () => {
+    const alone = await startPinion(await config());
+    expect(await page(alone, '/readyz?in-step')).toEqual({ status: 200, text: 'ready\n' });
+    const cluster = { name: 'nobody', redis: `redis://127.0.0.1:${await freePort()}` };
+    const pinion = await startPinion(await config({ cluster }));
+    expect(await page(pinion, '/readyz')).toEqual({ status: 200, text: 'ready\n' });
+    const { status, text } = await page(pinion, '/readyz?in-step');
+    expect(text).toMatch(/^not ready: it has not read the shared pins yet \(\S+\)\n$/);
+    expect(status).toBe(503);
+    const at = ['ready', '--in-step', '--admin', `127.0.0.1:${pinion.port('admin')}`];
+    expect(await pinionCommand(at), 'the command says the same').toMatchObject({ status: 1, stdout: text });
   });
 
   test('are only for who asks by address: a foreign Host is turned away, unknown paths and methods are named', async () => {
@@ -93,6 +110,26 @@ describe('the pages', () => {
     expect(await ask('/metrics', 'POST', 'localhost')).toBe(405);
     expect(await ask('/faults/main', 'POST', 'localhost'), 'faults are for tests').toBe(404);
     expect((await admin(pinion, 'POST', '/faults/main')).status).toBe(404);
+  });
+});
+
+test('connections lists as many as asked for, and says which numbers it takes', async () => {
+  const pinion = await startPinion(await config());
+  const client = await tcpClient(pinion.port('front'), { from: '127.3.2.9' });
+  await client.line();
+  const at = ['--admin', `127.0.0.1:${pinion.port('admin')}`];
+  const { status, stdout } = await pinionCommand(['connections', ...at, '--most', '5']);
+  expect({ status, listed: JSON.parse(stdout).connections.length }).toEqual({ status: 0, listed: 1 });
+  for (const most of ['abc', '0', '-1', '1.5', '100001', '']) {
+    expect(await pinionCommand(['connections', ...at, '--most', most])).toEqual({
+      status: 2,
+      stdout: '',
+      stderr: `--most ${most}: must be a whole number from 1 to 100000\n`,
+    });
+  }
+  expect(await admin(pinion, 'GET', '/connections?most=abc')).toEqual({
+    status: 400,
+    body: { error: 'most: must be a whole number from 1 to 100000' },
   });
 });
 

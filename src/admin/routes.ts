@@ -5,9 +5,14 @@ import { explain } from '../control/explain.ts';
 import { Address } from '../core/address.ts';
 import { faultRoutes } from './faults.ts';
 import type { Answer, Routes } from './http.ts';
+import { mostRule, readMost } from './most.ts';
 import { pinRoutes } from './pins.ts';
+import { notReadyBecause } from './readiness.ts';
 
-/** `/healthz`: the process lives. `/readyz`: it accepts clients (503 while starting or draining). */
+/**
+ * `/healthz`: the process lives. `/readyz`: it accepts clients (503 while starting or draining); with `?in-step`, it
+ * has also read the pins it shares with its cluster once.
+ */
 export function metricsRoutes(control: Control, metrics: Registry): Routes {
   return {
     'GET /metrics': async () => ({
@@ -16,8 +21,7 @@ export function metricsRoutes(control: Control, metrics: Registry): Routes {
       contentType: metrics.contentType,
     }),
     'GET /healthz': () => ({ status: 200, body: 'ok\n' }),
-    'GET /readyz': () =>
-      control.ready ? { status: 200, body: 'ready\n' } : { status: 503, body: 'not ready\n' },
+    'GET /readyz': ({ query }) => readiness(control, query.has('in-step')),
   };
 }
 
@@ -33,6 +37,13 @@ export function adminRoutes(control: Control, metrics: Registry, reload: () => P
     'POST /pools/:pool/backends/:backend/undrain': ({ params }) => drain(control, params, false),
     ...faultRoutes(control),
   };
+}
+
+function readiness(control: Control, inStep: boolean): Answer {
+  const cluster = control.sharing.cluster?.status() ?? null;
+  const reason = notReadyBecause({ ready: control.ready, cluster }, inStep);
+  if (reason === undefined) return { status: 200, body: 'ready\n' };
+  return { status: 503, body: `not ready: ${reason}\n` };
 }
 
 function status(control: Control): object {
@@ -86,7 +97,8 @@ function explained(control: Control, query: URLSearchParams): Answer {
 
 /** Who is connected where: of this instance, or with `cluster` of all. */
 async function connections(control: Control, query: URLSearchParams): Promise<Answer> {
-  const most = Math.min(100_000, Number(query.get('most') ?? 1_000) || 1_000);
+  const most = readMost(query.get('most'));
+  if (most === undefined) return { status: 400, body: { error: `most: ${mostRule}` } };
   if (!query.has('cluster')) return { status: 200, body: { connections: await control.listFlows(most) } };
   const { cluster } = control.sharing;
   if (cluster === undefined) return { status: 409, body: { error: 'this instance has no cluster section' } };

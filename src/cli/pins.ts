@@ -1,4 +1,4 @@
-/** `pinion pins` and `pinion connections`: the tables of a running instance, and pins changed by hand. */
+/** `pinion pins`: the pin table of a running instance, and pins changed by hand. */
 import { Command } from 'commander';
 import { type AdminOptions, ask, withAdminOptions } from './operate.ts';
 
@@ -53,18 +53,6 @@ export function pinsCommand(): Command {
       .action((options: FilterOptions) => ask(options, 'POST', `/pins/delete?${filterOf(options)}`)),
   );
   return pins;
-}
-
-export function connectionsCommand(): Command {
-  return withAdminOptions(new Command('connections'))
-    .description('who is connected where, as JSON')
-    .option('--cluster', 'of all instances')
-    .option('--most <count>', 'at most this many of each worker or instance', '1000')
-    .action((options: AdminOptions & { cluster?: boolean; most: string }) => {
-      const query = new URLSearchParams({ most: options.most });
-      if (options.cluster) query.set('cluster', '1');
-      return ask(options, 'GET', `/connections?${query}`);
-    });
 }
 
 function withFilterOptions(command: Command): Command {

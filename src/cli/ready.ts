@@ -8,6 +8,7 @@
  */
 import { realpathSync } from 'node:fs';
 import { Command } from 'commander';
+import { notReadyBecause, type ReadyStatus } from '../admin/readiness.ts';
 import { readListen } from '../config/bind.ts';
 import type { Bind } from '../core/plan.ts';
 import { type AdminAnswer, askAdmin } from './admin-client.ts';
@@ -18,24 +19,11 @@ interface ReadyOptions extends AdminOptions {
   readonly inStep?: boolean;
 }
 
-/** What is looked at in the status page. */
-interface ReadyStatus {
-  readonly ready?: unknown;
-  readonly cluster?: { readonly state?: unknown; readonly caughtUp?: unknown } | null;
-}
-
-/**
- * Why an instance should not get clients; undefined when it should. With `inStep`, one that shares pins must also
- * have read them all once since it started. Losing Redis later changes nothing: it still knows what it read.
- */
-export function notReadyBecause(answer: AdminAnswer | undefined, inStep: boolean): string | undefined {
+/** As {@link notReadyBecause}, of what the admin address answered. */
+export function refusalIn(answer: AdminAnswer | undefined, inStep: boolean): string | undefined {
   if (answer === undefined) return 'no pinion answers there';
   if (answer.status !== 200) return `the admin address answered ${answer.status}`;
-  const { ready, cluster } = answer.body as ReadyStatus;
-  if (ready !== true) return 'it is starting or draining';
-  if (!inStep || cluster === undefined || cluster === null) return undefined;
-  if (cluster.caughtUp === true || cluster.state === 'in-step') return undefined;
-  return `it has not read the shared pins yet (${String(cluster.state)})`;
+  return notReadyBecause(answer.body as ReadyStatus, inStep);
 }
 
 /** The admin address; undefined after the mistake has been said and the exit status set. */
@@ -51,7 +39,7 @@ async function ready(options: ReadyOptions): Promise<void> {
   if (bind === undefined) return;
   let reason: string | undefined;
   try {
-    reason = notReadyBecause(await askAdmin(bind, 'GET', '/status'), options.inStep === true);
+    reason = refusalIn(await askAdmin(bind, 'GET', '/status'), options.inStep === true);
   } catch (error) {
     // No answer in time, no permission, something else listens there: all of them mean no.
     reason = (error as Error).message;

@@ -37,6 +37,9 @@ export const waitingFlowsMax = 4_096;
 /** TCP bytes the portable engine holds per direction before it stops reading the sender. */
 export const pendingBytesMax = 256 * 1024;
 
+/** Pins or connections that one page of the admin address lists. */
+export const listedMax = 100_000;
+
 /** Descriptors a flow needs (client side and backend side) and those kept free for everything else. */
 export const descriptorsPerTcpFlow = 2;
 export const descriptorsReserved = 256;
