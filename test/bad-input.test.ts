@@ -224,7 +224,7 @@ describe('a configuration that is odd and good', () => {
 describe('wrong usage ends with status 2 and says what is right', () => {
   test.each([
     [['frobnicate'], /unknown command 'frobnicate'/],
-    [['run'], /required option '-c, --config <file>' not specified/],
+    [['run'], /no configuration is given: pinion run FILE/],
     [['run', '--config'], /argument missing/],
     [['check', '--config', 'x', '--nonsense'], /unknown option '--nonsense'/],
     [['explain', '--listener', 'front', '--client', 'nobody'], /--client nobody: not an IP address/],

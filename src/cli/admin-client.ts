@@ -1,5 +1,6 @@
 /** Asking a running instance over its admin socket. */
 import { request } from 'node:http';
+import { formatAddress } from '../config/bind.ts';
 import type { Bind } from '../core/plan.ts';
 
 export interface AdminAnswer {
@@ -7,37 +8,59 @@ export interface AdminAnswer {
   readonly body: unknown;
 }
 
+/** Something is at the admin address and cannot be spoken with. The message says where, why, and what to do. */
+export class AdminFailure extends Error {}
+
+const answerTimeoutMs = 5_000;
+
 /**
  * @returns undefined when nobody listens there
- * @throws Error when something listens but does not answer as pinion would
+ * @throws AdminFailure when something listens but may not be asked, or does not answer as pinion would
  */
 export function askAdmin(bind: Bind, method: 'GET' | 'POST', path: string): Promise<AdminAnswer | undefined> {
+  const place = formatAddress(bind);
   return new Promise((resolve, reject) => {
     const where = bind.kind === 'unix' ? { socketPath: bind.path } : { host: bind.ip, port: bind.port };
     const call = request(
-      { ...where, method, path, timeout: 5_000, headers: { host: 'localhost' } },
+      { ...where, method, path, timeout: answerTimeoutMs, headers: { host: 'localhost' } },
       (response) => {
         let text = '';
         response.setEncoding('utf8');
         response.on('data', (chunk: string) => {
           text += chunk;
         });
+        response.on('error', (error) => reject(failure(place, error)));
         response.on('end', () => {
           try {
             resolve({ status: response.statusCode ?? 0, body: JSON.parse(text) });
           } catch {
-            reject(
-              new Error(`the admin address answered ${response.statusCode} with something that is not JSON`),
-            );
+            const answered = `it answered ${response.statusCode} with something that is not JSON`;
+            reject(new AdminFailure(`${place} is not a pinion admin address (${answered})`));
           }
         });
       },
     );
-    call.on('timeout', () => call.destroy(new Error('the admin address does not answer')));
+    call.on('timeout', () => {
+      call.destroy(new AdminFailure(`${place} takes connections and does not answer within 5 s`));
+    });
     call.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') resolve(undefined);
-      else reject(error);
+      else reject(failure(place, error));
     });
     call.end();
   });
+}
+
+function failure(place: string, error: NodeJS.ErrnoException): AdminFailure {
+  if (error instanceof AdminFailure) return error;
+  const code = error.code ?? '';
+  if (code === 'EACCES' || code === 'EPERM') {
+    return new AdminFailure(`${place}: this user may not open it (it is its owner's alone); use sudo`);
+  }
+  // HPE_*: what the HTTP parser could not read.
+  if (code.startsWith('HPE_')) {
+    return new AdminFailure(`${place} is not a pinion admin address (it does not speak HTTP)`);
+  }
+  if (code === 'ECONNRESET') return new AdminFailure(`${place} closed the connection without an answer`);
+  return new AdminFailure(`${place} cannot be asked: ${code === '' ? error.message : code}`);
 }

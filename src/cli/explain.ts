@@ -11,6 +11,7 @@ import { askAdmin } from './admin-client.ts';
 import { exitStatus } from './exit.ts';
 import { loadOrComplain } from './load.ts';
 import { type AdminOptions, adminAddress, withAdminOptions } from './operate.ts';
+import { print } from './standard-output.ts';
 
 interface ExplainOptions extends AdminOptions {
   readonly listener: string;
@@ -51,7 +52,7 @@ async function explainAction(options: ExplainOptions): Promise<void> {
   if (options.without !== undefined) query.set('without', options.without);
   const answer = bind === undefined ? undefined : await askAdmin(bind, 'GET', `/explain?${query}`);
   if (answer !== undefined) {
-    if (answer.status === 200) print(answer.body as Explanation, options, 'a running instance');
+    if (answer.status === 200) show(answer.body as Explanation, options, 'a running instance');
     else complain((answer.body as { error?: string }).error ?? `the instance answered ${answer.status}`);
     return;
   }
@@ -104,16 +105,16 @@ function explainFromPlan(plan: Plan, client: Address, options: ExplainOptions): 
       const names = plan.listeners.map(({ name }) => name).join(', ');
       complain(`no listener ${options.listener}; there are: ${names}`);
     } else {
-      print(answer, options, `${plan.source}, no instance asked: every backend taken to be up, pins unknown`);
+      show(answer, options, `${plan.source}, no instance asked: every backend taken to be up, pins unknown`);
     }
   } catch (error) {
     complain((error as Error).message);
   }
 }
 
-function print(answer: Explanation, options: ExplainOptions, source: string): void {
+function show(answer: Explanation, options: ExplainOptions, source: string): void {
   if (options.json) {
-    process.stdout.write(`${JSON.stringify(answer, null, 2)}\n`);
+    print(`${JSON.stringify(answer, null, 2)}\n`);
     return;
   }
   const lines = [
@@ -130,12 +131,12 @@ function print(answer: Explanation, options: ExplainOptions, source: string): vo
   }
   lines.push(['source', source]);
   const width = Math.max(...lines.map(([label]) => label!.length)) + 2;
-  for (const [label, value] of lines) process.stdout.write(`${label!.padEnd(width)}${value}\n`);
+  for (const [label, value] of lines) print(`${label!.padEnd(width)}${value}\n`);
 }
 
 function pinInWords({ writer, reason, expiresInMs, confirmed }: NonNullable<Explanation['pin']>): string {
   const seconds = Math.round(expiresInMs / 1000);
-  return `written by ${writer} (${reason}), ${confirmed ? 'confirmed' : 'not confirmed yet'}, expires in ${seconds} s unless used`;
+  return `written by instance ${writer} (${reason}), ${confirmed ? 'confirmed' : 'not confirmed yet'}, expires in ${seconds} s unless used`;
 }
 
 function complain(text: string): void {

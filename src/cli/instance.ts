@@ -5,6 +5,7 @@
 import { type Answer, type HttpService, type Routes, serveHttp } from '../admin/http.ts';
 import { adminRoutes, metricsRoutes } from '../admin/routes.ts';
 import { formatAddress } from '../config/bind.ts';
+import { diffPlans, liveKeys } from '../config/diff.ts';
 import { formatProblem, loadPlan } from '../config/load.ts';
 import { Control } from '../control/control.ts';
 import type { ControlWatcher } from '../control/events.ts';
@@ -26,6 +27,7 @@ export interface InstanceOptions {
 export class Instance {
   readonly control: Control;
   private readonly options: InstanceOptions;
+  private readonly startedWith: Plan;
   private readonly pages: HttpService[] = [];
   private reloading: Promise<Answer> | undefined;
   private shutdownStarted = false;
@@ -42,6 +44,7 @@ export class Instance {
 
   private constructor(plan: Plan, options: InstanceOptions, { engine, reason }: EngineDecision) {
     this.options = options;
+    this.startedWith = plan;
     this.control = new Control(plan, {
       watch: options.watch,
       engine,
@@ -114,9 +117,15 @@ export class Instance {
     if ('problems' in loaded) return refuse(loaded.problems.map(formatProblem));
     try {
       await this.control.reload(loaded.plan);
+      // Against the first plan and not the last: what a reload left for a restart still waits at the next one.
+      const { instance } = diffPlans(this.startedWith, loaded.plan);
       return {
         status: 200,
-        body: { digest: loaded.plan.digest, warnings: loaded.warnings.map(formatProblem) },
+        body: {
+          digest: loaded.plan.digest,
+          warnings: loaded.warnings.map(formatProblem),
+          needRestart: instance.filter((key) => !liveKeys.includes(key)),
+        },
       };
     } catch (error) {
       return refuse([(error as Error).message]);

@@ -1,10 +1,11 @@
-/** Commands that talk to a running instance: status, flows, drain, undrain, reload. */
+/** Commands that talk to a running instance: status, drain, undrain, reload. */
 import { Command } from 'commander';
-import { readListen } from '../config/bind.ts';
+import { formatAddress, readListen } from '../config/bind.ts';
 import type { Bind } from '../core/plan.ts';
 import { askAdmin } from './admin-client.ts';
 import { exitStatus } from './exit.ts';
 import { loadOrComplain } from './load.ts';
+import { print } from './standard-output.ts';
 
 export interface AdminOptions {
   readonly config?: string;
@@ -38,19 +39,26 @@ export function adminAddress(options: AdminOptions): Bind | undefined {
   return undefined;
 }
 
-/** Asks, prints the answer as JSON, or says what is wrong. */
-export async function ask(options: AdminOptions, method: 'GET' | 'POST', path: string): Promise<void> {
+/** Asks, prints the answer as JSON, or says what is wrong. A good answer is also told to `heard`. */
+export async function ask(
+  options: AdminOptions,
+  method: 'GET' | 'POST',
+  path: string,
+  heard: (body: unknown) => void = () => {},
+): Promise<void> {
   const bind = adminAddress(options);
   if (bind === undefined) return;
   const answer = await askAdmin(bind, method, path);
   if (answer === undefined) {
-    const place = bind.kind === 'unix' ? `unix:${bind.path}` : `${bind.ip}:${bind.port}`;
-    process.stderr.write(`no pinion answers on ${place}; is it running, and is this its admin.listen?\n`);
+    process.stderr.write(
+      `no pinion answers on ${formatAddress(bind)}; is it running, and is this its admin.listen?\n`,
+    );
     process.exitCode = exitStatus.refused;
     return;
   }
-  process.stdout.write(`${JSON.stringify(answer.body, null, 2)}\n`);
+  print(`${JSON.stringify(answer.body, null, 2)}\n`);
   if (answer.status >= 400) process.exitCode = exitStatus.refused;
+  else heard(answer.body);
 }
 
 export function statusCommand(): Command {
@@ -83,5 +91,10 @@ export function drainCommand(name: 'drain' | 'undrain'): Command {
 export function reloadCommand(): Command {
   return withAdminOptions(new Command('reload'))
     .description('let a running instance read its configuration again; a bad file changes nothing')
-    .action((options: AdminOptions) => ask(options, 'POST', '/reload'));
+    .action((options: AdminOptions) =>
+      ask(options, 'POST', '/reload', (body) => {
+        const { needRestart = [] } = body as { needRestart?: readonly string[] };
+        if (needRestart.length > 0) process.stderr.write(`restart to change ${needRestart.join(', ')}\n`);
+      }),
+    );
 }

@@ -6,6 +6,9 @@
  * It is asked every second, so this file also runs by itself (`node dist/src/cli/ready.js`): loading only what the
  * question needs takes a fifth of the processor time of loading all commands. Keep its imports few.
  */
+
+// The first: see there.
+import './node-version.ts';
 import { realpathSync } from 'node:fs';
 import { Command } from 'commander';
 import { notReadyBecause, type ReadyStatus } from '../admin/readiness.ts';
@@ -14,6 +17,7 @@ import type { Bind } from '../core/plan.ts';
 import { type AdminAnswer, askAdmin } from './admin-client.ts';
 import { exitStatus } from './exit.ts';
 import type { AdminOptions } from './operate.ts';
+import { print } from './standard-output.ts';
 
 interface ReadyOptions extends AdminOptions {
   readonly inStep?: boolean;
@@ -44,7 +48,7 @@ async function ready(options: ReadyOptions): Promise<void> {
     // No answer in time, no permission, something else listens there: all of them mean no.
     reason = (error as Error).message;
   }
-  process.stdout.write(reason === undefined ? 'ready\n' : `not ready: ${reason}\n`);
+  print(reason === undefined ? 'ready\n' : `not ready: ${reason}\n`);
   if (reason !== undefined) process.exitCode = exitStatus.refused;
 }
 

@@ -6,30 +6,29 @@ import { createLog, logEvents } from '../observe/log.ts';
 import { demo } from './demo.ts';
 import { exitStatus } from './exit.ts';
 import { Instance } from './instance.ts';
-import { loadOrComplain } from './load.ts';
+import { configFileOf, loadOrComplain, requiredConfigFile, withConfigFile } from './load.ts';
 
 export function runCommand(): Command {
-  return new Command('run')
+  return withConfigFile(new Command('run'))
     .description('run the balancer with a configuration')
-    .requiredOption('-c, --config <file>', 'the configuration')
     .addHelpText(
       'after',
       '\nSignals: SIGTERM and SIGINT drain (shutdown.drain), a second one ends at once; SIGHUP reads the file again.',
     )
-    .action(async (options: { config: string }) => {
-      const plan = loadOrComplain(options.config);
+    .action(async (file: string | undefined, _options: object, command: Command) => {
+      const plan = loadOrComplain(requiredConfigFile(command, file));
       if (plan !== undefined) await run(plan);
     });
 }
 
 /** What `npm start` runs: the demo, or `run` when a configuration is given. */
 export function startCommand(): Command {
-  return new Command('start')
-    .description('run the demo, or the balancer when --config is given')
-    .option('-c, --config <file>', 'the configuration')
-    .action(async (options: { config?: string }) => {
-      if (options.config === undefined) return demo();
-      const plan = loadOrComplain(options.config);
+  return withConfigFile(new Command('start'))
+    .description('run the demo, or the balancer when a configuration is given')
+    .action(async (file: string | undefined, _options: object, command: Command) => {
+      const path = configFileOf(command, file);
+      if (path === undefined) return demo();
+      const plan = loadOrComplain(path);
       if (plan !== undefined) await run(plan);
     });
 }
@@ -44,12 +43,12 @@ async function run(plan: Plan): Promise<void> {
   // A defect leaves the process in a state nobody knows: say so and let the service manager start a fresh one.
   process.on('uncaughtException', (error) => void fail(error, exitStatus.defect));
   process.on('unhandledRejection', (error) => void fail(error, exitStatus.defect));
-  const instance = await Instance.create(plan, {
-    watch: logEvents(log.logger, plan.log.flows.level),
-    flush: () => log.flush(),
-    logLinesDropped: () => log.dropped(),
-  });
   try {
+    const instance = await Instance.create(plan, {
+      watch: logEvents(log.logger, plan.log.flows.level),
+      flush: () => log.flush(),
+      logLinesDropped: () => log.dropped(),
+    });
     await instance.start();
   } catch (error) {
     if (!(error instanceof StartFailure)) throw error;

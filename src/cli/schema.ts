@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { reference } from '../config/reference.ts';
 import { jsonSchema } from '../config/schema.ts';
+import { print } from './standard-output.ts';
 
 export function schemaCommand(): Command {
   return new Command('schema')
@@ -13,6 +14,6 @@ export function schemaCommand(): Command {
     )
     .option('--markdown', 'print the reference for people instead: every key with its default and meaning')
     .action((options: { markdown?: boolean }) => {
-      process.stdout.write(options.markdown ? reference() : `${JSON.stringify(jsonSchema(), null, 2)}\n`);
+      print(options.markdown ? reference() : `${JSON.stringify(jsonSchema(), null, 2)}\n`);
     });
 }

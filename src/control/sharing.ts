@@ -4,6 +4,7 @@
  * the same.
  */
 import { hostname } from 'node:os';
+import type { RedisPlan } from '../core/cluster-plan.ts';
 import type { Plan } from '../core/plan.ts';
 import type { FlowRecord } from '../worker/messages-from-worker.ts';
 import type { SharedViews } from '../worker/shared.ts';
@@ -69,8 +70,30 @@ export function createSharing(options: SharingOptions): Sharing {
     });
     return { cluster, hand: cluster.hand };
   } catch (error) {
-    throw new StartFailure(`cluster: ${(error as Error).message}`);
+    throw new StartFailure(unusable(plan.redis, error as NodeJS.ErrnoException));
   }
+}
+
+const fileMistakes: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  EACCES: 'may not be read by this user',
+};
+
+/** What cannot be used, by the key that names it: reading a file says only its path. */
+function unusable(redis: RedisPlan, { code = '', path, message }: NodeJS.ErrnoException): string {
+  const files = {
+    password_file: redis.passwordFile,
+    sentinel_password_file: redis.sentinelPasswordFile,
+    'tls.ca_file': redis.tls?.caFile,
+    'tls.cert_file': redis.tls?.certFile,
+    'tls.key_file': redis.tls?.keyFile,
+  };
+  // A `credential:NAME` is the file NAME in systemd's folder.
+  const key = Object.entries(files).find(
+    ([, file]) => file !== undefined && path?.endsWith(file.replace(/^credential:/, '/')),
+  )?.[0];
+  if (key === undefined) return `cluster: ${message}`;
+  return `cluster.redis.${key}: ${path}: ${fileMistakes[code] ?? message}`;
 }
 
 /** Only what is in the plan now has a number to others: a pin to a backend that is gone means nothing here. */
