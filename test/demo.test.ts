@@ -82,6 +82,34 @@ test('the demo balances, keeps clients, moves those of a stopped server, and lea
   await eventually('no sample server left', () => [...udpPorts].every((one) => !isBound('udp', one)));
 });
 
+test('who comes is told of at once, and not when the flow has ended', async () => {
+  await talkUdp('127.100.1.1');
+  // The other line about this client comes after 30 s of silence.
+  await demo.waitForOutput(/udp 127\.100\.1\.1:\d+ -> (ash|oak|elm) by policy: connected/, 10_000);
+});
+
+test('a second demo says that there is one already', async () => {
+  const second = startProcess({ name: 'demo', command: process.execPath, args: [pinionMain(), 'demo'] });
+  expect(await second.exited).toEqual({ code: 1, signal: null });
+  expect(second.output()).toMatch(/sample backend ash: cannot bind 127\.0\.0\.1:9101: EADDRINUSE/);
+  expect(second.output()).toMatch(/is it already running\?\n$/);
+  expect(await talk('127.100.1.2'), 'the first one goes on').toMatch(/^(ash|oak|elm)$/);
+});
+
+test('the samples of a demo that is killed leave quietly', async () => {
+  await demo.stop('SIGKILL');
+  const bound = () => [
+    ...tcpPorts.filter((one) => isBound('tcp', one)),
+    ...udpPorts.filter((one) => isBound('udp', one)),
+  ];
+  await eventually('no sample server left', () => bound().length === 0);
+  const early = startProcess({ name: 'demo', command: process.execPath, args: [pinionMain(), 'demo'] });
+  await eventually('samples starting', () => processTree(early.pid).length > 1);
+  await early.stop('SIGKILL');
+  await eventually('no sample server left', () => bound().length === 0);
+  expect(early.output()).not.toMatch(/EPIPE|\n\s+at /);
+});
+
 test('a port that is taken is named, and the samples go again', async () => {
   await demo.stop('SIGTERM');
   await eventually('all gone', () => !isBound('udp', port) && !isBound('tcp', 9101));

@@ -4,8 +4,9 @@ import { createServer } from 'node:net';
 import type { Protocol } from '../core/plan.ts';
 import { exitStatus } from './exit.ts';
 
-/** Serves until the process is stopped. Prints one line when it listens. */
+/** Serves until the process is stopped or its standard input ends. Prints one line when it listens. */
 export function serveSample(protocol: Protocol, ip: string, port: number, name: string): void {
+  leaveWithDemo();
   const listening = (): void => {
     process.stdout.write('listening\n');
   };
@@ -31,4 +32,12 @@ export function serveSample(protocol: Protocol, ip: string, port: number, name: 
   });
   server.on('error', failed);
   server.listen(port, ip, listening);
+}
+
+/** A demo that is killed tells nobody, and its samples would keep the ports: the end of the pipes it holds does. */
+function leaveWithDemo(): void {
+  const leave = (): void => process.exit(exitStatus.good);
+  process.stdin.on('end', leave).on('error', leave).resume();
+  process.stdout.on('error', leave);
+  process.stderr.on('error', leave);
 }
