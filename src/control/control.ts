@@ -346,7 +346,8 @@ export class Control {
         break;
       case 'accept-paused': {
         const listener = this.snapshot?.listeners.find(({ id }) => id === message.listenerId)?.plan.name;
-        watch({ event: 'accept-paused', listener: listener ?? '', paused: message.paused });
+        // A listener that is gone has ended its pause by going.
+        if (listener !== undefined) watch({ event: 'accept-paused', listener, paused: message.paused });
         break;
       }
       case 'fault':

@@ -66,7 +66,10 @@ export interface EngineHost {
   /** UDP: a datagram was dropped on purpose. */
   dropped(listener: ListenerView, reason: DropReason): void;
 
-  /** Accepting stopped because the process is out of descriptors (true) or resumed (false). */
+  /**
+   * Accepting stopped because the process is out of descriptors (true) or resumed (false). Pauses in quick succession are
+   * told as one, and each true has its false, by the end of the listener at the latest.
+   */
   acceptPaused(listener: ListenerView, paused: boolean): void;
 
   /** Something unexpected was thrown while serving `flow`; the engine then ends it with `worker-error`. */

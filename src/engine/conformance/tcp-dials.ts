@@ -180,7 +180,9 @@ export const tcpDialStories = [
 
   story('tcp: a dial without a descriptor is our fault, not the backend’s', async (stage) => {
     const backend = await TcpBackend.echo(stage);
-    const { port } = await stage.listen('tcp', ['wait', backend.view, 'local-fault']);
+    // The time of a dial is also how long an engine may wait for a descriptor.
+    const timeouts = { connectMs: 400 };
+    const { port } = await stage.listen('tcp', ['wait', backend.view, 'local-fault'], { timeouts });
     const client = await TcpPeer.connect(stage, port);
     await stage.event('waiting');
     const restore = leaveDescriptors(stage, 0);
@@ -189,6 +191,72 @@ export const tcpDialStories = [
     assert.equal((await stage.event('dial-failed')).failure, 'local-fault');
     restore();
   }),
+
+  story(
+    'tcp: a client accepted with the last descriptor waits for one more, and no other takes it',
+    async (stage) => {
+      const backend = await TcpBackend.echo(stage);
+      const { port } = await stage.listen('tcp', [backend.view]);
+      const restore = leaveDescriptors(stage, 1);
+      const first = await TcpPeer.connect(stage, port);
+      first.send('first');
+      await stage.event('dialing');
+      const second = await TcpPeer.connect(stage, port);
+      second.send('second');
+      await stage.event('accept-paused', (event) => event.paused);
+      restore();
+      await first.receives('first');
+      await second.receives('second');
+      assert.deepEqual(stage.all('dial-failed'), []);
+      await stage.event('accept-paused', (event) => !event.paused);
+    },
+  ),
+
+  story('tcp: a flow that waits for a descriptor can be ended', async (stage) => {
+    const backend = await TcpBackend.echo(stage);
+    const { port } = await stage.listen('tcp', [backend.view]);
+    const restore = leaveDescriptors(stage, 1);
+    const client = await TcpPeer.connect(stage, port);
+    await stage.event('dialing');
+    stage.send({ type: 'terminate', flowId: 1, code: 'operator' });
+    assert.equal((await stage.closed(1)).code, 'operator');
+    assert.equal(await client.outcome(), 'reset');
+    restore();
+    const next = await TcpPeer.connect(stage, port);
+    next.send('next');
+    await next.receives('next');
+  }),
+
+  story(
+    'tcp: with descriptors for two all are served in turn, and of pauses little is said',
+    async (stage) => {
+      const backend = await TcpBackend.echo(stage);
+      const { port, listener } = await stage.listen('tcp', [backend.view]);
+      const restore = leaveDescriptors(stage, 5);
+      const clients = await Promise.all(Array.from({ length: 60 }, () => TcpPeer.connect(stage, port)));
+      for (const client of clients) {
+        client.send('x');
+        client.finish();
+      }
+      for (const client of clients) {
+        assert.equal(await client.outcome(), 'end');
+        assert.equal(client.text, 'x');
+      }
+      await stage.eventually('all closed', () => stage.all('closed').length === clients.length);
+      assert.deepEqual(stage.all('dial-failed'), []);
+      const told = stage.all('accept-paused').map((event) => event.paused);
+      assert.ok(told.length > 0, 'they ran out');
+      assert.ok(told.length < clients.length / 4, `told ${told.length} times`);
+      await stage.tell({ type: 'unlisten', listenerId: listener.id });
+      const all = stage.all('accept-paused').map((event) => event.paused);
+      assert.deepEqual(
+        all,
+        all.map((_, index) => index % 2 === 0),
+      );
+      assert.equal(all.length % 2, 0, 'each pause had its end');
+      restore();
+    },
+  ),
 
   story('tcp: accepting stops without descriptors, does not spin, and resumes', async (stage) => {
     const backend = await TcpBackend.echo(stage);

@@ -11,6 +11,7 @@ import type { EngineHost } from '../engine.ts';
 import { ConversationTable } from './conversation-table.ts';
 import { Dialer } from './dialer.ts';
 import { Endpoints } from './endpoints.ts';
+import { Shortage } from './tcp-shortage.ts';
 import { UdpReplies } from './udp-replies.ts';
 
 /** One read of the copying relay. A longer stream goes through splice, so this is sized for the cache. */
@@ -40,10 +41,7 @@ export class Context {
   readonly dialer: Dialer;
   readonly chunks: ChunkPool;
   readonly pipes: PipePool;
-  /** Called when a flow has given its descriptors back. */
-  descriptorsFreed: () => void = () => undefined;
-  /** Listeners that do not accept for want of descriptors. */
-  pausedListeners = 0;
+  readonly shortage: Shortage;
   readonly conversations: ConversationTable;
   #requests: MessageBatch | undefined;
   #replies: UdpReplies | undefined;
@@ -58,6 +56,7 @@ export class Context {
     this.dialer = new Dialer(host, this.name);
     this.chunks = new ChunkPool(limits.pendingBytes);
     this.pipes = new PipePool(limits.pipes, reactor.wheel);
+    this.shortage = new Shortage(reactor);
     this.conversations = new ConversationTable(limits.conversations);
   }
 

@@ -53,7 +53,7 @@ interface Sources {
 const withoutPort = '';
 
 export class Dialer {
-  /** After a dial that gave a descriptor: what connect(2) said, 0 or -EINPROGRESS. */
+  /** What the last call of a dial said: after one that gave a descriptor connect(2)'s 0 or -EINPROGRESS. */
   result = 0;
   readonly #host: EngineHost;
   /** Where the backend's address is. */
@@ -72,13 +72,19 @@ export class Dialer {
   /** A socket that connects, or is connected, to `endpoint`, whose bytes are in the target region. */
   dial(flow: Flow, endpoint: Endpoint, kind: Kind): Descriptor | DialFailure {
     const { tcp, upstream } = flow.listener.plan;
+    this.result = 0;
     if (upstream !== undefined && endpoint.family !== AF_UNIX) {
       return this.#dialFrom(upstream, flow, endpoint, kind);
     }
     const fd = newSocket(endpoint.family, kind);
-    if (fd < 0) return dialFailure(fd, endpoint.family);
+    if (fd < 0) return this.#withoutSocket(fd, endpoint.family);
     if (kind === 'stream' && endpoint.family !== AF_UNIX) setBeforeHandshake(fd, tcp);
     return this.#connect(fd, endpoint);
+  }
+
+  #withoutSocket(result: number, family: number): DialFailure {
+    this.result = result;
+    return dialFailure(result, family);
   }
 
   #connect(fd: Descriptor, endpoint: Endpoint): Descriptor | DialFailure {
@@ -95,7 +101,7 @@ export class Dialer {
     const first = this.#turn++;
     for (let i = 0; i < Math.max(1, choices.length); i++) {
       const fd = newSocket(family, kind);
-      if (fd < 0) return dialFailure(fd, family);
+      if (fd < 0) return this.#withoutSocket(fd, family);
       if (kind === 'stream') setBeforeHandshake(fd, flow.listener.plan.tcp);
       let trouble = setRoute(fd, upstream);
       if (trouble === undefined && upstream.transparent) {

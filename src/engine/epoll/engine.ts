@@ -61,9 +61,7 @@ export class EpollEngine implements Engine {
   readonly #listeners = new Map<number, Listener>();
   readonly #answers: (() => void)[] = [];
   readonly #answering: TurnEnd = { onTurnEnd: () => this.#answer() };
-  readonly #resuming: TurnEnd = { onTurnEnd: () => this.#resume() };
   readonly #reusePort: boolean;
-  #resumeAsked = false;
   #stopped = false;
 
   constructor(host: EngineHost, options: EpollEngineOptions) {
@@ -79,11 +77,6 @@ export class EpollEngine implements Engine {
       ...limits,
       conversations: options.conversationsMax ?? limits.conversations,
     });
-    this.#context.descriptorsFreed = () => {
-      if (this.#context.pausedListeners === 0 || this.#resumeAsked) return;
-      this.#resumeAsked = true;
-      this.#reactor.atTurnEnd(this.#resuming);
-    };
   }
 
   /**
@@ -187,13 +180,6 @@ export class EpollEngine implements Engine {
       } catch (error) {
         this.#host.fault(error, undefined);
       }
-    }
-  }
-
-  #resume(): void {
-    this.#resumeAsked = false;
-    for (const listener of this.#listeners.values()) {
-      if (listener instanceof TcpListener) listener.resume();
     }
   }
 

@@ -4,6 +4,8 @@
  *    routing --> waiting --> routing        (the host needs time)
  *       |
  *       +--> dialing --> open --> over      (a failed dial goes back to routing)
+ *       |      ^
+ *       +--> starved                        (no descriptor for the dial: tcp-shortage.ts)
  *
  * `over` is reached by one of two ways: `#end`, when both directions have delivered everything, or `reset` from
  * any state. Both give all back before the host hears of it. Any call of the host may terminate the flow, so the
@@ -30,16 +32,17 @@ import type { Timed } from '../../linux/timer-wheel.ts';
 import type { DialFailure } from '../engine.ts';
 import type { Context } from './context.ts';
 import { setKeepAlive } from './socket-options.ts';
-import { closeWithReset, dialFailure } from './sockets.ts';
+import { closeWithReset, dialFailure, isExhausted } from './sockets.ts';
 import { letGo, noteShortRead, optionsSet, relay } from './tcp-relay.ts';
+import type { Starved } from './tcp-shortage.ts';
 import { interestToRead, interestToWrite, TcpSide } from './tcp-side.ts';
 
-type State = 'routing' | 'waiting' | 'dialing' | 'open' | 'over';
+type State = 'routing' | 'waiting' | 'starved' | 'dialing' | 'open' | 'over';
 
 /** What is read before the dial may have to be kept until it succeeds: little. Bytes. */
 const earlyBytes = 16 * 1024;
 
-export class TcpFlow implements Timed {
+export class TcpFlow implements Timed, Starved {
   readonly client = new TcpSide(this, true);
   readonly backend = new TcpSide(this, false);
   timerNext: Timed | undefined = undefined;
@@ -52,7 +55,9 @@ export class TcpFlow implements Timed {
   #replied = false;
   #keepAlive = false;
   #earlyRead = false;
-  /** When something moved last, or the dial began. */
+  /** Whom it will dial once it has a descriptor. */
+  #starvedFor: BackendView | undefined = undefined;
+  /** When something moved last, or the dial began or would have. */
   #sinceMs: number;
   /** What the timer is set for. */
   #timerMs = 0;
@@ -138,6 +143,16 @@ export class TcpFlow implements Timed {
     this.reset(side.isClient ? 'client-reset' : 'backend-reset');
   }
 
+  tryAgain(): boolean {
+    try {
+      const failure = this.#dial(this.#starvedFor!);
+      if (failure !== undefined) this.#onDialFailed(failure);
+    } catch (error) {
+      this.onFault(error);
+    }
+    return this.#state !== 'starved';
+  }
+
   onTimer(nowMs: number): void {
     if (nowMs < this.#deadlineMs()) {
       // The first visit is after seconds: a connection that short-lived ones need not pay for.
@@ -149,6 +164,7 @@ export class TcpFlow implements Timed {
     }
     const { idleMs, halfCloseMs } = this.#flow.listener.plan.timeouts;
     if (this.#state === 'dialing') this.#onDialFailed('backend-timeout');
+    else if (this.#state === 'starved') this.#onDialFailed('local-fault');
     else this.reset(this.#firstEnd !== undefined && halfCloseMs <= idleMs ? 'half-close-timeout' : 'idle');
   }
 
@@ -189,13 +205,17 @@ export class TcpFlow implements Timed {
     else if (length !== -EAGAIN) this.onBroken(client);
   }
 
-  /** Undefined: dialling, or open already. */
+  /** Undefined: dialling, open already, or starved. */
   #dial(backend: BackendView): DialFailure | undefined {
     const { dialer, endpoints } = this.#context;
     const endpoint = endpoints.place(backend);
     if (endpoint === undefined) return 'backend-unreachable';
     const fd = dialer.dial(this.#flow, endpoint, 'stream');
-    if (typeof fd === 'string') return fd;
+    if (typeof fd === 'string') {
+      if (!isExhausted(dialer.result)) return fd;
+      this.#starve(backend);
+      return undefined;
+    }
     const { client, backend: side } = this;
     const early = client.heldEnd - client.heldStart;
     let { result } = dialer;
@@ -218,6 +238,16 @@ export class TcpFlow implements Timed {
     if (!this.#watch(side, up ? interestToRead : interestToWrite)) return undefined;
     if (result >= 0) this.#onConnected(result);
     return undefined;
+  }
+
+  /** It waits as long as a dial may take: to try other backends would find no descriptor either. */
+  #starve(backend: BackendView): void {
+    if (this.#state === 'starved') return;
+    this.#state = 'starved';
+    this.#starvedFor = backend;
+    this.#sinceMs = this.#context.reactor.nowMs;
+    this.#context.shortage.addFlow(this);
+    this.#arm();
   }
 
   #onDial(events: number): void {
@@ -249,7 +279,8 @@ export class TcpFlow implements Timed {
   #onDialFailed(failure: DialFailure): void {
     const { backend } = this;
     this.#context.reactor.remove(backend);
-    close(backend.fd);
+    if (backend.fd >= 0) close(backend.fd);
+    else this.#context.shortage.remove(this);
     backend.fd = noDescriptor;
     backend.readable = false;
     backend.hungUp = false;
@@ -267,7 +298,7 @@ export class TcpFlow implements Timed {
 
   #deadlineMs(): number {
     const { timeouts } = this.#flow.listener.plan;
-    if (this.#state === 'dialing') return this.#sinceMs + timeouts.connectMs;
+    if (this.#state === 'dialing' || this.#state === 'starved') return this.#sinceMs + timeouts.connectMs;
     if (this.#firstEnd === undefined) return this.#sinceMs + timeouts.idleMs;
     return this.#sinceMs + Math.min(timeouts.idleMs, timeouts.halfCloseMs);
   }
@@ -285,8 +316,9 @@ export class TcpFlow implements Timed {
   }
 
   #release(closeSide: (fd: Descriptor) => void, code: TerminationCode): void {
+    const { reactor, shortage } = this.#context;
+    if (this.#state === 'starved') shortage.remove(this);
     this.#state = 'over';
-    const { reactor } = this.#context;
     reactor.wheel.clear(this);
     for (let i = 0; i < 2; i++) {
       const side = i === 0 ? this.client : this.backend;
@@ -296,7 +328,7 @@ export class TcpFlow implements Timed {
       side.fd = noDescriptor;
     }
     this.#flow.engineState = undefined;
-    this.#context.descriptorsFreed();
+    shortage.freed();
     this.#context.host.closed(this.#flow, code);
   }
 }

@@ -3,8 +3,9 @@
  *
  * Level-triggered, because accepting stops early on purpose: as many are accepted per turn as came in the last
  * one, doubling while there are more, so that under load nearly no call finds the queue empty and other work
- * has its turn. Out of descriptors, accepting pauses (a level-triggered event would spin) and
- * resumes when a flow gives some back, or after a while, since others may have freed them.
+ * has its turn. Out of descriptors, accepting pauses (a level-triggered event would spin) until there are some again
+ * (tcp-shortage.ts). Each flow that ends then makes room for another, so the host is told of pauses in quick succession
+ * as of one.
  */
 import { type Address, noAddress } from '../../core/address.ts';
 import type { Flow } from '../../core/flow.ts';
@@ -18,13 +19,15 @@ import { decodeAddress } from '../../wire/sockaddr.ts';
 import type { Context } from './context.ts';
 import { closeWithReset, isExhausted, removeSocketFile } from './sockets.ts';
 import { TcpFlow } from './tcp-flow.ts';
+import type { Starved } from './tcp-shortage.ts';
 
 const acceptsMax = 64;
-const pauseMs = 100;
+/** Accepting has gone on for so long when the host hears that it resumed. */
+const calmMs = 1_000;
 /** A bound for what is accepted at once before the socket is closed. */
 const lastAcceptsMax = 4096;
 
-export class TcpListener implements Handler, Timed {
+export class TcpListener implements Handler, Timed, Starved {
   slot = -1;
   queued = false;
   timerNext: Timed | undefined = undefined;
@@ -37,6 +40,8 @@ export class TcpListener implements Handler, Timed {
   readonly #unixPath: string | undefined;
   #accepts = 1;
   #paused = false;
+  /** The host has heard of a pause and not of its end. */
+  #pauseTold = false;
   #closed = false;
   /** The last accept found no descriptor or memory. */
   #exhausted = false;
@@ -60,7 +65,8 @@ export class TcpListener implements Handler, Timed {
   onEvents(): void {
     const most = this.#accepts;
     let accepted = 0;
-    while (accepted < most && this.#acceptOne()) accepted++;
+    while (accepted < most && !this.#isShort() && this.#acceptOne()) accepted++;
+    if (this.#isShort()) return this.#pause();
     if (accepted === most) this.#accepts = Math.min(most * 2, acceptsMax);
     else this.#accepts = Math.max(1, accepted);
   }
@@ -75,29 +81,36 @@ export class TcpListener implements Handler, Timed {
    */
   close(isStopping: boolean): void {
     if (this.#closed) return;
-    if (!isStopping && !this.#paused) for (let i = 0; i < lastAcceptsMax && this.#acceptOne(); i++);
+    if (!isStopping) for (let i = 0; i < lastAcceptsMax && this.#acceptOne(); i++);
     this.#closed = true;
-    if (this.#paused) this.#context.pausedListeners--;
+    this.#context.shortage.remove(this);
     this.#context.reactor.wheel.clear(this);
     this.#context.reactor.remove(this);
     close(this.#fd);
     if (this.#unixPath !== undefined && !this.#unixPath.startsWith('@')) removeSocketFile(this.#unixPath);
+    if (this.#pauseTold) this.#context.host.acceptPaused(this.view, false);
   }
 
+  /** The calm after a pause has lasted. */
   onTimer(): void {
-    this.resume();
+    this.#pauseTold = false;
+    this.#context.host.acceptPaused(this.view, false);
   }
 
-  /** Tries again if accepting is paused. */
-  resume(): void {
-    if (!this.#paused || this.#closed) return;
+  tryAgain(): boolean {
+    const { reactor } = this.#context;
     // accept4 takes the descriptor number first, so even an empty queue tells whether there is one.
-    if (!this.#acceptOne() && this.#exhausted) return this.#context.reactor.wheel.set(this, this.#laterMs());
+    this.#acceptOne();
+    if (this.#isShort()) return false;
     this.#paused = false;
-    this.#context.pausedListeners--;
-    this.#context.reactor.wheel.clear(this);
-    this.#context.reactor.modify(this.#fd, this, EPOLLIN);
-    this.#context.host.acceptPaused(this.view, false);
+    reactor.modify(this.#fd, this, EPOLLIN);
+    reactor.wheel.set(this, reactor.nowMs + calmMs);
+    return true;
+  }
+
+  /** No descriptor for one more client, or a client that is here already needs it more. */
+  #isShort(): boolean {
+    return this.#exhausted || this.#context.shortage.hasFlows;
   }
 
   /** False: nothing (more) to accept now. */
@@ -109,7 +122,6 @@ export class TcpListener implements Handler, Timed {
       this.#begin(fd);
       return true;
     }
-    if (this.#exhausted && !this.#paused) this.#pause();
     // One that was gone before we came; whatever else is wrong, the level-triggered event comes again.
     return fd === -ECONNABORTED;
   }
@@ -144,14 +156,14 @@ export class TcpListener implements Handler, Timed {
   }
 
   #pause(): void {
+    if (this.#paused) return;
+    const { host, reactor, shortage } = this.#context;
     this.#paused = true;
-    this.#context.pausedListeners++;
-    this.#context.reactor.modify(this.#fd, this, 0);
-    this.#context.reactor.wheel.set(this, this.#laterMs());
-    this.#context.host.acceptPaused(this.view, true);
-  }
-
-  #laterMs(): number {
-    return this.#context.reactor.nowMs + pauseMs;
+    reactor.modify(this.#fd, this, 0);
+    reactor.wheel.clear(this);
+    shortage.addListener(this);
+    if (this.#pauseTold) return;
+    this.#pauseTold = true;
+    host.acceptPaused(this.view, true);
   }
 }

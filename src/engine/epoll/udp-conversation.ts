@@ -105,7 +105,7 @@ export class UdpConversation implements Handler, Timed {
     this.#fd = noDescriptor;
     this.#waiting = [];
     this.#flow.engineState = undefined;
-    this.#context.descriptorsFreed();
+    this.#context.shortage.freed();
     host.closed(this.#flow, code);
   }
 
