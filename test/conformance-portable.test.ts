@@ -12,6 +12,8 @@ conformance('portable', new URL('src/engine/conformance/process.js', build), {
   'tcp: a client accepted with the last descriptor waits for one more, and no other takes it': noPause,
   'tcp: a flow that waits for a descriptor can be ended': noPause,
   'tcp: with descriptors for two all are served in turn, and of pauses little is said': noPause,
+  'tcp: urgent bytes stay where they are in the stream':
+    'node:net has no SO_OOBINLINE, and without it read(2) leaves an urgent byte out',
   'udp: a wildcard replies from any address of 127.0.0.0/8':
     'node:dgram has no IP_PKTINFO; only addresses the interfaces name have a socket of their own',
 });

@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { backendView } from './listener.ts';
 import { digestOf, payload } from './payload.ts';
 import { story } from './story.ts';
 import { TcpBackend, TcpPeer } from './tcp-peer.ts';
+import { connectUrgent, openUrgentBackend } from './urgent.ts';
 
 const bulkBytes = 50_000_000;
 
@@ -125,6 +127,21 @@ export const tcpRelayStories = [
       assert.equal(client.digest, digestOf(bytes));
       assert.equal((await stage.closed(index + 1)).code, 'client-closed');
     }
+  }),
+
+  story('tcp: urgent bytes stay where they are in the stream', async (stage) => {
+    const backend = await TcpBackend.open(stage);
+    const up = await stage.listen('tcp', [backend.view]);
+    connectUrgent(stage, up.port);
+    const server = await backend.accepted();
+    assert.equal(await server.outcome(), 'end');
+    assert.equal(server.text, 'abcXdef');
+    server.finish();
+    assert.equal((await stage.closed(1)).code, 'client-closed');
+    const down = await stage.listen('tcp', [backendView(await openUrgentBackend(stage))]);
+    const client = await TcpPeer.connect(stage, down.port);
+    assert.equal(await client.outcome(), 'end');
+    assert.equal(client.text, 'abcXdef');
   }),
 
   story('tcp: many small writes keep their order', async (stage) => {

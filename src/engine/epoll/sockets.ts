@@ -13,6 +13,7 @@ import {
   IPV6_RECVPKTINFO,
   IPV6_V6ONLY,
   SO_LINGER,
+  SO_OOBINLINE,
   SO_REUSEADDR,
   SO_REUSEPORT,
   SOCK_CLOEXEC,
@@ -57,7 +58,17 @@ const datagramBufferBytes = 4 * 1024 * 1024;
 
 export function newSocket(family: number, kind: 'stream' | 'datagram'): Descriptor {
   const type = kind === 'stream' ? SOCK_STREAM : SOCK_DGRAM;
-  return socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC);
+  const fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (kind === 'stream' && fd >= 0) keepUrgentInline(fd);
+  return fd;
+}
+
+/**
+ * An urgent byte (MSG_OOB) is a byte of the stream to its sender; by default reads leave it out, and what we pass on
+ * would lack it. TCP connections inherit this from their listening socket, unix ones do not.
+ */
+export function keepUrgentInline(fd: Descriptor): void {
+  setOption(fd, SOL_SOCKET, SO_OOBINLINE, 1);
 }
 
 /** Closes so that the peer sees a reset: with linger on and 0 seconds, close(2) sends RST and drops what is queued. */

@@ -17,7 +17,7 @@ import type { Handler } from '../../linux/reactor.ts';
 import type { Timed } from '../../linux/timer-wheel.ts';
 import { decodeAddress } from '../../wire/sockaddr.ts';
 import type { Context } from './context.ts';
-import { closeWithReset, isExhausted, removeSocketFile } from './sockets.ts';
+import { closeWithReset, isExhausted, keepUrgentInline, removeSocketFile } from './sockets.ts';
 import { TcpFlow } from './tcp-flow.ts';
 import type { Starved } from './tcp-shortage.ts';
 
@@ -129,6 +129,7 @@ export class TcpListener implements Handler, Timed, Starved {
   #begin(fd: Descriptor): void {
     const flow = this.#open(fd);
     if (flow === undefined) return;
+    if (this.#unixPath !== undefined) keepUrgentInline(fd);
     const tcpFlow = new TcpFlow(this.#context, flow, fd, this.#unixPath !== undefined);
     try {
       tcpFlow.begin();
