@@ -1,14 +1,14 @@
-/** What the documents say is true: every YAML block is a good configuration, and the ten-line file balances. */
-import { readdirSync, readFileSync } from 'node:fs';
+/** What the documents say is true: every YAML block is a good configuration, and the ten-line file and its commands work. */
+import { chmodSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
 import { askTcp } from './support/clients.ts';
 import { pinionCommand } from './support/command.ts';
-import { startPinion } from './support/pinion.ts';
+import { pinionMain } from './support/pinion.ts';
 import { freePort } from './support/ports.ts';
-import { stopEverything } from './support/processes.ts';
+import { type RunningProcess, startProcess, stopEverything } from './support/processes.ts';
 import { namedTcp, stopServers } from './support/servers.ts';
-import { temporaryFile } from './support/temporary.ts';
+import { temporaryFile, temporaryFolder } from './support/temporary.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -93,16 +93,48 @@ function exists(url: URL): boolean {
   }
 }
 
-test('the ten-line file of README balances two servers', async () => {
+/** The shell commands of a document, without what is said about them. */
+function shellCommands(file: string): string[] {
+  const text = readFileSync(`${root}${file}`, 'utf8');
+  return [...text.matchAll(/^```sh\n([\s\S]*?)^```/gm)].flatMap((match) =>
+    match[1]!.split('\n').map((line) => line.replace(/ +#.*$/, '')),
+  );
+}
+
+/** A README's command, with our file for `my.yaml` and run as written. */
+function startAsWritten(start: string, file: string): RunningProcess {
+  const command = shellCommands('README.md').find((line) => line.startsWith(start));
+  expect(command, `README has: ${start}`).toBeDefined();
+  const shell = `exec ${command!.replace('my.yaml', file)}`;
+  return startProcess({ name: command!, command: 'sh', args: ['-c', shell], folder: root });
+}
+
+test('the ten-line file of README balances two servers, and its commands work as they are written', async () => {
   const block = yamlBlocks('README.md').find(({ text }) => text.includes('127.0.0.1:8080'))!;
   expect(block.text.trim().split('\n').length).toBeLessThanOrEqual(10);
   const servers = await namedTcp(['one', 'two']);
   const port = await freePort();
-  const text = block.text
-    .replace('127.0.0.1:8080', `127.0.0.1:${port}`)
-    .replace('127.0.0.1:8001', servers[0]!.address)
-    .replace('127.0.0.1:8002', servers[1]!.address);
-  await startPinion(text);
+  const socket = `${temporaryFolder('readme')}/pinion.sock`;
+  const file = temporaryFile(
+    'my.yaml',
+    block.text
+      .replace('127.0.0.1:8080', `127.0.0.1:${port}`)
+      .replace('127.0.0.1:8001', servers[0]!.address)
+      .replace('127.0.0.1:8002', servers[1]!.address)
+      .replace('/tmp/pinion.sock', socket),
+  );
+  const check = startAsWritten('node dist/src/main.js check', file);
+  expect(await check.exited, check.output()).toEqual({ code: 0, signal: null });
+
+  // What `npm link` points to must be executable, also after a build.
+  chmodSync(pinionMain(), 0o644);
+  const pinion = startAsWritten('npm start -- ', file);
+  await pinion.waitForOutput(/"event":"ready"/);
+  expect(statSync(pinionMain()).mode & 0o111).toBe(0o111);
   const names = await Promise.all(Array.from({ length: 40 }, (_, i) => askTcp(port, `127.40.0.${i + 1}`)));
   expect(new Set(names)).toEqual(new Set(['one', 'two']));
+
+  const status = startAsWritten('node dist/src/main.js status', file);
+  expect(await status.exited, status.output()).toEqual({ code: 0, signal: null });
+  expect(JSON.parse(status.output())).toMatchObject({ ready: true, listeners: [{ name: 'web' }] });
 });
