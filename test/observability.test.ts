@@ -212,6 +212,10 @@ describe('explain', () => {
     expect(after.without.backend).not.toBe(before.backend);
     const other = ['a', 'b', 'c'].find((name) => name !== before.backend)!;
     expect((await explain('--without', other)).without).toEqual({ lost: other, backend: before.backend });
+    const inWords = await pinionCommand(['explain', ...at.filter((word) => word !== '--json')]);
+    expect(inWords.stdout).toMatch(
+      /^pin +written by instance \S+ \(policy\), confirmed, expires in \d+ s unless used$/m,
+    );
     const wrong = await pinionCommand(['explain', ...at, '--without', 'nobody']);
     expect(wrong).toMatchObject({ status: 1, stderr: 'pool pool has no backend nobody\n' });
   });
