@@ -22,6 +22,8 @@ export interface Behaviour {
     readonly call: 'dialed' | 'replied' | 'unreachable' | 'dialFailed';
     readonly code: TerminationCode;
   };
+  /** The host calls `engine.proceed` for this flow from inside `replied`. */
+  readonly proceedInReplied?: number;
   /** The host has a defect: it throws inside this call. */
   readonly throwIn?: 'open' | 'route' | 'dialed' | 'replied';
 }

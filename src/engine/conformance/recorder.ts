@@ -115,6 +115,8 @@ export class Recorder implements EngineHost {
     if (record.replied) this.violation(`replied twice for flow ${flow.id}`);
     record.replied = true;
     this.#report({ type: 'replied', flowId: flow.id });
+    const { proceedInReplied } = record.behaviour;
+    if (proceedInReplied !== undefined) this.engine?.proceed(this.flow(proceedInReplied));
     this.#scripted(record, 'replied');
   }
 

@@ -190,10 +190,11 @@ export class Stage {
     options: ListenOptions = {},
   ): Promise<{ readonly port: number; readonly listener: ListenerView }> {
     const listener = this.view(protocol, options);
-    const { refuse, terminateIn, throwIn } = options;
+    const { refuse, terminateIn, proceedInReplied, throwIn } = options;
     await this.behave(routes, {
       ...(refuse === undefined ? {} : { refuse }),
       ...(terminateIn === undefined ? {} : { terminateIn }),
+      ...(proceedInReplied === undefined ? {} : { proceedInReplied }),
       ...(throwIn === undefined ? {} : { throwIn }),
     });
     this.send({ type: 'listen', listener });

@@ -139,6 +139,23 @@ export const tcpDialStories = [
     await client.receives('early!');
   }),
 
+  story('tcp: a flow that proceeds while another is relayed does not touch its bytes', async (stage) => {
+    const backend = await TcpBackend.open(stage);
+    const echo = await TcpBackend.echo(stage);
+    const waiting = await stage.listen('tcp', ['wait', backend.view]);
+    const waiter = await TcpPeer.connect(stage, waiting.port);
+    await stage.event('waiting');
+    const bytes = 60_000;
+    const digest = await waiter.sendMany(bytes);
+    const { port } = await stage.listen('tcp', [echo.view], { proceedInReplied: 1 });
+    const client = await TcpPeer.connect(stage, port);
+    client.send('its own');
+    await client.receives('its own');
+    const server = await backend.accepted();
+    await server.receivesBytes(bytes);
+    assert.equal(server.digest, digest);
+  }),
+
   story('tcp: terminate while waiting', async (stage) => {
     const { port } = await stage.listen('tcp', ['wait']);
     const client = await TcpPeer.connect(stage, port);

@@ -60,8 +60,9 @@ function copyOnce(context: Context, source: TcpSide): void {
     source.fullReads = 0;
     noteShortRead(source);
   }
-  source.owner.onReceived(source);
-  if (source.owner.open) sendShared(context, source, length);
+  sendShared(context, source, length);
+  // The host comes last: what it does in return (`proceed` of another flow) may read into the shared buffer.
+  if (source.owner.open) source.owner.onReceived(source);
 }
 
 /** After a read that did not fill its buffer: see tcp-side.ts. */
