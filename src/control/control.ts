@@ -363,7 +363,12 @@ export class Control {
 
   /** A worker's flow waits for the shared table's word; the answer goes into the pin table, then to the worker. */
   private claim(worker: number, message: Extract<MessageFromWorker, { type: 'claim' }>): void {
-    const answer = (): void => this.toWorker(worker, { type: 'claimed', flowId: message.flowId });
+    const client = this.workers[worker]!;
+    const { starts } = client;
+    const answer = (): void => {
+      // The flow that asked died with its thread; the one that has its number now waits for another answer.
+      if (client.starts === starts) client.post({ type: 'claimed', flowId: message.flowId });
+    };
     const { cluster } = this.sharing;
     const { poolId, backendId, claimTtlMs, deadlineMs, publish, kind } = message;
     const key = new Key(kind, new Address(...message.address));

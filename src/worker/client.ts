@@ -44,6 +44,8 @@ const wakeBytes = new Uint8Array(new BigUint64Array([1n]).buffer);
 
 export class WorkerClient {
   readonly index: number;
+  /** How often a thread was started. Each one numbers its flows from 1: an answer to one thread is not for the next. */
+  starts = 0;
   private readonly data: Omit<WorkerData, 'held'>;
   private held = new Int32Array(new SharedArrayBuffer(4));
   private readonly events: WorkerEvents;
@@ -64,6 +66,7 @@ export class WorkerClient {
 
   start(): void {
     this.restartTimer = undefined;
+    this.starts++;
     this.startedAtMs = performance.now();
     this.held = new Int32Array(new SharedArrayBuffer(4));
     let failure: Error | undefined;
