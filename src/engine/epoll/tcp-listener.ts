@@ -77,17 +77,18 @@ export class TcpListener implements Handler, Timed, Starved {
 
   /**
    * Stops accepting. Connections the kernel has completed already are taken first, because closing would reset
-   * them, unless all is stopping.
+   * them, unless all is stopping. A path is given up before all: once the socket is closed a successor may bind it, and
+   * we would unlink theirs.
    */
   close(isStopping: boolean): void {
     if (this.#closed) return;
+    if (this.#unixPath !== undefined && !this.#unixPath.startsWith('@')) removeSocketFile(this.#unixPath);
     if (!isStopping) for (let i = 0; i < lastAcceptsMax && this.#acceptOne(); i++);
     this.#closed = true;
     this.#context.shortage.remove(this);
     this.#context.reactor.wheel.clear(this);
     this.#context.reactor.remove(this);
     close(this.#fd);
-    if (this.#unixPath !== undefined && !this.#unixPath.startsWith('@')) removeSocketFile(this.#unixPath);
     if (this.#pauseTold) this.#context.host.acceptPaused(this.view, false);
   }
 
