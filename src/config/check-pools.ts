@@ -1,11 +1,12 @@
 /**
  * Rules for pools: backends' names and weights, the policy's own settings, and what the listeners in front ask of them.
  */
-import { backendIdsMax, poolIdsMax } from '../core/limits.ts';
+import { backendIdsMax, poolIdsMax, ringPointsMax } from '../core/limits.ts';
 import type { PolicyName } from '../core/plan.ts';
+import { pointsPerWeight } from '../core/policy/ring.ts';
 import { formatAddress } from './bind.ts';
 import { checkUpstream } from './check-sockets.ts';
-import { healthDefaults, poolDefaults } from './defaults.ts';
+import { backendDefaults, healthDefaults, poolDefaults } from './defaults.ts';
 import type { Draft, Placed, PoolDraft } from './draft.ts';
 import type { ListenerShape } from './listener-shape.ts';
 import { reachesItself } from './overlap.ts';
@@ -77,6 +78,7 @@ function checkPolicy(pool: PoolDraft, report: Report): void {
       'key',
     );
   }
+  if (policy === 'ring') checkRing(pool, report);
   if (tableSize !== undefined && !isPrime(tableSize)) {
     report.problem(
       [...pool.path, 'table_size'],
@@ -103,6 +105,17 @@ function checkPolicy(pool: PoolDraft, report: Report): void {
       `${size} entries for ${count} backends make uneven shares; ${wanted} would be within 1 %`,
     );
   }
+}
+
+function checkRing(pool: PoolDraft, report: Report): void {
+  const weights = pool.backends.reduce((sum, { value }) => sum + (value.weight ?? backendDefaults.weight), 0);
+  const points = weights * pointsPerWeight;
+  if (points <= ringPointsMax) return;
+  report.problem(
+    [...pool.path, 'backends'],
+    `make a ring of ${points} points (${pointsPerWeight} for each unit of weight); at most ${ringPointsMax} are possible: use smaller weights`,
+    'key',
+  );
 }
 
 function checkHealth(pool: PoolDraft, report: Report): void {

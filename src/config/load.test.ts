@@ -71,6 +71,29 @@ describe('the plan', () => {
     ]);
   });
 
+  it('has a table and a ring that a worker builds in a moment', () => {
+    const of = (settings: object, weight: number) => {
+      const backends = Array.from({ length: 50 }, (_, i) => ({
+        name: `b${i}`,
+        address: '10.0.0.1:80',
+        weight,
+      }));
+      const result = parsePlan(
+        stringify({ ...base, pools: { ...base.pools, pg: { ...settings, backends } } }),
+        'f',
+      );
+      return 'problems' in result ? result.problems.map(({ path, message }) => `${path}: ${message}`) : [];
+    };
+    expect(of({ policy: 'ring' }, 250)).toEqual([]);
+    expect(of({ policy: 'ring' }, 251)).toEqual([
+      'pools.pg.backends: make a ring of 2008000 points (160 for each unit of weight); at most 2000000 are possible: use smaller weights',
+    ]);
+    expect(of({ table_size: 1_000_003 }, 256)).toEqual([]);
+    expect(of({ table_size: 5_000_011 }, 1)).toEqual([
+      'pools.pg.table_size: must be a whole number from 2 to 1000003, not 5000011',
+    ]);
+  });
+
   it('refuses a pool of more backends than a table has rows', () => {
     const backends = Array.from({ length: 4_097 }, (_, i) => ({
       name: `b${i}`,

@@ -2,15 +2,13 @@
  * The shape of one entry of `pools` and of its backends: what a user may write there, and what it means.
  */
 import * as z from 'zod';
-import { backendsPerPoolMax, weightMax } from '../core/limits.ts';
+import { backendsPerPoolMax, maglevTableSizeMax, ringPointsMax, weightMax } from '../core/limits.ts';
 import { policyNames } from '../core/plan.ts';
+import { pointsPerWeight } from '../core/policy/ring.ts';
 import { readBackendAddress } from './bind.ts';
 import { backendDefaults, healthDefaults, poolDefaults } from './defaults.ts';
 import { choice, described, duration, flag, flowsMax, name, readBy, section, whole } from './fields.ts';
 import { upstreamShape } from './socket-shape.ts';
-
-/** Envoy's ceiling, 5 000 011: a table of that many entries is rebuilt on each change of health. */
-const tableSizeMax = 5_000_011;
 
 const health = section('How a backend is found up or down.', {
   type: choice(
@@ -37,7 +35,7 @@ export const backendShape = section('One server.', {
     type: 'string',
   }),
   weight: whole(
-    'Its share of new clients against the others; 0: no new ones.',
+    `Its share of new clients against the others; 0: no new ones. ring: those of a pool are at most ${ringPointsMax / pointsPerWeight} together.`,
     0,
     weightMax,
     backendDefaults.weight,
@@ -56,7 +54,12 @@ export const poolShape = section('Backends that serve the same thing, and how on
     })
     .meta(described('maglev, rendezvous, ring: no backend above this many times the average load.', 'none'))
     .optional(),
-  table_size: whole('maglev: entries of the table, a prime number.', 2, tableSizeMax, poolDefaults.tableSize),
+  table_size: whole(
+    'maglev: entries of the table, a prime number.',
+    2,
+    maglevTableSizeMax,
+    poolDefaults.tableSize,
+  ),
   identity: choice(
     'What maglev, rendezvous and ring hash for a backend: its name, or its address.',
     ['name', 'address'],

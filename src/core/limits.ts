@@ -14,6 +14,13 @@ export const workersMax = 64;
 export const configFileBytesMax = 4 * 1024 * 1024;
 export const backendsPerPoolMax = 4_096;
 export const weightMax = 256;
+/**
+ * A worker builds the table of a pool anew when the pool changes, and serves nobody meanwhile. A ring of 2,000,000 points
+ * takes 0.4 s and 40 MB, one of 16,000,000 (1,000 backends of weight 100) 4 s and 300 MB.
+ */
+export const ringPointsMax = 2_000_000;
+/** A prime. Such a table takes up to 0.4 s; one of 5,000,011 entries, Envoy's ceiling, 3 to 12 s with uneven weights. */
+export const maglevTableSizeMax = 1_000_003;
 
 /** The largest payload UDP over IPv4 carries: 65535 - 20 (IP) - 8 (UDP). RFC 768. Bytes. */
 export const datagramBytesMax = 65_507;

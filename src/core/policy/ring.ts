@@ -15,7 +15,7 @@ import { Marks } from './marks.ts';
 import type { Policy } from './policy.ts';
 
 /** Points for each unit of weight. */
-const pointsPerWeight = 160;
+export const pointsPerWeight = 160;
 /** Room for a candidate's index below the hash in one sortable number. */
 const ownersMax = 0x10000;
 
