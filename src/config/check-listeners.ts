@@ -4,8 +4,7 @@
 import type { Bind, Protocol } from '../core/plan.ts';
 import { formatAddress } from './bind.ts';
 import { checkListenerSockets } from './check-sockets.ts';
-import type { Draft, Placed } from './draft.ts';
-import type { ListenerShape } from './listener-shape.ts';
+import type { Draft, ListenerDraft } from './draft.ts';
 import { overlaps } from './overlap.ts';
 import type { Path } from './problem.ts';
 import { type Report, reportRepeats } from './report.ts';
@@ -36,14 +35,12 @@ export function checkListeners(draft: Draft, report: Report): void {
 }
 
 function checkClaims(draft: Draft, report: Report): void {
-  // One whose device is not known may meet nobody.
-  const known = draft.listeners.filter(({ path }) => !draft.wasWrong([...path, 'bind_device']));
   const claims: Claim[] = [
-    ...known.map(({ path, value }) => ({
-      path: [...path, 'bind'],
-      ...value.bind,
-      device: value.bind_device,
-    })),
+    ...draft.listeners.flatMap(({ path, value: { bind, bind_device: device } }) => {
+      // One whose device is not known may meet nobody.
+      if (bind === undefined || draft.wasWrong([...path, 'bind_device'])) return [];
+      return [{ path: [...path, 'bind'], ...bind, device }];
+    }),
     ...draft.services.map(({ path, value }) => ({
       path,
       protocol: 'tcp' as const,
@@ -72,19 +69,19 @@ function meetOnDevice(a: Claim, b: Claim): boolean {
   return a.device === undefined || b.device === undefined || a.device === b.device;
 }
 
-function checkPoolOf(listener: Placed<ListenerShape>, draft: Draft, report: Report): void {
+function checkPoolOf(listener: ListenerDraft, draft: Draft, report: Report): void {
   const { pool } = listener.value;
   const known = draft.poolNames;
-  if (known === undefined || known.includes(pool)) return;
+  if (pool === undefined || known === undefined || known.includes(pool)) return;
   const hint =
     didYouMean(pool, known) || (known.length > 0 && known.length <= 8 ? `; pools: ${known.join(', ')}` : '');
   report.problem([...listener.path, 'pool'], `there is no pool "${pool}"${hint}`);
 }
 
 /** Settings without an effect are usually meant for something else: said, but not refused. */
-function checkUseless({ path, value }: Placed<ListenerShape>, draft: Draft, report: Report): void {
+function checkUseless({ path, value }: ListenerDraft, draft: Draft, report: Report): void {
   const useless = (steps: Path, why: string): void => report.warning([...path, ...steps], why, 'key');
-  if (value.bind.protocol === 'udp') {
+  if (value.bind?.protocol === 'udp') {
     const why = 'has no effect on a UDP listener';
     if (value.tcp !== undefined) useless(['tcp'], why);
     if (value.timeouts?.connect !== undefined) useless(['timeouts', 'connect'], why);
@@ -92,7 +89,7 @@ function checkUseless({ path, value }: Placed<ListenerShape>, draft: Draft, repo
   }
   const affinity = value.affinity;
   if (affinity !== undefined && affinity !== 'none') {
-    if (value.bind.bind.kind === 'unix' && affinity.key !== undefined && affinity.key !== 'none') {
+    if (value.bind?.bind.kind === 'unix' && affinity.key !== undefined && affinity.key !== 'none') {
       useless(['affinity', 'key'], 'clients of a unix socket have no address: all of them go to one backend');
     }
     if (affinity.key !== 'client-subnet' && !draft.wasWrong([...path, 'affinity', 'key'])) {

@@ -7,10 +7,11 @@ import { pointsPerWeight } from '../core/policy/ring.ts';
 import { formatAddress } from './bind.ts';
 import { checkUpstream } from './check-sockets.ts';
 import { backendDefaults, healthDefaults, poolDefaults } from './defaults.ts';
-import type { Draft, Placed, PoolDraft } from './draft.ts';
-import type { ListenerShape } from './listener-shape.ts';
+import type { Draft, ListenerDraft, PoolDraft } from './draft.ts';
+import { namePattern, nameRule } from './fields.ts';
 import { reachesItself } from './overlap.ts';
 import { isPrime, nearestPrime } from './prime.ts';
+import { showValue } from './problem.ts';
 import { type Report, reportRepeats } from './report.ts';
 import { formatDuration } from './units.ts';
 
@@ -21,13 +22,18 @@ const tableEntriesPerBackend = 100;
 export function checkPools(draft: Draft, report: Report): void {
   for (const pool of draft.pools) {
     checkBackends(pool, report);
-    if (!draft.wasWrong([...pool.path, 'policy'])) checkPolicy(pool, report);
+    checkPrime(pool, report);
+    if (!draft.wasWrong([...pool.path, 'policy'])) checkPolicy(pool, draft, report);
     if (!draft.wasWrong([...pool.path, 'health', 'interval'])) checkHealth(pool, report);
     const users = draft.listeners.filter((listener) => listener.value.pool === pool.name);
     for (const listener of users) checkReach(pool, listener, report);
     checkUpstream(pool, users, report);
     if (users.length === 0 && draft.listenersComplete)
       report.warning(pool.path, 'no listener uses this pool', 'key');
+  }
+  for (const name of draft.poolNames ?? []) {
+    if (!namePattern.test(name))
+      report.problem(['pools', name], `${nameRule}, not ${showValue(name)}`, 'key');
   }
   if ((draft.poolNames?.length ?? 0) > poolIdsMax)
     report.problem(['pools'], `has more than ${poolIdsMax} pools`, 'key');
@@ -52,7 +58,7 @@ function checkBackends(pool: PoolDraft, report: Report): void {
   if (pool.value.identity === 'address') {
     reportRepeats(
       pool.backends,
-      (backend) => formatAddress(backend.value.address),
+      ({ value: { address } }) => address && formatAddress(address),
       (backend) => [...backend.path, 'address'],
       report,
       (text, first) => `with identity: address two backends cannot both be ${text}: ${first}`,
@@ -68,7 +74,17 @@ function checkBackends(pool: PoolDraft, report: Report): void {
     );
 }
 
-function checkPolicy(pool: PoolDraft, report: Report): void {
+/** Whatever the policy: it may be the next one to be tried. */
+function checkPrime(pool: PoolDraft, report: Report): void {
+  const size = pool.value.table_size;
+  if (size === undefined || isPrime(size)) return;
+  report.problem(
+    [...pool.path, 'table_size'],
+    `must be a prime number, not ${size}; the nearest is ${nearestPrime(size)}`,
+  );
+}
+
+function checkPolicy(pool: PoolDraft, draft: Draft, report: Report): void {
   const policy = pool.value.policy ?? poolDefaults.policy;
   const { bound, table_size: tableSize } = pool.value;
   if (bound !== undefined && bound !== 'none' && !hashPolicies.includes(policy)) {
@@ -79,18 +95,13 @@ function checkPolicy(pool: PoolDraft, report: Report): void {
     );
   }
   if (policy === 'ring') checkRing(pool, report);
-  if (tableSize !== undefined && !isPrime(tableSize)) {
-    report.problem(
-      [...pool.path, 'table_size'],
-      `must be a prime number, not ${tableSize}; the nearest is ${nearestPrime(tableSize)}`,
-    );
-    return;
-  }
   if (policy !== 'maglev') {
-    if (tableSize !== undefined)
+    if (tableSize !== undefined && isPrime(tableSize))
       report.warning([...pool.path, 'table_size'], 'has no effect unless policy is maglev', 'key');
     return;
   }
+  if (draft.wasWrong([...pool.path, 'table_size']) || (tableSize !== undefined && !isPrime(tableSize)))
+    return;
   const size = tableSize ?? poolDefaults.tableSize;
   const count = pool.backends.length;
   if (size < count) {
@@ -128,11 +139,13 @@ function checkHealth(pool: PoolDraft, report: Report): void {
   }
 }
 
-function checkReach(pool: PoolDraft, listener: Placed<ListenerShape>, report: Report): void {
+function checkReach(pool: PoolDraft, listener: ListenerDraft, report: Report): void {
+  if (listener.value.bind === undefined) return;
   const { bind, protocol } = listener.value.bind;
   for (const backend of pool.backends) {
     const path = [...backend.path, 'address'];
     const { address } = backend.value;
+    if (address === undefined) continue;
     if (protocol === 'udp' && address.kind === 'unix') {
       report.problem(
         path,

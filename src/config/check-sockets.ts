@@ -2,19 +2,15 @@
  * Rules for socket options: those that fight each other, and those without an effect where they stand.
  */
 import { Address } from '../core/address.ts';
-import type { Draft, Placed, PoolDraft } from './draft.ts';
-import type { ListenerShape } from './listener-shape.ts';
+import type { Draft, ListenerDraft, PoolDraft } from './draft.ts';
 import type { Path } from './problem.ts';
 import type { Report } from './report.ts';
 
 const upstreamKeys = ['source', 'transparent', 'mark', 'device'] as const;
 
 /** What a listener's own options have against each other. */
-export function checkListenerSockets(
-  { path, value }: Placed<ListenerShape>,
-  draft: Draft,
-  report: Report,
-): void {
+export function checkListenerSockets({ path, value }: ListenerDraft, draft: Draft, report: Report): void {
+  if (value.bind === undefined) return;
   const useless = (steps: Path, why: string): void => report.warning([...path, ...steps], why, 'key');
   const { bind, protocol } = value.bind;
   if (protocol === 'tcp' && value.udp !== undefined) useless(['udp'], 'has no effect on a TCP listener');
@@ -31,11 +27,7 @@ export function checkListenerSockets(
 }
 
 /** Where connections to a pool's backends are to leave from, against what its clients and backends are. */
-export function checkUpstream(
-  pool: PoolDraft,
-  users: readonly Placed<ListenerShape>[],
-  report: Report,
-): void {
+export function checkUpstream(pool: PoolDraft, users: readonly ListenerDraft[], report: Report): void {
   const { source, transparent } = pool.value;
   if (transparent === true && source !== undefined) {
     report.problem(
@@ -45,7 +37,7 @@ export function checkUpstream(
     );
   }
   if (transparent === true) {
-    for (const user of users.filter(({ value }) => value.bind.bind.kind === 'unix')) {
+    for (const user of users.filter(({ value }) => value.bind?.bind.kind === 'unix')) {
       const where = report.pointTo([...user.path, 'bind']);
       report.problem(
         [...pool.path, 'transparent'],
@@ -56,7 +48,7 @@ export function checkUpstream(
   }
   if (source !== undefined && transparent !== true) checkFamilies(pool, source, report);
   const isLocal =
-    pool.backends.length > 0 && pool.backends.every(({ value }) => value.address.kind === 'unix');
+    pool.backends.length > 0 && pool.backends.every(({ value }) => value.address?.kind === 'unix');
   if (!isLocal || !pool.complete) return;
   for (const key of upstreamKeys) {
     if (pool.value[key] === undefined) continue;
@@ -69,7 +61,7 @@ function checkFamilies(pool: PoolDraft, source: readonly string[], report: Repor
   for (const family of [4, 6] as const) {
     if (has.has(family)) continue;
     const first = pool.backends.find(
-      ({ value: { address } }) => address.kind === 'inet' && Address.parse(address.ip, 0)!.family === family,
+      ({ value: { address } }) => address?.kind === 'inet' && Address.parse(address.ip, 0)!.family === family,
     );
     if (first === undefined) continue;
     const where = report.pointTo([...first.path, 'address']);

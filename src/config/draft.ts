@@ -1,13 +1,14 @@
 /**
  * A draft: what can be judged of a file although other parts of it are wrong, so that all problems are told at
- * once. Keys that are wrong are taken out first; a listener or backend that cannot do without them is left out.
+ * once. Keys that are wrong are taken out, also those that nothing can do without: a listener whose address is
+ * wrong still has a name that may be another's, and a pool that may not exist.
  * A draft is only for check*.ts: a plan is never built from one.
  */
 import type * as z from 'zod';
 import type { Bind } from '../core/plan.ts';
 import { type Finding, valueAt } from './issues.ts';
-import { type ListenerShape, listenerShape } from './listener-shape.ts';
-import { type BackendShape, backendShape, type PoolShape, poolShape } from './pool-shape.ts';
+import { listenerShape } from './listener-shape.ts';
+import { backendShape, poolShape } from './pool-shape.ts';
 import { formatPath, type Path } from './problem.ts';
 import { adminShape, instanceLimitsShape, metricsShape } from './shape.ts';
 import type { Tree } from './tree.ts';
@@ -17,19 +18,27 @@ export interface Placed<T> {
   readonly value: T;
 }
 
-export interface PoolDraft extends Placed<Omit<PoolShape, 'backends'>> {
+const listenerParts = listenerShape.partial();
+const backendParts = backendShape.partial();
+const poolParts = poolShape.omit({ backends: true }).partial();
+
+/** What is undefined is wrong, or left out. */
+export type ListenerDraft = Placed<z.output<typeof listenerParts>>;
+export type BackendDraft = Placed<z.output<typeof backendParts>>;
+
+export interface PoolDraft extends Placed<z.output<typeof poolParts>> {
   readonly name: string;
-  readonly backends: readonly Placed<BackendShape>[];
-  /** False: some backends were left out. */
+  readonly backends: readonly BackendDraft[];
+  /** False: some backends were left out, as they are no maps. */
   readonly complete: boolean;
 }
 
 export interface Draft {
-  readonly listeners: readonly Placed<ListenerShape>[];
-  /** False: some listeners were left out. */
+  readonly listeners: readonly ListenerDraft[];
+  /** False: some listeners were left out, or it is not known which pool they use. */
   readonly listenersComplete: boolean;
   readonly pools: readonly PoolDraft[];
-  /** Every pool the file names, also those that are too wrong to be in `pools`; undefined: it has no map of pools. */
+  /** Every pool the file names, also those that are no maps; undefined: it has no map of pools. */
   readonly poolNames: readonly string[] | undefined;
   readonly instanceFlows: number | 'auto' | undefined;
   /** Where metrics and admin listen. */
@@ -46,10 +55,10 @@ export function draftOf(tree: Tree, findings: readonly Finding[]): Draft {
     prune(root, finding.path);
   const wrong = new Set(findings.map((finding) => formatPath(finding.path)));
   const pools = valueAt(tree.value, ['pools']);
-  const listeners = itemsOf(root, ['listeners'], listenerShape);
+  const listeners = itemsOf(root, ['listeners'], listenerParts);
   return {
     listeners: listeners.placed,
-    listenersComplete: listeners.complete,
+    listenersComplete: listeners.complete && listeners.placed.every(({ value }) => value.pool !== undefined),
     pools: entriesOf(valueAt(root, ['pools'])).flatMap(([name, pool]) => poolDraft(root, name, pool)),
     poolNames: isMap(pools) ? Object.keys(pools) : undefined,
     wasWrong: (path) => wrong.has(formatPath(path)),
@@ -64,11 +73,10 @@ export function draftOf(tree: Tree, findings: readonly Finding[]): Draft {
 
 function poolDraft(root: unknown, name: string, pool: unknown): PoolDraft[] {
   const path = ['pools', name];
-  const backends = itemsOf(root, [...path, 'backends'], backendShape);
-  // Settings and backends are judged apart: one bad backend must not hide a bad bound.
-  const settings = poolShape.omit({ backends: true }).safeParse(entriesWithout(pool, 'backends'));
-  if (!settings.success) return [];
-  return [{ path, name, value: settings.data, backends: backends.placed, complete: backends.complete }];
+  const backends = itemsOf(root, [...path, 'backends'], backendParts);
+  const settings = whatFits(entriesWithout(pool, 'backends'), poolParts);
+  if (!isMap(pool) || settings === undefined) return [];
+  return [{ path, name, value: settings, backends: backends.placed, complete: backends.complete }];
 }
 
 function itemsOf<T>(
@@ -79,10 +87,22 @@ function itemsOf<T>(
   const list = valueAt(root, path);
   if (!Array.isArray(list)) return { placed: [], complete: false };
   const placed = list.flatMap((item: unknown, i) => {
-    const result = shape.safeParse(item);
-    return result.success ? [{ path: [...path, i], value: result.data }] : [];
+    const value = whatFits(item, shape);
+    return value === undefined ? [] : [{ path: [...path, i], value }];
   });
   return { placed, complete: placed.length === list.length };
+}
+
+/**
+ * Without the keys that still do not fit after what is wrong in them was taken out: an `on_down` without its
+ * `grace` is nothing. Undefined if it is no map.
+ */
+function whatFits<T>(value: unknown, shape: z.ZodType<T>): T | undefined {
+  if (!isMap(value)) return undefined;
+  const result = shape.safeParse(value);
+  if (result.success) return result.data;
+  const unfit = result.error.issues.map((issue) => String(issue.path[0]));
+  return shape.safeParse(Object.fromEntries(entriesOf(value).filter(([key]) => !unfit.includes(key)))).data;
 }
 
 /** Items of lists stay, or the ones after them would change their place. */

@@ -18,7 +18,7 @@ export const durationMsMax = 24 * 86_400_000;
 
 /** Names appear in logs, metric labels, Redis keys and URLs. */
 export const namePattern = /^[A-Za-z0-9][A-Za-z0-9._:[\]-]{0,63}$/;
-const nameRule =
+export const nameRule =
   'must be a name: a letter or digit, then letters, digits and . _ : [ ] -, at most 64 characters';
 
 /** A value read by a function of ours; `parts` is its JSON Schema. */
@@ -103,8 +103,15 @@ export function name(description: string) {
     .meta({ description });
 }
 
-/** A name as the key of a map. */
-export const nameKey = z.string().regex(namePattern, { error: nameRule });
+/**
+ * A map by names. The library does not look at what is under a key that it refuses, so check-pools.ts judges the keys,
+ * by {@link nameRule}; editors are told of them here.
+ */
+export function byName<T extends z.ZodType>(description: string, shape: T, error: string) {
+  return z
+    .record(z.string(), shape, { error })
+    .meta({ description, propertyNames: { type: 'string', pattern: namePattern.source } });
+}
 
 export function section<T extends z.ZodRawShape>(description: string, shape: T) {
   return z

@@ -94,6 +94,14 @@ describe('the plan', () => {
     ]);
   });
 
+  it('does not judge the default in place of a table_size that is wrong', () => {
+    const backends = Array.from({ length: 1_000 }, (_, i) => ({ name: `b${i}`, address: '10.1.0.1:80' }));
+    const pg = { table_size: '100003', backends };
+    const result = parsePlan(stringify({ ...base, pools: { ...base.pools, pg } }), 'f');
+    expect(result.warnings).toEqual([]);
+    expect('problems' in result && result.problems).toHaveLength(1);
+  });
+
   it('refuses a pool of more backends than a table has rows', () => {
     const backends = Array.from({ length: 4_097 }, (_, i) => ({
       name: `b${i}`,

@@ -8,7 +8,7 @@ import { backendIdsMax, listenersMax, workersMax } from '../core/limits.ts';
 import { readListen } from './bind.ts';
 import { clusterShape } from './cluster-shape.ts';
 import { instanceDefaults } from './defaults.ts';
-import { autoOr, choice, described, duration, flowsMax, nameKey, readBy, section, whole } from './fields.ts';
+import { autoOr, byName, choice, described, duration, flowsMax, readBy, section, whole } from './fields.ts';
 import { listenerShape } from './listener-shape.ts';
 import { poolShape } from './pool-shape.ts';
 
@@ -84,9 +84,11 @@ export const fileShape = section('The configuration of pinion.', {
     .min(1, { error: 'needs at least one listener' })
     .max(listenersMax, { error: `has more than ${listenersMax} listeners` })
     .meta({ description: 'The addresses that clients reach.' }),
-  pools: z
-    .record(nameKey, poolShape, { error: 'must be a map of pools (name: { backends: ... })' })
-    .meta({ description: `Pools by name. All together have at most ${backendIdsMax} backends.` }),
+  pools: byName(
+    `Pools by name. All together have at most ${backendIdsMax} backends.`,
+    poolShape,
+    'must be a map of pools (name: { backends: ... })',
+  ),
 });
 
 export type FileShape = z.output<typeof fileShape>;
