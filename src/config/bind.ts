@@ -22,6 +22,8 @@ export function readListenerBind(value: unknown): Reading<ListenerBind> {
     return { refused: `must be an address like tcp://0.0.0.0:5432, not ${showValue(value)}` };
   }
   if (value.startsWith('unix:')) return withProtocol('tcp', readUnix(value));
+  if (value.startsWith('/')) return { refused: withoutUnix(value) };
+  if (value.includes(',')) return { refused: severalAddresses(value, 'listener') };
   const match = /^([A-Za-z0-9+.-]+):\/\/(.*)$/.exec(value);
   if (match === null) {
     const valid = 'value' in readInet(value);
@@ -46,6 +48,7 @@ export function readListen(value: unknown): Reading<Bind> {
     return { refused: `must be an address like 127.0.0.1:9464 or unix:/path, not ${showValue(value)}` };
   }
   if (value.startsWith('unix:')) return readUnix(value);
+  if (value.startsWith('/')) return { refused: withoutUnix(value) };
   const scheme = /^[A-Za-z0-9+.-]+:\/\//.exec(value)?.[0];
   if (scheme !== undefined) {
     return { refused: `takes no protocol: write ${showValue(value.slice(scheme.length))}` };
@@ -59,6 +62,8 @@ export function readBackendAddress(value: unknown): Reading<BackendAddress> {
     return { refused: `must be an address like 10.0.0.1:5432, not ${showValue(value)}` };
   }
   if (value.startsWith('unix:')) return readUnix(value);
+  if (value.startsWith('/')) return { refused: withoutUnix(value) };
+  if (value.includes(',')) return { refused: severalAddresses(value, 'backend') };
   const scheme = /^[A-Za-z0-9+.-]+:\/\//.exec(value)?.[0];
   if (scheme !== undefined) {
     return {
@@ -70,7 +75,10 @@ export function readBackendAddress(value: unknown): Reading<BackendAddress> {
   const inet = readInet(value);
   if ('refused' in inet || inet.value.kind !== 'inet') return inet;
   if (inet.value.port === 0) return { refused: 'needs a port from 1 to 65535, not 0' };
-  if (Address.parse(inet.value.ip, 0)!.isWildcard) {
+  const address = Address.parse(inet.value.ip, 0)!;
+  const group = groupOf(address);
+  if (group !== undefined) return { refused: `${address.ip} is a ${group} address: no server has it` };
+  if (address.isWildcard) {
     return { refused: `${inet.value.ip} is no server's address; write 127.0.0.1 or [::1] for this machine` };
   }
   return inet;
@@ -104,8 +112,32 @@ function readUnix(text: string): Reading<Bind> {
 
 function readInet(text: string): Reading<Bind> {
   const address = Address.parseWithPort(text);
+  const refused = withLeadingZeros(text);
+  if (refused !== undefined) return { refused };
   if (address !== undefined) return { value: { kind: 'inet', ip: address.ip, port: address.port } };
   return { refused: explainInet(text) };
+}
+
+/** RFC 5771 and RFC 919 section 7 for IPv4, RFC 4291 section 2.7 for IPv6. Undefined: one host's address. */
+function groupOf(address: Address): 'multicast' | 'broadcast' | undefined {
+  if (address.family === 6) return address.w0 >>> 24 === 0xff ? 'multicast' : undefined;
+  if (address.w3 === 0xffff_ffff) return 'broadcast';
+  return address.w3 >>> 28 === 0xe ? 'multicast' : undefined;
+}
+
+function withoutUnix(path: string): string {
+  return `write a unix socket as unix:${path}`;
+}
+
+function severalAddresses(text: string, noun: string): string {
+  const count = text.split(',').length;
+  return `one address each: write ${count === 2 ? 'two' : count} ${noun}s`;
+}
+
+/** Some read such a number as octal. Undefined: it has none. */
+function withLeadingZeros(text: string): string | undefined {
+  const port = /:(0\d+)$/.exec(text)?.[1];
+  return port && `port ${port} has leading zeros; write ${Number(port)}`;
 }
 
 /** Why `text` is not `ip:port`: the most likely slip first. */
@@ -114,6 +146,8 @@ function explainInet(text: string): string {
   if (text === '') return 'is empty; write an address and a port';
   if (text.includes('%'))
     return `IPv6 zones (the part after %) are not supported: ${shown}; use an address without one`;
+  const strange = /^(?:[^:[\]]+|\[.*\]):([^:\]]*[^:\]\d][^:\]]*)$/.exec(text)?.[1];
+  if (strange !== undefined) return `${showValue(strange)} is not a port (1 to 65535)`;
   const port = /:(\d+)$/.exec(text)?.[1];
   const host = port === undefined ? text.replace(/:$/, '') : text.slice(0, -port.length - 1);
   if (host === '*' || host === '') {
@@ -135,6 +169,7 @@ function explainInet(text: string): string {
   if (/^[\d.]+$/.test(host))
     return `${showValue(host)} is not an IPv4 address (four numbers from 0 to 255, no leading zeros)`;
   if (/[:[\]]/.test(host)) return `${showValue(host)} is not an IPv6 address in brackets`;
+  if (host === 'localhost') return `takes an IP address, not a host name; write 127.0.0.1:${port}`;
   return `takes an IP address, not a host name (${showValue(host)}); write 0.0.0.0:${port} or [::]:${port} for every address`;
 }
 
@@ -144,6 +179,8 @@ function readName(text: string): Reading<BackendAddress> | undefined {
   const host = match?.[1];
   if (match === null || host === undefined || /^[\d.]+$/.test(host)) return undefined;
   if (match[2] === undefined) return { refused: `needs a port: write ${host}:port` };
+  const refused = withLeadingZeros(text);
+  if (refused !== undefined) return { refused };
   const port = Number(match[2]);
   if (port < 1 || port > 65535) return { refused: `port ${match[2]} is not from 1 to 65535` };
   const labels = host.replace(/\.$/, '').split('.');

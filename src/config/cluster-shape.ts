@@ -15,7 +15,7 @@ import { type Reading, showValue } from './problem.ts';
 import { parseRedisUrl } from './redis-url.ts';
 
 const urlForms =
-  'redis://host:6379, rediss://, unix:/path, redis+sentinel://host,host/master or redis+cluster://host,host.';
+  'redis://host:6379, rediss://, unix:/path, redis+sentinel://host,host/master or redis+cluster://host,host';
 
 function readRedisUrl(value: unknown): Reading<RedisPlan> {
   if (typeof value !== 'string')
@@ -28,7 +28,7 @@ function readRedisUrl(value: unknown): Reading<RedisPlan> {
   }
 }
 
-const url = readBy(readRedisUrl, `Where Redis is: ${urlForms}`, { type: 'string' });
+const url = readBy(readRedisUrl, `Where Redis is: ${urlForms}.`, { type: 'string' });
 const text = (description: string) =>
   z
     .string({ error: 'must be text, in quotes if it looks like a number' })
@@ -64,7 +64,7 @@ export const clusterShape = section(
         // Not "must be": what was written may hold a password and is not repeated.
         error: `is neither an address (${urlForms}) nor a map with url`,
       })
-      .meta({ description: `Where Redis is: ${urlForms} Or a map with url and more.` }),
+      .meta({ description: `Where Redis is: ${urlForms}. Or a map with url and more.` }),
     shards: whole(
       'Parts the pins are divided into; all instances must agree.',
       1,

@@ -65,7 +65,7 @@ function readQuantity(
   form: string,
 ): Reading<number> {
   if (value === 0 || value === '0') return { value: 0 };
-  const isNumber = typeof value === 'number' || (typeof value === 'string' && /^-?\d+(\.\d+)?$/.test(value));
+  const isNumber = Number.isFinite(value) || (typeof value === 'string' && /^-?\d+(\.\d+)?$/.test(value));
   if (isNumber) {
     const text = String(value);
     if (text.startsWith('-')) return { refused: `must not be negative, not ${text}` };
