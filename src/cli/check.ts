@@ -1,5 +1,6 @@
 /** `pinion check`: is this configuration good? */
 import { Command } from 'commander';
+import { printPlan } from '../config/print.ts';
 import { loadOrComplain, requiredConfigFile, withConfigFile } from './load.ts';
 import { print } from './standard-output.ts';
 
@@ -12,7 +13,7 @@ export function checkCommand(): Command {
       const plan = loadOrComplain(path);
       if (plan === undefined) return;
       if (options.print) {
-        print(`${JSON.stringify(plan, null, 2)}\n`);
+        print(`${printPlan(plan)}\n`);
         return;
       }
       const backends = plan.pools.reduce((count, pool) => count + pool.backends.length, 0);

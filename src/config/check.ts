@@ -26,5 +26,7 @@ export function checkDraft(draft: Draft, tree: Tree): { problems: Problem[]; war
   };
   checkListeners(draft, report);
   checkPools(draft, report);
+  if (draft.redis?.value.password !== undefined)
+    report.warning(draft.redis.path, 'the password is in the file; use password_file');
   return { problems, warnings };
 }

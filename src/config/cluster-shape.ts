@@ -17,7 +17,8 @@ import { parseRedisUrl } from './redis-url.ts';
 const urlForms =
   'redis://host:6379, rediss://, unix:/path, redis+sentinel://host,host/master or redis+cluster://host,host';
 
-function readRedisUrl(value: unknown): Reading<RedisPlan> {
+/** Reads the address of a Redis; a refusal does not repeat it. */
+export function readRedisUrl(value: unknown): Reading<RedisPlan> {
   if (typeof value !== 'string')
     return { refused: `must be an address like redis://127.0.0.1:6379, not ${showValue(value)}` };
   try {

@@ -5,7 +5,9 @@
  * A draft is only for check*.ts: a plan is never built from one.
  */
 import type * as z from 'zod';
+import type { RedisPlan } from '../core/cluster-plan.ts';
 import type { Bind } from '../core/plan.ts';
+import { readRedisUrl } from './cluster-shape.ts';
 import { type Finding, valueAt } from './issues.ts';
 import { listenerShape } from './listener-shape.ts';
 import { backendShape, poolShape } from './pool-shape.ts';
@@ -41,6 +43,8 @@ export interface Draft {
   /** Every pool the file names, also those that are no maps; undefined: it has no map of pools. */
   readonly poolNames: readonly string[] | undefined;
   readonly instanceFlows: number | 'auto' | undefined;
+  /** The address of Redis, if it could be read. */
+  readonly redis: Placed<RedisPlan> | undefined;
   /** Where metrics and admin listen. */
   readonly services: readonly Placed<Bind>[];
   /** True if what is at `path` was taken out: the default in its place is not what the user wants. */
@@ -63,12 +67,24 @@ export function draftOf(tree: Tree, findings: readonly Finding[]): Draft {
     poolNames: isMap(pools) ? Object.keys(pools) : undefined,
     wasWrong: (path) => wrong.has(formatPath(path)),
     instanceFlows: instanceLimitsShape.safeParse(valueAt(root, ['limits'])).data?.flows,
+    redis: redisOf(root),
     services: [metricsShape, adminShape].flatMap((shape, i) => {
       const path = [i === 0 ? 'metrics' : 'admin'];
       const service = shape.safeParse(valueAt(root, path)).data;
       return service === undefined ? [] : [{ path: [...path, 'listen'], value: service.listen }];
     }),
   };
+}
+
+function redisOf(root: unknown): Placed<RedisPlan> | undefined {
+  for (const path of [
+    ['cluster', 'redis'],
+    ['cluster', 'redis', 'url'],
+  ]) {
+    const reading = readRedisUrl(valueAt(root, path));
+    if ('value' in reading) return { path, value: reading.value };
+  }
+  return undefined;
 }
 
 function poolDraft(root: unknown, name: string, pool: unknown): PoolDraft[] {
