@@ -1,4 +1,5 @@
 /** Bad configurations through the real command: one clear message each, the promised exit status, no stack trace. */
+import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -72,6 +73,12 @@ describe('a file that cannot be a configuration', () => {
     );
     expect(status).toBe(1);
     expect(stderr).toBe(`${path}: may not be read by this user\n`);
+  });
+
+  test('a pipe that nobody writes to', async () => {
+    const path = join(temporaryFolder('fifo'), 'pinion.yaml');
+    execFileSync('mkfifo', [path]);
+    await refused(path, ': is not a regular file');
   });
 
   test('empty', () => refusedText('', /pinion\.yaml.*: .*(empty|nothing)/i));
@@ -241,4 +248,14 @@ describe('wrong usage ends with status 2 and says what is right', () => {
     expect(stdout).toMatch(/Usage: pinion/);
     expect(status).toBe(0);
   });
+});
+
+test('check --print does not show the password of the Redis', async () => {
+  const cluster = { name: 'eu', redis: 'redis://pinion:s3cret@127.0.0.1' };
+  const path = temporaryFile('pinion.yaml', configText({ listeners: [front], pools: { pool }, cluster }));
+  const { status, stdout, stderr } = await pinionCommand(['check', '--print', '--config', path]);
+  expect(status).toBe(0);
+  expect(stderr).toContain('cluster.redis: the password is in the file; use password_file');
+  expect(JSON.parse(stdout).cluster.redis).toMatchObject({ username: 'pinion', password: '***' });
+  expect(stdout + stderr).not.toContain('s3cret');
 });

@@ -1,4 +1,5 @@
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -47,7 +48,12 @@ describe('files that cannot be read', () => {
       ),
     );
   });
-  it('one without an end', () => expect(problemOf('/dev/zero')).toBe('is larger than 4 MiB'));
+  it('one without an end', () => expect(problemOf('/dev/zero')).toBe('is not a regular file'));
+  it('a pipe that nobody writes to', () => {
+    const path = join(folder, 'fifo');
+    execFileSync('mkfifo', [path]);
+    expect(problemOf(path)).toBe('is not a regular file');
+  });
 });
 
 describe('files that are not text', () => {
@@ -72,6 +78,11 @@ describe('files that are read', () => {
   it('as large as the limit', () => {
     const padding = `${'#'.padEnd(configFileBytesMax - good.length - 1, 'x')}\n`;
     expect(loadPlan(write('limit', padding + good))).toHaveProperty('plan');
+  });
+  it('by a descriptor that was handed over', () => {
+    const fd = openSync(write('handed', good), 'r');
+    expect(loadPlan(`/dev/fd/${fd}`)).toHaveProperty('plan');
+    closeSync(fd);
   });
   it('through a link, named as the user named it', () => {
     const path = join(folder, 'link.yaml');

@@ -1,9 +1,10 @@
 /**
  * The text of a configuration file: bytes on a disk until they are known to be readable text of a sane size.
- * Reads at most the limit whatever the file is (a FIFO and /dev/stdin work, /dev/zero is refused).
+ * Only a regular file is opened: a FIFO that nobody writes to would hang for ever. Standard input and what a shell hands
+ * over as a descriptor (`<(command)`) are read as well, at most the limit.
  * It does not look at what the text says.
  */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { configFileBytesMax } from '../core/limits.ts';
 import type { Reading } from './problem.ts';
 
@@ -17,18 +18,23 @@ const readFailures: Readonly<Record<string, string>> = {
   ENAMETOOLONG: 'has too long a name',
 };
 
+/** Names of descriptors this process was given: whoever gave them is there to write. */
+const givenDescriptor = /^\/dev\/(stdin|fd\/\d+)$/;
+
 /** Reads a file whole, as UTF-8 (a byte order mark is dropped). Blocks; never throws: every failure is a refusal. */
 export function readText(path: string): Reading<string> {
   let fd: number;
   try {
+    const stat = statSync(path);
+    if (stat.isDirectory()) return { refused: 'is a directory, not a file' };
+    if (!stat.isFile() && !givenDescriptor.test(path)) return { refused: 'is not a regular file' };
     fd = openSync(path, 'r');
   } catch (error) {
     return { refused: describeFailure(error) };
   }
   try {
-    const stat = fstatSync(fd);
-    if (stat.isDirectory()) return { refused: 'is a directory, not a file' };
-    if (stat.size > configFileBytesMax) return tooLarge(stat.size);
+    const { size } = fstatSync(fd);
+    if (size > configFileBytesMax) return tooLarge(size);
     const bytes = readBounded(fd);
     return bytes.length > configFileBytesMax ? tooLarge(undefined) : decodeText(bytes);
   } catch (error) {
