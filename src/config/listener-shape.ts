@@ -38,7 +38,7 @@ export const listenerShape = section('An address that clients reach.', {
   name: name('The name in logs, metrics and commands.'),
   bind: readBy(
     readListenerBind,
-    'Protocol, address and port: tcp://0.0.0.0:5432, udp://[::]:7777; or unix:/path.',
+    'Protocol, address and port: tcp://0.0.0.0:5432, udp://[::]:7777; or unix:/path. The mode of such a socket is what the umask leaves of 0777 (0755 by default, 0700 with the systemd unit), and only who may write to it can connect: set the umask (UMask= in systemd) for clients of other users.',
     {
       type: 'string',
       pattern: '^((tcp|udp)://.+:\\d+|unix:/.+)$',

@@ -10,22 +10,33 @@ import { backendDefaults, healthDefaults, poolDefaults } from './defaults.ts';
 import { choice, described, duration, flag, flowsMax, name, readBy, section, whole } from './fields.ts';
 import { upstreamShape } from './socket-shape.ts';
 
-const health = section('How a backend is found up or down.', {
-  type: choice(
-    'tcp: a connection can be made; none: always up. Default tcp, none for pools that only serve UDP.',
-    ['tcp', 'none'],
-  ),
-  interval: duration('Between two probes of one backend.', {
-    minMs: 10,
-    defaultMs: healthDefaults.intervalMs,
-  }),
-  timeout: duration('A probe without an answer has failed. At most the interval.', {
-    defaultMs: healthDefaults.timeoutMs,
-  }),
-  fall: whole('Failures in a row until a backend is down.', 1, 1_000, healthDefaults.fall),
-  rise: whole('Successes in a row until it is up again.', 1, 1_000, healthDefaults.rise),
-  port: whole("Another port to probe than the backend's own.", 1, 65_535),
-});
+const health = section(
+  'Checks: a connection to each backend is tried again and again, and what comes of it decides whether it is up or down.',
+  {
+    type: choice(
+      'tcp: a connection can be made; none: always up. Default tcp, none for pools that only serve UDP.',
+      ['tcp', 'none'],
+    ),
+    interval: duration(
+      'From one check of a backend to the next (a tenth more or less; a quarter while checks contradict what it was).',
+      {
+        minMs: 10,
+        defaultMs: healthDefaults.intervalMs,
+      },
+    ),
+    timeout: duration('A check without an answer by then has failed. At most the interval.', {
+      defaultMs: healthDefaults.timeoutMs,
+    }),
+    fall: whole(
+      'Failed checks in a row until a backend is down; the first check of all decides alone.',
+      1,
+      1_000,
+      healthDefaults.fall,
+    ),
+    rise: whole('Passed checks in a row until it is up again.', 1, 1_000, healthDefaults.rise),
+    port: whole("Another port to check than the backend's own.", 1, 65_535),
+  },
+);
 
 export const backendShape = section('One server.', {
   name: name(
@@ -79,15 +90,17 @@ export const poolShape = section('Backends that serve the same thing, and how on
     .union(
       [
         z.enum(['close', 'keep']),
-        section('End them after a while.', {
-          grace: duration('How long they may go on.', { zero: true }).nonoptional(),
+        section('Ends them after a while.', {
+          grace: duration('How long they may go on, if the backend stays down.', {
+            zero: true,
+          }).nonoptional(),
         }),
       ],
       { error: onDownError },
     )
     .meta(
       described(
-        'Open flows of a backend that goes down: close, keep, or { grace: 30s }.',
+        'What becomes of the open flows of a backend that goes down. close: they are ended at once, and a client that connects again gets another backend; keep: they go on until they end by themselves; { grace: 30s }: they are ended after that time, unless the backend is up again.',
         poolDefaults.onDown.action,
       ),
     )

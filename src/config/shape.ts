@@ -15,12 +15,12 @@ import { poolShape } from './pool-shape.ts';
 /** 2^24 pins are about a gigabyte of shared memory. */
 const pinsMax = 16_777_216;
 
-const listen = readBy(
+const where = 'Where it listens: 127.0.0.1:9464, [::1]:9464 or unix:/path. Port 0: any free one.';
+const listen = readBy(readListen, where, { type: 'string' });
+const adminListen = readBy(
   readListen,
-  'Where it listens: 127.0.0.1:9464, [::1]:9464 or unix:/path. Port 0: any free one.',
-  {
-    type: 'string',
-  },
+  `${where} Nobody is asked who they are, and drains, pins and reloads are theirs: use a unix socket (its mode is 0600) or loopback only.`,
+  { type: 'string' },
 );
 
 const log = section('What is logged.', {
@@ -45,11 +45,11 @@ const log = section('What is logged.', {
 }).optional();
 
 export const metricsShape = section('Metrics for Prometheus. Left out: none.', { listen }).optional();
-export const adminShape = section('The admin API. Left out: none.', { listen }).optional();
+export const adminShape = section('The admin API. Left out: none.', { listen: adminListen }).optional();
 
 export const instanceLimitsShape = section('How much the whole instance carries.', {
   flows: autoOr(
-    'Open flows. auto: what the descriptor limit carries.',
+    'Open flows. auto: what the descriptor limit (ulimit -n, LimitNOFILE= in systemd) carries: two for each flow, 256 for all else.',
     flowsMax,
     instanceDefaults.limits.flows,
   ),
