@@ -120,6 +120,12 @@ export interface Engine {
   proceed(flow: Flow): void;
 
   /**
+   * TCP: gives up the dial under way, as one that failed (`backend-unreachable`): `host.dialFailed` and `host.route` are
+   * called before this returns. Nothing happens if the flow is not dialling.
+   */
+  abandonDial(flow: Flow): void;
+
+  /**
    * Ends a flow at once: TCP sends a reset to both sides, a UDP conversation forgets. `host.closed(flow, code)` is called
    * before this returns, unless the flow is over already.
    */

@@ -14,12 +14,15 @@ import { createSharedMemory } from './shared.ts';
 const backendId = 1;
 let clockMs = 1;
 
-function directorOf(listener: ListenerView): {
-  director: Director;
-  ended: Map<Flow, TerminationCode>;
-  snapshot: Snapshot;
-  counters: Counters;
-} {
+interface Stage {
+  readonly director: Director;
+  readonly ended: Map<Flow, TerminationCode>;
+  readonly abandoned: Flow[];
+  readonly snapshot: Snapshot;
+  readonly counters: Counters;
+}
+
+function directorOf(listener: ListenerView): Stage {
   const { pins, states, counters } = createSharedMemory(1, 1024);
   states.setUp(backendId, true);
   states.setWeight(backendId, 1);
@@ -29,7 +32,12 @@ function directorOf(listener: ListenerView): {
     ended.set(flow, code);
     director.closed(flow, code);
   };
-  director.engine = { terminate } as Partial<Engine> as Engine;
+  const abandoned: Flow[] = [];
+  const abandonDial: Engine['abandonDial'] = (flow) => {
+    abandoned.push(flow);
+    director.dialFailed(flow, 'backend-unreachable');
+  };
+  director.engine = { terminate, abandonDial } as Partial<Engine> as Engine;
   const target = { kind: 'inet', ip: '127.0.0.1', port: 1 } as const;
   const snapshot: Snapshot = {
     generation: 1,
@@ -58,7 +66,7 @@ function directorOf(listener: ListenerView): {
     flowLogSample: 0,
   };
   director.useSnapshot(snapshot);
-  return { director, ended, snapshot, counters };
+  return { director, ended, abandoned, snapshot, counters };
 }
 
 test('flows opened after the order to end those of a backend are not meant', () => {
@@ -165,4 +173,22 @@ test('a reload that changes nothing a policy goes by leaves it as it is', () => 
   expect(next()).toBe('b 70');
   use(4, 70, 2);
   expect(next()).toBe('a 70');
+});
+
+test('a flow that still dials a backend that was removed is routed anew, and not ended', () => {
+  const listener = listenerView(0, 'tcp', {});
+  const { director, ended, abandoned } = directorOf(listener);
+  const open = (): Flow => {
+    const flow = director.open(listener, Address.v4(0x0a000001, 0), noAddress);
+    if (typeof flow === 'string') throw new Error(flow);
+    director.route(flow);
+    return flow;
+  };
+  const connected = open();
+  director.dialed(connected);
+  const dialing = open();
+  director.endFlows({ by: 'backend', backendId, protocol: undefined }, 'backend-removed');
+  expect(director.tick()).toBe(false);
+  expect([...ended]).toEqual([[connected, 'backend-removed']]);
+  expect(abandoned).toEqual([dialing]);
 });

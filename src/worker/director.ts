@@ -253,7 +253,7 @@ export class Director implements EngineHost {
     const ending = this.endings[0];
     if (ending !== undefined) {
       const flows = this.registry.select(ending.matches, terminationsPerTurnMax);
-      for (const flow of flows) this.engine.terminate(flow, ending.code);
+      for (const flow of flows) this.end(flow, ending.code);
       if (flows.length < terminationsPerTurnMax) this.endings.shift();
     }
     if (nowMs - this.pinsKeptAtMs >= 1000) {
@@ -265,6 +265,13 @@ export class Director implements EngineHost {
     }
     this.reports.flush();
     return this.endings.length > 0;
+  }
+
+  /** A flow that still dials a backend that is gone has lost nothing yet: another one may take it. */
+  private end(flow: Flow, code: TerminationCode): void {
+    const isDialing = flow.connectedAtMs === 0 && flow.listener.plan.protocol === 'tcp';
+    if (code === 'backend-removed' && isDialing) this.engine.abandonDial(flow);
+    else this.engine.terminate(flow, code);
   }
 
   private mustAsk(flow: Flow): boolean {

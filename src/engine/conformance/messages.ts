@@ -40,6 +40,7 @@ export type ToEngine =
   | { readonly type: 'update'; readonly listener: ListenerView }
   | { readonly type: 'unlisten'; readonly listenerId: number }
   | { readonly type: 'proceed'; readonly flowId: number }
+  | { readonly type: 'abandon-dial'; readonly flowId: number }
   | { readonly type: 'terminate'; readonly flowId: number; readonly code: TerminationCode }
   | { readonly type: 'stop' }
   /** Answered with `synced` when everything said before has been done. */

@@ -96,6 +96,26 @@ export const tcpDialStories = [
     for (const server of backend.peers) assert.equal(await server.outcome(), 'reset');
   }),
 
+  story('tcp: a dial that is abandoned makes way for the next backend', async (stage) => {
+    const silent = backendView(await openBlackhole(stage), 'silent');
+    const backend = await TcpBackend.echo(stage);
+    const { port } = await stage.listen('tcp', [silent, backend.named('next')]);
+    const client = await TcpPeer.connect(stage, port);
+    client.send('early');
+    await stage.event('dialing');
+    stage.send({ type: 'abandon-dial', flowId: 1 });
+    await client.receives('early');
+    await stage.settle();
+    assert.deepEqual(
+      stage.all('dial-failed').map((event) => [event.backend, event.failure]),
+      [['silent', 'backend-unreachable']],
+    );
+    // It does not dial any more.
+    stage.send({ type: 'abandon-dial', flowId: 1 });
+    client.send('!');
+    await client.receives('early!');
+  }),
+
   story('tcp: terminate while dialling', async (stage) => {
     const silent = backendView(await openBlackhole(stage));
     const { port } = await stage.listen('tcp', [silent]);

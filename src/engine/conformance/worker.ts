@@ -57,6 +57,9 @@ function command(running: Engine, message: Exclude<ToEngine, { type: 'start' }>)
     case 'proceed':
       running.proceed(recorder.flow(message.flowId));
       return;
+    case 'abandon-dial':
+      running.abandonDial(recorder.flow(message.flowId));
+      return;
     case 'terminate':
       running.terminate(recorder.flow(message.flowId), message.code);
       if (!recorder.isClosed(message.flowId)) recorder.violation('terminate returned before closed');

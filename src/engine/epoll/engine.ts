@@ -136,6 +136,10 @@ export class EpollEngine implements Engine {
     }
   }
 
+  abandonDial(flow: Flow): void {
+    if (flow.engineState instanceof TcpFlow) flow.engineState.abandonDial();
+  }
+
   terminate(flow: Flow, code: TerminationCode): void {
     const state = flow.engineState;
     if (state instanceof TcpFlow || state instanceof UdpConversation) state.reset(code);

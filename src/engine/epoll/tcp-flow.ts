@@ -87,6 +87,16 @@ export class TcpFlow implements Timed, Starved {
     if (this.#state !== 'over' && this.client.slot < 0) this.#watch(this.client, interestToRead);
   }
 
+  /** Goes on to another backend. Nothing if it is not dialling. */
+  abandonDial(): void {
+    if (this.#state !== 'dialing' && this.#state !== 'starved') return;
+    try {
+      this.#onDialFailed('backend-unreachable');
+    } catch (error) {
+      this.onFault(error);
+    }
+  }
+
   /** Both sides get a reset. Nothing if the flow is over. */
   reset(code: TerminationCode): void {
     if (this.#state === 'over') return;

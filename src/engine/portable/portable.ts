@@ -13,6 +13,7 @@ import { type Carried, type Context, unlistened } from './context.ts';
 import { ConversationCensus } from './conversation-census.ts';
 import { Deadlines } from './deadlines.ts';
 import { ignoredOptions, SourceAddresses } from './socket-options.ts';
+import { TcpFlow } from './tcp-flow.ts';
 import { TcpListener } from './tcp-listener.ts';
 import { UdpListener } from './udp-listener.ts';
 
@@ -112,6 +113,10 @@ class PortableEngine implements Engine {
 
   proceed(flow: Flow): void {
     carriedOf(flow)?.proceed();
+  }
+
+  abandonDial(flow: Flow): void {
+    if (flow.engineState instanceof TcpFlow) flow.engineState.abandonDial();
   }
 
   terminate(flow: Flow, code: TerminationCode): void {

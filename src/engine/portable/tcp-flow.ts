@@ -74,6 +74,11 @@ export class TcpFlow implements Carried, Watched {
     if (this.#phase === 'waiting') guarded(this.#context, this, () => this.#route());
   }
 
+  abandonDial(): void {
+    if (this.#phase === 'dialing')
+      guarded(this.#context, this, () => this.#dialFailed('backend-unreachable'));
+  }
+
   expire(): void {
     guarded(this.#context, this, () => {
       if (this.#phase === 'dialing') this.#dialFailed('backend-timeout');
