@@ -33,16 +33,19 @@ function poolOf(address: BackendAddress): PoolPlan[] {
 }
 
 const endFlows = vi.fn();
+const watch = vi.fn();
 let backends: Backends;
 
 beforeEach(() => {
   vi.useFakeTimers();
   endFlows.mockReset();
+  watch.mockReset();
   vi.mocked(resolveAddress).mockReset();
+  vi.mocked(checkTcp).mockReset();
   backends = new Backends({
     ids: new Ids(),
     states: new BackendStates(),
-    watch: () => {},
+    watch,
     endFlows,
     onMoved: () => {},
     nowMs: () => Date.now(),
@@ -176,4 +179,53 @@ test('what the pools leave out stays until that is settled', async () => {
   backends.settle(emptied);
   expect(backends.status()).toEqual([]);
   expect(endFlows).toHaveBeenCalledExactlyOnceWith(1, 'backend-removed');
+});
+
+/** What has been told of pools, and whether their backends are up. */
+const told = (): string[] =>
+  watch.mock.calls.map(([event]) => event.event).filter((event) => /^pool-|-up$|-down$/.test(event));
+
+test('a pool is down when every backend is known to be down, and up with the first that is', async () => {
+  const [pool] = poolOf(byName);
+  const health = { ...pool!.health, type: 'tcp' as const, intervalMs: 100, timeoutMs: 100 };
+  const others = [first, second].map((address, i) => ({ ...pool!.backends[0]!, name: `b${i}`, address }));
+  const pools = [{ ...pool!, health, backends: [pool!.backends[0]!, ...others] }];
+  let isServing = false;
+  const serve = vi.mocked(checkTcp);
+  serve.mockImplementation(async () =>
+    isServing ? { verdict: 'pass' } : { verdict: 'fail', why: 'refused' },
+  );
+  const resolve = vi.mocked(resolveAddress);
+  resolve.mockImplementation(async (address) => (address.kind === 'name' ? undefined : address));
+  await backends.use(pools);
+  backends.settle(pools);
+  expect(told(), 'two have not been looked at yet').toEqual(['backend-down']);
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(told()).toEqual(['backend-down', 'backend-down', 'backend-down', 'pool-down']);
+  watch.mockReset();
+  isServing = true;
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(told()).toEqual(['backend-up', 'pool-up', 'backend-up']);
+});
+
+test('a reload that takes away the last backend that is up, or the pool, or brings one, is told as it is', async () => {
+  const pools = poolOf(byName);
+  const [one] = pools[0]!.backends;
+  const both = [{ ...pools[0]!, backends: [one!, { ...one!, name: 'b', address: first }] }];
+  vi.mocked(resolveAddress).mockImplementation(async (address) =>
+    address.kind === 'name' ? undefined : address,
+  );
+  const reload = async (next: PoolPlan[]): Promise<string[]> => {
+    watch.mockReset();
+    await backends.use(next);
+    backends.settle(next);
+    return told();
+  };
+  expect(await reload(both)).toEqual(['backend-down']);
+  expect(await reload(pools)).toEqual(['pool-down']);
+  expect(await reload(pools)).toEqual([]);
+  expect(await reload(both)).toEqual(['pool-up']);
+  expect(await reload(pools)).toEqual(['pool-down']);
+  expect(await reload([])).toEqual([]);
+  expect(await reload(pools)).toEqual(['backend-down', 'pool-down']);
 });

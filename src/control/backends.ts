@@ -92,6 +92,8 @@ export class Backends {
         this.put(id, pool, plan, targets[index++] ?? this.lastTarget(id, plan));
       }
     }
+    // Not before: of a pool that begins with a name that does not resolve the rest are not known yet.
+    this.tellPools();
     clearInterval(this.resolveTimer);
     const named = pools.some((pool) => pool.backends.some((backend) => backend.address.kind === 'name'));
     if (named) this.resolveTimer = setInterval(() => void this.resolveAgain(), resolveIntervalMs);
@@ -110,6 +112,7 @@ export class Backends {
       if (!wanted.has(backend.id)) this.remove(backend);
       else if (!backend.isUp && !isSame(backend.onDown, backend.pool.onDown)) this.endOpenFlows(backend);
     }
+    this.tellPools();
   }
 
   views(pool: PoolPlan): BackendView[] {
@@ -170,8 +173,10 @@ export class Backends {
     backend.ejectTimer = setTimeout(() => {
       backend.ejectTimer = undefined;
       this.judge(backend, 'ejection over');
+      this.tellPools();
     }, backend.pool.passive.ejectMs);
     this.judge(backend, 'flows failed in a row');
+    this.tellPools();
   }
 
   stop(): void {
@@ -245,6 +250,7 @@ export class Backends {
     backend.checker = new HealthChecker(health, backend.target, wasUp, (up, why) => {
       backend.isHealthy = up;
       this.judge(backend, why);
+      this.tellPools();
     });
     const spreadMs = Math.min(firstCheckSpreadMs, backend.pool.backends.length * 2, health.intervalMs);
     backend.checker.start(Math.random() * spreadMs);
@@ -264,7 +270,6 @@ export class Backends {
     this.options.states.setUp(backend.id, isUp);
     if (isUp) {
       clearTimeout(backend.graceTimer);
-      this.downPools.delete(backend.pool.name);
       this.options.watch({ event: 'backend-up', pool: backend.pool.name, backend: backend.plan.name, why });
       return;
     }
@@ -291,12 +296,23 @@ export class Backends {
   }
 
   private tellDown(backend: Backend, why: string): void {
-    const pool = backend.pool.name;
-    this.options.watch({ event: 'backend-down', pool, backend: backend.plan.name, why });
-    const anyUp = [...this.backends.values()].some((other) => other.pool.name === pool && other.isUp);
-    if (anyUp || this.downPools.has(pool)) return;
-    this.downPools.add(pool);
-    this.options.watch({ event: 'pool-down', pool });
+    this.options.watch({ event: 'backend-down', pool: backend.pool.name, backend: backend.plan.name, why });
+  }
+
+  /** Tells which pools have lost their last backend that is up, and which have one again. */
+  private tellPools(): void {
+    const isUp = new Map<string, boolean>();
+    for (const backend of this.backends.values()) {
+      const pool = backend.pool.name;
+      isUp.set(pool, backend.isUp || isUp.get(pool) === true);
+    }
+    for (const pool of this.downPools) if (!isUp.has(pool)) this.downPools.delete(pool);
+    for (const [pool, hasOneUp] of isUp) {
+      if (hasOneUp !== this.downPools.has(pool)) continue;
+      if (hasOneUp) this.downPools.delete(pool);
+      else this.downPools.add(pool);
+      this.options.watch({ event: hasOneUp ? 'pool-up' : 'pool-down', pool });
+    }
   }
 
   private async resolveAgain(): Promise<void> {
@@ -319,6 +335,7 @@ export class Backends {
         address: target.kind === 'inet' ? `${target.ip}:${target.port}` : target.path,
       });
       this.judge(backend, 'its name resolves');
+      this.tellPools();
     }
     if (moved) this.options.onMoved();
   }

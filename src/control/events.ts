@@ -36,6 +36,8 @@ export type ControlEvent =
       readonly address: string;
     }
   | { readonly event: 'pool-down'; readonly pool: string }
+  /** After a pool-down. */
+  | { readonly event: 'pool-up'; readonly pool: string }
   | { readonly event: 'flow-ended'; readonly flow: FlowRecord }
   | { readonly event: 'flows-untold'; readonly count: number }
   | { readonly event: 'accept-paused'; readonly listener: string; readonly paused: boolean }

@@ -82,6 +82,7 @@ const eventLevels: Readonly<Record<Exclude<ControlEvent['event'], 'flow-ended'>,
   'backend-draining': 'info',
   'backend-resolved': 'info',
   'pool-down': 'error',
+  'pool-up': 'info',
   'flows-untold': 'warn',
   'accept-paused': 'warn',
   'flow-fault': 'error',
@@ -176,6 +177,8 @@ export function inWords(event: ControlEvent): string {
       return `${event.pool}/${event.backend} is at ${event.address} now`;
     case 'pool-down':
       return `${event.pool} has no backend that is up`;
+    case 'pool-up':
+      return `${event.pool} has a backend that is up again`;
     case 'flow-ended':
       return `${event.flow.listener}: ${event.flow.client} -> ${event.flow.backend ?? 'none'}: ${event.flow.code}`;
     case 'flows-untold':
