@@ -195,6 +195,26 @@ requirePackage('redis')('a pair that shares its pins through one Redis', () => {
     expect(b.has('instance-lost')).toBe(false);
   });
 
+  test('the connection table is there between one telling and the next, and is told anew when it was evicted', async () => {
+    const redis = await startRedis();
+    // As by default, the lease is no longer than the time between two tellings.
+    const lease = { leaseMs: 600, heartbeatMs: 120 };
+    const a = startNode({ name: 'a', redis: plan(redis), plan: lease });
+    const flow = { listener: 'l', pool: 'arena', backend: 'b1', ageMs: 60_000, bytesIn: 5, bytesOut: 6 };
+    a.flows.push({ ...flow, id: '1', client: '10.0.0.9:1' }, { ...flow, id: '2', client: '10.0.0.9:2' });
+    await inStep(a);
+    await until('told', async () => (await a.cluster.connections()).length === 2);
+    const tellings = async (): Promise<number> =>
+      Number(/pexpire:calls=(\d+)/.exec(await redis.command('INFO', 'commandstats'))?.[1]);
+    const first = await tellings();
+    await until('told three times more', async () => {
+      expect(await a.cluster.connections()).toHaveLength(2);
+      return (await tellings()) >= first + 6;
+    });
+    await redis.command('DEL', '{pinion:test}:flows:a');
+    await until('told anew', async () => (await a.cluster.connections()).length === 2);
+  });
+
   test('pins by hand hold on all instances', async () => {
     const redis = await startRedis();
     const [a, b] = pair(redis);

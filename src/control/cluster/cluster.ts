@@ -18,7 +18,13 @@ import { type ClaimDone, type ClaimOutcome, type ClaimRequest, Claims } from './
 import type { RedisFault } from './errors.ts';
 import type { ClusterWatcher } from './events.ts';
 import { Faults } from './faults.ts';
-import { type ClusterFlow, type ClusterFlowRow, FlowTable, parseFlowRow } from './flow-table.ts';
+import {
+  beatsPerFlowTable,
+  type ClusterFlow,
+  type ClusterFlowRow,
+  FlowTable,
+  parseFlowRow,
+} from './flow-table.ts';
 import { PinsByHand } from './hand.ts';
 import { type ClusterIdentity, type FlowCount, type Member, Members } from './members.ts';
 import { type ClusterNames, PinNames } from './names.ts';
@@ -71,8 +77,6 @@ export interface ClusterStatus {
 /** How many leases old a peer's counts may be when Redis is away; then they count for nothing. */
 const countsLeases = 3;
 const leaveTimeoutMs = 1_000;
-/** Beats from one telling of the connection table to the next: listing many flows costs the workers time. */
-const beatsPerFlowTable = 5;
 /** How long a start waits for the shared pins: with Redis connected (a million pins take about ten seconds), and without. */
 const catchUpMaxMs = { connected: 15_000, away: 2_000 } as const;
 const connectionRowsMax = 100_000;

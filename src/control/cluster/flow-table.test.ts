@@ -18,16 +18,34 @@ function flow(id: string, more: Partial<ClusterFlow> = {}): ClusterFlow {
 function bench(rowsMax = 10) {
   const told: [string[], readonly string[]][] = [];
   let drops = 0;
+  let isThere = false;
   const table = new FlowTable(
     {
-      putFlows: async (set, gone) => void told.push([[...set.keys()], gone]),
+      putFlows: async (set, gone) => {
+        told.push([[...set.keys()], gone]);
+        const wasThere = isThere;
+        isThere ||= set.size > 0;
+        return wasThere;
+      },
       dropFlows: async () => void drops++,
     },
     rowsMax,
     () => 10_000,
   );
-  return { table, told, drops: () => drops };
+  const evict = (): void => {
+    isThere = false;
+  };
+  return { table, told, drops: () => drops, evict };
 }
+
+test('rows that are gone though nobody took them away are told anew at once', async () => {
+  const { table, told, evict } = bench();
+  await table.publish([]);
+  await table.publish([flow('1')]);
+  evict();
+  await table.publish([flow('1'), flow('2')]);
+  expect(told.map(([rows]) => rows)).toEqual([[], ['1'], ['2'], ['1', '2']]);
+});
 
 test('tells differences only: new rows, changed backends, ends; bytes every tenth time', async () => {
   const { table, told, drops } = bench();

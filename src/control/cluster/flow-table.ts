@@ -1,7 +1,8 @@
 /**
  * This instance's rows of the connection table: flows older than a second, told as differences (a row when a flow
  * appears, changes its backend or ends; byte counts along with it, refreshed every few seconds). The rows share one lease:
- * when the instance dies they vanish together.
+ * when the instance dies they vanish together. The lease outlasts the time from one telling to the next; rows that
+ * are gone all the same (evicted, deleted) are told anew.
  */
 
 export interface ClusterFlow {
@@ -24,10 +25,13 @@ export interface ClusterFlowRow extends Omit<ClusterFlow, 'id' | 'ageMs'> {
 }
 
 export interface FlowTableStore {
-  putFlows(set: ReadonlyMap<string, string>, gone: readonly string[]): Promise<void>;
+  /** @returns false if there were no rows of this instance before, or no longer */
+  putFlows(set: ReadonlyMap<string, string>, gone: readonly string[]): Promise<boolean>;
   dropFlows(): Promise<void>;
 }
 
+/** Beats from one telling to the next: listing many flows costs the workers time. */
+export const beatsPerFlowTable = 5;
 const ageMsMin = 1_000;
 /** Every how many rounds the bytes of a flow that goes on are told anew. */
 const bytesRounds = 10;
@@ -60,6 +64,13 @@ export class FlowTable {
 
   /** Tells what has changed since the last time. Rejects when Redis does not answer. */
   async publish(flows: readonly ClusterFlow[]): Promise<void> {
+    if (await this.tell(flows)) return;
+    this.reset();
+    await this.tell(flows);
+  }
+
+  /** @returns false if what the differences are to is gone */
+  private async tell(flows: readonly ClusterFlow[]): Promise<boolean> {
     this.round++;
     const old = flows.filter((flow) => flow.ageMs >= ageMsMin);
     this.untold = Math.max(0, old.length - this.rowsMax);
@@ -73,11 +84,13 @@ export class FlowTable {
       if (isDue) set.set(flow.id, this.row(flow));
     }
     const gone = this.isFresh ? [...this.told.keys()].filter((id) => !told.has(id)) : [];
+    const mustBeThere = this.isFresh && this.told.size > 0;
     if (!this.isFresh) await this.store.dropFlows();
     this.isFresh = false;
-    await this.store.putFlows(set, gone);
+    const wereThere = await this.store.putFlows(set, gone);
     this.told = told;
     this.isFresh = true;
+    return wereThere || !mustBeThere;
   }
 
   private row({ client, listener, pool, backend, ageMs, bytesIn, bytesOut }: ClusterFlow): string {

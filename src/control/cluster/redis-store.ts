@@ -5,6 +5,7 @@
 import { type ChainableCommander, Cluster, type Redis } from 'ioredis';
 import type { ClusterPlan } from '../../core/cluster-plan.ts';
 import { connectRedis, type RedisConnection } from './connect.ts';
+import { beatsPerFlowTable } from './flow-table.ts';
 import { RedisKeys } from './redis-keys.ts';
 import { applyScript, beatScript, pulseScript, readScript } from './scripts.ts';
 import type {
@@ -218,14 +219,22 @@ export class RedisStore implements ClusterStore {
     await finish(pipeline);
   }
 
-  /** Changes this instance's rows of the connection table and prolongs their lease. */
-  async putFlows(set: ReadonlyMap<string, string>, gone: readonly string[]): Promise<void> {
-    const key = this.keys.of('flows', this.plan.instance);
+  /**
+   * Changes this instance's rows of the connection table and prolongs their lease, which must last until they are told of
+   * the next time. @returns false if there were none
+   */
+  async putFlows(set: ReadonlyMap<string, string>, gone: readonly string[]): Promise<boolean> {
+    const { instance, leaseMs, heartbeatMs } = this.plan;
+    const key = this.keys.of('flows', instance);
+    const lastMs = leaseMs + beatsPerFlowTable * heartbeatMs;
     const pipeline = this.command.pipeline();
+    // Before the rows are set: that would make a key that was gone anew, with these alone.
+    pipeline.pexpire(key, lastMs);
     if (set.size > 0) pipeline.hset(key, ...[...set].flat());
     if (gone.length > 0) pipeline.hdel(key, ...gone);
-    pipeline.pexpire(key, this.plan.leaseMs);
-    await finish(pipeline);
+    pipeline.pexpire(key, lastMs);
+    const [wereThere] = await finish(pipeline);
+    return wereThere === 1;
   }
 
   async dropFlows(): Promise<void> {
@@ -273,8 +282,9 @@ function strings(reply: unknown): string[] {
   return reply.map((item) => (typeof item === 'string' ? item : ''));
 }
 
-async function finish(pipeline: ChainableCommander): Promise<void> {
-  const replies = await pipeline.exec();
-  const failure = replies?.find(([error]) => error !== null)?.[0];
+async function finish(pipeline: ChainableCommander): Promise<unknown[]> {
+  const replies = (await pipeline.exec()) ?? [];
+  const failure = replies.find(([error]) => error !== null)?.[0];
   if (failure) throw failure;
+  return replies.map(([, reply]) => reply);
 }
