@@ -1,6 +1,7 @@
 /** Redis in all its forms: unix socket, TLS, an ACL user with the rights the manual names, Sentinel, Redis Cluster. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Cluster } from 'ioredis';
 import { afterEach, expect, test } from 'vitest';
 import { parseRedisUrl } from '../src/config/redis-url.ts';
 import { RedisStore } from '../src/control/cluster/redis-store.ts';
@@ -205,6 +206,19 @@ requirePackage('redis')('Redis in all its forms', () => {
     expect(a.cluster.status().faults['no-auth']).toBe(0);
   });
 
+  // ioredis goes on in database 0: two instances shared nothing, and both said in-step.
+  test('a database that cannot be selected is waited for, and no other is used instead', async () => {
+    const redis = await startRedis();
+    await redis.command('ACL', 'SETUSER', 'pinion', 'on', '>p', '~*', '&*', '+@all', '-select');
+    const [a, b] = pair(`${redis.url}/2`, { username: 'pinion', password: 'p' });
+    const refusals = (): number => a.cluster.status().faults['no-permission'];
+    await until('refused, and refused again', () => refusals() > 2);
+    expect(a.cluster.state).toBe('away');
+    await redis.command('ACL', 'SETUSER', 'pinion', '+select');
+    await shares(a, b);
+    expect(await redis.command('DBSIZE')).toBe('0');
+  });
+
   test('row 23: Sentinel: the primary is killed, the pair follows to the new one with every pin', async () => {
     const sentinel = await startRedisSentinel();
     const [a, b] = pair(sentinel.url);
@@ -260,6 +274,50 @@ requirePackage('redis')('Redis in all its forms', () => {
     a.move(1, 'b1', 'b3');
     await follows(b, [1], 'b3');
     await until('one truth', async () => (await b.cluster.shared(poolId, clientKey(1)))?.backend === 'b3');
+  });
+
+  test('row 23: Redis Cluster: a reader is told to reconnect while all its nodes are on their way back', async () => {
+    const cluster = await startRedisCluster();
+    const store = new RedisStore(
+      clusterPlan({ name: 'test', instance: 'a', redis: parseRedisUrl(cluster.url) }),
+    );
+    store.command.on('error', () => {});
+    store.follower.on('error', () => {});
+    try {
+      const isReading = (): Promise<boolean> =>
+        store.follower.xlen('x').then(
+          () => true,
+          () => false,
+        );
+      await until('reading', isReading);
+      for (const node of (store.follower as Cluster).nodes('all')) {
+        node.options.retryStrategy = () => 300;
+        node.disconnect(true);
+      }
+      await until('nobody is there', async () => !(await isReading()));
+      store.reconnectFollower();
+      await until(() => `reading again: ${store.follower.status}`, isReading, 10_000);
+    } finally {
+      store.close();
+    }
+  });
+
+  // Every node has a new address, as after containers were made anew; the startup list names old and new.
+  test('row 23: Redis Cluster: when no node is where it was, the nodes of the configuration are asked anew', async () => {
+    const [old, young] = [await startRedisCluster(), await startRedisCluster()];
+    const places = [...old.nodes.slice(0, 2), ...young.nodes.slice(0, 2)].map(
+      ({ port }) => `127.0.0.1:${port}`,
+    );
+    // Which node is asked first is left to chance: the new ones do not answer yet.
+    for (const node of young.nodes) node.process.signal('SIGSTOP');
+    const [a, b] = pair(`redis+cluster://${places.join(',')}`);
+    await shares(a, b);
+    for (const node of young.nodes) node.process.signal('SIGCONT');
+    for (const node of old.nodes) await node.stop('SIGKILL');
+    await until('noticed', () => a.has('cluster-away') && b.has('cluster-away'));
+    a.pin(100, 'b3');
+    await inStep(a, b);
+    await follows(b, [100], 'b3');
   });
 
   test('row 23: Redis Cluster: one primary is killed, its shards follow to the replica', async () => {

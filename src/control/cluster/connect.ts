@@ -29,6 +29,8 @@ type CommonOptions = Pick<
 /** A reconnect waits this long at first, twice as long each time, and at most retryMsMax; half of it by chance. */
 const retryMsMin = 50;
 const retryMsMax = 2_000;
+/** Reconnects to one node of a Redis Cluster before it is given up: about a second. */
+const nodeTriesMax = 4;
 /** A socket is closed this long after its oldest command timed out. */
 const socketGraceMs = 500;
 
@@ -52,7 +54,9 @@ export function connectRedis(plan: RedisPlan, blockMs: number): RedisConnection 
         enableOfflineQueue: false,
         enableReadyCheck: false,
         clusterRetryStrategy: (times) => retryDelayMs(times),
-        clusterNodeRetryStrategy: (times) => retryDelayMs(times),
+        // Nodes that are not found where they were are given up one by one: once all are, the nodes of the plan are
+        // asked anew. One that others still name is connected again when the slots are looked at.
+        clusterNodeRetryStrategy: (times) => (times > nodeTriesMax ? null : retryDelayMs(times)),
         maxRedirections: 4,
         retryDelayOnFailover: 50,
         retryDelayOnClusterDown: 50,
@@ -84,6 +88,11 @@ export function connectRedis(plan: RedisPlan, blockMs: number): RedisConnection 
     },
   };
   const connection = new Redis(singleOptions);
+  // ioredis (6.0) takes a connection into use whose SELECT was refused (BUSY, no permission) or not answered in time: in
+  // database 0, beside the other instances.
+  connection.on('error', () => {
+    if (connection.status === 'connect') connection.disconnect(true);
+  });
   return connection;
 }
 

@@ -260,7 +260,9 @@ export class RedisStore implements ClusterStore {
    * reconnect while it asks the Sentinels where to.
    */
   reconnectFollower(): void {
-    if (this.follower.status === 'ready') this.follower.disconnect(true);
+    // Never a Redis Cluster as a whole: while all its nodes are on their way back it waits for a node to close, for ever.
+    const nodes = this.follower instanceof Cluster ? this.follower.nodes('all') : [this.follower];
+    for (const node of nodes) if (node.status === 'ready') node.disconnect(true);
   }
 
   close(): void {
