@@ -2,6 +2,7 @@
  * Two instances' cluster sides in one process, each with its own pin table, and a real Redis that is made to fail in
  * every way of RELIABILITY rows 20 to 32. What a row promises is asserted on the tables, states and events.
  */
+import type { Redis as Connection } from 'ioredis';
 import { afterEach, expect, test } from 'vitest';
 import { parseRedisUrl } from '../src/config/redis-url.ts';
 import type { ClaimOutcome } from '../src/control/cluster/claims.ts';
@@ -476,6 +477,59 @@ requirePackage('redis')('without Redis, row by row', () => {
     await follows(b, [50], 'b3');
     for (const client of all(6)) expect([a.at(client), b.at(client)]).toEqual(['b1', 'b1']);
     expect(b.states.peerFlows(b.backendId('b1'))).toBe(0);
+    await inStep(a, b);
+  });
+
+  test('row 27: keys of a wrong type are put right, one after the other, and keep nobody from the rest', async () => {
+    const redis = await startRedis();
+    const [a, b] = pair(redis);
+    await inStep(a, b);
+    const poison = "redis.call('DEL', KEYS[1]) return redis.call('RPUSH', KEYS[1], 'x')";
+    const keys = ['{pinion:test:3}:changes', '{pinion:test:5}:head', '{pinion:test:5}:lease:a'];
+    keys.push('{pinion:test}:layout', '{pinion:test}:members');
+    for (const [index, key] of keys.entries()) {
+      await redis.command('EVAL', poison, '1', key);
+      const clients = all(20).map((client) => index * 100 + client);
+      for (const client of clients) a.pin(client, 'b1');
+      await follows(b, clients, 'b1');
+      await until(`${key} is right again`, async () => (await redis.command('TYPE', key)) !== 'list');
+      await inStep(a, b);
+    }
+    // An id of somebody's own choice, far in the future: ours come after it.
+    for (let shard = 0; shard < 16; shard++)
+      await redis.command('XADD', `{pinion:test:${shard}}:changes`, '9999999999999999-0', 'x', 'y');
+    for (const client of all(50)) a.pin(1_000 + client, 'b2');
+    const late = all(50).map((client) => 1_000 + client);
+    await follows(b, late, 'b2');
+    await inStep(a, b);
+  });
+
+  test('row 27: a head that is deleted alone is made anew once', async () => {
+    const redis = await startRedis();
+    const [a, b] = pair(redis);
+    await inStep(a, b);
+    for (const client of all(50)) a.pin(client, 'b1');
+    await follows(b, all(50), 'b1');
+    for (let shard = 0; shard < 16; shard++) await redis.command('DEL', `{pinion:test:${shard}}:head`);
+    await until('noticed', () => a.cluster.status().gaps >= 32 && b.cluster.status().gaps >= 32);
+    await inStep(a, b);
+    for (const client of all(50)) a.move(client, 'b1', 'b2');
+    await follows(b, all(50), 'b2');
+    expect([a.cluster.status().gaps, b.cluster.status().gaps]).toEqual([32, 32]);
+  });
+
+  test('row 24: a stream that is lost while its reader is behind is noticed', async () => {
+    const redis = await startRedis();
+    const [a, b] = pair(redis);
+    await inStep(a, b);
+    const { follower } = (b.cluster as unknown as { store: { follower: Connection } }).store;
+    follower.options.retryStrategy = () => 1_000;
+    follower.disconnect(true);
+    await until('b does not read', () => follower.status === 'reconnecting');
+    a.pin(1, 'b1');
+    await until('told', async () => (await a.cluster.shared(poolId, clientKey(1)))?.backend === 'b1');
+    for (let shard = 0; shard < 16; shard++) await redis.command('DEL', `{pinion:test:${shard}}:changes`);
+    await follows(b, [1], 'b1');
     await inStep(a, b);
   });
 

@@ -204,7 +204,7 @@ export class Cluster {
     if (this.layoutDiffers) return 'layout-differs';
     if (replication.yieldedShards > 0) return 'name-taken';
     if (replication.liveShards === 0) return 'away';
-    if (replication.liveShards < this.options.plan.shards) return 'partial';
+    if (replication.liveShards < this.options.plan.shards || replication.stuckShards > 0) return 'partial';
     return replication.scanningShards > 0 ? 'resyncing' : 'in-step';
   }
 

@@ -11,6 +11,9 @@ test('positions are in the order Redis gives them out, whatever their size', () 
     '1700000000000-0',
     '1700000000000-123456789012345',
     '1700000000001-0',
+    '9999999999999999-0',
+    '18446744073709551614-18446744073709551615',
+    '18446744073709551615-0',
   ];
   for (const [i, a] of order.entries()) {
     for (const [j, b] of order.entries())

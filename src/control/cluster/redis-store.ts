@@ -122,34 +122,35 @@ export class RedisStore implements ClusterStore {
 
   /** Waits for entries after the cursors given, for at most {@link blockMs}. */
   async follow(cursors: ReadonlyMap<number, string>): Promise<ReadonlyMap<number, readonly StreamEntry[]>> {
-    const found = new Map<number, readonly StreamEntry[]>();
-    if (this.follower instanceof Cluster) {
-      await new Promise((resolve) => setTimeout(resolve, pollMs));
-      const replies = await Promise.allSettled(
-        [...cursors].map(([shard, cursor]) =>
-          this.follower.xread('COUNT', entriesPerAnswer, 'STREAMS', this.keys.stream(shard), cursor),
-        ),
-      );
-      const failure = replies.find((reply) => reply.status === 'rejected');
-      if (failure !== undefined && replies.every((reply) => reply.status === 'rejected'))
-        throw failure.reason;
-      for (const reply of replies) if (reply.status === 'fulfilled') this.collect(reply.value, found);
-      return found;
-    }
+    if (this.follower instanceof Cluster) return this.followEach(cursors);
     const keys = [...cursors.keys()].map((shard) => this.keys.stream(shard));
-    this.collect(
-      await this.follower.xread(
-        'COUNT',
-        entriesPerAnswer,
-        'BLOCK',
-        blockMs,
-        'STREAMS',
-        ...keys,
-        ...cursors.values(),
+    const where = [...keys, ...cursors.values()];
+    try {
+      return this.collect(
+        await this.follower.xread('COUNT', entriesPerAnswer, 'BLOCK', blockMs, 'STREAMS', ...where),
+      );
+    } catch (error) {
+      // One key that is no stream must not keep us from the others. The next beat puts it right.
+      if (!String(error).includes('WRONGTYPE')) throw error;
+      return this.followEach(cursors);
+    }
+  }
+
+  /** Each stream by itself, and without waiting for entries. */
+  private async followEach(
+    cursors: ReadonlyMap<number, string>,
+  ): Promise<ReadonlyMap<number, readonly StreamEntry[]>> {
+    await new Promise((resolve) => setTimeout(resolve, pollMs));
+    const replies = await Promise.allSettled(
+      [...cursors].map(([shard, cursor]) =>
+        this.follower.xread('COUNT', entriesPerAnswer, 'STREAMS', this.keys.stream(shard), cursor),
       ),
-      found,
     );
-    return found;
+    const failure = replies.find((reply) => reply.status === 'rejected');
+    if (failure !== undefined && replies.every((reply) => reply.status === 'rejected')) throw failure.reason;
+    return this.collect(
+      replies.flatMap((reply) => (reply.status === 'fulfilled' ? (reply.value ?? []) : [])),
+    );
   }
 
   /** The keys of all pins, a few hundred at a time, by shard. A key may come twice, and one made meanwhile not at all. */
@@ -270,11 +271,13 @@ export class RedisStore implements ClusterStore {
     this.follower.disconnect();
   }
 
-  private collect(reply: unknown, found: Map<number, readonly StreamEntry[]>): void {
+  private collect(reply: unknown): Map<number, readonly StreamEntry[]> {
+    const found = new Map<number, readonly StreamEntry[]>();
     for (const [key, entries] of parseStreams(reply)) {
       const shard = this.streamShards.get(key);
       if (shard !== undefined) found.set(shard, entries);
     }
+    return found;
   }
 }
 

@@ -123,6 +123,11 @@ export class Replication {
     return this.replicas.filter((replica) => replica.needsScan).length;
   }
 
+  /** Shards whose news do not get here, though there are some. */
+  get stuckShards(): number {
+    return this.drivers.filter((driver) => driver.timesStuck > 0).length;
+  }
+
   get yieldedShards(): number {
     return this.replicas.filter((replica) => replica.phase === 'yielded').length;
   }
@@ -175,8 +180,10 @@ export class Replication {
   beat(): void {
     if (!this.options.store.isConnected) return;
     for (const driver of this.drivers) void driver.beat();
-    if (!this.drivers.some((driver) => driver.isStuck)) return;
+    const stuck = this.drivers.filter((driver) => driver.isStuck);
+    if (stuck.length === 0) return;
     for (const driver of this.drivers) driver.stuckBeats = 0;
+    for (const driver of stuck) driver.noteStuck();
     this.options.store.reconnectFollower();
   }
 

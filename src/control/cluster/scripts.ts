@@ -9,11 +9,28 @@
  *           origin, and `p` lines of "<pin>\t<px>\t<value>", the value empty when the pin was removed
  */
 
+/** What somebody put there by mistake, of a type we do not use, is as if it were not there, and goes. */
+const getText = `
+local function poisoned(reply)
+  return type(reply) == 'table' and reply.err and string.find(reply.err, 'WRONGTYPE', 1, true)
+end
+local function get(key)
+  local value = redis.pcall('GET', key)
+  if type(value) ~= 'table' then return value end
+  if not poisoned(value) then return redis.call('GET', key) end
+  redis.call('DEL', key)
+  return false
+end
+`;
+
 const readHead = `
-local head = redis.call('GET', KEYS[2])
+local head = get(KEYS[2])
 local epoch, last
 if head then epoch, last = string.match(head, '^(%S+) (%d+%-%d+)$') end
 `;
+
+/** A head that was lost alone (evicted, deleted) leaves entries that come after all there is: readers would go back for ever. */
+const beginAnew = "redis.call('DEL', KEYS[1])";
 
 /**
  * KEYS stream head lease | ARGV token, incarnation, lease ms, epoch if there is none, mode
@@ -21,16 +38,19 @@ if head then epoch, last = string.match(head, '^(%S+) (%d+%-%d+)$') end
  * -> OK epoch last | FENCED holder
  */
 export const pulseScript = `
-local holder = redis.call('GET', KEYS[3])
+${getText}
+local holder = get(KEYS[3])
 local mode = ARGV[5]
 if mode == 'renew' and holder ~= ARGV[1] then return {'FENCED', holder or ''} end
 if mode == 'take' and holder and string.sub(holder, 1, #ARGV[2]) ~= ARGV[2] then return {'FENCED', holder} end
 redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[3])
 ${readHead}
 if not epoch then
+  ${beginAnew}
   epoch, last = ARGV[4], '0-0'
   redis.call('SET', KEYS[2], epoch .. ' ' .. last)
 end
+if poisoned(redis.pcall('XREAD', 'STREAMS', KEYS[1], '$')) then redis.call('DEL', KEYS[1]) end
 return {'OK', epoch, last}
 `;
 
@@ -43,10 +63,14 @@ return {'OK', epoch, last}
  *           "L <pttl> <value>" lost: somebody else's value stands
  */
 export const applyScript = `
-local holder = redis.call('GET', KEYS[3])
+${getText}
+local holder = get(KEYS[3])
 if holder ~= ARGV[1] then return {'FENCED', holder or ''} end
 ${readHead}
-if not epoch then epoch, last = ARGV[2], '0-0' end
+if not epoch then
+  ${beginAnew}
+  epoch, last = ARGV[2], '0-0'
+end
 local writer, cut = ARGV[4], tonumber(ARGV[5]) + 1
 local reply = {'OK', epoch, last, '0'}
 local news = {}
@@ -93,8 +117,9 @@ if #news > 0 then
   local payload = table.concat(news, '\\n')
   local id = redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ARGV[3], '*', 'l', last, 'p', payload)
   if type(id) == 'table' then
-    -- Not a stream: somebody wrote here by mistake. What we told the pins must be told to the others.
-    redis.call('DEL', KEYS[1])
+    -- Not a stream, or one with the last of all ids: somebody wrote here by mistake. What we told the pins must be told to
+    -- the others.
+    if poisoned(id) or string.find(id.err, 'exhausted', 1, true) then redis.call('DEL', KEYS[1]) end
     id = redis.call('XADD', KEYS[1], '*', 'l', last, 'p', payload)
   end
   redis.call('SET', KEYS[2], epoch .. ' ' .. id)
@@ -108,6 +133,7 @@ export const readScript = `
 ${readHead}
 local reply = {epoch or '', last or '0-0'}
 for i = 3, #KEYS do
+${getText}
   local value = redis.pcall('GET', KEYS[i])
   if type(value) == 'string' and #value <= 256 then
     reply[#reply + 1] = redis.call('PTTL', KEYS[i]) .. ' ' .. value
@@ -124,14 +150,18 @@ return reply
  * -> layout, then for each member: instance, member, counts
  */
 export const beatScript = `
-local layout = redis.call('GET', KEYS[2])
+${getText}
+local layout = get(KEYS[2])
 if not layout then
   layout = ARGV[6]
   redis.call('SET', KEYS[2], layout)
 end
 redis.call('SET', KEYS[3], ARGV[3], 'PX', ARGV[2])
 redis.call('SET', KEYS[4], ARGV[4], 'PX', ARGV[2])
-redis.call('SADD', KEYS[1], ARGV[1])
+if poisoned(redis.pcall('SADD', KEYS[1], ARGV[1])) then
+  redis.call('DEL', KEYS[1])
+  redis.call('SADD', KEYS[1], ARGV[1])
+end
 local reply = {layout}
 for _, name in ipairs(redis.call('SMEMBERS', KEYS[1])) do
   local member = redis.pcall('GET', ARGV[5] .. 'instance:' .. name)

@@ -30,6 +30,8 @@ export class ShardDriver {
   readonly replica: ShardReplica;
   /** Beats in a row in which the reader did not get to the news there is. */
   stuckBeats = 0;
+  /** How many times in a row that was noticed. */
+  timesStuck = 0;
   private readonly options: DriverOptions;
   private token = '';
   private tokens = 0;
@@ -103,9 +105,19 @@ export class ShardDriver {
       if (token !== this.token || replica.phase !== 'live') return;
       replica.pulsed(reply, 'renew', incarnation, knownThen);
       const isBehind = reply.kind === 'ok' && comparePositions(reply.last, replica.cursor) > 0;
-      this.stuckBeats = isBehind && replica.cursor === this.cursorAtBeat ? this.stuckBeats + 1 : 0;
+      const isStill = isBehind && replica.cursor === this.cursorAtBeat;
+      this.stuckBeats = isStill ? this.stuckBeats + 1 : 0;
+      if (!isStill) this.timesStuck = 0;
       this.cursorAtBeat = replica.cursor;
     });
+  }
+
+  /**
+   * The reader is told to reconnect. If that did not help, what it waits for may not be in the stream any more: reading on by the
+   * other connection shows it.
+   */
+  noteStuck(): void {
+    if (++this.timesStuck > 1 && this.replica.phase === 'live') this.replica.check();
   }
 
   get isStuck(): boolean {
