@@ -130,6 +130,18 @@ requirePackage('redis')('a pair that shares its pins through one Redis', () => {
     expect((await claim(b, 1, 'b3', false))[1]).toBe(answers[0]![1]);
   });
 
+  test('before-dial: a client whose first choice cannot be dialled stays where it was served', async () => {
+    const [a, b] = pair(await startRedis());
+    await inStep(a, b);
+    expect(await claim(a, 1, 'b1')).toEqual(['won', 'b1']);
+    // As a worker goes on: follows the pin, its dial fails, the next backend serves.
+    expect(a.at(1)).toBe('b1');
+    a.move(1, 'b1', 'b2');
+    a.pins.confirm(poolId, clientKey(1), a.backendId('b2'), 600_000, a.nowMs());
+    await follows(b, [1], 'b2');
+    expect(a.at(1)).toBe('b2');
+  });
+
   test('before-dial: at most claimsWaitingMax wait, and none beyond its deadline', async () => {
     const redis = await startRedis();
     const a = startNode({

@@ -99,7 +99,11 @@ export class Claims {
       else if (backendId === 0) finish('unknown', request.backendId);
       else finish('lost', backendId);
     };
-    if (request.publish) this.publish(place.text, driver, request, backend, hear);
+    if (request.publish)
+      this.publish(place.text, driver, request, backend, (stands) => {
+        if (stands === backend && !isOver) this.keep(place.text, driver, request, backend);
+        hear(stands);
+      });
     else
       this.ask(place.text, place.shard, (stands, known) =>
         stands === '' && known ? finish('free', request.backendId) : hear(stands),
@@ -127,6 +131,16 @@ export class Claims {
       });
     }
     this.flushSoon(driver.shard);
+  }
+
+  /**
+   * The table knows of the claim before the flow goes on, as one that stands in Redis: should the dial fail, the pin is moved
+   * from there. A claim of its own would lose to this one.
+   */
+  private keep(text: string, { replica }: ShardDriver, { claimTtlMs }: ClaimRequest, backend: string): void {
+    const { instance, generation } = replica;
+    const value = { backend, writer: instance, reason: 'policy', ttlMs: claimTtlMs, generation: 0 } as const;
+    this.names.learn(text, value, claimTtlMs, generation, this.nowMs());
   }
 
   private ask(

@@ -56,8 +56,8 @@ export class ShardReplica {
   /** Number of the scan that what is learned now belongs to. */
   generation = 0;
   readonly journal: Journal;
+  readonly instance: string;
   private readonly out: ReplicaOutput;
-  private readonly instance: string;
   private target = beginning;
   private flight: Map<string, Change> | undefined;
   /** What the stream told of pins whose steps are under way: all of it, in order. */
