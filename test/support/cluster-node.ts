@@ -119,7 +119,7 @@ export function startNode(options: NodeOptions): ClusterNode {
     backendId: (backend) => names.backendId(poolName, backend),
     pin(client, backend, ttlMs = 600_000) {
       const key = clientKey(client);
-      pins.claim(poolId, key, names.backendId(poolName, backend), 60_000, nowMs(), 'policy');
+      pins.claim(poolId, key, names.backendId(poolName, backend), Math.min(ttlMs, 60_000), nowMs(), 'policy');
       pins.confirm(poolId, key, names.backendId(poolName, backend), ttlMs, nowMs());
     },
     move(client, from, to, ttlMs = 600_000) {

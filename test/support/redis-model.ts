@@ -150,6 +150,7 @@ export class RedisModel {
       }
       return { kind: 'same' };
     }
+    if (current === undefined && expect === backend) return { kind: 'gone' };
     if (theirs !== undefined && expect !== '*' && expect !== theirs) return this.lost(state, text);
     if (theirs !== undefined) this.onOverwrite(writer, step, current!);
     const generation = (Number(shape?.[3] ?? 0) + 1) % 2147483648;

@@ -23,6 +23,20 @@ test('two changes of a pin become one: what the first saw, what the last wants',
   expect(journal.take(9, 0)).toMatchObject([{ expect: 'a', backend: 'c' }]);
 });
 
+test('a claim begins anew, whatever was to be told of the pin that has expired', () => {
+  for (const [saw, wanted, claims] of [
+    ['a', 'a', ''],
+    ['a', 'b', ''],
+    ['a', '', 'a'],
+    ['*', 'a', '*'],
+  ] as const) {
+    const journal = new Journal(10);
+    journal.note(change('k', saw, wanted));
+    journal.note(change('k', '', 'c'));
+    expect(journal.take(9, 0)).toMatchObject([{ expect: claims, backend: 'c' }]);
+  }
+});
+
 test("a pin that was made and removed before anybody was told is nobody's business", () => {
   const journal = new Journal(10);
   const heard: unknown[] = [];
@@ -68,18 +82,21 @@ test('who is waited for goes first, what has expired does not go', () => {
   expect(journal.take(9, 5).map(({ text }) => text)).toEqual(['3', '1']);
 });
 
-test('in doubt a move becomes the question whether the pin is free, a removal is dropped, the rest stays', () => {
+test('in doubt a move becomes the question whether the pin is free, what is by hand and the rest stays', () => {
   const journal = new Journal(10);
   journal.note(change('move', 'a', 'b'));
   journal.note(change('remove', 'a', ''));
   journal.note(change('refresh', 'a', 'a'));
   journal.note(change('claim', '', 'a'));
   journal.note(change('operator', '*', 'a'));
+  journal.note(change('bulk', 'a', 'b', { reason: 'operator' }));
   journal.doubt();
   expect(journal.take(9, 0).map((one) => [one.text, one.expect])).toEqual([
     ['move', ''],
+    ['remove', 'a'],
     ['refresh', 'a'],
     ['claim', ''],
     ['operator', '*'],
+    ['bulk', 'a'],
   ]);
 });

@@ -3,7 +3,7 @@
  * bounded; when it is full the oldest change goes, and whoever owns it sweeps the table later instead.
  *
  * A change says what its maker saw (`expect`) and what it wants (`backend`). Two changes of one pin become one: the first
- * one's `expect`, the last one's wish. Of a step whose answer never came, `attempted` remembers what may stand
+ * one's `expect`, the last one's wish; a claim begins anew. Of a step whose answer never came, `attempted` remembers what may stand
  * in Redis by our own hand.
  */
 
@@ -99,16 +99,9 @@ export class Journal {
     return taken;
   }
 
-  /**
-   * After time of which nothing is known, moves and removals decided before it are no longer sure: each becomes
-   * the question whether its pin is still free. An operator's word stands.
-   */
+  /** After time of which nothing is known, all moves decided before it are {@link doubt}ed. */
   doubt(): void {
-    for (const change of [...this.changes.values()]) {
-      if (change.expect === '*' || change.expect === '' || change.expect === change.backend) continue;
-      if (change.backend === '') this.settle(change.text, undefined);
-      else change.expect = '';
-    }
+    for (const change of this.changes.values()) doubt(change);
   }
 
   /** Those who wait get no answer; their changes stay. */
@@ -136,6 +129,15 @@ export class Journal {
   }
 }
 
+/**
+ * A move decided before something that nobody here knows of is no longer sure: it becomes the question whether its pin is
+ * still free. An operator's word stands; removals are never anybody else's.
+ */
+export function doubt(change: Change): void {
+  const isMove = change.backend !== '' && change.expect !== '' && change.expect !== change.backend;
+  if (isMove && change.expect !== '*' && change.reason !== 'operator') change.expect = '';
+}
+
 /** Tells those who wait for a change; each is told once. */
 export function answer(change: Change, backend: string | undefined): void {
   const { waiters } = change;
@@ -148,6 +150,8 @@ function merge(older: Change, newer: Change): Change {
     older.waiters === undefined || newer.waiters === undefined
       ? (newer.waiters ?? older.waiters)
       : [...older.waiters, ...newer.waiters];
-  const expect = newer.expect === '*' ? '*' : older.expect;
+  // The pin of the older change has expired here, and nobody looked at what stands by now: a claim, not a move.
+  const isAnew = newer.expect === '' && older.backend !== '' && older.expect !== '*';
+  const expect = newer.expect === '*' || isAnew ? newer.expect : older.expect;
   return { ...newer, expect, attempted: older.attempted, waiters };
 }

@@ -34,7 +34,7 @@ export interface ReplicationOptions {
   readonly sleep: (ms: number) => Promise<void>;
 }
 
-/** Changes taken from the table in one turn. */
+/** Changes taken from the table in one turn, at most. */
 const drainMax = 16_384;
 /** An idle instance looks for changes this many times less often: looking is most of what it does. */
 const idleFlushes = 4;
@@ -111,7 +111,7 @@ export class Replication {
     this.drain();
     const isOpen = (replica: ShardReplica): boolean =>
       replica.phase === 'live' && (replica.journal.size > 0 || replica.inFlight > 0);
-    while (performance.now() < untilMs && this.replicas.some(isOpen))
+    while (performance.now() < untilMs && (this.drained > 0 || this.replicas.some(isOpen)))
       await this.options.sleep(this.options.plan.flushMs);
   }
 
@@ -187,6 +187,13 @@ export class Replication {
     this.options.store.reconnectFollower();
   }
 
+  /** What Redis has is to be read once more: more of it is of use here than before. */
+  readAgain(why: string): void {
+    for (const replica of this.replicas) replica.readAgain();
+    this.gapsUntold += this.replicas.length;
+    this.gapWhy = why;
+  }
+
   private stalled(stalledMs: number): void {
     this.counts.stalls++;
     for (const driver of this.drivers) if (driver.replica.phase === 'live') driver.replica.check();
@@ -195,10 +202,24 @@ export class Replication {
 
   private drain(): void {
     const { pins, names } = this.options;
-    this.drained = pins.drainChanges(drainMax, (change) => {
+    const most = this.room();
+    this.drained = pins.drainChanges(most, (change) => {
       const named = names.change(change);
       if (named !== undefined) this.replicas[named.shard]!.note(named.change);
     });
+    if (this.drained < most) for (const replica of this.replicas) replica.trust();
+  }
+
+  /**
+   * Changes to take in one turn. What the journals of shards in touch with Redis have no room for stays in the pin table, as
+   * marks, which lose nothing. Away, a journal is where changes are kept, and the oldest are dropped.
+   */
+  private room(): number {
+    let room = drainMax;
+    for (const replica of this.replicas) {
+      if (replica.phase === 'live') room = Math.min(room, replica.room);
+    }
+    return room;
   }
 
   /** Starts a resync or a sweep when there is reason to. */
@@ -230,7 +251,9 @@ export class Replication {
     if (!hasDropped && nowMs() - this.sweptAtMs < plan.sweepMs) return;
     this.droppedAtSweep = this.journalDropped;
     this.sweptAtMs = nowMs();
-    void this.scanner.sweep();
+    void this.scanner.sweep().then((wentThrough) => {
+      if (!wentThrough) this.sweptAtMs = Number.NEGATIVE_INFINITY;
+    });
   }
 
   /** Follows the streams until stopped; `start` calls it. */
@@ -276,7 +299,9 @@ export class Replication {
     } else if (this.isConnected && live === 0) {
       this.isConnected = false;
       this.since = nowMs();
-      const { fault, message } = faults.last ?? { fault: undefined, message: '' };
+      // Redis is there; that the name is taken is told by whoever asks for it.
+      if (this.yieldedShards > 0) return;
+      const { fault, message } = faults.last ?? { fault: undefined, message: 'no reason is known' };
       watch({ event: 'cluster-away', fault, message });
     }
   }

@@ -77,19 +77,30 @@ export class Scanner {
     }
   }
 
-  /** Compares every pin of the table with Redis, slowly. Ends early when stopped. */
-  async sweep(): Promise<void> {
-    if (this.isBusy) return;
+  /**
+   * Compares every pin of the table with Redis, slowly. Makes way for a resync.
+   * @returns false if it did not come to the end
+   */
+  async sweep(): Promise<boolean> {
+    if (this.isBusy) return false;
+    const { replicas, pins, names, nowMs } = this.options;
+    const mustEnd = (): boolean => this.isStopped || replicas.some((replica) => replica.needsScan);
     this.isBusy = true;
     try {
       let looked = 0;
-      for (const pin of this.options.pins.entries(this.options.nowMs())) {
-        if (++looked % sweepSlice === 0) await this.options.sleep(sweepPauseMs);
-        if (this.isStopped) return;
-        const replica = this.options.replicas[this.options.names.shard(pin)]!;
-        while (replica.phase === 'live' && !this.hasRoom(replica)) await this.options.sleep(sweepPauseMs);
+      for (const pin of pins.entries(nowMs())) {
+        if (++looked % sweepSlice === 0) {
+          await this.options.sleep(sweepPauseMs);
+          if (mustEnd()) return false;
+        }
+        const replica = replicas[names.shard(pin)]!;
+        while (replica.phase === 'live' && !this.hasRoom(replica)) {
+          await this.options.sleep(sweepPauseMs);
+          if (mustEnd()) return false;
+        }
         if (replica.phase === 'live') this.claimAgain(pin, replica);
       }
+      return true;
     } finally {
       this.isBusy = false;
     }

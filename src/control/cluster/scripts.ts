@@ -59,7 +59,8 @@ return {'OK', epoch, last}
  * comes before a pin's text in its key, then for each pin: expected backend ('' none, '*' any), new backend
  * ('' removes), px, "reason ttl"
  * -> OK epoch last added(0|1) verdict... | FENCED holder
- * verdicts: W written, S the same already, D removed, G was gone, F of another version,
+ * verdicts: W written, S the same already, D removed, G was gone (and a use alone does not bring it back: whether
+ *           somebody removed it is in the stream), F of another version,
  *           "L <pttl> <value>" lost: somebody else's value stands
  */
 export const applyScript = `
@@ -101,6 +102,8 @@ for i = 4, #KEYS do
       news[#news + 1] = string.sub(key, cut) .. '\\t' .. px .. '\\t' .. current
     end
     verdict = 'S'
+  elseif not current and expected == backend then
+    verdict = 'G'
   elseif not theirs or expected == '*' or expected == theirs then
     local value = '1 ' .. backend .. ' ' .. writer .. ' ' .. rest .. ' '
       .. string.format('%.0f', ((tonumber(generation or 0) or 0) + 1) % 2147483648)
@@ -130,10 +133,10 @@ return reply
 
 /** KEYS stream head pin... -> epoch ('' if there is none), last, then for each pin "pttl value", or '' if there is none of a fit length. */
 export const readScript = `
+${getText}
 ${readHead}
 local reply = {epoch or '', last or '0-0'}
 for i = 3, #KEYS do
-${getText}
   local value = redis.pcall('GET', KEYS[i])
   if type(value) == 'string' and #value <= 256 then
     reply[#reply + 1] = redis.call('PTTL', KEYS[i]) .. ' ' .. value

@@ -18,6 +18,7 @@ function bench() {
   });
   replica.pulsed({ kind: 'ok', epoch: 'e', last: '10-0' }, 'seize', me, replica.known);
   replica.endScan(replica.beginScan());
+  replica.trust();
   gaps.length = 0;
   return { table, gaps, replica };
 }
@@ -161,6 +162,55 @@ describe('a wish against what stands', () => {
     }
   });
 
+  test.each([
+    ['a mere use', { expect: 'b' }],
+    ['a claim somebody waits for: it has served nobody', { waiters: [() => {}] }],
+  ])('%s takes no pin over from a backend that is not here', (_, more) => {
+    const replica = new ShardReplica(me, 9, { learn: () => false, gap: () => {} });
+    replica.pulsed({ kind: 'ok', epoch: 'e', last: '0-0' }, 'seize', me, '0-0');
+    replica.note(wish('', 'b', more));
+    replica.nextBatch(9, 0);
+    replica.answered(reply('0-0', { kind: 'lost', value: value('gone'), pxMs: 5 }), me);
+    expect(replica.nextBatch(9, 0)).toBeUndefined();
+  });
+
+  test('a pin that was used while it was removed is removed, also when the stream is slower than the answer', () => {
+    for (const isSlow of [true, false]) {
+      const { replica, table } = bench();
+      const removal = entry('11-0', '10-0', 'k', '');
+      table.set('k', 'b');
+      replica.note(wish('b', 'b'));
+      replica.nextBatch(9, 0);
+      if (!isSlow) replica.heard([removal]);
+      replica.answered(reply('11-0', { kind: 'gone' }), me);
+      if (isSlow) expect(replica.nextBatch(9, 0)).toBeUndefined();
+      replica.heard([removal]);
+      expect(table.has('k')).toBe(false);
+      expect(replica.nextBatch(9, 0)).toBeUndefined();
+    }
+  });
+
+  test('one that was used after it had expired there, or was evicted, is claimed again', () => {
+    const { replica } = bench();
+    replica.note(wish('b', 'b'));
+    replica.nextBatch(9, 0);
+    replica.answered(reply('11-0', { kind: 'gone' }), me);
+    expect(replica.nextBatch(9, 0)).toBeUndefined();
+    replica.heard([entry('11-0', '10-0', 'l', 'x')]);
+    expect(replica.nextBatch(9, 0)).toMatchObject([{ text: 'k', expect: '', backend: 'b' }]);
+  });
+
+  test('what is only compared does not bring back what somebody removes, a new client does', () => {
+    for (const isSweep of [true, false]) {
+      const { replica, table } = bench();
+      table.set('k', 'b');
+      replica.note(wish('', 'b', { isSweep }));
+      replica.heard([entry('11-0', '10-0', 'k', '')]);
+      expect(table.has('k')).toBe(!isSweep);
+      expect(replica.nextBatch(9, 0) === undefined).toBe(isSweep);
+    }
+  });
+
   test('a sweep adds no slack to the expiry, a flow does', () => {
     for (const [isSweep, pxMs] of [
       [true, 1_000],
@@ -261,12 +311,15 @@ describe('losing track', () => {
     expect(gaps).toHaveLength(1);
   });
 
-  test('until the keys have been read again a move is no more than a claim', () => {
+  test('a move that may have been decided before a gap was noticed is no more than a claim, one after it is one', () => {
     const { replica } = bench();
     replica.heard([entry('12-0', '11-0', 'l', 'x')]);
     replica.note(wish('a', 'b'));
     expect(replica.journal.get('k')).toMatchObject({ expect: '', backend: 'b' });
-    replica.endScan(replica.beginScan());
+    replica.note(wish('a', 'b', { text: 'by hand', reason: 'operator' }));
+    expect(replica.journal.get('by hand')).toMatchObject({ expect: 'a', backend: 'b' });
+    replica.trust();
+    expect(replica.needsScan).toBe(true);
     replica.note(wish('a', 'b', { text: 'm' }));
     expect(replica.journal.get('m')).toMatchObject({ expect: 'a', backend: 'b' });
   });

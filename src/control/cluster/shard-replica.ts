@@ -14,7 +14,7 @@
  * Does not promise that the table is right at every moment, only that it becomes right, without a step back,
  * once entries stop coming.
  */
-import { answer, type Change, Journal, type Waiter } from './journal.ts';
+import { answer, type Change, doubt, Journal, type Waiter } from './journal.ts';
 import { type PinValue, parseValue } from './pin-text.ts';
 import { beginning, comparePositions } from './position.ts';
 import type {
@@ -68,6 +68,10 @@ export class ShardReplica {
   /** Positions after the cursor that answers spoke of, in order: the stream has yet to show each of them. */
   private witnessed: string[] = [];
   private isScanning = false;
+  /** What is noted now may have been decided before the last gap was noticed. */
+  private isDoubtful = false;
+  /** Refreshes of pins that were not there, and where in the stream it shows at the latest whether somebody removed them. */
+  private readonly missing = new Map<string, { readonly change: Change; readonly position: string }>();
 
   /** @param instance the name this instance writes under */
   constructor(instance: string, journalMax: number, out: ReplicaOutput) {
@@ -85,8 +89,13 @@ export class ShardReplica {
     return this.flight?.size ?? 0;
   }
 
+  /** Changes the journal takes without dropping one. */
+  get room(): number {
+    return Math.max(0, this.journal.max - this.journal.size - this.inFlight - this.missing.size);
+  }
+
   isBusy(text: string): boolean {
-    return this.journal.get(text) !== undefined || this.flight?.has(text) === true;
+    return this.journal.get(text) !== undefined || this.flight?.has(text) === true || this.missing.has(text);
   }
 
   // ---- the connection ---------------------------------------------------------------------------------------
@@ -95,7 +104,7 @@ export class ShardReplica {
   cut(): void {
     this.landAgain(true);
     this.phase = 'cut';
-    this.isScanning = false;
+    this.interrupted();
     this.journal.releaseWaiters();
   }
 
@@ -103,7 +112,13 @@ export class ShardReplica {
   check(): void {
     this.landAgain(true);
     if (this.phase !== 'yielded') this.phase = 'checking';
+    this.interrupted();
+  }
+
+  /** What moves are based on was not compared with Redis since the last gap, and is not looked after either for a while. */
+  private interrupted(): void {
     this.isScanning = false;
+    if (this.needsScan) this.doubtMoves();
   }
 
   /** The answer to a pulse that was sent when {@link known} was `knownThen`. */
@@ -137,26 +152,37 @@ export class ShardReplica {
   private gap(why: string): void {
     this.witnessed = [];
     this.ordered.clear();
-    this.isScanning = false;
-    this.needsScan = true;
-    // What happened in the gap is unknown: a move decided before it may be older than what stands now.
-    this.journal.doubt();
+    this.missing.clear();
+    this.readAgain();
+    this.doubtMoves();
     this.out.gap(why);
+  }
+
+  /** A move decided up to now may be older than what stands, and be based on what only has the same name. */
+  private doubtMoves(): void {
+    this.isDoubtful = true;
+    this.journal.doubt();
+    // Those under way as well: without an answer they come back.
+    if (this.flight !== undefined) for (const change of this.flight.values()) doubt(change);
   }
 
   // ---- out --------------------------------------------------------------------------------------------------
 
   note(change: Change): void {
-    const isMove = change.backend !== '' && change.expect !== '' && change.expect !== change.backend;
-    // Since the gap the keys have not been read: what this move is based on may be gone, and something newer of
-    // the same name in its place.
-    if (this.needsScan && isMove && change.expect !== '*') change.expect = '';
+    if (this.isDoubtful) doubt(change);
+    this.missing.delete(change.text);
     this.journal.note(change);
+  }
+
+  /** All that was decided before the last gap has been noted: what comes from here on knows of it. */
+  trust(): void {
+    this.isDoubtful = false;
   }
 
   /** The next steps to send; undefined if there are none, or others are under way, or this is not the time. */
   nextBatch(max: number, nowMs: number): PinStep[] | undefined {
-    if (this.phase !== 'live' || this.flight !== undefined || this.journal.size === 0) return undefined;
+    if (this.phase !== 'live' || this.flight !== undefined) return undefined;
+    this.claimMissing();
     const changes = this.journal.take(max, nowMs);
     if (changes.length === 0) return undefined;
     this.flight = new Map(changes.map((change) => [change.text, change]));
@@ -194,6 +220,12 @@ export class ShardReplica {
 
   private decided(change: Change, position: string, verdict: Verdict): void {
     const told = this.deferred.get(change.text) ?? [];
+    if (verdict.kind === 'gone' && change.backend !== '') {
+      this.missing.set(change.text, { change, position });
+      for (const { news } of told) this.take(news);
+      answer(change, undefined);
+      return;
+    }
     this.order(change.text, position);
     if (verdict.kind === 'lost') this.lost(change, verdict.value, verdict.pxMs);
     else answer(change, verdict.kind === 'foreign' ? undefined : change.backend);
@@ -203,12 +235,24 @@ export class ShardReplica {
   private lost(change: Change, text: string, pxMs: number): void {
     const value = parseValue(text);
     const isUsable = value !== undefined && this.take({ text: change.text, value: text, pxMs });
+    // Who waits has not been served yet; what was only used once more, was served before somebody moved it.
+    const wasServed = change.waiters === undefined && change.expect !== change.backend;
     answer(change, value?.backend);
     if (isUsable || change.isSweep || change.backend === '' || this.journal.get(change.text) !== undefined)
       return;
     // It names a backend that is not here, and the client was served by another: that is a move. What is no
     // value at all is overwritten.
-    this.journal.note({ ...change, expect: value?.backend ?? '*', attempted: undefined });
+    if (value === undefined || wasServed)
+      this.journal.note({ ...change, expect: value?.backend ?? '*', attempted: undefined });
+  }
+
+  /** What was missing, and was not removed by anybody: it expired or was evicted there, and is in use here. */
+  private claimMissing(): void {
+    for (const [text, { change, position }] of this.missing) {
+      if (comparePositions(this.cursor, position) < 0) return;
+      this.missing.delete(text);
+      if (this.journal.get(text) === undefined) this.journal.note({ ...change, expect: '' });
+    }
   }
 
   /** The steps under way come back to the journal. */
@@ -275,7 +319,10 @@ export class ShardReplica {
     if (news.value !== '' && value === undefined) return false;
     const stands = value?.backend ?? '';
     const wish = this.journal.get(news.text);
-    if (wish !== undefined) {
+    this.missing.delete(news.text);
+    // A comparison of what was here must not bring back what somebody removes.
+    const isRemoval = wish?.isSweep === true && stands === '';
+    if (wish !== undefined && !isRemoval) {
       if (wish.expect === '*') return true;
       // The same backend by somebody else's hand is not our step, though it looks like it.
       const isOwnHalf = stands === wish.attempted && (value === undefined || value.writer === this.instance);
@@ -286,8 +333,8 @@ export class ShardReplica {
         wish.attempted = undefined;
         return true;
       }
-      this.journal.settle(news.text, value?.backend);
     }
+    this.journal.settle(news.text, value?.backend);
     return this.out.learn(news.text, value, news.pxMs, this.generation);
   }
 
@@ -302,6 +349,12 @@ export class ShardReplica {
   }
 
   // ---- scans ------------------------------------------------------------------------------------------------
+
+  /** Asks for a scan; one under way does not count. */
+  readAgain(): void {
+    this.isScanning = false;
+    this.needsScan = true;
+  }
 
   /** Keys are about to be read. */
   beginScan(): number {
