@@ -634,6 +634,27 @@ requirePackage('redis')('without Redis, row by row', () => {
     await until('agreed', () => a.has('instance-digest-agrees'));
   });
 
+  test('row 30: a reload that knows the backend of pins that were ignored learns them', async () => {
+    const redis = await startRedis();
+    const backends = ['b1', 'b2'];
+    const a = startNode({ name: 'a', redis: plan(redis) });
+    const b = startNode({ name: 'b', redis: plan(redis), backends });
+    await inStep(a, b);
+    for (const client of all(10)) a.pin(client, 'b1');
+    await follows(b, all(10), 'b1');
+    for (const client of all(5)) a.move(client, 'b1', 'b3');
+    for (const client of all(5)) a.pin(100 + client, 'b3');
+    await until('ignored', () => b.cluster.status().pinsIgnored >= 10);
+    backends.push('b3');
+    b.cluster.namesAdded();
+    await follows(b, [...all(5), ...all(5).map((client) => 100 + client)], 'b3');
+    await inStep(b);
+    const { pinsLearned } = b.cluster.status();
+    b.cluster.namesAdded();
+    expect(b.cluster.state, 'nothing was ignored since').toBe('in-step');
+    expect(b.cluster.status().pinsLearned).toBe(pinsLearned);
+  });
+
   test('row 30: a client that is only there does not undo a move to a backend its instance does not have', async () => {
     const redis = await startRedis();
     const a = startNode({ name: 'a', redis: plan(redis) });

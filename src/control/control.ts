@@ -21,7 +21,7 @@ import { type DescriptorShares, shareDescriptors } from './descriptors.ts';
 import type { ControlWatcher } from './events.ts';
 import { Ids } from './ids.ts';
 import { Listeners, StartFailure } from './listeners.ts';
-import { createSharing, type Sharing } from './sharing.ts';
+import { addsBackends, createSharing, type Sharing } from './sharing.ts';
 
 /** How long a worker may take to leave when told to. */
 const workerStopMs = 2_000;
@@ -221,6 +221,7 @@ export class Control {
     }
     if (this.isStopping) await this.listeners.closeAll();
     this.backends.settle(plan.pools);
+    if (addsBackends(old, plan)) this.sharing.cluster?.namesAdded();
     const after = new Set(this.snapshot!.listeners.map((listener) => listener.id));
     for (const listenerId of before) {
       if (after.has(listenerId)) continue;

@@ -109,6 +109,14 @@ function namesOf({ ids, backends }: SharingOptions): ClusterNames {
   };
 }
 
+/** True if a plan has a backend that the one before had not: Redis may hold pins to it. */
+export function addsBackends(before: Pick<Plan, 'pools'>, after: Pick<Plan, 'pools'>): boolean {
+  const namesIn = ({ pools }: Pick<Plan, 'pools'>): string[] =>
+    pools.flatMap(({ name, backends }) => backends.map((backend) => `${name}\n${backend.name}`));
+  const known = new Set(namesIn(before));
+  return namesIn(after).some((name) => !known.has(name));
+}
+
 function countFlows({ backends, views }: SharingOptions): FlowCount[] {
   return backends.status().flatMap(({ pool, backend, id }): FlowCount[] => {
     const flows = views.counters.backend(id, 'active');

@@ -105,6 +105,8 @@ export class Cluster {
   private layoutDiffers = false;
   private isNameTaken = false;
   private isStopped = false;
+  /** Pins ignored when names were added last. */
+  private ignoredBefore = 0;
 
   constructor(options: ClusterOptions) {
     const { plan, pins, watch, nowMs, identity } = options;
@@ -176,6 +178,14 @@ export class Cluster {
       if (performance.now() - sinceMs > patienceMs) return;
       await sleep(this.options.plan.flushMs);
     }
+  }
+
+  /** A reload has brought new pools or backends: pins that were ignored for want of them are read again. */
+  namesAdded(): void {
+    const { ignored } = this.names;
+    if (ignored === this.ignoredBefore) return;
+    this.ignoredBefore = ignored;
+    this.replication.readAgain('a reload added names');
   }
 
   /** Tells what is left to tell, says goodbye and leaves; at most about two seconds. */
