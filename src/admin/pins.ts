@@ -10,24 +10,41 @@ const listMax = 100_000;
 export function pinRoutes(control: Control): Routes {
   return {
     'GET /pins': ({ query }) =>
-      withFilter(query, (filter) => {
-        const most = Math.min(listMax, Number(query.get('most') ?? 1_000) || 1_000);
+      withFilter(control, query, (filter) => {
+        const text = query.get('most') ?? '1000';
+        const most = /^\d{1,6}$/.test(text) ? Number(text) : 0;
+        if (most < 1 || most > listMax)
+          return refused(400, `most ${text}: must be a whole number from 1 to ${listMax}`);
         return { status: 200, body: { pins: control.sharing.hand.list(filter, most) } };
       }),
     'POST /pins/set': ({ query }) => set(control, query),
     'POST /pins/move': ({ query }) =>
-      withFilter(query, async (filter) => {
+      withFilter(control, query, async (filter) => {
+        if (!saysWhich(query, filter)) return refused(400, sayWhich('move'));
         const to = query.get('to') ?? '';
         const moved = await control.sharing.hand.move(filter, to);
         if (moved !== undefined) return { status: 200, body: { moved } };
-        return { status: 404, body: { error: `a pool of these pins has no backend ${to}` } };
+        return refused(404, `a pool of these pins has no backend ${to}`);
       }),
     'POST /pins/delete': ({ query }) =>
-      withFilter(query, async (filter) => ({
-        status: 200,
-        body: { deleted: await control.sharing.hand.delete(filter) },
-      })),
+      withFilter(control, query, async (filter) => {
+        if (!saysWhich(query, filter)) return refused(400, sayWhich('delete'));
+        return { status: 200, body: { deleted: await control.sharing.hand.delete(filter) } };
+      }),
   };
+}
+
+/** A forgotten filter must not move or forget the clients of every pool. */
+function saysWhich(query: URLSearchParams, filter: PinFilter): boolean {
+  return query.get('all') === '1' || Object.keys(filter).length > 0;
+}
+
+function sayWhich(verb: string): string {
+  return `pins ${verb}: say which: pool, backend or client; all=1 for every pin`;
+}
+
+function refused(status: number, error: string): Answer {
+  return { status, body: { error } };
 }
 
 /** Pins a client of a listener: the listener says in which pool, what a client is recognised by, and for how long. */
@@ -36,21 +53,22 @@ async function set(control: Control, query: URLSearchParams): Promise<Answer> {
   const text = query.get('client') ?? '';
   const backend = query.get('backend') ?? '';
   const listener = control.plan.listeners.find((one) => one.name === name);
-  if (listener === undefined) return { status: 404, body: { error: `no listener ${name}` } };
+  if (listener === undefined) return refused(404, `no listener ${name}`);
   if (listener.affinity.key === 'none') {
-    return { status: 409, body: { error: `listener ${name} has affinity none: it keeps no pins` } };
+    return refused(409, `listener ${name} has affinity none: it keeps no pins`);
   }
   const client = Address.parseWithPort(text) ?? Address.parse(text, 0);
-  if (client === undefined) return { status: 400, body: { error: `client: ${text} is not an IP address` } };
+  if (client === undefined) return refused(400, `client: ${text} is not an IP address`);
   const key = keyOf(client, listener.affinity);
   const outcome = await control.sharing.hand.set(listener.pool, key, backend, listener.affinity.ttlMs);
   if (outcome === undefined) {
-    return { status: 404, body: { error: `pool ${listener.pool} has no backend ${backend}` } };
+    return refused(404, `pool ${listener.pool} has no backend ${backend}`);
   }
   return { status: 200, body: { pool: listener.pool, key: `${key.kind} ${key.text}`, backend, outcome } };
 }
 
 function withFilter(
+  control: Control,
   query: URLSearchParams,
   act: (filter: PinFilter) => Answer | Promise<Answer>,
 ): Answer | Promise<Answer> {
@@ -62,7 +80,10 @@ function withFilter(
   try {
     if (filter.client !== undefined) clientMatcher(filter.client);
   } catch (error) {
-    return { status: 400, body: { error: (error as Error).message } };
+    return refused(400, (error as Error).message);
   }
+  const pools = control.plan.pools.map(({ name }) => name);
+  if (filter.pool !== undefined && !pools.includes(filter.pool))
+    return refused(404, `no pool ${filter.pool}; there are: ${pools.join(', ')}`);
   return act(filter);
 }

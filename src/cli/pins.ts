@@ -1,5 +1,6 @@
 /** `pinion pins`: the pin table of a running instance, and pins changed by hand. */
 import { Command } from 'commander';
+import { exitStatus } from './exit.ts';
 import { type AdminOptions, ask, withAdminOptions } from './operate.ts';
 
 interface FilterOptions extends AdminOptions {
@@ -7,7 +8,10 @@ interface FilterOptions extends AdminOptions {
   readonly backend?: string;
   readonly client?: string;
   readonly most?: string;
+  readonly all?: boolean;
 }
+
+const mostMax = 100_000;
 
 export function pinsCommand(): Command {
   const pins = new Command('pins').description(
@@ -17,10 +21,12 @@ export function pinsCommand(): Command {
     withFilterOptions(new Command('list'))
       .description('list pins, as JSON')
       .option('--most <count>', 'at most this many', '1000')
-      .action((options: FilterOptions) => ask(options, 'GET', `/pins?${filterOf(options)}`)),
+      .action(async (options: FilterOptions) => {
+        if (isCount('--most', options.most)) await ask(options, 'GET', `/pins?${filterOf(options)}`);
+      }),
   );
   pins.addCommand(
-    withFilterOptions(new Command('get'))
+    withPlaceOptions(new Command('get'))
       .description('the pin of one client, as JSON')
       .argument('<client>', '203.0.113.7, 203.0.113.7:4711 or a network 203.0.113.0/24')
       .action((client: string, options: FilterOptions) =>
@@ -41,25 +47,51 @@ export function pinsCommand(): Command {
     withFilterOptions(new Command('move'))
       .description('move all pins that match to another backend of their pool')
       .argument('<to>', 'the name of the backend')
-      .action((to: string, options: FilterOptions) => {
+      .option('--all', 'the pins of all pools')
+      .action(async (to: string, options: FilterOptions) => {
+        if (!saysWhich('move', options)) return;
         const query = filterOf(options);
         query.set('to', to);
-        return ask(options, 'POST', `/pins/move?${query}`);
+        await ask(options, 'POST', `/pins/move?${query}`);
       }),
   );
   pins.addCommand(
     withFilterOptions(new Command('delete'))
       .description('forget all pins that match: their clients are pinned anew')
-      .action((options: FilterOptions) => ask(options, 'POST', `/pins/delete?${filterOf(options)}`)),
+      .option('--all', 'every pin')
+      .action(async (options: FilterOptions) => {
+        if (saysWhich('delete', options)) await ask(options, 'POST', `/pins/delete?${filterOf(options)}`);
+      }),
   );
   return pins;
 }
 
 function withFilterOptions(command: Command): Command {
+  return withPlaceOptions(command).option('--client <address>', 'only pins of this client or network');
+}
+
+function withPlaceOptions(command: Command): Command {
   return withAdminOptions(command)
     .option('--pool <name>', 'only pins of this pool')
-    .option('--backend <name>', 'only pins to this backend')
-    .option('--client <address>', 'only pins of this client or network');
+    .option('--backend <name>', 'only pins to this backend');
+}
+
+/** A forgotten option must not move or forget the clients of every pool. */
+function saysWhich(verb: string, { pool, backend, client, all }: FilterOptions): boolean {
+  if (all === true || pool !== undefined || backend !== undefined || client !== undefined) return true;
+  return refuse(`pins ${verb}: say which: --pool, --backend or --client; --all for every pin`);
+}
+
+function isCount(option: string, text: string | undefined): boolean {
+  if (text === undefined || (/^\d{1,6}$/.test(text) && Number(text) >= 1 && Number(text) <= mostMax))
+    return true;
+  return refuse(`${option} ${text}: must be a whole number from 1 to ${mostMax}`);
+}
+
+function refuse(why: string): false {
+  process.stderr.write(`${why}\n`);
+  process.exitCode = exitStatus.usage;
+  return false;
 }
 
 function filterOf(options: FilterOptions): URLSearchParams {
@@ -68,5 +100,6 @@ function filterOf(options: FilterOptions): URLSearchParams {
     const value = options[key];
     if (value !== undefined) query.set(key, value);
   }
+  if (options.all === true) query.set('all', '1');
   return query;
 }

@@ -1,0 +1,56 @@
+import { expect, test } from 'vitest';
+import type { PinFilter } from '../control/cluster/hand.ts';
+import type { Control } from '../control/control.ts';
+import { pinRoutes } from './pins.ts';
+
+function bench() {
+  const done: [string, PinFilter, unknown?][] = [];
+  const hand = {
+    list: (filter: PinFilter, most: number) => void done.push(['list', filter, most]),
+    move: async (filter: PinFilter, to: string) => done.push(['move', filter, to]),
+    delete: async (filter: PinFilter) => done.push(['delete', filter]),
+  };
+  const plan = { pools: [{ name: 'web' }, { name: 'db' }], listeners: [] };
+  const routes = pinRoutes({ sharing: { hand }, plan } as unknown as Control);
+  const ask = async (route: string, query: string) =>
+    routes[route]!({ params: {}, query: new URLSearchParams(query) });
+  return { ask, done };
+}
+
+test('to move or delete pins one has to say which, or that all are meant', async () => {
+  const { ask, done } = bench();
+  for (const route of ['POST /pins/move', 'POST /pins/delete']) {
+    expect(await ask(route, 'to=b2')).toMatchObject({ status: 400 });
+  }
+  expect(done).toEqual([]);
+  expect(await ask('POST /pins/delete', 'backend=b1')).toMatchObject({ status: 200 });
+  expect(await ask('POST /pins/delete', 'all=1')).toMatchObject({ status: 200 });
+  expect(await ask('POST /pins/move', 'to=b2&pool=web')).toMatchObject({ status: 200 });
+  expect(done).toEqual([
+    ['delete', { backend: 'b1' }],
+    ['delete', {}],
+    ['move', { pool: 'web' }, 'b2'],
+  ]);
+});
+
+test('a pool that is not there is not one without pins', async () => {
+  const { ask, done } = bench();
+  for (const route of ['GET /pins', 'POST /pins/move', 'POST /pins/delete']) {
+    expect(await ask(route, 'pool=nope')).toEqual({
+      status: 404,
+      body: { error: 'no pool nope; there are: web, db' },
+    });
+  }
+  expect(done).toEqual([]);
+});
+
+test('a list has a length that is a number', async () => {
+  const { ask, done } = bench();
+  for (const most of ['abc', '0', '100001', '1e3', '-1', ''])
+    expect(await ask('GET /pins', `most=${most}`), most).toMatchObject({ status: 400 });
+  for (const query of ['', 'most=7']) expect(await ask('GET /pins', query)).toMatchObject({ status: 200 });
+  expect(done).toEqual([
+    ['list', {}, 1_000],
+    ['list', {}, 7],
+  ]);
+});
