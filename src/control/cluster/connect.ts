@@ -5,6 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createSecureContext } from 'node:tls';
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import type { RedisPlan } from '../../core/cluster-plan.ts';
 
@@ -42,7 +43,7 @@ export function retryDelayMs(times: number, random: () => number = Math.random):
 
 /**
  * @param blockMs how long commands may wait by themselves (XREAD BLOCK); 0 for none
- * @throws Error when a password or certificate file cannot be read; it says which
+ * @throws Error when a password or certificate file cannot be read or used; it says which
  */
 export function connectRedis(plan: RedisPlan, blockMs: number): RedisConnection {
   const { form } = plan;
@@ -162,12 +163,19 @@ function onReadOnly(): (error: Error) => boolean {
 
 function tlsOptions(plan: RedisPlan): { ca?: string; cert?: string; key?: string; servername?: string } {
   const { caFile, certFile, keyFile, serverName } = plan.tls!;
-  return {
+  const files = {
     ...(caFile === undefined ? {} : { ca: readFileSync(caFile, 'utf8') }),
     ...(certFile === undefined ? {} : { cert: readFileSync(certFile, 'utf8') }),
     ...(keyFile === undefined ? {} : { key: readFileSync(keyFile, 'utf8') }),
-    ...(serverName === undefined ? {} : { servername: serverName }),
   };
+  try {
+    // ioredis (6.0) gives a connection up for good when TLS cannot even begin.
+    createSecureContext(files);
+  } catch (error) {
+    const names = [caFile, certFile, keyFile].filter((file) => file !== undefined).join(', ');
+    throw new Error(`tls: ${names} cannot be used: ${(error as Error).message}`);
+  }
+  return { ...files, ...(serverName === undefined ? {} : { servername: serverName }) };
 }
 
 function passwordOf(plan: RedisPlan): string | undefined {
