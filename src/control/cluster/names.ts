@@ -17,10 +17,13 @@ export interface ClusterNames {
   backendId(pool: string, backend: string): number;
 }
 
-/** Low bits of a pin's writer number: the scan it was last seen in. Above them: the instance. */
-const generationBits = 4;
+/**
+ * Low bits of a pin's writer number: the scan it was last seen in. Above them: the instance. A pin seen in a scan this many
+ * before counts as seen, so there have to be more than fail in a row; instances beyond the last number share it.
+ */
+const generationBits = 8;
 const generationMask = (1 << generationBits) - 1;
-const instancesMax = 4_095;
+const instancesMax = 255;
 /** No ttl is longer than 2^32 ms, with its slack; whoever says more is not one of us. */
 const pxMsMax = 2 ** 32 * 1.25;
 

@@ -1,0 +1,36 @@
+import { expect, test } from 'vitest';
+import { Address } from '../../core/address.ts';
+import { Key } from '../../core/key.ts';
+import { PinTable } from '../../core/pins/table.ts';
+import { PinNames } from './names.ts';
+
+function bench() {
+  const pins = PinTable.create(1_000, { reportChanges: true });
+  const names = new PinNames(
+    { poolName: () => 'p', backendName: () => 'b', poolId: () => 1, backendId: () => 2 },
+    pins,
+    1,
+  );
+  const learn = (client: number, writer: string, generation: number): void => {
+    const value = { backend: 'b', writer, reason: 'policy', ttlMs: 1_000, generation: 1 } as const;
+    names.learn(`p/1/10.0.0.${client}`, value, 1_000, generation, 0);
+  };
+  const writerOf = (client: number): number => {
+    const key = new Key('client-ip', Address.parse(`10.0.0.${client}`, 0)!);
+    return [...pins.entries(0)].find((pin) => pin.address.equals(key.address))!.writer;
+  };
+  return { names, learn, writerOf };
+}
+
+test('a pin was seen in the scan it was learned in, and in none of the two hundred after it', () => {
+  const { names, learn, writerOf } = bench();
+  learn(1, 'lb1', 7);
+  expect(names.isUnseen(writerOf(1), 7)).toBe(false);
+  for (let scan = 8; scan < 208; scan++) expect(names.isUnseen(writerOf(1), scan), `scan ${scan}`).toBe(true);
+});
+
+test('instances are told apart, as many as a cluster has', () => {
+  const { names, learn, writerOf } = bench();
+  for (let instance = 1; instance <= 250; instance++) learn(instance, `lb${instance}`, 255);
+  for (const instance of [1, 100, 250]) expect(names.writerName(writerOf(instance))).toBe(`lb${instance}`);
+});
