@@ -4,17 +4,14 @@ import type { Control } from '../control/control.ts';
 import { Address } from '../core/address.ts';
 import { keyOf } from '../core/key.ts';
 import type { Answer, Routes } from './http.ts';
-
-const listMax = 100_000;
+import { mostRule, readMost } from './most.ts';
 
 export function pinRoutes(control: Control): Routes {
   return {
     'GET /pins': ({ query }) =>
       withFilter(control, query, (filter) => {
-        const text = query.get('most') ?? '1000';
-        const most = /^\d{1,6}$/.test(text) ? Number(text) : 0;
-        if (most < 1 || most > listMax)
-          return refused(400, `most ${text}: must be a whole number from 1 to ${listMax}`);
+        const most = readMost(query.get('most'));
+        if (most === undefined) return refused(400, `most ${query.get('most')}: ${mostRule}`);
         return { status: 200, body: { pins: control.sharing.hand.list(filter, most) } };
       }),
     'POST /pins/set': ({ query }) => set(control, query),

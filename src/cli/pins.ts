@@ -1,5 +1,6 @@
 /** `pinion pins`: the pin table of a running instance, and pins changed by hand. */
 import { Command } from 'commander';
+import { mostRule, readMost } from '../admin/most.ts';
 import { exitStatus } from './exit.ts';
 import { type AdminOptions, ask, withAdminOptions } from './operate.ts';
 
@@ -11,8 +12,6 @@ interface FilterOptions extends AdminOptions {
   readonly all?: boolean;
 }
 
-const mostMax = 100_000;
-
 export function pinsCommand(): Command {
   const pins = new Command('pins').description(
     'look at pins, and change them by hand on all instances at once',
@@ -22,7 +21,7 @@ export function pinsCommand(): Command {
       .description('list pins, as JSON')
       .option('--most <count>', 'at most this many', '1000')
       .action(async (options: FilterOptions) => {
-        if (isCount('--most', options.most)) await ask(options, 'GET', `/pins?${filterOf(options)}`);
+        if (hasCount(options)) await ask(options, 'GET', `/pins?${filterOf(options)}`);
       }),
   );
   pins.addCommand(
@@ -82,10 +81,8 @@ function saysWhich(verb: string, { pool, backend, client, all }: FilterOptions):
   return refuse(`pins ${verb}: say which: --pool, --backend or --client; --all for every pin`);
 }
 
-function isCount(option: string, text: string | undefined): boolean {
-  if (text === undefined || (/^\d{1,6}$/.test(text) && Number(text) >= 1 && Number(text) <= mostMax))
-    return true;
-  return refuse(`${option} ${text}: must be a whole number from 1 to ${mostMax}`);
+function hasCount({ most }: FilterOptions): boolean {
+  return readMost(most ?? null) !== undefined || refuse(`--most ${most}: ${mostRule}`);
 }
 
 function refuse(why: string): false {

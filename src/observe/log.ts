@@ -137,7 +137,7 @@ function clusterInWords(event: ClusterEvent): string {
     case 'cluster-fault':
       return `Redis: ${event.fault}: ${event.message}${event.times > 1 ? ` (${event.times} times)` : ''}`;
     case 'cluster-resync':
-      return `lost track of Redis (${event.why}): reading ${event.shards} shards again`;
+      return `${event.why}: reading ${event.shards} shards of Redis again`;
     case 'cluster-resynced':
       return `in step with Redis again after ${event.tookMs} ms: pins read ${event.pinsRead}, put back ${event.pinsPublished}`;
     case 'cluster-stalled':

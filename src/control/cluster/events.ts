@@ -13,7 +13,7 @@ export type ClusterEvent =
       readonly message: string;
       readonly times: number;
     }
-  /** Track of Redis was lost (`why`): its keys are read again while serving. */
+  /** Keys are read again while serving: track of Redis was lost, or more of it is of use here (`why`). */
   | { readonly event: 'cluster-resync'; readonly why: string; readonly shards: number }
   | {
       readonly event: 'cluster-resynced';
