@@ -204,6 +204,10 @@ class Play implements EngineHost {
     throw new Error('scripted defect');
   }
 
+  trouble(): void {
+    assert.fail('nothing is asked that the machine does not do');
+  }
+
   fault(): void {
     this.faults++;
   }

@@ -214,7 +214,25 @@ describe.skipIf(!namespacesWork())('in a namespace', () => {
        return seen;`,
     );
     expect(seen).toEqual(['127.0.1.2', '127.0.1.2', '127.0.1.2', '127.0.1.2']);
-    await saidOnce(pinion, 'source 192.0.2.7: bind: EADDRNOTAVAIL');
+    await saidOnce(pinion, 'source 192.0.2.7: bind: EADDRNOTAVAIL; it is no address of this machine');
+    expect(pinion.events('flow-fault'), 'no defect').toEqual([]);
+  });
+
+  test('a device that does not exist is told once, of all workers, and again after a reload', async () => {
+    const text = config('127.0.0.1:9000', {}, { device: 'none0' }, { workers: 2 });
+    const pinion = await startPinion(text, { wrapper: namespaceWrapper() });
+    const ask = `return await Promise.all(Array.from({ length: 20 }, () => tcp('127.0.0.1')));`;
+    const refused = Array(20).fill(null);
+    expect(await inside(pinion, ask)).toEqual(refused);
+    await eventually('all flows', () => pinion.events('flow').length === 20);
+    expect(pinion.events('pool-fault')).toMatchObject([
+      { level: 50, msg: 'pool pool cannot connect as configured: there is no device none0' },
+    ]);
+    await reload(pinion, text);
+    expect(await inside(pinion, ask)).toEqual(refused);
+    await eventually('all flows', () => pinion.events('flow').length === 40);
+    expect(pinion.events('pool-fault').length).toBe(2);
+    expect(pinion.events('flow-fault'), 'no defect').toEqual([]);
   });
 
   test('buffers, keepalive and its absence, as ss shows them', async () => {
@@ -297,8 +315,10 @@ describe.skipIf(!namespacesWork())('in a namespace', () => {
     expect(seen).toEqual([true, true, true]);
     await eventually('three flows', () => pinion.events('flow').length === 3);
     expect(pinion.events('flow').map(({ code }) => code)).toEqual(Array(3).fill('local-fault'));
-    await saidOnce(pinion, 'pool pool: transparent: EPERM');
-    await saidOnce(pinion, 'pool marked: mark 7: EPERM');
+    const why = 'cannot connect as configured:';
+    await saidOnce(pinion, `pool pool ${why} transparent: EPERM; it needs CAP_NET_ADMIN`);
+    await saidOnce(pinion, `pool marked ${why} mark 7: EPERM; it needs CAP_NET_ADMIN`);
+    expect(pinion.events('flow-fault'), 'no defect').toEqual([]);
     expect(pinion.events('backend-down')).toEqual([]);
   });
 
@@ -310,11 +330,10 @@ describe.skipIf(!namespacesWork())('in a namespace', () => {
       { engine: 'portable' },
     );
     const pinion = await startPinion(text, { wrapper: namespaceWrapper() });
-    const [record, ...more] = pinion.events('flow-fault');
-    expect(JSON.stringify(record)).toContain(
-      'listener front: the portable engine goes without bind_device, tcp.fast_open, mark of its pool',
-    );
-    expect(more).toEqual([]);
+    expect(pinion.events('listener-fault')).toMatchObject([
+      { message: 'the portable engine goes without bind_device, tcp.fast_open, mark of its pool' },
+    ]);
+    expect(pinion.events('flow-fault'), 'no defect').toEqual([]);
   });
 
   test('a listener for a device that does not exist does not start', async () => {

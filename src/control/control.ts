@@ -64,6 +64,8 @@ export class Control {
     { records: FlowRecord[]; waiting: number; done: () => void }
   >();
   private poolVersions = new Map<number, { version: number; text: string }>();
+  /** What the plan in use asks for in vain, as far as it has been told. */
+  private readonly troubles = new Set<string>();
   private nextRequestId = 1;
   private generation = 0;
   private isStopping = false;
@@ -222,6 +224,7 @@ export class Control {
     if (this.isStopping) await this.listeners.closeAll();
     this.backends.settle(plan.pools);
     if (addsBackends(old, plan)) this.sharing.cluster?.namesAdded();
+    this.troubles.clear();
     const after = new Set(this.snapshot!.listeners.map((listener) => listener.id));
     for (const listenerId of before) {
       if (after.has(listenerId)) continue;
@@ -351,6 +354,9 @@ export class Control {
         if (listener !== undefined) watch({ event: 'accept-paused', listener, paused: message.paused });
         break;
       }
+      case 'trouble':
+        this.tellTrouble(message);
+        break;
       case 'fault':
         watch({ event: 'flow-fault', flow: message.flow, message: message.message, stack: message.stack });
         break;
@@ -360,6 +366,16 @@ export class Control {
       case 'stopped':
         break;
     }
+  }
+
+  /** Once: each worker finds it out by itself, and again with each snapshot. */
+  private tellTrouble({ of, name, message }: Extract<MessageFromWorker, { type: 'trouble' }>): void {
+    const text = `${of} ${name}: ${message}`;
+    if (this.troubles.has(text)) return;
+    this.troubles.add(text);
+    const { watch } = this.options;
+    if (of === 'pool') watch({ event: 'pool-fault', pool: name, message });
+    else watch({ event: 'listener-fault', listener: name, message });
   }
 
   /** A worker's flow waits for the shared table's word; the answer goes into the pin table, then to the worker. */

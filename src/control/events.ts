@@ -41,6 +41,10 @@ export type ControlEvent =
   | { readonly event: 'flow-ended'; readonly flow: FlowRecord }
   | { readonly event: 'flows-untold'; readonly count: number }
   | { readonly event: 'accept-paused'; readonly listener: string; readonly paused: boolean }
+  /** This machine does not do what the configuration asks of the pool's connections. Once until the next reload. */
+  | { readonly event: 'pool-fault'; readonly pool: string; readonly message: string }
+  /** Likewise, of a listener: it serves without. */
+  | { readonly event: 'listener-fault'; readonly listener: string; readonly message: string }
   | { readonly event: 'flow-fault'; readonly flow: string; readonly message: string; readonly stack: string }
   | {
       readonly event: 'worker-died';

@@ -72,6 +72,12 @@ export interface EngineHost {
    */
   acceptPaused(listener: ListenerView, paused: boolean): void;
 
+  /**
+   * This machine, or this engine, does not do what the plan asks of the listener or of its pool (a privilege, a device, an
+   * address that is not its own): the operator's to mend, and no defect. May come again; the host tells it once.
+   */
+  trouble(listener: ListenerView, of: 'listener' | 'pool', text: string): void;
+
   /** Something unexpected was thrown while serving `flow`; the engine then ends it with `worker-error`. */
   fault(error: unknown, flow: Flow | undefined): void;
 }

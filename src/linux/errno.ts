@@ -9,6 +9,7 @@ export const EINTR = 4;
 export const EIO = 5;
 export const EAGAIN = 11;
 export const ENOMEM = 12;
+export const ENODEV = 19;
 export const EINVAL = 22;
 export const ENFILE = 23;
 export const EMFILE = 24;
@@ -35,6 +36,7 @@ const names: ReadonlyMap<number, string> = new Map([
   [12, 'ENOMEM'],
   [13, 'EACCES'],
   [14, 'EFAULT'],
+  [19, 'ENODEV'],
   [20, 'ENOTDIR'],
   [22, 'EINVAL'],
   [23, 'ENFILE'],

@@ -85,6 +85,8 @@ const eventLevels: Readonly<Record<Exclude<ControlEvent['event'], 'flow-ended'>,
   'pool-up': 'info',
   'flows-untold': 'warn',
   'accept-paused': 'warn',
+  'pool-fault': 'error',
+  'listener-fault': 'warn',
   'flow-fault': 'error',
   'worker-died': 'error',
   'worker-restarted': 'info',
@@ -185,6 +187,10 @@ export function inWords(event: ControlEvent): string {
       return `${event.count} flows ended faster than they could be logged`;
     case 'accept-paused':
       return `${event.listener} ${event.paused ? 'accepts nobody: out of descriptors' : 'accepts again'}`;
+    case 'pool-fault':
+      return `pool ${event.pool} cannot connect as configured: ${event.message}`;
+    case 'listener-fault':
+      return `listener ${event.listener} does not serve as configured: ${event.message}`;
     case 'flow-fault':
       return `defect while serving ${event.flow || 'no flow'}: ${event.message}`;
     case 'worker-died':

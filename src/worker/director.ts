@@ -204,6 +204,10 @@ export class Director implements EngineHost {
     this.options.post({ type: 'accept-paused', listenerId: listener.id, paused });
   }
 
+  trouble({ plan }: ListenerView, of: 'listener' | 'pool', message: string): void {
+    this.options.post({ type: 'trouble', of, name: of === 'pool' ? plan.pool : plan.name, message });
+  }
+
   fault(error: unknown, flow: Flow | undefined): void {
     const { message, stack } = error instanceof Error ? error : new Error(String(error));
     const text = flow === undefined ? '' : `${flow.listener.plan.name} ${flow.client}`;

@@ -37,6 +37,13 @@ export type MessageFromWorker =
   /** Dials failed, or ports were unreachable, this often in a row. */
   | { readonly type: 'backend-suspect'; readonly backendId: number; readonly protocol: Protocol }
   | { readonly type: 'accept-paused'; readonly listenerId: number; readonly paused: boolean }
+  /** What the plan asks of a listener or pool is not to be had here. */
+  | {
+      readonly type: 'trouble';
+      readonly of: 'listener' | 'pool';
+      readonly name: string;
+      readonly message: string;
+    }
   | { readonly type: 'fault'; readonly message: string; readonly stack: string; readonly flow: string }
   /** A flow waits to hear who holds its client's pin (affinity.claim: before-dial). */
   | {

@@ -97,6 +97,12 @@ export type FromEngine =
   | Closed
   | { readonly type: 'dropped'; readonly listenerId: number; readonly reason: DropReason }
   | { readonly type: 'accept-paused'; readonly listenerId: number; readonly paused: boolean }
+  | {
+      readonly type: 'trouble';
+      readonly listenerId: number;
+      readonly of: 'listener' | 'pool';
+      readonly text: string;
+    }
   | { readonly type: 'fault'; readonly flowId: number | undefined; readonly message: string }
   /** The contract of engine.ts was broken. Any of these fails the story. */
   | { readonly type: 'violation'; readonly text: string };

@@ -141,6 +141,10 @@ export class Recorder implements EngineHost {
     this.#report({ type: 'accept-paused', listenerId: listener.id, paused });
   }
 
+  trouble(listener: ListenerView, of: 'listener' | 'pool', text: string): void {
+    this.#report({ type: 'trouble', listenerId: listener.id, of, text });
+  }
+
   fault(error: unknown, flow: Flow | undefined): void {
     const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
     this.#report({ type: 'fault', flowId: flow?.id, message });

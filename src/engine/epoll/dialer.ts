@@ -27,7 +27,7 @@ import {
   SO_MARK,
   SOL_SOCKET,
 } from '../../linux/constants.ts';
-import { EADDRINUSE, EADDRNOTAVAIL, EAGAIN, EINPROGRESS, errnoName } from '../../linux/errno.ts';
+import { EADDRINUSE, EADDRNOTAVAIL, EAGAIN, EINPROGRESS, ENODEV, errnoName } from '../../linux/errno.ts';
 import { bind, close, connect, type Descriptor, setOption } from '../../linux/libc.ts';
 import { encodeAddress, inet6Bytes } from '../../wire/sockaddr.ts';
 import type { DialFailure, EngineHost } from '../engine.ts';
@@ -125,7 +125,9 @@ export class Dialer {
     this.#source.bytes.set(source.endpoint.bytes);
     const result = this.#bind(fd, source.endpoint.length, kind);
     if (result === 0) return undefined;
-    return result === -EADDRINUSE ? withoutPort : `source ${source.ip}: bind: ${errnoName(result)}`;
+    if (result === -EADDRINUSE) return withoutPort;
+    const hint = result === -EADDRNOTAVAIL ? '; it is no address of this machine' : '';
+    return `source ${source.ip}: bind: ${errnoName(result)}${hint}`;
   }
 
   /** Undefined, or what is wrong. */
@@ -173,7 +175,7 @@ export class Dialer {
   #tell(flow: Flow, sources: Sources, trouble: string): void {
     if (sources.told.has(trouble)) return;
     sources.told.add(trouble);
-    this.#host.fault(new Error(`connections to pool ${flow.listener.plan.pool}: ${trouble}`), undefined);
+    this.#host.trouble(flow.listener, 'pool', trouble);
   }
 }
 
@@ -184,6 +186,7 @@ function setRoute(fd: Descriptor, upstream: UpstreamPlan): string | undefined {
     if (result < 0) return `mark ${upstream.mark}: ${errnoName(result)}; it needs CAP_NET_ADMIN`;
   }
   const result = bindToDevice(fd, upstream.device);
+  if (result === -ENODEV) return `there is no device ${upstream.device}`;
   return result < 0 ? `device ${upstream.device}: ${errnoName(result)}` : undefined;
 }
 

@@ -79,11 +79,11 @@ class PortableEngine implements Engine {
   }
 
   /** Options that change where traffic goes must not be missing without a word. */
-  #tellIgnored({ plan }: ListenerView): void {
-    const keys = ignoredOptions(plan);
+  #tellIgnored(view: ListenerView): void {
+    const keys = ignoredOptions(view.plan);
     if (keys.length === 0) return;
-    const text = `listener ${plan.name}: the portable engine goes without ${keys.join(', ')}`;
-    this.#context.host.fault(new Error(text), undefined);
+    const text = `the portable engine goes without ${keys.join(', ')}`;
+    this.#context.host.trouble(view, 'listener', text);
   }
 
   /** Binds without sharing the port, and gives the address back at once. */
