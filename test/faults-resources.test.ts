@@ -50,6 +50,13 @@ describe('row 15: descriptors', () => {
     // Of 144 beyond the reserve, pipes may have an eighth where there are any.
     const flowsMax = pinion.events('starting')[0]?.engine === 'epoll' ? 63 : 72;
     expect(await pinion.metric('pinion_flows_max')).toBe(flowsMax);
+    expect(pinion.events('starting')).toMatchObject([{ flowsMax }]);
+    expect(pinion.events('descriptors-few')).toMatchObject([
+      {
+        level: 40,
+        msg: `the descriptor limit 400 carries only ${flowsMax} flows; raise LimitNOFILE (ulimit -n)`,
+      },
+    ]);
     const baseline = await settled('descriptors', () => pinion.descriptors(), 6_000);
     const served = (await crowd(pinion, clientAddresses(300))).filter((client) => client !== undefined);
     expect(served.length).toBe(flowsMax);

@@ -17,7 +17,7 @@ import type { FlowRecord, MessageFromWorker } from '../worker/messages-from-work
 import type { MessageToWorker } from '../worker/messages-to-worker.ts';
 import { createSharedMemory, type SharedMemory, type SharedViews } from '../worker/shared.ts';
 import { Backends } from './backends.ts';
-import { type DescriptorShares, shareDescriptors } from './descriptors.ts';
+import { type DescriptorShares, shareDescriptors, tightDescriptorLimit } from './descriptors.ts';
 import type { ControlWatcher } from './events.ts';
 import { Ids } from './ids.ts';
 import { Listeners, StartFailure } from './listeners.ts';
@@ -140,14 +140,17 @@ export class Control {
   async start(): Promise<void> {
     if (this.isStopping) return;
     const { plan, options } = this;
+    const { flowsMax } = this.descriptorShares(plan); // refuses a limit that does not fit before anything is started
     options.watch({
       event: 'starting',
       config: plan.source,
       engine: options.engine,
       why: options.engineReason,
       workers: this.workers.length,
+      flowsMax,
     });
-    this.descriptorShares(plan); // refuses a limit that does not fit before anything is started
+    const descriptors = tightDescriptorLimit(plan, flowsMax);
+    if (descriptors !== undefined) options.watch({ event: 'descriptors-few', descriptors, flowsMax });
     for (const worker of this.workers) worker.start();
     await this.backends.use(plan.pools);
     if (this.isStopping) return;

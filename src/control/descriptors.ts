@@ -21,6 +21,8 @@ import { StartFailure } from './listeners.ts';
 const flowsMaxAuto = 1_000_000;
 /** With `limits.flows: auto`, what pipes may have at most of that which flows and they share. */
 const spareShareAuto = 1 / 8;
+/** A descriptor limit that carries fewer was hardly meant for a balancer. */
+const flowsFew = 1_000;
 
 export interface DescriptorShares {
   /** The flow limit in force. */
@@ -52,6 +54,11 @@ export function shareDescriptors(
   }
   const spare = Math.max(0, Math.min(forPipes, shared - flowsMax * descriptorsPerTcpFlow));
   return { flowsMax, sparePerWorker: workers === 0 ? 0 : Math.floor(spare / workers) };
+}
+
+/** The descriptor limit, when `limits.flows: auto` makes few flows of it. */
+export function tightDescriptorLimit(plan: Plan, flowsMax: number): number | undefined {
+  return plan.limits.flows === 'auto' && flowsMax < flowsFew ? descriptorLimit() : undefined;
 }
 
 function descriptorLimit(): number {

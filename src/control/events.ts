@@ -12,7 +12,11 @@ export type ControlEvent =
       readonly engine: string;
       readonly why: string;
       readonly workers: number;
+      /** Open flows it takes. */
+      readonly flowsMax: number;
     }
+  /** The descriptor limit is hardly what was meant: it makes `limits.flows: auto` small. */
+  | { readonly event: 'descriptors-few'; readonly descriptors: number; readonly flowsMax: number }
   | {
       readonly event: 'listening';
       readonly listener: string;

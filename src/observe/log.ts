@@ -75,6 +75,7 @@ type Level = 'debug' | 'info' | 'warn' | 'error';
 
 const eventLevels: Readonly<Record<Exclude<ControlEvent['event'], 'flow-ended'>, Level>> = {
   starting: 'info',
+  'descriptors-few': 'warn',
   listening: 'info',
   ready: 'info',
   'backend-up': 'info',
@@ -167,7 +168,9 @@ function clusterInWords(event: ClusterEvent): string {
 export function inWords(event: ControlEvent): string {
   switch (event.event) {
     case 'starting':
-      return `starting with ${event.config}: engine ${event.engine} (${event.why}), workers ${event.workers}`;
+      return `starting with ${event.config}: engine ${event.engine} (${event.why}), workers ${event.workers}, flows at most ${event.flowsMax}`;
+    case 'descriptors-few':
+      return `the descriptor limit ${event.descriptors} carries only ${event.flowsMax} ${event.flowsMax === 1 ? 'flow' : 'flows'}; raise LimitNOFILE (ulimit -n)`;
     case 'listening':
       return `${event.listener} listens on ${event.address}`;
     case 'backend-up':
