@@ -15,7 +15,7 @@ const udpIdleMs = timeoutDefaults('udp').idleMs;
 
 const affinitySection = section('What a client is recognised by, and for how long it keeps its backend.', {
   key: choice(
-    'client-ip; client-subnet (see prefix_v4, prefix_v6); flow: each connection by itself; none: no pins.',
+    'client-ip; client-subnet (see prefix_v4, prefix_v6); flow: each connection by itself; none: no pins, the default on a unix socket.',
     affinityKeys,
     affinityDefaults.key,
   ),

@@ -24,9 +24,12 @@ const health = section(
         defaultMs: healthDefaults.intervalMs,
       },
     ),
-    timeout: duration('A check without an answer by then has failed. At most the interval.', {
-      defaultMs: healthDefaults.timeoutMs,
-    }),
+    timeout: duration(
+      'A check without an answer by then has failed. At most the interval, which is the default where it is shorter.',
+      {
+        defaultMs: healthDefaults.timeoutMs,
+      },
+    ),
     fall: whole(
       'Failed checks in a row until a backend is down; the first check of all decides alone.',
       1,
