@@ -214,6 +214,9 @@ requirePackage('redis')('Redis in all its forms', () => {
     const refusals = (): number => a.cluster.status().faults['no-permission'];
     await until('refused, and refused again', () => refusals() > 2);
     expect(a.cluster.state).toBe('away');
+    // Many connects, and each time the reason, not what asking a closed connection gives.
+    const { faults, lastFault } = a.cluster.status();
+    expect([lastFault?.fault, faults.away]).toEqual(['no-permission', 0]);
     await redis.command('ACL', 'SETUSER', 'pinion', '+select');
     await shares(a, b);
     expect(await redis.command('DBSIZE')).toBe('0');

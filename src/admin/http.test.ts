@@ -213,3 +213,12 @@ async function cutOff(port: number, first: string, drip: string): Promise<void> 
   await once(client, 'close');
   clearInterval(dripping);
 }
+
+test('a page whose folder has gone can be closed all the same', async () => {
+  const gone = join(folder, 'gone');
+  mkdirSync(gone);
+  const service = await serveUnix(join(gone, 'admin.sock'));
+  rmSync(gone, { recursive: true });
+  writeFileSync(gone, '');
+  service.close();
+});

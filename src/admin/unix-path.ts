@@ -44,7 +44,13 @@ export function inodeOf(path: string): Inode | undefined {
 }
 
 export function isStillAt(path: string, inode: Inode | undefined): boolean {
-  const now = inodeOf(path);
+  let now: Inode | undefined;
+  try {
+    now = inodeOf(path);
+  } catch {
+    // A part of the path is no folder any more, or closed to us: ours is not there.
+    return false;
+  }
   return now !== undefined && now.device === inode?.device && now.number === inode.number;
 }
 

@@ -212,6 +212,7 @@ export class Control {
     const before = new Set(this.snapshot?.listeners.map((listener) => listener.id));
     await this.backends.use(plan.pools);
     this.plan = plan;
+    this.troubles.clear();
     this.publish(plan);
     this.refuseWhenStopping();
     const failure = await this.listeners.use(this.snapshot!.listeners);
@@ -227,7 +228,6 @@ export class Control {
     if (this.isStopping) await this.listeners.closeAll();
     this.backends.settle(plan.pools);
     if (addsBackends(old, plan)) this.sharing.cluster?.namesAdded();
-    this.troubles.clear();
     const after = new Set(this.snapshot!.listeners.map((listener) => listener.id));
     for (const listenerId of before) {
       if (after.has(listenerId)) continue;

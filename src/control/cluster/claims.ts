@@ -101,7 +101,9 @@ export class Claims {
     };
     if (request.publish)
       this.publish(place.text, driver, request, backend, (stands) => {
-        if (stands === backend && !isOver) this.keep(place.text, driver, request, backend);
+        // What is in the journal is newer, an operator's word for one.
+        const isOvertaken = driver.replica.journal.get(place.text) !== undefined;
+        if (stands === backend && !isOver && !isOvertaken) this.keep(place.text, driver, request, backend);
         hear(stands);
       });
     else

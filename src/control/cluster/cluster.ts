@@ -156,6 +156,7 @@ export class Cluster {
     // The follower's errors are the same again.
     store.follower.on('error', () => {});
     store.command.on('ready', () => {
+      if (!store.isConnected) return;
       this.flows.reset();
       this.replication.connected();
       void this.beat();

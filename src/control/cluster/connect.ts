@@ -85,16 +85,27 @@ export function connectRedis(plan: RedisPlan, blockMs: number): RedisConnection 
     enableOfflineQueue: false,
     retryStrategy: (times: number): number => {
       renewPassword(plan, [connection]);
-      return retryDelayMs(times);
+      return retryDelayMs(Math.max(times, refused));
     },
   };
   const connection = new Redis(singleOptions);
   // ioredis (6.0) takes a connection into use whose SELECT was refused (BUSY, no permission) or not answered in time: in
-  // database 0, beside the other instances.
+  // database 0, beside the other instances. Told to close it, it says `ready` all the same, so the refusals are counted here.
+  let refused = 0;
   connection.on('error', () => {
-    if (connection.status === 'connect') connection.disconnect(true);
+    if (connection.status !== 'connect') return;
+    refused++;
+    connection.disconnect(true);
+  });
+  connection.on('ready', () => {
+    if (isUsable(connection)) refused = 0;
   });
   return connection;
+}
+
+/** Ready, and not being closed: what is asked gets an answer. */
+export function isUsable(connection: RedisConnection): boolean {
+  return connection.status === 'ready' && (connection instanceof Cluster || connection.stream.writable);
 }
 
 /** The next connect uses the password that is in the file by then. A file that cannot be read changes nothing. */

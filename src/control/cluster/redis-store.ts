@@ -4,7 +4,7 @@
  */
 import { type ChainableCommander, Cluster, type Redis } from 'ioredis';
 import type { ClusterPlan } from '../../core/cluster-plan.ts';
-import { connectRedis, type RedisConnection } from './connect.ts';
+import { connectRedis, isUsable, type RedisConnection } from './connect.ts';
 import { beatsPerFlowTable } from './flow-table.ts';
 import { RedisKeys } from './redis-keys.ts';
 import { applyScript, beatScript, pulseScript, readScript } from './scripts.ts';
@@ -61,7 +61,7 @@ export class RedisStore implements ClusterStore {
   }
 
   get isConnected(): boolean {
-    return this.command.status === 'ready';
+    return isUsable(this.command);
   }
 
   async pulse(

@@ -109,8 +109,7 @@ export class Replication {
   async settle(timeoutMs: number): Promise<void> {
     const untilMs = performance.now() + timeoutMs;
     this.drain();
-    const isOpen = (replica: ShardReplica): boolean =>
-      replica.phase === 'live' && (replica.journal.size > 0 || replica.inFlight > 0);
+    const isOpen = (replica: ShardReplica): boolean => replica.phase === 'live' && replica.unsettled > 0;
     while (performance.now() < untilMs && (this.drained > 0 || this.replicas.some(isOpen)))
       await this.options.sleep(this.options.plan.flushMs);
   }
@@ -133,7 +132,7 @@ export class Replication {
   }
 
   get journalSize(): number {
-    return this.replicas.reduce((sum, replica) => sum + replica.journal.size + replica.inFlight, 0);
+    return this.replicas.reduce((sum, replica) => sum + replica.unsettled, 0);
   }
 
   get journalDropped(): number {

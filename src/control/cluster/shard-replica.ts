@@ -89,9 +89,14 @@ export class ShardReplica {
     return this.flight?.size ?? 0;
   }
 
+  /** Changes that Redis has not decided, or may have to decide once more. */
+  get unsettled(): number {
+    return this.journal.size + this.inFlight + this.missing.size;
+  }
+
   /** Changes the journal takes without dropping one. */
   get room(): number {
-    return Math.max(0, this.journal.max - this.journal.size - this.inFlight - this.missing.size);
+    return Math.max(0, this.journal.max - this.unsettled);
   }
 
   isBusy(text: string): boolean {

@@ -207,6 +207,21 @@ describe("a peer's word", () => {
     expect(table.stats().live).toBe(0);
   });
 
+  test('that others know of it with an earlier expiry takes nothing from what is still to be told of its use', () => {
+    const table = create();
+    pin(table, 1, 3);
+    // The answer to a claim, which lasts a minute at most, comes after the client was served for the whole ttl.
+    table.applyRemote(keyOf(1), remote(3, { ttlMs: 10_000, expiresAtMs: 10_000 }), 0);
+    expect(drain(table)).toMatchObject([{ backendId: 3, previousBackendId: 3, ttlMs, expiresAtMs: ttlMs }]);
+    // What is nearly as late is as good.
+    table.applyRemote(keyOf(1), remote(3, { expiresAtMs: ttlMs - 1_000 }), 0);
+    expect(drain(table)).toEqual([]);
+    // One that nobody was told of yet, as it has not served: it has now, elsewhere.
+    table.claim(1, keyOf(2), 3, ttlMs, 0, 'policy');
+    table.applyRemote(keyOf(2), remote(3, { expiresAtMs: 1_000 }), 0);
+    expect(drain(table)).toMatchObject([{ backendId: 3, previousBackendId: 3, expiresAtMs: ttlMs }]);
+  });
+
   test('does not shorten a pin both agree on', () => {
     const table = create();
     pin(table, 1, 3, 100);

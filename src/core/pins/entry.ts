@@ -142,6 +142,11 @@ export class PinEntry {
     this.slid = Math.min(slidMax, this.slid + Math.floor(((this.expiresAtMs - before) * 64) / this.ttlMs));
   }
 
+  /** Keeps account of how far the expiry is beyond the one others know, which is earlier. */
+  slidSince(knownExpiryMs: number): void {
+    this.slid = Math.min(slidMax, Math.floor(((this.expiresAtMs - knownExpiryMs) * 64) / this.ttlMs));
+  }
+
   /**
    * Makes this the value of a new pin, by this instance; the slot's version goes on. `isRevival`: in place of a
    * removed pin of the same key, whose removal was not reported and is now part of the change.

@@ -146,7 +146,11 @@ export class PinTable extends PinDataPlane {
     const isLive = found >= 0 && this.loadLive(found, nowMs);
     const isRemoved = found >= 0 && (entry.flags & removedFlag) !== 0;
     if ((isLive || isRemoved) && this.#isEcho(remote.backendId)) return true;
-    const earliestMs = isLive && entry.backendId === remote.backendId ? entry.expiresAtMs : 0;
+    const isSame = isLive && entry.backendId === remote.backendId;
+    if (isSame && entry.expiresAtMs > remote.expiresAtMs) {
+      this.#agree(found, remote);
+      return true;
+    }
     const slot = isLive ? found : this.makeRoom(found, nowMs);
     if (slot < 0) return false;
     entry.reset(probe.kind, false);
@@ -154,11 +158,22 @@ export class PinTable extends PinDataPlane {
     entry.knownId = remote.backendId;
     entry.flags = confirmedFlag;
     entry.ttlMs = Math.min(remote.ttlMs, ttlMsMax);
-    entry.expiresAtMs = Math.max(Math.floor(remote.expiresAtMs), earliestMs);
+    entry.expiresAtMs = Math.floor(remote.expiresAtMs);
     entry.reason = pinReasonNumbers[remote.reason];
     entry.writer = remote.writer;
     this.place(slot, found);
     return true;
+  }
+
+  /** The peers have the same backend and an earlier expiry: what was used here since is still to be told, if it is much. */
+  #agree(slot: number, remote: RemotePin): void {
+    const { entry } = this;
+    entry.knownId = remote.backendId;
+    entry.flags |= confirmedFlag;
+    entry.reason = pinReasonNumbers[remote.reason];
+    entry.writer = remote.writer;
+    entry.slidSince(remote.expiresAtMs);
+    this.keep(slot);
   }
 
   /** True if `backendId` is what a change made here, and not reported yet, is to replace. `entry` is loaded. */

@@ -34,6 +34,7 @@ import {
   ENOENT,
   ENOMEM,
   ENOTSOCK,
+  EPIPE,
   ETIMEDOUT,
   errnoName,
 } from '../../linux/errno.ts';
@@ -177,7 +178,8 @@ export function isExhausted(result: number): boolean {
 
 /** What a negative errno of socket(2), connect(2) or SO_ERROR says about a dial. */
 export function dialFailure(result: number, family: number): DialFailure {
-  if (result === -ECONNREFUSED || result === -ECONNRESET) return 'backend-refused';
+  // EPIPE: accepted, ended and reset before we looked.
+  if (result === -ECONNREFUSED || result === -ECONNRESET || result === -EPIPE) return 'backend-refused';
   // A unix socket nobody has made, or another kind of file: nobody serves there.
   if ((result === -ENOENT || result === -ENOTSOCK) && family === AF_UNIX) return 'backend-refused';
   if (result === -ETIMEDOUT) return 'backend-timeout';

@@ -10,6 +10,7 @@ export function dialFailureOf(code: string | undefined, isUnix: boolean): DialFa
   switch (code) {
     case 'ECONNREFUSED':
     case 'ECONNRESET':
+    case 'EPIPE':
     case 'ENOENT': // unix: no socket file
     case 'ENOTSOCK': // unix: another kind of file
       return 'backend-refused';

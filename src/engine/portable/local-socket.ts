@@ -56,6 +56,10 @@ export class LocalSocket {
     });
   }
 
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
   get port(): number {
     return this.local.port;
   }

@@ -62,6 +62,7 @@ export class UdpListener implements RoomMaker {
   }
 
   #receive(socket: LocalSocket): void {
+    for (const other of this.#served.keys()) this.#drop(other);
     const served = { sinceMs: this.#context.nowMs(), conversations: new Map() };
     this.#served.set(socket, served);
     socket.receive(
@@ -112,8 +113,15 @@ export class UdpListener implements RoomMaker {
   }
 
   #forget(key: number | string, conversation: Conversation): void {
-    for (const { conversations } of this.#served.values()) {
-      if (conversations.get(key) === conversation) conversations.delete(key);
+    for (const [socket, { conversations }] of this.#served) {
+      if (conversations.get(key) !== conversation) continue;
+      conversations.delete(key);
+      this.#drop(socket);
     }
+  }
+
+  /** Addresses come and go: one that is gone is kept for as long as conversations of it are. */
+  #drop(socket: LocalSocket): void {
+    if (socket.isClosed && this.#served.get(socket)?.conversations.size === 0) this.#served.delete(socket);
   }
 }
