@@ -1,9 +1,8 @@
 import { expect, test } from 'vitest';
-import { beginning, comparePositions, isPosition } from './position.ts';
+import { beginning, comparePositions, isPosition, toPosition } from './position.ts';
 
 test('positions are in the order Redis gives them out, whatever their size', () => {
   const order = [
-    '',
     beginning,
     '5-0',
     '5-9',
@@ -21,6 +20,9 @@ test('positions are in the order Redis gives them out, whatever their size', () 
   }
 });
 
-test('what is none is seen', () => {
-  for (const text of ['', '5', '5-', '-5', '5-0-1', 'x-y', '5-0 ']) expect(isPosition(text)).toBe(false);
+test('what is none is seen, and stands for the beginning', () => {
+  for (const text of ['', '5', '5-', '-5', '5-0-1', 'x-y', '5-0 ', '05-0']) {
+    expect(isPosition(text)).toBe(false);
+    expect(toPosition(text)).toBe(beginning);
+  }
 });

@@ -14,16 +14,20 @@ export function isPosition(text: string): boolean {
   return pattern.test(text);
 }
 
-/** Negative, zero or positive, like a sort order. Texts that are no positions come first. */
-export function comparePositions(a: string, b: string): number {
-  if (a === b) return 0;
-  const left = pattern.exec(a);
-  const right = pattern.exec(b);
-  if (left === null || right === null) return (left === null ? 0 : 1) - (right === null ? 0 : 1);
-  return compareNumbers(left[1]!, right[1]!) || compareNumbers(left[2]!, right[2]!);
+/** What another may have written in place of a position, as one: what is none is before everything. */
+export function toPosition(text: string): string {
+  return isPosition(text) ? text : beginning;
 }
 
-/** Without leading zeros the longer is the greater; of equal length they sort as text does. */
-function compareNumbers(a: string, b: string): number {
-  return a.length - b.length || (a < b ? -1 : Number(a > b));
+/** Negative, zero or positive, like a sort order. Both have to be positions. */
+export function comparePositions(a: string, b: string): number {
+  if (a === b) return 0;
+  const endA = a.indexOf('-');
+  const endB = b.indexOf('-');
+  // Without leading zeros the longer number is the greater; of equal length they sort as text does.
+  if (endA !== endB) return endA - endB;
+  if (a.length === b.length) return a < b ? -1 : 1;
+  const [timeA, timeB] = [a.slice(0, endA), b.slice(0, endB)];
+  if (timeA !== timeB) return timeA < timeB ? -1 : 1;
+  return a.length - b.length;
 }

@@ -6,6 +6,7 @@ import { type ChainableCommander, Cluster, type Redis } from 'ioredis';
 import type { ClusterPlan } from '../../core/cluster-plan.ts';
 import { connectRedis, isUsable, type RedisConnection } from './connect.ts';
 import { beatsPerFlowTable } from './flow-table.ts';
+import { toPosition } from './position.ts';
 import { RedisKeys } from './redis-keys.ts';
 import { applyScript, beatScript, pulseScript, readScript } from './scripts.ts';
 import type {
@@ -19,7 +20,7 @@ import type {
   ReadReply,
   StreamEntry,
 } from './store.ts';
-import { parseStreams, parseTimed, parseVerdict } from './stream-text.ts';
+import { formatSteps, parseStreams, parseTimed, parseVerdict } from './stream-text.ts';
 
 type Script = (keys: number, ...rest: readonly (string | number)[]) => Promise<unknown>;
 interface Scripts {
@@ -76,7 +77,7 @@ export class RedisStore implements ClusterStore {
     const reply = await this.scripts.pinionPulse(3, ...where, token, incarnation, plan.leaseMs, epoch, mode);
     const [word, first, second] = strings(reply);
     if (word === 'FENCED') return { kind: 'fenced', holder: first ?? '' };
-    return { kind: 'ok', epoch: first ?? '', last: second ?? '' };
+    return { kind: 'ok', epoch: first ?? '', last: toPosition(second ?? '') };
   }
 
   async apply(
@@ -90,17 +91,14 @@ export class RedisStore implements ClusterStore {
     const base = keys.pinBase(shard);
     const words: (string | number)[] = [keys.stream(shard), keys.head(shard), keys.lease(shard)];
     for (const step of steps) words.push(base + step.text);
-    words.push(token, epoch, entriesMax, plan.instance, base.length);
-    for (const { expect, backend, pxMs, reason, ttlMs } of steps) {
-      words.push(expect, backend, pxMs, `${reason} ${ttlMs}`);
-    }
+    words.push(token, epoch, entriesMax, plan.instance, base.length, formatSteps(steps));
     const reply = strings(await this.scripts.pinionApply(steps.length + 3, ...words));
     if (reply[0] === 'FENCED') return { kind: 'fenced', holder: reply[1] ?? '' };
     const [, headEpoch = '', last = '', added] = reply;
     return {
       kind: 'ok',
       epoch: headEpoch,
-      last,
+      last: toPosition(last),
       added: added === '1',
       verdicts: reply.slice(4).map(parseVerdict),
     };
@@ -111,7 +109,11 @@ export class RedisStore implements ClusterStore {
     const base = keys.pinBase(shard);
     const where = [keys.stream(shard), keys.head(shard), ...texts.map((text) => base + text)];
     const [epoch = '', last = '', ...values] = strings(await this.scripts.pinionRead(where.length, ...where));
-    return { epoch, last, pins: texts.map((text, index) => ({ text, ...parseTimed(values[index] ?? '') })) };
+    return {
+      epoch,
+      last: toPosition(last),
+      pins: texts.map((text, index) => ({ text, ...parseTimed(values[index] ?? '') })),
+    };
   }
 
   async entries(shard: number, position: string): Promise<readonly StreamEntry[]> {

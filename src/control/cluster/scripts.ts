@@ -56,8 +56,9 @@ return {'OK', epoch, last}
 
 /**
  * KEYS stream head lease pin... | ARGV token, epoch if there is none, stream entries kept, writer, length of what
- * comes before a pin's text in its key, then for each pin: expected backend ('' none, '*' any), new backend
- * ('' removes), px, "reason ttl"
+ * comes before a pin's text in its key, steps: for each pin a line of expected backend ('' none, '*' any), new backend
+ * ('' removes), px and "reason ttl", with tabs between them. One argument for all: four for each pin cost the sender twice
+ * as much as the rest of publishing it.
  * -> OK epoch last added(0|1) verdict... | FENCED holder
  * verdicts: W written, S the same already, D removed, G was gone (and a use alone does not bring it back: whether
  *           somebody removed it is in the stream), F of another version,
@@ -75,9 +76,10 @@ end
 local writer, cut = ARGV[4], tonumber(ARGV[5]) + 1
 local reply = {'OK', epoch, last, '0'}
 local news = {}
+local nextStep = string.gmatch(ARGV[6], '([^\\t]*)\\t([^\\t]*)\\t([^\\t]*)\\t([^\\n]*)\\n')
 for i = 4, #KEYS do
-  local key, at = KEYS[i], 6 + (i - 4) * 4
-  local expected, backend, px, rest = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  local key = KEYS[i]
+  local expected, backend, px, rest = nextStep()
   local current = redis.pcall('GET', key)
   local version, theirs, generation
   if type(current) == 'string' and #current <= 256 then

@@ -1,6 +1,6 @@
 /** Stream entries and replies as they come from Redis, made into records. Whatever does not fit is left out. */
 import { isPosition } from './position.ts';
-import type { PinNews, StreamEntry, Verdict } from './store.ts';
+import type { PinNews, PinStep, StreamEntry, Verdict } from './store.ts';
 
 const verdicts: Readonly<Record<string, Verdict>> = {
   W: { kind: 'written' },
@@ -12,6 +12,14 @@ const verdicts: Readonly<Record<string, Verdict>> = {
 
 /** Pins named in one entry; more is not ours. */
 const newsMax = 10_000;
+
+/** Steps as scripts.ts takes them. No name, reason or number has a tab or a line's end. */
+export function formatSteps(steps: readonly PinStep[]): string {
+  let text = '';
+  for (const { expect, backend, pxMs, reason, ttlMs } of steps)
+    text += `${expect}\t${backend}\t${pxMs}\t${reason} ${ttlMs}\n`;
+  return text;
+}
 
 export function parseVerdict(text: string): Verdict {
   const known = verdicts[text];

@@ -54,17 +54,49 @@ export interface RemotePin {
 const kindNames = new Map<number, AffinityKey>();
 for (const [name, number] of Object.entries(keyKindNumbers)) kindNames.set(number, name as AffinityKey);
 
-/** The record of the entry at `at`, whose value has been loaded into `entry`. */
-export function pinRecord(words: Int32Array, at: number, entry: PinEntry): PinRecord {
-  const word = (i: number): number => Atomics.load(words, at + addressWord + i);
+/**
+ * The pin at `at`, whose value has been loaded into `entry`. Records are made a million at a time: they are written out in
+ * full, because an object made by spreading another takes four times the memory.
+ */
+export function pinAt(words: Int32Array, at: number, entry: PinEntry): Pin {
   const scope = Atomics.load(words, at + scopeWord);
   return {
     poolId: scope >>> 16,
     kind: kindNames.get(entry.kind) ?? 'none',
-    address: new Address(word(0), word(1), word(2), word(3), scope & 0xffff),
+    address: addressAt(words, at, scope),
     ttlMs: entry.ttlMs,
     expiresAtMs: entry.expiresAtMs,
     reason: entry.reasonName,
     version: entry.version,
+    backendId: entry.backendId,
+    isConfirmed: entry.isConfirmed,
+    writer: entry.writer,
   };
+}
+
+/** What is to be told of the pin at `at`, whose value has been loaded into `entry` and not been marked as told. */
+export function changeAt(words: Int32Array, at: number, entry: PinEntry): PinChange {
+  const scope = Atomics.load(words, at + scopeWord);
+  return {
+    poolId: scope >>> 16,
+    kind: kindNames.get(entry.kind) ?? 'none',
+    address: addressAt(words, at, scope),
+    ttlMs: entry.ttlMs,
+    expiresAtMs: entry.expiresAtMs,
+    reason: entry.reasonName,
+    version: entry.version,
+    backendId: entry.reportableId,
+    previousBackendId: entry.knownId,
+  };
+}
+
+function addressAt(words: Int32Array, at: number, scope: number): Address {
+  const from = at + addressWord;
+  return new Address(
+    Atomics.load(words, from),
+    Atomics.load(words, from + 1),
+    Atomics.load(words, from + 2),
+    Atomics.load(words, from + 3),
+    scope & 0xffff,
+  );
 }

@@ -7,7 +7,7 @@ import { type PinCounters, pinCounter } from './counters.ts';
 import { dirtyFlag, PinEntry, removedFlag } from './entry.ts';
 import { slotsPerGroup, writersMax } from './layout.ts';
 import type { PinLocks } from './lock.ts';
-import { type PinChange, pinRecord } from './record.ts';
+import { changeAt, type PinChange } from './record.ts';
 import type { PinSlots } from './slots.ts';
 
 export type ChangeVisitor = (change: PinChange) => void;
@@ -91,7 +91,7 @@ export class PinReports {
     const previousBackendId = entry.knownId;
     // Made and unmade between two drains: nobody else ever knew of it.
     const isNothing = backendId === 0 && previousBackendId === 0;
-    const change = isNothing ? undefined : { ...pinRecord(words, at, entry), backendId, previousBackendId };
+    const change = isNothing ? undefined : changeAt(words, at, entry);
     if ((entry.flags & removedFlag) !== 0) {
       this.#slots.free(slot);
     } else {

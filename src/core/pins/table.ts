@@ -27,7 +27,7 @@ import {
   writersMax,
 } from './layout.ts';
 import { blocked, PinLocks } from './lock.ts';
-import { type Pin, pinRecord, type RemotePin } from './record.ts';
+import { type Pin, pinAt, type RemotePin } from './record.ts';
 import { type ChangeVisitor, PinReports } from './reports.ts';
 import { PinSlots } from './slots.ts';
 import { PinSweep } from './sweep.ts';
@@ -201,8 +201,7 @@ export class PinTable extends PinDataPlane {
       const stamp = locks.stamp(group);
       if (stamp === blocked || !slots.isUsed(slot)) return undefined;
       entry.load(slots.words, slots.entryAt(slot));
-      const { backendId, isConfirmed, writer } = entry;
-      const pin = { ...pinRecord(slots.words, slots.entryAt(slot), entry), backendId, isConfirmed, writer };
+      const pin = pinAt(slots.words, slots.entryAt(slot), entry);
       const isLive = entry.isLive(nowMs);
       // Not for ever: each turn is one finished write to this group between two words of this code.
       if (locks.unchanged(group, stamp)) return isLive ? pin : undefined;
