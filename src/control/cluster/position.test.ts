@@ -21,7 +21,18 @@ test('positions are in the order Redis gives them out, whatever their size', () 
 });
 
 test('what is none is seen, and stands for the beginning', () => {
-  for (const text of ['', '5', '5-', '-5', '5-0-1', 'x-y', '5-0 ', '05-0']) {
+  for (const text of [
+    '',
+    '5',
+    '5-',
+    '-5',
+    '5-0-1',
+    'x-y',
+    '5-0 ',
+    '05-0',
+    '5-18446744073709551616',
+    '99999999999999999999-0',
+  ]) {
     expect(isPosition(text)).toBe(false);
     expect(toPosition(text)).toBe(beginning);
   }

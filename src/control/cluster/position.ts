@@ -10,8 +10,16 @@ export const beginning = '0-0';
 
 const pattern = /^(0|[1-9]\d{0,19})-(0|[1-9]\d{0,19})$/;
 
+const numberMax = '18446744073709551615';
+
 export function isPosition(text: string): boolean {
-  return pattern.test(text);
+  const numbers = pattern.exec(text);
+  return numbers !== null && isNumber(numbers[1]!) && isNumber(numbers[2]!);
+}
+
+/** What Redis would refuse as larger than 2^64 - 1 must not become a position: nobody could read on from it. */
+function isNumber(digits: string): boolean {
+  return digits.length < numberMax.length || digits <= numberMax;
 }
 
 /** What another may have written in place of a position, as one: what is none is before everything. */
