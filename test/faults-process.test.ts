@@ -118,13 +118,22 @@ describe('row 42: a worker that dies', () => {
     const bystander = await tcpClient(pinion.port('front'), { from: '127.8.0.1' });
     const name = await bystander.line();
     await admin(pinion, 'POST', '/faults/flow');
-    const victim = await tcpClient(pinion.port('front'), { from: '127.8.0.2' });
-    expect(await victim.outcome).toBe('ECONNRESET');
+    // The worker may accept one more before it hears of it.
+    let fate = 'served';
+    for (let client = 2; fate === 'served' && client < 20; client++) {
+      const victim = await tcpClient(pinion.port('front'), { from: `127.8.0.${client}` });
+      const served = eventually('a name', () => victim.text !== '').then(
+        () => 'served',
+        () => 'silent',
+      );
+      fate = await Promise.race([victim.outcome, served]);
+    }
+    expect(fate).toBe('ECONNRESET');
     await pinion.waitForLog((record) => record.event === 'flow-fault');
     await pinion.waitForLog((record) => record.event === 'flow' && record.code === 'worker-error');
     bystander.socket.write('still here');
     await eventually('the echo', () => bystander.text === `${name}\nstill here`);
-    expect(await askTcp(pinion.port('front'), '127.8.0.3')).toMatch(/^[abc]$/);
+    expect(await askTcp(pinion.port('front'), '127.8.0.99')).toMatch(/^[abc]$/);
   });
 });
 

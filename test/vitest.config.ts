@@ -1,9 +1,35 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
-// Two projects: `unit` is quick and lives beside the code (npm run check); `system` starts the built
-// command and real servers (npm test). System files run one after another: they measure descriptors,
-// memory and time, and this must not depend on a neighbour.
+const root = fileURLToPath(new URL('..', import.meta.url));
+const system = {
+  root,
+  globalSetup: ['test/support/global-setup.ts'],
+  setupFiles: ['test/support/setup.ts'],
+  testTimeout: 120_000,
+  hookTimeout: 120_000,
+};
+
+/** System tests that mostly wait (for time-outs, restarts, health checks), and judge only what their own processes do. */
+const patient = [
+  'bad-input',
+  'cluster-forms',
+  'cluster-redis',
+  'conformance-epoll',
+  'conformance-portable',
+  'demo',
+  'faults-log',
+  'faults-process',
+  'faults-tcp',
+  'observability',
+  'operating',
+  'reload',
+  'systemd',
+].map((name) => `test/${name}.test.ts`);
+
+// Three projects, one after the other: `unit` is quick and lives beside the code (npm run check); `patient` and `system` start the
+// built command and real servers (npm test). Those of `system` run one by one: they measure descriptors, memory and time,
+// or need both cores, and this must not depend on a neighbour.
 export default defineConfig({
   test: {
     // CI counts the tests in this report.
@@ -14,22 +40,29 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          root: fileURLToPath(new URL('..', import.meta.url)),
+          root,
           include: ['src/**/*.test.ts', 'bench/**/*.test.ts', 'test/tidy.test.ts'],
           testTimeout: 20_000,
+          sequence: { groupOrder: 0 },
         },
       },
       {
         test: {
+          ...system,
+          name: 'patient',
+          include: patient,
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          ...system,
           name: 'system',
-          root: fileURLToPath(new URL('..', import.meta.url)),
           include: ['test/**/*.test.ts'],
-          exclude: ['test/tidy.test.ts'],
-          globalSetup: ['test/support/global-setup.ts'],
-          setupFiles: ['test/support/setup.ts'],
+          exclude: ['test/tidy.test.ts', ...patient],
           fileParallelism: false,
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
+          sequence: { groupOrder: 2 },
         },
       },
     ],
