@@ -80,7 +80,9 @@ function withFilter(
     return refused(400, (error as Error).message);
   }
   const pools = control.plan.pools.map(({ name }) => name);
-  if (filter.pool !== undefined && !pools.includes(filter.pool))
+  const isKnown = (pool: string): boolean =>
+    pools.includes(pool) || control.sharing.hand.list({ pool }, 1).length > 0;
+  if (filter.pool !== undefined && !isKnown(filter.pool))
     return refused(404, `no pool ${filter.pool}; there are: ${pools.join(', ')}`);
   return act(filter);
 }

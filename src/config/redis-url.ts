@@ -12,7 +12,7 @@ import { type HostPort, type RedisForm, type RedisPlan, redisDefaults } from '..
 
 const defaultPort = 6379;
 const sentinelPort = 26_379;
-const shape = /^(rediss?)(\+sentinel|\+cluster)?:\/\/(?:([^@/]*)@)?([^/?]+)(?:\/([^?]*))?$/;
+const shape = /^(rediss?)(\+sentinel|\+cluster)?:\/\/(?:([^/]*)@)?([^@/?]+)(?:\/([^?]*))?$/;
 
 /**
  * Reads one of the forms above into a plan with default timeouts.
@@ -37,7 +37,7 @@ export function parseRedisUrl(text: string): RedisPlan {
   const common = { ...redisDefaults, username, password, tls };
   const nodes = hosts!
     .split(',')
-    .map((host) => hostPort(host, form === '+sentinel' ? sentinelPort : defaultPort));
+    .map((host) => hostPort(host, form === '+sentinel' ? sentinelPort : defaultPort, text));
   return { ...common, ...place(form, nodes, segments) };
 }
 
@@ -82,10 +82,14 @@ function credentials(user: string | undefined): [string | undefined, string | un
   }
 }
 
-function hostPort(text: string, portByDefault: number): HostPort {
+function hostPort(text: string, portByDefault: number, url: string): HostPort {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+))(?::(\d{1,5}))?$/.exec(text);
   const port = Number(match?.[3] ?? portByDefault);
-  if (match === null || port < 1 || port > 65_535)
-    throw new RangeError(`${JSON.stringify(text)} is not host:port`);
+  if (match === null || port < 1 || port > 65_535) {
+    // A slash in a password ends the hosts: what looks like one is a part of the password.
+    const what = url.includes('@') ? 'what is taken for a host' : JSON.stringify(text);
+    const advice = url.includes('@') ? ' (user and password are percent-encoded)' : '';
+    throw new RangeError(`${what} is not host:port${advice}`);
+  }
   return { host: (match[1] ?? match[2])!, port };
 }

@@ -97,11 +97,19 @@ function unusable(redis: RedisPlan, { code = '', path, message }: NodeJS.ErrnoEx
 }
 
 /** Only what is in the plan now has a number to others: a pin to a backend that is gone means nothing here. */
-function namesOf({ ids, backends }: SharingOptions): ClusterNames {
+function namesOf({ ids, backends, plan }: SharingOptions): ClusterNames {
+  let namedBy: Plan | undefined;
+  let pools = new Set<string>();
+  const hasPool = (pool: string): boolean => {
+    const current = plan();
+    if (current !== namedBy) pools = new Set(current.pools.map(({ name }) => name));
+    namedBy = current;
+    return pools.has(pool);
+  };
   return {
     poolName: (poolId) => ids.poolName(poolId),
     backendName: (backendId) => ids.backendName(backendId)?.backend,
-    poolId: (pool) => ids.knownPool(pool),
+    poolId: (pool) => (hasPool(pool) ? ids.knownPool(pool) : 0),
     backendId: (pool, backend) => {
       const id = ids.knownBackend(pool, backend);
       return backends.has(id) ? id : 0;

@@ -40,6 +40,9 @@ export interface HandOptions {
   readonly share: (shard: number, change: Change) => boolean;
 }
 
+/** In place of a backend's number. */
+const gone = -1;
+
 /** What came of a change: the cluster has it, or it stands here and the others will be told. */
 export type HandOutcome = 'shared' | 'here-only';
 
@@ -91,22 +94,33 @@ export class PinsByHand {
   }
 
   /**
-   * Moves all matching pins to a backend of their pool. Pins that somebody else moves at the same moment stay there.
-   * @returns how many were moved here; undefined if a pool of theirs has no such backend
+   * Moves all matching pins to a backend of their pool. Pins that somebody else moves at the same moment stay there, and so do
+   * those of pools that are gone.
+   * @returns how many were moved here; undefined, and none was, if a pool of theirs has no such backend
    */
   async move(filter: PinFilter, backend: string): Promise<number | undefined> {
-    const { pins, names, nowMs } = this.options;
+    const { pins, nowMs } = this.options;
+    const targets = new Map<number, number>();
+    for (const { poolId } of this.matching(filter)) {
+      if (!targets.has(poolId)) targets.set(poolId, this.targetIn(poolId, backend));
+    }
+    if ([...targets.values()].includes(0)) return undefined;
     let moved = 0;
     for (const pin of this.matching(filter)) {
-      const pool = names.poolName(pin.poolId);
-      const toId = pool === undefined ? 0 : names.backendId(pool, backend);
-      if (toId === 0) return undefined;
-      if (toId === pin.backendId) continue;
+      const toId = targets.get(pin.poolId) ?? gone;
+      if (toId === gone || toId === pin.backendId) continue;
       const key = new Key(pin.kind, pin.address);
       // The table tells the cluster by itself: moved from what it knew of.
       if (pins.move(pin.poolId, key, pin.backendId, toId, pin.ttlMs, nowMs(), 'operator') === toId) moved++;
     }
     return moved;
+  }
+
+  /** The number of the pool's backend of this name; 0 if it has none, {@link gone} if the pool is gone. */
+  private targetIn(poolId: number, backend: string): number {
+    const { names } = this.options;
+    const pool = names.poolName(poolId);
+    return pool === undefined || names.poolId(pool) === 0 ? gone : names.backendId(pool, backend);
   }
 
   /** Removes all matching pins, here and for all. @returns how many were removed here */
