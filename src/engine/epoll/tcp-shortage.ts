@@ -3,7 +3,7 @@
  *
  *    a dial found none   --> the flow waits here, and no listener accepts while one does
  *    an accept found none --> the listener waits here; its clients stay in the kernel's queue
- *    a flow has ended, or 100 ms have passed --> the flows first, then the listeners
+ *    a flow has ended, or 100 ms have passed --> the flows first, then the listeners in turn
  *
  * Flows come first, because a client that was accepted has its descriptor already and is served with one more; were
  * listeners first, the last descriptor would always go to a client that has no backend.
@@ -62,8 +62,8 @@ export class Shortage implements Timed, TurnEnd {
 
   onTurnEnd(): void {
     this.#asked = false;
-    this.#tryAll(this.#flows);
-    if (!this.hasFlows) this.#tryAll(this.#listeners);
+    this.#tryFlows();
+    if (!this.hasFlows) this.#tryListeners();
     if (this.#flows.size + this.#listeners.size > 0) this.#retryLater();
   }
 
@@ -71,10 +71,23 @@ export class Shortage implements Timed, TurnEnd {
     this.onTurnEnd();
   }
 
-  #tryAll(all: Set<Starved>): void {
-    for (const starved of all) {
-      if (!starved.tryAgain()) return;
-      all.delete(starved);
+  /** First come, first served. */
+  #tryFlows(): void {
+    for (const flow of this.#flows) {
+      if (!flow.tryAgain()) return;
+      this.#flows.delete(flow);
+    }
+  }
+
+  /** In turn: one that took a client, whose dial then found no descriptor, has had its own. */
+  #tryListeners(): void {
+    for (const listener of this.#listeners) {
+      const goesOn = listener.tryAgain();
+      const isHere = this.#listeners.delete(listener);
+      if (goesOn) continue;
+      // Unless what it took part in has closed it.
+      if (isHere) this.#listeners.add(listener);
+      return;
     }
   }
 
