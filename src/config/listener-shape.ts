@@ -45,7 +45,7 @@ export const listenerShape = section('An address that clients reach.', {
     },
   ),
   bind_device: device(
-    'Only clients that come in by this network device or VRF (SO_BINDTODEVICE). A change waits for the next bind.',
+    'Only clients that come in by this network device or VRF (SO_BINDTODEVICE). A change makes it another listener: open flows end.',
   ),
   pool: name('The pool that serves its clients.'),
   affinity: z
@@ -68,9 +68,14 @@ export const listenerShape = section('An address that clients reach.', {
   }).optional(),
   limits: section('How much this listener carries; what is above is turned away.', {
     flows: whole('Open flows; 0: as many as limits.flows of the instance.', 0, flowsMax, 0),
-    flows_per_client: whole('Open flows of one client address; 0: no limit.', 0, flowsMax, 0),
+    flows_per_client: whole(
+      'Open flows of one client address in each worker, whose connections the kernel spreads over all; 0: no limit.',
+      0,
+      flowsMax,
+      0,
+    ),
     new_flows_per_client: whole(
-      'New flows a second of one client address; 0: no limit.',
+      'New flows a second of one client address in each worker; 0: no limit.',
       0,
       ratePerSecondMax,
       0,

@@ -45,9 +45,11 @@ export const backendShape = section('One server.', {
   name: name(
     'Its stable name: what clients are pinned to. Another address under the same name is the same server.',
   ),
-  address: readBy(readBackendAddress, '10.0.0.1:5432, [::1]:5432, db1.example.org:5432 or unix:/path.', {
-    type: 'string',
-  }),
+  address: readBy(
+    readBackendAddress,
+    '10.0.0.1:5432, [::1]:5432, db1.example.org:5432 or unix:/path. A name is resolved every 30 s; its first address counts (IPv4 before IPv6), and the last one is kept while it does not resolve.',
+    { type: 'string' },
+  ),
   weight: whole(
     `Its share of new clients against the others; 0: no new ones. ring: those of a pool are at most ${ringPointsMax / pointsPerWeight} together.`,
     0,
@@ -80,14 +82,16 @@ export const poolShape = section('Backends that serve the same thing, and how on
     poolDefaults.identity,
   ),
   health: health.optional(),
-  passive: section('Backends that fail real clients are left out for a while.', {
+  passive: section('Backends that fail real clients.', {
     failures: whole(
-      'Failed attempts in a row until it is left out; 0: never.',
+      'Failed attempts in a row, seen by one worker, until a backend with health checks is checked at once, and one without is left out; 0: never.',
       0,
       1_000,
       poolDefaults.passive.failures,
     ),
-    eject: duration('For how long.', { defaultMs: poolDefaults.passive.ejectMs }),
+    eject: duration('For how long one without health checks is left out; never the last one of its pool.', {
+      defaultMs: poolDefaults.passive.ejectMs,
+    }),
   }).optional(),
   on_down: z
     .union(

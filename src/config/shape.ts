@@ -49,7 +49,7 @@ export const adminShape = section('The admin API. Left out: none.', { listen: ad
 
 export const instanceLimitsShape = section('How much the whole instance carries.', {
   flows: autoOr(
-    'Open flows. auto: what the descriptor limit (ulimit -n, LimitNOFILE= in systemd) carries: two for each flow, 256 for all else.',
+    'Open flows. auto: what the descriptor limit (ulimit -n, LimitNOFILE= in systemd) carries: two for each flow, 256 for all else, and up to an eighth for pipes (epoll); at most 1,000,000.',
     flowsMax,
     instanceDefaults.limits.flows,
   ),
