@@ -22,7 +22,6 @@ export const terminationCodes = [
   'backend-down',
   'backend-removed',
   'listener-removed',
-  'drained', // the drain deadline passed
   'shutdown',
   'operator',
   'evicted', // a UDP conversation that made room for another
@@ -32,7 +31,6 @@ export const terminationCodes = [
   'limit-client',
   'limit-rate',
   'limit-memory',
-  'limit-waiting', // too many flows wait for affinity.claim: before-dial
   // Ours.
   'worker-error', // a defect in the worker; this one flow was given up for it
 ] as const;

@@ -73,7 +73,7 @@ function patience(): () => boolean {
 
 type Level = 'debug' | 'info' | 'warn' | 'error';
 
-const eventLevels: Readonly<Record<Exclude<ControlEvent['event'], 'flow-ended'>, Level>> = {
+export const eventLevels: Readonly<Record<Exclude<ControlEvent['event'], 'flow-ended'>, Level>> = {
   starting: 'info',
   'descriptors-few': 'warn',
   listening: 'info',

@@ -121,8 +121,8 @@ export const tcpDialStories = [
     const { port } = await stage.listen('tcp', [silent]);
     const client = await TcpPeer.connect(stage, port);
     await stage.event('dialing');
-    stage.send({ type: 'terminate', flowId: 1, code: 'drained' });
-    assert.equal((await stage.closed(1)).code, 'drained');
+    stage.send({ type: 'terminate', flowId: 1, code: 'operator' });
+    assert.equal((await stage.closed(1)).code, 'operator');
     assert.equal(await client.outcome(), 'reset');
   }),
 
@@ -181,9 +181,9 @@ export const tcpDialStories = [
     const client = await TcpPeer.connect(stage, port);
     client.send('early');
     await stage.event('waiting');
-    stage.send({ type: 'terminate', flowId: 1, code: 'limit-waiting' });
+    stage.send({ type: 'terminate', flowId: 1, code: 'limit-client' });
     assert.equal(await client.outcome(), 'reset');
-    assert.equal((await stage.closed(1)).code, 'limit-waiting');
+    assert.equal((await stage.closed(1)).code, 'limit-client');
   }),
 
   story('tcp: a client that ended while it waited is served in full', async (stage) => {

@@ -148,7 +148,7 @@ export const tcpEndStories = [
     stage.send({ type: 'terminate', flowId, code: 'operator' });
     assert.deepEqual([await client.outcome(), await server.outcome()], ['reset', 'reset']);
     assert.equal((await stage.closed(flowId)).code, 'operator');
-    stage.send({ type: 'terminate', flowId, code: 'drained' });
+    stage.send({ type: 'terminate', flowId, code: 'operator' });
     stage.send({ type: 'proceed', flowId });
     await stage.stop();
     assert.equal(stage.all('closed').length, 1);
@@ -169,7 +169,7 @@ export const tcpEndStories = [
     client.pause();
     void server.sendMany(100_000_000);
     await stage.eventually('bytes on their way', () => server.sentBytes > 1_000_000);
-    stage.send({ type: 'terminate', flowId, code: 'drained' });
+    stage.send({ type: 'terminate', flowId, code: 'operator' });
     await stage.closed(flowId);
     client.resume();
     assert.equal(await client.outcome(), 'reset');

@@ -201,8 +201,8 @@ export const udpConversationStories = [
     const client = await UdpPeer.open(stage);
     client.send('x', port);
     await stage.event('waiting');
-    stage.send({ type: 'terminate', flowId: 1, code: 'limit-waiting' });
-    assert.equal((await stage.closed(1)).code, 'limit-waiting');
+    stage.send({ type: 'terminate', flowId: 1, code: 'limit-client' });
+    assert.equal((await stage.closed(1)).code, 'limit-client');
     stage.send({ type: 'proceed', flowId: 1 });
   }),
 
