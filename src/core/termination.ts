@@ -23,7 +23,6 @@ export const terminationCodes = [
   'backend-removed',
   'listener-removed',
   'shutdown',
-  'operator',
   'evicted', // a UDP conversation that made room for another
   // Limits.
   'limit-flows',

@@ -155,8 +155,8 @@ export const listeningStories = [
     const bind: Bind = { kind: 'unix', path: `${directory}/listener` };
     await stage.listen('tcp', [backend.view], { bind });
     const client = await echoes(stage, bind);
-    stage.send({ type: 'terminate', flowId: 1, code: 'operator' });
-    assert.equal((await stage.closed(1)).code, 'operator');
+    stage.send({ type: 'terminate', flowId: 1, code: 'backend-removed' });
+    assert.equal((await stage.closed(1)).code, 'backend-removed');
     // Unix sockets know no reset: the peer sees an end (unix(7)).
     await client.outcome();
     await (await backend.accepted()).outcome();

@@ -121,8 +121,8 @@ export const tcpDialStories = [
     const { port } = await stage.listen('tcp', [silent]);
     const client = await TcpPeer.connect(stage, port);
     await stage.event('dialing');
-    stage.send({ type: 'terminate', flowId: 1, code: 'operator' });
-    assert.equal((await stage.closed(1)).code, 'operator');
+    stage.send({ type: 'terminate', flowId: 1, code: 'backend-removed' });
+    assert.equal((await stage.closed(1)).code, 'backend-removed');
     assert.equal(await client.outcome(), 'reset');
   }),
 
@@ -132,13 +132,13 @@ export const tcpDialStories = [
     for (const call of ['dialFailed', 'dialed', 'replied'] as const) {
       const routes = call === 'dialFailed' ? [refusing, backend.view] : [backend.view];
       const { port, listener } = await stage.listen('tcp', routes, {
-        terminateIn: { call, code: 'operator' },
+        terminateIn: { call, code: 'backend-removed' },
       });
       const client = await TcpPeer.connect(stage, port);
       client.send('x');
       assert.equal(await client.outcome(), 'reset');
       const { flowId } = await stage.firstOf(listener);
-      assert.equal((await stage.closed(flowId)).code, 'operator');
+      assert.equal((await stage.closed(flowId)).code, 'backend-removed');
     }
   }),
 
@@ -255,8 +255,8 @@ export const tcpDialStories = [
     const restore = leaveDescriptors(stage, 1);
     const client = await TcpPeer.connect(stage, port);
     await stage.event('dialing');
-    stage.send({ type: 'terminate', flowId: 1, code: 'operator' });
-    assert.equal((await stage.closed(1)).code, 'operator');
+    stage.send({ type: 'terminate', flowId: 1, code: 'backend-removed' });
+    assert.equal((await stage.closed(1)).code, 'backend-removed');
     assert.equal(await client.outcome(), 'reset');
     restore();
     const next = await TcpPeer.connect(stage, port);

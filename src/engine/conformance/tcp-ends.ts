@@ -145,10 +145,10 @@ export const tcpEndStories = [
 
   story('tcp: terminate while relaying resets both sides', async (stage) => {
     const { client, server, flowId } = await connection(stage);
-    stage.send({ type: 'terminate', flowId, code: 'operator' });
+    stage.send({ type: 'terminate', flowId, code: 'backend-removed' });
     assert.deepEqual([await client.outcome(), await server.outcome()], ['reset', 'reset']);
-    assert.equal((await stage.closed(flowId)).code, 'operator');
-    stage.send({ type: 'terminate', flowId, code: 'operator' });
+    assert.equal((await stage.closed(flowId)).code, 'backend-removed');
+    stage.send({ type: 'terminate', flowId, code: 'backend-removed' });
     stage.send({ type: 'proceed', flowId });
     await stage.stop();
     assert.equal(stage.all('closed').length, 1);
@@ -169,7 +169,7 @@ export const tcpEndStories = [
     client.pause();
     void server.sendMany(100_000_000);
     await stage.eventually('bytes on their way', () => server.sentBytes > 1_000_000);
-    stage.send({ type: 'terminate', flowId, code: 'operator' });
+    stage.send({ type: 'terminate', flowId, code: 'backend-removed' });
     await stage.closed(flowId);
     client.resume();
     assert.equal(await client.outcome(), 'reset');

@@ -188,11 +188,13 @@ export const udpConversationStories = [
   story('udp: terminate from inside each call', async (stage) => {
     const backend = await UdpPeer.echo(stage);
     for (const call of ['dialed', 'replied'] as const) {
-      const { port } = await stage.listen('udp', [backend.view], { terminateIn: { call, code: 'operator' } });
+      const { port } = await stage.listen('udp', [backend.view], {
+        terminateIn: { call, code: 'backend-removed' },
+      });
       const client = await UdpPeer.open(stage);
       client.send('x', port);
       const { flowId } = await stage.opened(client.name);
-      assert.equal((await stage.closed(flowId)).code, 'operator');
+      assert.equal((await stage.closed(flowId)).code, 'backend-removed');
     }
   }),
 
@@ -263,7 +265,7 @@ export const udpConversationStories = [
       late.send('too late', port);
       await stage.event('dropped');
       assert.equal(stage.all('opened').length, 2);
-      stage.send({ type: 'terminate', flowId: 1, code: 'operator' });
+      stage.send({ type: 'terminate', flowId: 1, code: 'backend-removed' });
       await stage.closed(1);
       late.send('in time', port);
       await backend.receives('in time');

@@ -23,7 +23,7 @@ export const udpRelayStories = [
     await stage.settle();
     assert.equal(stage.all('opened').length, 1);
     assert.equal(stage.all('replied').length, 1);
-    stage.send({ type: 'terminate', flowId: opened.flowId, code: 'operator' });
+    stage.send({ type: 'terminate', flowId: opened.flowId, code: 'backend-removed' });
     const closed = await stage.closed(opened.flowId);
     const { bytesIn, bytesOut, datagramsIn, datagramsOut } = closed;
     assert.deepEqual([bytesIn, bytesOut, datagramsIn, datagramsOut], [11, 11, 3, 3]);
@@ -85,7 +85,7 @@ export const udpRelayStories = [
     client.send('', port);
     await client.receivesCount(3);
     assert.equal(client.received[2]?.bytes.length, 0);
-    stage.send({ type: 'terminate', flowId: 1, code: 'operator' });
+    stage.send({ type: 'terminate', flowId: 1, code: 'backend-removed' });
     const { datagramsIn, datagramsOut, bytesIn } = await stage.closed(1);
     assert.deepEqual([datagramsIn, datagramsOut, bytesIn], [3, 3, 4]);
   }),
