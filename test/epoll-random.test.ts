@@ -310,8 +310,8 @@ class Play implements EngineHost {
   #terminate(connection: Connection): void {
     if (connection.flow === undefined || connection.code !== undefined) return;
     connection.broken = true;
-    this.#engine.terminate(connection.flow, 'operator');
-    assert.equal(connection.code, 'operator');
+    this.#engine.terminate(connection.flow, 'backend-removed');
+    assert.equal(connection.code, 'backend-removed');
   }
 
   /** Everybody reads on; one side of each ends, then, when the other has seen that, the other. */
