@@ -1,9 +1,10 @@
 /** Reloads at bad moments: an address that changes hands, a plan that is refused half way, a worker that is away. */
 import { writeFileSync } from 'node:fs';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { askTcp, clientAddresses, inParallel, tcpClient } from './support/clients.ts';
 import { admin, backendsOf, configText, noCheck, reload, type Section } from './support/config.ts';
 import { eventually } from './support/eventually.ts';
+import { type Names, namesInHand } from './support/names.ts';
 import { type Pinion, startPinion } from './support/pinion.ts';
 import { freePort, isBound } from './support/ports.ts';
 import { stopEverything } from './support/processes.ts';
@@ -98,4 +99,84 @@ test('a reload while the last flows finish does not begin to listen anew', async
   expect(isBound('tcp', port, pinion.pid)).toBe(false);
   await client.leave();
   expect(await pinion.process.exited).toEqual({ code: 0, signal: null });
+});
+
+describe('a reload during the start', () => {
+  /** A pinion whose start waits for the name `late.test`, with the answer to the reload that came meanwhile. */
+  async function reloadWhileStarting(
+    names: Names,
+    first: readonly Section[],
+    next: readonly Section[],
+    server: TestServer,
+  ): Promise<{ pinion: Pinion; answer: Promise<number | undefined> }> {
+    const backends = [{ name: server.name, address: `late.test:${server.port}` }];
+    const port = await freePort();
+    const more = { admin: { listen: `127.0.0.1:${port}` } };
+    const readyWhenBound = { transport: 'tcp' as const, port };
+    const pinion = await startPinion(configOf(first, backends, more), { env: names.env, readyWhenBound });
+    await names.asked('late.test');
+    writeFileSync(pinion.configPath, configOf(next, backends, more));
+    await pinion.waitForLog(({ listener }) => listener === 'admin');
+    const answer = admin(pinion, 'POST', '/reload').then(
+      ({ status }) => status,
+      () => undefined,
+    );
+    // It has come first, so it is known when this one is answered.
+    await admin(pinion, 'GET', '/status');
+    return { pinion, answer };
+  }
+
+  const course = ({ logs }: Pinion) =>
+    logs.map(({ event }) => event).filter((event) => event === 'ready' || event === 'reloaded');
+
+  test('is done after it: what it says is in use is in use', async () => {
+    const [names, [server]] = [namesInHand(), await namedTcp(['a'])];
+    const [before, after] = [await freePort(), await freePort()];
+    const [first, next] = [[listenerAt('before', before)], [listenerAt('after', after)]];
+    const { pinion, answer } = await reloadWhileStarting(names, first, next, server!);
+    names.answer('late.test', '127.0.0.1');
+    expect(await answer).toBe(200);
+    expect(await askTcp(after)).toBe('a');
+    expect(isBound('tcp', before, pinion.pid)).toBe(false);
+    expect(course(pinion)).toEqual(['ready', 'reloaded']);
+  });
+
+  test('is also one that comes while the pins of a cluster are read', async () => {
+    const servers = await namedTcp(['a']);
+    const [before, after, port] = [await freePort(), await freePort(), await freePort()];
+    const more = {
+      admin: { listen: `127.0.0.1:${port}` },
+      cluster: { name: 'nobody', redis: `redis://127.0.0.1:${await freePort()}` },
+    };
+    const readyWhenBound = { transport: 'tcp' as const, port };
+    const pinion = await startPinion(configOf([listenerAt('before', before)], servers, more), {
+      readyWhenBound,
+    });
+    await pinion.waitForLog(({ event }) => event === 'starting');
+    expect(await tryReload(pinion, configOf([listenerAt('after', after)], servers, more))).toBe('reloaded');
+    expect(course(pinion)).toEqual(['ready', 'reloaded']);
+    expect(await askTcp(after)).toBe('a');
+    expect(isBound('tcp', before, pinion.pid)).toBe(false);
+  });
+
+  test('does not keep SIGTERM waiting', async () => {
+    const [names, [server]] = [namesInHand(), await namedTcp(['a'])];
+    const [before, after] = [await freePort(), await freePort()];
+    const [first, next] = [[listenerAt('before', before)], [listenerAt('after', after)]];
+    const { pinion, answer } = await reloadWhileStarting(names, first, next, server!);
+    pinion.process.signal('SIGTERM');
+    expect(await pinion.process.exited).toEqual({ code: 0, signal: null });
+    expect(await answer).not.toBe(200);
+    expect(pinion.events('listening').filter(({ protocol }) => protocol === 'tcp')).toEqual([]);
+  });
+
+  test('does not hide that the start fails', async () => {
+    const [names, [server]] = [namesInHand(), await namedTcp(['a'])];
+    const [first, next] = [[listenerAt('taken', server!.port)], [listenerAt('after', await freePort())]];
+    const { pinion, answer } = await reloadWhileStarting(names, first, next, server!);
+    names.answer('late.test', '127.0.0.1');
+    expect(await pinion.process.exited).toEqual({ code: 1, signal: null });
+    expect(await answer).not.toBe(200);
+    expect(pinion.process.output()).toMatch('listener taken: cannot bind');
+  });
 });

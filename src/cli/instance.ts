@@ -29,6 +29,7 @@ export class Instance {
   private readonly options: InstanceOptions;
   private readonly startedWith: Plan;
   private readonly pages: HttpService[] = [];
+  private starting: Promise<void> | undefined;
   private reloading: Promise<Answer> | undefined;
   private shutdownStarted = false;
   private hurry: () => void = () => {};
@@ -55,7 +56,12 @@ export class Instance {
   }
 
   /** Starts everything and takes over the process's signals. Throws StartFailure with one clear message. */
-  async start(): Promise<void> {
+  start(): Promise<void> {
+    this.starting = this.startAll();
+    return this.starting;
+  }
+
+  private async startAll(): Promise<void> {
     const { plan } = this.control;
     const metrics = createMetrics({
       control: this.control,
@@ -97,7 +103,10 @@ export class Instance {
     process.exit(process.exitCode ?? exitStatus.good);
   }
 
-  /** Reads the configuration again. Calls that come while one is under way share its answer. */
+  /**
+   * Reads the configuration again, once the start is over: until then the plan in use is not in use yet. Calls that come
+   * while one is under way share its answer.
+   */
   reload(): Promise<Answer> {
     this.reloading ??= this.reloadOnce().finally(() => {
       this.reloading = undefined;
@@ -113,6 +122,11 @@ export class Instance {
         body: { error: 'the new configuration was refused, the old one stays', problems },
       };
     };
+    try {
+      await this.starting;
+    } catch (error) {
+      return refuse([(error as Error).message]);
+    }
     const loaded = loadPlan(this.control.plan.source);
     if ('problems' in loaded) return refuse(loaded.problems.map(formatProblem));
     try {

@@ -202,10 +202,12 @@ export class Control {
 
   /**
    * Takes a new plan into use. Flows stay unless their backend or listener is gone.
-   * @throws StartFailure when a new listener cannot be bound; the old plan stays in force
+   * @throws StartFailure when a new listener cannot be bound; the old plan stays in force. And before the start is over:
+   * the start would go on with the old plan
    */
   async reload(plan: Plan): Promise<void> {
     this.refuseWhenStopping();
+    if (!this.isReady) throw new StartFailure('this instance has not started yet');
     this.descriptorShares(plan);
     this.ids.admit(plan);
     const old = this.plan;
