@@ -2,7 +2,15 @@
 import { writeFileSync } from 'node:fs';
 import { afterEach, describe, expect, test } from 'vitest';
 import { askTcp, clientAddresses, inParallel, tcpClient } from './support/clients.ts';
-import { admin, backendsOf, configText, noCheck, reload, type Section } from './support/config.ts';
+import {
+  admin,
+  backendsOf,
+  configText,
+  noCheck,
+  quickCheck,
+  reload,
+  type Section,
+} from './support/config.ts';
 import { eventually } from './support/eventually.ts';
 import { type Names, namesInHand } from './support/names.ts';
 import { type Pinion, startPinion } from './support/pinion.ts';
@@ -71,6 +79,39 @@ test('a refused reload ends no flow, closes no listener and forgets no drain', a
   expect(await askTcp(side)).toBe('a');
   const { body } = await admin(pinion, 'GET', '/status');
   expect(body).toMatchObject({ backends: [{ backend: 'a' }, { backend: 'b', up: true, draining: true }] });
+});
+
+test('a refused reload ends no flow of a backend that it would have taken the address from', async () => {
+  const [names, [server]] = [namesInHand(), await namedTcp(['a'])];
+  const front = await freePort();
+  const at = (name: string) => [{ name: 'a', address: `${name}:${server!.port}` }];
+  names.answer('here.test', '127.0.0.1');
+  names.answer('nowhere.test', undefined);
+  const pinion = await startPinion(configOf([listenerAt('front', front)], at('here.test')), names);
+  const client = await tcpClient(front);
+  expect(await client.line()).toBe('a');
+  const wrong = [listenerAt('front', front), listenerAt('taken', server!.port)];
+  expect(await tryReload(pinion, configOf(wrong, at('nowhere.test')))).toBe('reload-refused');
+  client.socket.write('still here');
+  const echoed = eventually('the echo', () => client.text === 'a\nstill here');
+  expect(await Promise.race([echoed.then(() => 'still open'), client.outcome])).toBe('still open');
+  expect(await askTcp(front)).toBe('a');
+  expect(pinion.events('backend-down')).toEqual([]);
+});
+
+test('a refused reload does not bring up a backend by taking its check away', async () => {
+  const [server] = await namedTcp(['a']);
+  const front = await freePort();
+  const dead = [{ name: 'dead', address: `127.0.0.1:${await freePort()}` }];
+  const text = (listeners: readonly Section[], health: Section) =>
+    configText({ listeners, pools: { pool: { health, backends: backendsOf(dead) } } });
+  const pinion = await startPinion(text([listenerAt('front', front)], quickCheck));
+  await pinion.waitForLog(({ event }) => event === 'backend-down');
+  const wrong = [listenerAt('front', front), listenerAt('taken', server!.port)];
+  expect(await tryReload(pinion, text(wrong, noCheck))).toBe('reload-refused');
+  const { body } = await admin(pinion, 'GET', '/status');
+  expect(body).toMatchObject({ backends: [{ backend: 'dead', up: false }] });
+  expect(pinion.events('backend-up')).toEqual([]);
 });
 
 test('a reload while a worker is away waits for it, and the worker gets the new listener', async () => {

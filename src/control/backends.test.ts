@@ -57,14 +57,15 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
+const use = async (pools: PoolPlan[]): Promise<void> => backends.change(pools, await backends.add(pools));
 const target = (pools: PoolPlan[]): Bind | undefined => backends.views(pools[0]!)[0]!.target;
 
 test('a reload while the resolver is in trouble keeps the last address, and the flows', async () => {
   const pools = poolOf(byName);
   vi.mocked(resolveAddress).mockResolvedValue(first);
-  await backends.use(pools);
+  await use(pools);
   vi.mocked(resolveAddress).mockResolvedValue(undefined);
-  await backends.use(poolOf(byName));
+  await use(poolOf(byName));
   expect(target(pools)).toEqual(first);
   expect(backends.status()).toMatchObject([{ up: true }]);
   expect(endFlows).not.toHaveBeenCalled();
@@ -72,22 +73,22 @@ test('a reload while the resolver is in trouble keeps the last address, and the 
 
 test('another name that does not resolve does not inherit the address', async () => {
   vi.mocked(resolveAddress).mockResolvedValue(first);
-  await backends.use(poolOf(byName));
+  await use(poolOf(byName));
   vi.mocked(resolveAddress).mockResolvedValue(undefined);
   const pools = poolOf({ ...byName, host: 'other.example' });
-  await backends.use(pools);
+  await use(pools);
   expect(target(pools)).toBeUndefined();
 });
 
 test('an answer that comes after a reload gave another address is not used', async () => {
   vi.mocked(resolveAddress).mockResolvedValue(first);
-  await backends.use(poolOf(byName));
+  await use(poolOf(byName));
   let answer: (bind: Bind) => void = () => {};
   vi.mocked(resolveAddress).mockReturnValueOnce(new Promise((resolve) => (answer = resolve)));
   await vi.advanceTimersByTimeAsync(30_000);
   vi.mocked(resolveAddress).mockResolvedValue(second);
   const pools = poolOf(second);
-  await backends.use(pools);
+  await use(pools);
   answer({ ...first, ip: '127.0.0.9' });
   await vi.advanceTimersByTimeAsync(1);
   expect(target(pools)).toEqual(second);
@@ -98,7 +99,7 @@ test('an ejected backend keeps its TCP flows until its check says that it is gon
   const passive = { failures: 3, ejectMs: 60_000 };
   const other = { ...pool!.backends[0]!, name: 'b' };
   vi.mocked(resolveAddress).mockImplementation(async (address) => address as Bind);
-  await backends.use([{ ...pool!, passive, backends: [pool!.backends[0]!, other] }]);
+  await use([{ ...pool!, passive, backends: [pool!.backends[0]!, other] }]);
   backends.suspect(1, 'tcp');
   expect(backends.status()).toMatchObject([{ up: false, ejected: true }, { up: true }]);
   expect(endFlows).toHaveBeenCalledExactlyOnceWith(1, 'backend-down', {
@@ -107,7 +108,7 @@ test('an ejected backend keeps its TCP flows until its check says that it is gon
   });
   // A reload points it to a name that does not resolve.
   vi.mocked(resolveAddress).mockResolvedValueOnce(undefined);
-  await backends.use([{ ...pool!, passive, backends: [{ ...pool!.backends[0]!, address: byName }, other] }]);
+  await use([{ ...pool!, passive, backends: [{ ...pool!.backends[0]!, address: byName }, other] }]);
   expect(endFlows).toHaveBeenCalledTimes(2);
   expect(endFlows).toHaveBeenLastCalledWith(1, 'backend-down', { connectedBeforeMs: Date.now() });
 });
@@ -120,10 +121,10 @@ test('a grace period ends the flows from before it, and a reload may end or canc
   const elsewhere = (pools: PoolPlan[], port: number): PoolPlan[] =>
     pools.map((one) => ({ ...one, backends: [{ ...one.backends[0]!, address: { ...byName, port } }] }));
   vi.mocked(resolveAddress).mockResolvedValue(first);
-  await backends.use(on('close', 5_000));
+  await use(on('close', 5_000));
   vi.mocked(resolveAddress).mockResolvedValue(undefined);
   const wentDownAtMs = Date.now();
-  await backends.use(elsewhere(on('close', 5_000), 2));
+  await use(elsewhere(on('close', 5_000), 2));
   await vi.advanceTimersByTimeAsync(4_999);
   expect(endFlows).not.toHaveBeenCalled();
   await vi.advanceTimersByTimeAsync(1);
@@ -131,10 +132,10 @@ test('a grace period ends the flows from before it, and a reload may end or canc
 
   endFlows.mockReset();
   vi.mocked(resolveAddress).mockResolvedValue(first);
-  await backends.use(elsewhere(on('close', 5_000), 3));
+  await use(elsewhere(on('close', 5_000), 3));
   vi.mocked(resolveAddress).mockResolvedValue(undefined);
   const reload = async (pools: PoolPlan[]): Promise<void> => {
-    await backends.use(elsewhere(pools, 4));
+    await use(elsewhere(pools, 4));
     backends.settle(elsewhere(pools, 4));
   };
   await reload(on('close', 5_000));
@@ -160,7 +161,7 @@ test('a name that moves while its backend is down: the new address comes up', as
     bind === second ? { verdict: 'pass' } : { verdict: 'fail', why: 'refused' },
   );
   vi.mocked(resolveAddress).mockResolvedValue(first);
-  await backends.use([{ ...pool!, health }]);
+  await use([{ ...pool!, health }]);
   await vi.advanceTimersByTimeAsync(1_000);
   expect(backends.status()).toMatchObject([{ up: false }]);
   vi.mocked(resolveAddress).mockResolvedValue(second);
@@ -168,12 +169,50 @@ test('a name that moves while its backend is down: the new address comes up', as
   expect(backends.status()).toMatchObject([{ up: true }]);
 });
 
+test('until nothing can refuse the pools any more only what is new in them is there', async () => {
+  const [pool] = poolOf(byName);
+  const health = { ...pool!.health, type: 'tcp' as const, intervalMs: 100, timeoutMs: 100 };
+  vi.mocked(checkTcp).mockResolvedValue({ verdict: 'fail', why: 'refused' });
+  vi.mocked(resolveAddress).mockResolvedValue(first);
+  const one = pool!.backends[0]!;
+  const up = { ...pool!, name: 'up' };
+  const old = [up, { ...pool!, name: 'down', health }];
+  await use(old);
+  await vi.advanceTimersByTimeAsync(1_000);
+  const before = backends.status();
+  expect(before).toMatchObject([{ up: true }, { up: false }]);
+  watch.mockReset();
+  endFlows.mockReset();
+
+  vi.mocked(resolveAddress).mockResolvedValue(undefined);
+  const elsewhere = { ...one, address: { ...byName, host: 'other.example' }, weight: 2 };
+  const fresh = { ...one, name: 'b', address: { ...byName, host: 'new.example' } };
+  const next = [
+    { ...up, backends: [elsewhere, fresh] },
+    { ...pool!, name: 'down' },
+  ];
+  const targets = await backends.add(next);
+  expect(backends.status()).toEqual([...before, expect.objectContaining({ backend: 'b' })]);
+  backends.settle(old);
+  expect(backends.status()).toEqual(before);
+  expect(endFlows, 'of what is gone again').toHaveBeenCalledExactlyOnceWith(3, 'backend-removed');
+  expect(told()).toEqual(['backend-down']);
+
+  await backends.add(next);
+  backends.change(next, targets);
+  expect(backends.status()).toMatchObject([
+    { up: false, weight: 2 },
+    { pool: 'down', up: true },
+    { backend: 'b' },
+  ]);
+});
+
 test('what the pools leave out stays until that is settled', async () => {
   vi.mocked(resolveAddress).mockResolvedValue(first);
-  await backends.use(poolOf(byName));
+  await use(poolOf(byName));
   backends.setDraining('pool', 'a', true);
   const emptied = poolOf(byName).map((pool) => ({ ...pool, backends: [] }));
-  await backends.use(emptied);
+  await use(emptied);
   expect(backends.status()).toMatchObject([{ up: true, draining: true }]);
   expect(endFlows).not.toHaveBeenCalled();
   backends.settle(emptied);
@@ -197,7 +236,7 @@ test('a pool is down when every backend is known to be down, and up with the fir
   );
   const resolve = vi.mocked(resolveAddress);
   resolve.mockImplementation(async (address) => (address.kind === 'name' ? undefined : address));
-  await backends.use(pools);
+  await use(pools);
   backends.settle(pools);
   expect(told(), 'two have not been looked at yet').toEqual(['backend-down']);
   await vi.advanceTimersByTimeAsync(1_000);
@@ -217,7 +256,7 @@ test('a reload that takes away the last backend that is up, or the pool, or brin
   );
   const reload = async (next: PoolPlan[]): Promise<string[]> => {
     watch.mockReset();
-    await backends.use(next);
+    await use(next);
     backends.settle(next);
     return told();
   };

@@ -12,6 +12,7 @@ import type { BackendStates } from '../core/backend-states.ts';
 import type { BackendPlan, Bind, PoolPlan, Protocol } from '../core/plan.ts';
 import type { BackendView } from '../core/snapshot.ts';
 import { resolveAddress } from './discovery/resolve.ts';
+import { findTargets, type Targets } from './discovery/targets.ts';
 import type { ControlWatcher } from './events.ts';
 import { HealthChecker } from './health/checker.ts';
 import type { Ids } from './ids.ts';
@@ -82,16 +83,19 @@ export class Backends {
     this.options = options;
   }
 
-  /** Adds and changes what the pools say. What they leave out stays until {@link settle}. */
-  async use(pools: readonly PoolPlan[]): Promise<void> {
-    const targets = await resolveAll(pools);
-    let index = 0;
-    for (const pool of pools) {
-      for (const plan of pool.backends) {
-        const id = this.options.ids.backend(pool.name, plan.name);
-        this.put(id, pool, plan, targets[index++] ?? this.lastTarget(id, plan));
-      }
-    }
+  /** Adds what the pools have anew. All else stays as it is until {@link change}, which takes the answer. */
+  async add(pools: readonly PoolPlan[]): Promise<Targets> {
+    const targets = await findTargets(pools);
+    this.putEach(pools, targets, (id) => !this.has(id));
+    return targets;
+  }
+
+  /**
+   * Changes what is there to what the pools say, which may end flows: not before nothing can refuse the pools any more.
+   * What they leave out stays until {@link settle}.
+   */
+  change(pools: readonly PoolPlan[], targets: Targets): void {
+    this.putEach(pools, targets, () => true);
     // Not before: of a pool that begins with a name that does not resolve the rest are not known yet.
     this.tellPools();
     clearInterval(this.resolveTimer);
@@ -101,7 +105,7 @@ export class Backends {
 
   /**
    * Removes what the pools do not have, and ends its flows; and treats the flows of those that are down as the pools say
-   * now. Not before nothing can refuse the pools any more.
+   * now. Once no worker knows what is removed: with `fail_open` it would still send clients there.
    */
   settle(pools: readonly PoolPlan[]): void {
     const wanted = new Set<number>();
@@ -195,6 +199,15 @@ export class Backends {
       if (backend.pool.name === pool && backend.plan.name === name) return backend;
     }
     return undefined;
+  }
+
+  private putEach(pools: readonly PoolPlan[], targets: Targets, which: (id: number) => boolean): void {
+    for (const pool of pools) {
+      for (const plan of pool.backends) {
+        const id = this.options.ids.backend(pool.name, plan.name);
+        if (which(id)) this.put(id, pool, plan, targets.get(plan) ?? this.lastTarget(id, plan));
+      }
+    }
   }
 
   private put(id: number, pool: PoolPlan, plan: BackendPlan, target: Bind | undefined): void {
@@ -349,12 +362,6 @@ function quiet(backend: Backend): void {
 
 function isSame(one: PoolPlan['onDown'], other: PoolPlan['onDown']): boolean {
   return one.action === other.action && one.graceMs === other.graceMs;
-}
-
-function resolveAll(pools: readonly PoolPlan[]): Promise<(Bind | undefined)[]> {
-  return Promise.all(
-    pools.flatMap((pool) => pool.backends.map((backend) => resolveAddress(backend.address))),
-  );
 }
 
 /** As configured: `10.0.0.1:5432`, `[::1]:5432`, `db1.example.org:5432`, `unix:/run/db.sock`. */

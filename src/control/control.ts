@@ -3,15 +3,16 @@
  * the workers; all of them call it on one thread, so its methods need no locks. Start-up is a reload from an
  * empty plan.
  *
- *    use(plan):  resolve, check --> backends      bind --> workers      snapshot --> workers
+ *    resolve, add --> backends     bind --> workers     change, remove --> backends     snapshot --> workers
+ *
+ * What may refuse a plan comes before what changes or removes something that is in use.
  */
 import { availableParallelism } from 'node:os';
 import { diffPlans, liveKeys } from '../config/diff.ts';
 import { Address } from '../core/address.ts';
 import { Key } from '../core/key.ts';
-import { backendsPerPoolMax } from '../core/limits.ts';
-import type { Plan, PoolPlan } from '../core/plan.ts';
-import type { ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
+import type { Plan } from '../core/plan.ts';
+import type { Snapshot } from '../core/snapshot.ts';
 import { WorkerClient, type WorkerDeath } from '../worker/client.ts';
 import type { FlowRecord, MessageFromWorker } from '../worker/messages-from-worker.ts';
 import type { MessageToWorker } from '../worker/messages-to-worker.ts';
@@ -22,6 +23,7 @@ import type { ControlWatcher } from './events.ts';
 import { Ids } from './ids.ts';
 import { Listeners, StartFailure } from './listeners.ts';
 import { addsBackends, createSharing, type Sharing } from './sharing.ts';
+import { Snapshots } from './snapshots.ts';
 
 /** How long a worker may take to leave when told to. */
 const workerStopMs = 2_000;
@@ -63,11 +65,10 @@ export class Control {
     number,
     { records: FlowRecord[]; waiting: number; done: () => void }
   >();
-  private poolVersions = new Map<number, { version: number; text: string }>();
+  private readonly snapshots: Snapshots;
   /** What the plan in use asks for in vain, as far as it has been told. */
   private readonly troubles = new Set<string>();
   private nextRequestId = 1;
-  private generation = 0;
   private isStopping = false;
   /** Each worker's, as last published. */
   private spareDescriptors = 0;
@@ -76,9 +77,12 @@ export class Control {
   private expiryTimer: NodeJS.Timeout | undefined;
   plan: Plan;
   snapshot: Snapshot | undefined;
+  /** What the snapshot is of: {@link plan}, or more while a reload binds. */
+  private published: Plan;
 
   constructor(plan: Plan, options: ControlOptions) {
     this.plan = plan;
+    this.published = plan;
     this.options = options;
     const workers = this.workerCount(plan);
     const { shared, ...views } = createSharedMemory(workers, plan.limits.pins);
@@ -95,8 +99,9 @@ export class Control {
           code,
         }),
       nowMs: () => this.now(),
-      onMoved: () => this.publish(this.plan),
+      onMoved: () => this.publish(this.published),
     });
+    this.snapshots = new Snapshots(this.ids, this.backends);
     this.listeners = new Listeners(
       options.watch,
       (worker, message) => this.workers[worker]?.post(message) ?? false,
@@ -152,8 +157,9 @@ export class Control {
     const descriptors = tightDescriptorLimit(plan, flowsMax);
     if (descriptors !== undefined) options.watch({ event: 'descriptors-few', descriptors, flowsMax });
     for (const worker of this.workers) worker.start();
-    await this.backends.use(plan.pools);
+    const targets = await this.backends.add(plan.pools);
     if (this.isStopping) return;
+    this.backends.change(plan.pools, targets);
     this.publish(plan);
     this.sharing.cluster?.start();
     await this.sharing.cluster?.catchUp();
@@ -212,22 +218,22 @@ export class Control {
     this.ids.admit(plan);
     const old = this.plan;
     const before = new Set(this.snapshot?.listeners.map((listener) => listener.id));
-    await this.backends.use(plan.pools);
-    this.plan = plan;
-    this.troubles.clear();
-    this.publish(plan);
+    const targets = await this.backends.add(plan.pools);
     this.refuseWhenStopping();
-    const failure = await this.listeners.use(this.snapshot!.listeners);
+    this.troubles.clear();
+    this.publish(this.snapshots.joined(old, plan));
+    const failure = await this.listeners.use(this.snapshots.listeners(plan));
     if (failure !== undefined) {
-      await this.backends.use(old.pools);
-      this.backends.settle(old.pools);
-      this.plan = old;
       this.publish(old);
+      this.backends.settle(old.pools);
       this.refuseWhenStopping();
       await this.listeners.use(this.snapshot!.listeners);
       throw failure;
     }
     if (this.isStopping) await this.listeners.closeAll();
+    this.plan = plan;
+    this.backends.change(plan.pools, targets);
+    this.publish(plan);
     this.backends.settle(plan.pools);
     if (addsBackends(old, plan)) this.sharing.cluster?.namesAdded();
     const after = new Set(this.snapshot!.listeners.map((listener) => listener.id));
@@ -293,20 +299,8 @@ export class Control {
   private publish(plan: Plan): void {
     const { flowsMax, sparePerWorker } = this.descriptorShares(plan);
     this.spareDescriptors = sparePerWorker;
-    this.snapshot = {
-      generation: ++this.generation,
-      listeners: plan.listeners.map(
-        (listener): ListenerView => ({
-          id: this.ids.listener(listener.name, listener.protocol, listener.bind),
-          plan: listener,
-          poolId: this.ids.pool(listener.pool),
-        }),
-      ),
-      pools: plan.pools.map((pool) => this.poolView(pool)),
-      flowsMax,
-      isShared: this.sharing.cluster !== undefined,
-      flowLogSample: plan.log.flows.level === 'off' ? 0 : plan.log.flows.sample,
-    };
+    this.published = plan;
+    this.snapshot = this.snapshots.of(plan, flowsMax, this.sharing.cluster !== undefined);
     for (const worker of this.workers) this.tellSnapshot(worker, this.snapshot);
   }
 
@@ -317,17 +311,6 @@ export class Control {
   private descriptorShares(plan: Plan): DescriptorShares {
     // The portable engine has no pipes.
     return shareDescriptors(plan, this.options.engine === 'epoll' ? this.workers.length : 0);
-  }
-
-  private poolView(pool: PoolPlan): PoolView {
-    const id = this.ids.pool(pool.name);
-    const { backends: _, ...plan } = pool;
-    const backends = this.backends.views(pool).slice(0, backendsPerPoolMax);
-    const text = JSON.stringify([plan, backends]);
-    const known = this.poolVersions.get(id);
-    const version = known?.text === text ? known.version : (known?.version ?? 0) + 1;
-    this.poolVersions.set(id, { version, text });
-    return { id, version, plan, backends };
   }
 
   private hear(worker: number, message: MessageFromWorker): void {

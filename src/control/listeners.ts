@@ -62,8 +62,7 @@ export class Listeners {
       opened.push(view.id);
     }
     await this.closeThese(gone.filter((old) => !inTheWay.includes(old)).map(({ view }) => view.id));
-    // Workers that answered, died and started anew in the meantime; or did so during a reload that failed, and were asked
-    // for what their snapshot did not have.
+    // Workers that answered, died and started anew in the meantime.
     for (const listener of this.open.values()) this.complete(listener);
     return undefined;
   }

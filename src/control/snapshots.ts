@@ -1,0 +1,66 @@
+/**
+ * Makes snapshots of plans: names become numbers, backends get their addresses, and a pool gets another version when
+ * something of it has changed, so that the workers keep what they have built for the others.
+ */
+import { backendsPerPoolMax } from '../core/limits.ts';
+import type { Plan, PoolPlan } from '../core/plan.ts';
+import type { ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
+import type { Backends } from './backends.ts';
+import type { Ids } from './ids.ts';
+
+export class Snapshots {
+  private readonly ids: Ids;
+  private readonly backends: Backends;
+  private readonly poolVersions = new Map<number, { version: number; text: string }>();
+  private generation = 0;
+
+  constructor(ids: Ids, backends: Backends) {
+    this.ids = ids;
+    this.backends = backends;
+  }
+
+  of(plan: Plan, flowsMax: number, isShared: boolean): Snapshot {
+    return {
+      generation: ++this.generation,
+      listeners: this.listeners(plan),
+      pools: plan.pools.map((pool) => this.poolView(pool)),
+      flowsMax,
+      isShared,
+      flowLogSample: plan.log.flows.level === 'off' ? 0 : plan.log.flows.sample,
+    };
+  }
+
+  listeners({ listeners }: Pick<Plan, 'listeners'>): ListenerView[] {
+    return listeners.map((plan) => ({
+      id: this.ids.listener(plan.name, plan.protocol, plan.bind),
+      plan,
+      poolId: this.ids.pool(plan.pool),
+    }));
+  }
+
+  /**
+   * A plan, and besides what another one adds: a worker binds only what its snapshot has, and what a listener that is new
+   * leads to has to be there when it is bound. All else is as the plan says.
+   */
+  joined(plan: Plan, next: Plan): Plan {
+    const open = new Set(this.listeners(plan).map(({ id }) => id));
+    const pools = new Set(plan.pools.map(({ name }) => name));
+    const fresh = this.listeners(next).filter(({ id }) => !open.has(id));
+    return {
+      ...plan,
+      listeners: [...plan.listeners, ...fresh.map((view) => view.plan)],
+      pools: [...plan.pools, ...next.pools.filter(({ name }) => !pools.has(name))],
+    };
+  }
+
+  private poolView(pool: PoolPlan): PoolView {
+    const id = this.ids.pool(pool.name);
+    const { backends: _, ...plan } = pool;
+    const backends = this.backends.views(pool).slice(0, backendsPerPoolMax);
+    const text = JSON.stringify([plan, backends]);
+    const known = this.poolVersions.get(id);
+    const version = known?.text === text ? known.version : (known?.version ?? 0) + 1;
+    this.poolVersions.set(id, { version, text });
+    return { id, version, plan, backends };
+  }
+}
