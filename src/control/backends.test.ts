@@ -113,6 +113,20 @@ test('an ejected backend keeps its TCP flows until its check says that it is gon
   expect(endFlows).toHaveBeenLastCalledWith(1, 'backend-down', { connectedBeforeMs: Date.now() });
 });
 
+test('the last backend that takes newcomers is not ejected, also while another one drains', async () => {
+  const [pool] = poolOf(first);
+  const passive = { failures: 3, ejectMs: 60_000 };
+  const others = ['b', 'c'].map((name) => ({ ...pool!.backends[0]!, name, weight: name === 'c' ? 0 : 1 }));
+  vi.mocked(resolveAddress).mockResolvedValue(first);
+  await use([{ ...pool!, passive, backends: [pool!.backends[0]!, ...others] }]);
+  backends.setDraining('pool', 'a', true);
+  backends.suspect(2, 'udp');
+  expect(backends.status()).toMatchObject([{ up: true }, { up: true, ejected: false }, { up: true }]);
+  expect(endFlows).not.toHaveBeenCalled();
+  backends.suspect(1, 'udp');
+  expect(backends.status(), 'one that drains may be').toMatchObject([{ ejected: true }, { up: true }, {}]);
+});
+
 test('a grace period ends the flows from before it, and a reload may end or cancel it', async () => {
   const [pool] = poolOf(byName);
   const on = (action: 'close' | 'keep', graceMs = 0): PoolPlan[] => [

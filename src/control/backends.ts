@@ -5,8 +5,9 @@
  *    up = resolved and (check passed or no check) and not ejected
  *
  * Ejection is passive health: real flows failed in a row. It is for a time, and never takes a pool's last
- * backend: a wrong suspicion must not become an outage. Nor does it end open TCP flows, which tell by themselves whether
- * the backend lives: one that refuses newcomers may be finishing with those it has. UDP conversations cannot tell.
+ * backend for newcomers: a wrong suspicion must not become an outage. Nor does it end open TCP flows, which tell by
+ * themselves whether the backend lives: one that refuses newcomers may be finishing with those it has. UDP
+ * conversations cannot tell.
  */
 import type { BackendStates } from '../core/backend-states.ts';
 import type { BackendPlan, Bind, PoolPlan, Protocol } from '../core/plan.ts';
@@ -169,11 +170,12 @@ export class Backends {
       backend.checker.suspect();
       return;
     }
-    const othersUp = [...this.backends.values()].some(
+    // Only one that takes newcomers can stand in: ejected, this one would take none either.
+    const othersServe = [...this.backends.values()].some(
       (other) =>
-        other !== backend && other.pool.name === backend.pool.name && other.isUp && other.plan.weight > 0,
+        other !== backend && other.pool.name === backend.pool.name && this.options.states.servesNew(other.id),
     );
-    if (!othersUp) return;
+    if (!othersServe) return;
     backend.ejectTimer = setTimeout(() => {
       backend.ejectTimer = undefined;
       this.judge(backend, 'ejection over');
