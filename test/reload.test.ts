@@ -142,6 +142,31 @@ test('a reload while the last flows finish does not begin to listen anew', async
   expect(await pinion.process.exited).toEqual({ code: 0, signal: null });
 });
 
+test('a reload that is asked for after the file was read by another one reads it again', async () => {
+  const [names, servers, [front, late]] = [
+    namesInHand(),
+    await namedTcp(['a']),
+    [await freePort(), await freePort()],
+  ];
+  const pinion = await startPinion(configOf([listenerAt('front', front)], servers), names);
+  const digestOf = ({ body }: { body: unknown }) => (body as { digest: string }).digest;
+  const slow = [...servers, { name: 'b', address: `slow.test:${servers[0]!.port}` }];
+  writeFileSync(pinion.configPath, configOf([listenerAt('front', front)], slow));
+  const first = admin(pinion, 'POST', '/reload');
+  await names.asked('slow.test');
+  writeFileSync(pinion.configPath, configOf([listenerAt('late', late)], servers));
+  const second = [admin(pinion, 'POST', '/reload'), admin(pinion, 'POST', '/reload')];
+  await admin(pinion, 'GET', '/status');
+  names.answer('slow.test', '127.0.0.1');
+  const answers = await Promise.all([first, ...second]);
+  expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
+  const { body } = await admin(pinion, 'GET', '/status');
+  expect(body).toMatchObject({ digest: digestOf(answers[1]!), listeners: [{ name: 'late' }] });
+  expect(digestOf(answers[0]!)).not.toBe(digestOf(answers[1]!));
+  expect(digestOf(answers[2]!)).toBe(digestOf(answers[1]!));
+  expect(await askTcp(late)).toBe('a');
+});
+
 describe('a reload during the start', () => {
   /** A pinion whose start waits for the name `late.test`, with the answer to the reload that came meanwhile. */
   async function reloadWhileStarting(

@@ -15,6 +15,7 @@ import { reusePortSupported } from '../engine/portable/portable.ts';
 import { decideEngine, type EngineDecision } from '../engine/select.ts';
 import { createMetrics } from '../observe/metrics.ts';
 import { exitStatus } from './exit.ts';
+import { Reloads } from './reloads.ts';
 import { version } from './version.ts';
 
 export interface InstanceOptions {
@@ -29,8 +30,7 @@ export class Instance {
   private readonly options: InstanceOptions;
   private readonly startedWith: Plan;
   private readonly pages: HttpService[] = [];
-  private starting: Promise<void> | undefined;
-  private reloading: Promise<Answer> | undefined;
+  private readonly reloads = new Reloads(() => this.reloadOnce());
   private shutdownStarted = false;
   private hurry: () => void = () => {};
 
@@ -57,8 +57,10 @@ export class Instance {
 
   /** Starts everything and takes over the process's signals. Throws StartFailure with one clear message. */
   start(): Promise<void> {
-    this.starting = this.startAll();
-    return this.starting;
+    const starting = this.startAll();
+    // Until then the plan that is said to be in use is not in use yet.
+    this.reloads.waitFor(starting);
+    return starting;
   }
 
   private async startAll(): Promise<void> {
@@ -103,15 +105,9 @@ export class Instance {
     process.exit(process.exitCode ?? exitStatus.good);
   }
 
-  /**
-   * Reads the configuration again, once the start is over: until then the plan in use is not in use yet. Calls that come
-   * while one is under way share its answer.
-   */
+  /** Reads the configuration again, once the start is over and a reload that is under way. */
   reload(): Promise<Answer> {
-    this.reloading ??= this.reloadOnce().finally(() => {
-      this.reloading = undefined;
-    });
-    return this.reloading;
+    return this.reloads.ask();
   }
 
   private async reloadOnce(): Promise<Answer> {
@@ -122,11 +118,6 @@ export class Instance {
         body: { error: 'the new configuration was refused, the old one stays', problems },
       };
     };
-    try {
-      await this.starting;
-    } catch (error) {
-      return refuse([(error as Error).message]);
-    }
     const loaded = loadPlan(this.control.plan.source);
     if ('problems' in loaded) return refuse(loaded.problems.map(formatProblem));
     try {
