@@ -1,6 +1,7 @@
 /** Ordinary mistakes of whoever operates it: each is one clear line and an exit status, never a stack trace. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -138,6 +139,17 @@ describe('asking an instance', () => {
       stderr: `${place} takes connections and does not answer within 5 s\n`,
     });
   });
+});
+
+test('a reload is waited for longer than anything else that is asked', async () => {
+  const server = createHttpServer((_request, response) => {
+    setTimeout(() => response.end('{"digest":"slow"}'), 6_000);
+  });
+  const port = await freePort();
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+  const result = await pinionCommand(['reload', '-a', `127.0.0.1:${port}`]);
+  server.close();
+  expect(result).toEqual({ status: 0, stdout: '{\n  "digest": "slow"\n}\n', stderr: '' });
 });
 
 test('reload says what waits for a restart, also the next time', async () => {

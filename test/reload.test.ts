@@ -167,6 +167,30 @@ test('a reload that is asked for after the file was read by another one reads it
   expect(await askTcp(late)).toBe('a');
 });
 
+test('a name server that is away delays neither a start nor a reload, and its answer is used when it comes', async () => {
+  const [names, servers] = [namesInHand(), await namedTcp(['a', 'b', 'c'])];
+  const front = await freePort();
+  const byName = ({ name, port }: TestServer) => ({ name, address: `${name}.test:${port}` });
+  const [a, b, c] = [servers[0]!, byName(servers[1]!), byName(servers[2]!)];
+  const listeners = [listenerAt('front', front)];
+  const status = async () => (await admin(pinion, 'GET', '/status')).body;
+  const pinion = await startPinion(configOf(listeners, [a, b]), names);
+  expect(await askTcp(front)).toBe('a');
+  expect(await status()).toMatchObject({ backends: [{ up: true }, { backend: 'b', up: false }] });
+  expect(await tryReload(pinion, configOf(listeners, [c, b]))).toBe('reloaded');
+  expect(await status()).toMatchObject({ backends: [{ up: false }, { up: false }] });
+  for (const name of ['b', 'c']) {
+    names.answer(`${name}.test`, '127.0.0.1');
+    await pinion.waitForLog(({ event, backend }) => event === 'backend-up' && backend === name);
+  }
+  await eventually('both serve', async () => {
+    // A worker uses an address once it has read the snapshot that brings it.
+    const ask = (from: string) => askTcp(front, from).catch(() => undefined);
+    const served = new Set(await inParallel(clientAddresses(8), ask));
+    return served.size === 2 && !served.has(undefined);
+  });
+});
+
 describe('a reload during the start', () => {
   /** A pinion whose start waits for the name `late.test`, with the answer to the reload that came meanwhile. */
   async function reloadWhileStarting(

@@ -12,6 +12,8 @@ export interface AdminAnswer {
 export class AdminFailure extends Error {}
 
 const answerTimeoutMs = 5_000;
+/** A reload waits for a start or another reload that is under way: for names, for Redis (15 s), for workers that bind. */
+const reloadTimeoutMs = 30_000;
 
 /**
  * @returns undefined when nobody listens there
@@ -19,29 +21,28 @@ const answerTimeoutMs = 5_000;
  */
 export function askAdmin(bind: Bind, method: 'GET' | 'POST', path: string): Promise<AdminAnswer | undefined> {
   const place = formatAddress(bind);
+  const timeout = path === '/reload' ? reloadTimeoutMs : answerTimeoutMs;
   return new Promise((resolve, reject) => {
     const where = bind.kind === 'unix' ? { socketPath: bind.path } : { host: bind.ip, port: bind.port };
-    const call = request(
-      { ...where, method, path, timeout: answerTimeoutMs, headers: { host: 'localhost' } },
-      (response) => {
-        let text = '';
-        response.setEncoding('utf8');
-        response.on('data', (chunk: string) => {
-          text += chunk;
-        });
-        response.on('error', (error) => reject(failure(place, error)));
-        response.on('end', () => {
-          try {
-            resolve({ status: response.statusCode ?? 0, body: JSON.parse(text) });
-          } catch {
-            const answered = `it answered ${response.statusCode} with something that is not JSON`;
-            reject(new AdminFailure(`${place} is not a pinion admin address (${answered})`));
-          }
-        });
-      },
-    );
+    const call = request({ ...where, method, path, timeout, headers: { host: 'localhost' } }, (response) => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => {
+        text += chunk;
+      });
+      response.on('error', (error) => reject(failure(place, error)));
+      response.on('end', () => {
+        try {
+          resolve({ status: response.statusCode ?? 0, body: JSON.parse(text) });
+        } catch {
+          const answered = `it answered ${response.statusCode} with something that is not JSON`;
+          reject(new AdminFailure(`${place} is not a pinion admin address (${answered})`));
+        }
+      });
+    });
     call.on('timeout', () => {
-      call.destroy(new AdminFailure(`${place} takes connections and does not answer within 5 s`));
+      const late = `takes connections and does not answer within ${timeout / 1000} s`;
+      call.destroy(new AdminFailure(`${place} ${late}`));
     });
     call.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') resolve(undefined);

@@ -34,12 +34,14 @@ function poolOf(address: BackendAddress): PoolPlan[] {
 
 const endFlows = vi.fn();
 const watch = vi.fn();
+const onMoved = vi.fn();
 let backends: Backends;
 
 beforeEach(() => {
   vi.useFakeTimers();
   endFlows.mockReset();
   watch.mockReset();
+  onMoved.mockReset();
   vi.mocked(resolveAddress).mockReset();
   vi.mocked(checkTcp).mockReset();
   backends = new Backends({
@@ -47,7 +49,7 @@ beforeEach(() => {
     states: new BackendStates(),
     watch,
     endFlows,
-    onMoved: () => {},
+    onMoved,
     nowMs: () => Date.now(),
   });
 });
@@ -58,6 +60,16 @@ afterEach(() => {
 });
 
 const use = async (pools: PoolPlan[]): Promise<void> => backends.change(pools, await backends.add(pools));
+/** A resolver that answers when the test says so. */
+function lateAnswer(): (bind: Bind | undefined) => void {
+  let answer: (bind: Bind | undefined) => void = () => {};
+  const late = new Promise<Bind | undefined>((resolve) => (answer = resolve));
+  vi.mocked(resolveAddress).mockImplementation((address) =>
+    address.kind === 'name' ? late : Promise.resolve(address),
+  );
+  return answer;
+}
+
 const target = (pools: PoolPlan[]): Bind | undefined => backends.views(pools[0]!)[0]!.target;
 
 test('a reload while the resolver is in trouble keeps the last address, and the flows', async () => {
@@ -92,6 +104,50 @@ test('an answer that comes after a reload gave another address is not used', asy
   answer({ ...first, ip: '127.0.0.9' });
   await vi.advanceTimersByTimeAsync(1);
   expect(target(pools)).toEqual(second);
+});
+
+test('a name that is late is waited for no longer, and used as soon as it resolves', async () => {
+  const [pool] = poolOf(byName);
+  const health = { ...pool!.health, type: 'tcp' as const };
+  const other = { ...pool!.backends[0]!, name: 'b', address: second };
+  const pools = [{ ...pool!, health, backends: [pool!.backends[0]!, other] }];
+  vi.mocked(checkTcp).mockImplementation(async (bind) =>
+    bind === second ? { verdict: 'pass' } : { verdict: 'fail', why: 'refused' },
+  );
+  const answer = lateAnswer();
+  const used = use(pools);
+  await vi.advanceTimersByTimeAsync(2_000);
+  await used;
+  expect(backends.status()).toMatchObject([{ up: false }, { up: true }]);
+  expect(watch).toHaveBeenCalledExactlyOnceWith({
+    event: 'backend-down',
+    pool: 'pool',
+    backend: 'a',
+    why: 'its name has not resolved within 2 s',
+  });
+  expect(onMoved).not.toHaveBeenCalled();
+  answer(first);
+  await vi.advanceTimersByTimeAsync(0);
+  expect(target(pools)).toEqual(first);
+  expect(backends.status()).toMatchObject([{ up: true }, { up: true }]);
+  expect(onMoved).toHaveBeenCalledOnce();
+  await vi.advanceTimersByTimeAsync(500);
+  expect(backends.status(), 'nobody had looked at it: one check tells').toMatchObject([{ up: false }, {}]);
+});
+
+test('a reload keeps the last address of a name that is late, and has the new one as soon as it comes', async () => {
+  vi.mocked(resolveAddress).mockResolvedValue(first);
+  await use(poolOf(byName));
+  const answer = lateAnswer();
+  const pools = poolOf(byName);
+  const used = use(pools);
+  await vi.advanceTimersByTimeAsync(2_000);
+  await used;
+  expect(target(pools)).toEqual(first);
+  answer(second);
+  await vi.advanceTimersByTimeAsync(0);
+  expect(target(pools)).toEqual(second);
+  expect(endFlows).not.toHaveBeenCalled();
 });
 
 test('an ejected backend keeps its TCP flows until its check says that it is gone', async () => {

@@ -13,7 +13,7 @@ import type { BackendStates } from '../core/backend-states.ts';
 import type { BackendPlan, Bind, PoolPlan, Protocol } from '../core/plan.ts';
 import type { BackendView } from '../core/snapshot.ts';
 import { resolveAddress } from './discovery/resolve.ts';
-import { findTargets, type Targets } from './discovery/targets.ts';
+import { findTargets, type Targets, unresolvedBecause } from './discovery/targets.ts';
 import type { ControlWatcher } from './events.ts';
 import { HealthChecker } from './health/checker.ts';
 import type { Ids } from './ids.ts';
@@ -79,6 +79,8 @@ export class Backends {
   private readonly backends = new Map<number, Backend>();
   private readonly downPools = new Set<string>();
   private resolveTimer: NodeJS.Timeout | undefined;
+  private movedTimer: NodeJS.Immediate | undefined;
+  private isStopped = false;
 
   constructor(options: BackendsOptions) {
     this.options = options;
@@ -101,7 +103,9 @@ export class Backends {
     this.tellPools();
     clearInterval(this.resolveTimer);
     const named = pools.some((pool) => pool.backends.some((backend) => backend.address.kind === 'name'));
-    if (named) this.resolveTimer = setInterval(() => void this.resolveAgain(), resolveIntervalMs);
+    if (named) this.resolveTimer = setInterval(() => this.resolveAgain(), resolveIntervalMs);
+    // Nobody waits for these any more: they are used when they come.
+    if ([...targets.values()].includes('late')) this.resolveAgain();
   }
 
   /**
@@ -186,7 +190,9 @@ export class Backends {
   }
 
   stop(): void {
+    this.isStopped = true;
     clearInterval(this.resolveTimer);
+    clearImmediate(this.movedTimer);
     for (const backend of this.backends.values()) quiet(backend);
   }
 
@@ -207,14 +213,16 @@ export class Backends {
     for (const pool of pools) {
       for (const plan of pool.backends) {
         const id = this.options.ids.backend(pool.name, plan.name);
-        if (which(id)) this.put(id, pool, plan, targets.get(plan) ?? this.lastTarget(id, plan));
+        if (which(id)) this.put(id, pool, plan, targets.get(plan));
       }
     }
   }
 
-  private put(id: number, pool: PoolPlan, plan: BackendPlan, target: Bind | undefined): void {
+  private put(id: number, pool: PoolPlan, plan: BackendPlan, found: Bind | 'late' | undefined): void {
     const { states } = this.options;
     const old = this.backends.get(id);
+    const hadTarget = old?.target !== undefined;
+    const target = found === undefined || found === 'late' ? this.lastTarget(id, plan) : found;
     const backend: Backend = old ?? {
       id,
       pool,
@@ -241,10 +249,10 @@ export class Backends {
       this.backends.set(id, backend);
       states.setDraining(id, false);
       states.setUp(id, backend.isUp);
-      if (!backend.isUp) this.tellDown(backend, 'its name does not resolve');
+      if (!backend.isUp) this.tellDown(backend, unresolvedBecause(found));
     }
-    if (!sameCheck) this.check(backend, old === undefined ? undefined : backend.isHealthy);
-    this.judge(backend, target === undefined ? 'its name does not resolve' : 'its name resolves');
+    if (!sameCheck) this.check(backend, hadTarget ? backend.isHealthy : undefined);
+    this.judge(backend, target === undefined ? unresolvedBecause(found) : 'its name resolves');
   }
 
   private remove(backend: Backend): void {
@@ -254,6 +262,7 @@ export class Backends {
     this.options.endFlows(backend.id, 'backend-removed');
   }
 
+  /** @param wasUp undefined: nobody has looked at it yet */
   private check(backend: Backend, wasUp: boolean | undefined): void {
     backend.checker?.stop();
     backend.checker = undefined;
@@ -330,29 +339,36 @@ export class Backends {
     }
   }
 
-  private async resolveAgain(): Promise<void> {
-    let moved = false;
-    for (const backend of [...this.backends.values()]) {
-      const { plan } = backend;
-      if (plan.address.kind !== 'name') continue;
-      const target = await resolveAddress(plan.address);
-      // See lastTarget; and a reload meanwhile has resolved by itself, perhaps another name.
-      if (target === undefined || this.backends.get(backend.id) !== backend || backend.plan !== plan)
-        continue;
-      if (JSON.stringify(target) === JSON.stringify(backend.target)) continue;
-      backend.target = target;
-      moved = true;
-      this.check(backend, backend.isHealthy);
-      this.options.watch({
-        event: 'backend-resolved',
-        pool: backend.pool.name,
-        backend: backend.plan.name,
-        address: target.kind === 'inet' ? `${target.ip}:${target.port}` : target.path,
-      });
-      this.judge(backend, 'its name resolves');
-      this.tellPools();
+  /** Side by side: a name server that is away must not keep the others' answers. */
+  private resolveAgain(): void {
+    for (const backend of this.backends.values()) {
+      if (backend.plan.address.kind === 'name') void this.resolve(backend);
     }
-    if (moved) this.options.onMoved();
+  }
+
+  private async resolve(backend: Backend): Promise<void> {
+    const { plan } = backend;
+    const target = await resolveAddress(plan.address);
+    if (this.isStopped) return;
+    // See lastTarget; and a reload meanwhile has resolved by itself, perhaps another name.
+    if (target === undefined || this.backends.get(backend.id) !== backend || backend.plan !== plan) return;
+    if (JSON.stringify(target) === JSON.stringify(backend.target)) return;
+    const hadTarget = backend.target !== undefined;
+    backend.target = target;
+    this.check(backend, hadTarget ? backend.isHealthy : undefined);
+    this.options.watch({
+      event: 'backend-resolved',
+      pool: backend.pool.name,
+      backend: backend.plan.name,
+      address: target.kind === 'inet' ? `${target.ip}:${target.port}` : target.path,
+    });
+    this.judge(backend, 'its name resolves');
+    this.tellPools();
+    // One snapshot for the names that answer together.
+    this.movedTimer ??= setImmediate(() => {
+      this.movedTimer = undefined;
+      this.options.onMoved();
+    });
   }
 }
 

@@ -5,16 +5,29 @@
 import { lookup } from 'node:dns/promises';
 import type { BackendAddress, Bind } from '../../core/plan.ts';
 
+/** By host. A name server that is away takes many seconds to be given up, and few threads wait for it. */
+const underWay = new Map<string, Promise<string | undefined>>();
+
 /**
+ * Who asks for a name that is being asked for shares the answer.
  * @returns the address to dial (IPv4 first where both exist, in the resolver's order), or undefined while the
  * name has no address
  */
 export async function resolveAddress(address: BackendAddress): Promise<Bind | undefined> {
   if (address.kind !== 'name') return address;
-  try {
-    const { address: ip } = await lookup(address.host, { verbatim: false });
-    return { kind: 'inet', ip, port: address.port };
-  } catch {
-    return undefined;
-  }
+  const ip = await ipOf(address.host);
+  return ip === undefined ? undefined : { kind: 'inet', ip, port: address.port };
+}
+
+function ipOf(host: string): Promise<string | undefined> {
+  const shared = underWay.get(host);
+  if (shared !== undefined) return shared;
+  const own = lookup(host, { verbatim: false })
+    .then(
+      ({ address }) => address,
+      () => undefined,
+    )
+    .finally(() => underWay.delete(host));
+  underWay.set(host, own);
+  return own;
 }
