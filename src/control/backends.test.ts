@@ -277,6 +277,29 @@ test('until nothing can refuse the pools any more only what is new in them is th
   ]);
 });
 
+test('what brings a backend up at a reload is told as it is', async () => {
+  const [pool] = poolOf(first);
+  const health = { ...pool!.health, type: 'tcp' as const, intervalMs: 100, timeoutMs: 100 };
+  vi.mocked(checkTcp).mockResolvedValue({ verdict: 'fail', why: 'refused' });
+  vi.mocked(resolveAddress).mockImplementation(async (address) =>
+    address.kind === 'name' ? undefined : address,
+  );
+  const why = () => watch.mock.calls.flatMap(([{ event, why }]) => (event === 'backend-up' ? [why] : []));
+  await use([{ ...pool!, health }]);
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(backends.status()).toMatchObject([{ up: false }]);
+  await use(poolOf(first));
+  expect(why()).toEqual(['its pool has no check any more']);
+  await use(poolOf(byName));
+  expect(backends.status()).toMatchObject([{ up: false }]);
+  await use(poolOf(first));
+  expect(why().slice(1)).toEqual(['its address is given']);
+  await use(poolOf(byName));
+  vi.mocked(resolveAddress).mockResolvedValue(first);
+  await use(poolOf(byName));
+  expect(why().slice(2)).toEqual(['its name resolves']);
+});
+
 test('what the pools leave out stays until that is settled', async () => {
   vi.mocked(resolveAddress).mockResolvedValue(first);
   await use(poolOf(byName));

@@ -252,7 +252,7 @@ export class Backends {
       if (!backend.isUp) this.tellDown(backend, unresolvedBecause(found));
     }
     if (!sameCheck) this.check(backend, hadTarget ? backend.isHealthy : undefined);
-    this.judge(backend, target === undefined ? unresolvedBecause(found) : 'its name resolves');
+    this.judge(backend, target === undefined ? unresolvedBecause(found) : upBecause(plan, hadTarget));
   }
 
   private remove(backend: Backend): void {
@@ -376,6 +376,12 @@ function quiet(backend: Backend): void {
   backend.checker?.stop();
   clearTimeout(backend.ejectTimer);
   clearTimeout(backend.graceTimer);
+}
+
+/** Why what a plan says of a backend makes it come up. */
+function upBecause({ address }: BackendPlan, hadTarget: boolean): string {
+  if (hadTarget) return 'its pool has no check any more';
+  return address.kind === 'name' ? 'its name resolves' : 'its address is given';
 }
 
 function isSame(one: PoolPlan['onDown'], other: PoolPlan['onDown']): boolean {
