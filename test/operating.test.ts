@@ -239,6 +239,16 @@ describe('which configuration', () => {
   });
 });
 
+test.each([
+  [['--nonsense'], 2, "error: unknown option '--nonsense'\nsee: pinion ready --help\n"],
+  [['--help'], 0, ''],
+])('ready by itself ends as pinion ready does: %j', async (args, status, stderr) => {
+  const script = join(dirname(pinionMain()), 'cli/ready.js');
+  const alone = spawnSync(process.execPath, [script, ...args], { encoding: 'utf8' });
+  expect(alone).toMatchObject({ status, stderr });
+  expect(await pinionCommand(['ready', ...args])).toMatchObject({ status, stderr });
+});
+
 test.each(['main.js', 'cli/ready.js'])('an older Node.js is turned away at once by %s', async (file) => {
   const { engines } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
   const oldest = /^>=(\d+\.\d+)\.0$/.exec(engines.node)?.[1];

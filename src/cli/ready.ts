@@ -62,5 +62,8 @@ export function readyCommand(): Command {
 }
 
 if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === import.meta.filename) {
-  await readyCommand().parseAsync();
+  const command = readyCommand().showHelpAfterError('see: pinion ready --help');
+  // Commander's own status for wrong usage is the one that means no.
+  command.exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? exitStatus.good : exitStatus.usage));
+  await command.parseAsync();
 }
