@@ -7,8 +7,8 @@ import { descriptorLimit, processTree, residentBytes } from '../../test/support/
 import { runLoad, startEcho } from '../load.ts';
 import type { Service, Work } from '../work.ts';
 
-// Two descriptors a connection, and what a relay keeps for itself.
-const connections = Math.min(10_000, Math.floor((descriptorLimit() - 600) / 2));
+// Two descriptors a connection, and what a relay keeps for itself (pinion: its reserve, and pipes).
+const connections = Math.min(10_000, Math.floor((descriptorLimit() - 1_024) / 2));
 const settleMs = 1_000;
 
 function residentOf(relay: Service): number | undefined {
