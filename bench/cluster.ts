@@ -22,6 +22,7 @@ const ttlMs = 3_600_000;
 const paceSeconds = 10;
 const pinsPerSecond = 10_000;
 const chunk = 4_096;
+const settleMs = 1_000;
 /** Clients of the propagation run, beyond those of the first. */
 const paceFrom = 8_000_000;
 
@@ -142,7 +143,10 @@ async function measure(pins: number, asJson: boolean): Promise<void> {
   const joinFromMs = machineMs();
   const third = await startChild(redis.url, 'lb-3', capacity);
   const [joinedMs] = (await ask(third, { type: 'await', pins })) as [number];
+  // What it costs to take down a process with a million pins is not propagation's.
   third.disconnect();
+  await once(third, 'exit');
+  await sleep(settleMs);
   const paced = pinsPerSecond * paceSeconds;
   const [seenMs, madeMs] = await Promise.all([
     ask(second, { type: 'watch', pins: paced }),
