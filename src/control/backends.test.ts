@@ -39,6 +39,8 @@ let backends: Backends;
 
 beforeEach(() => {
   vi.useFakeTimers();
+  // Checks begin at a time of their own within the first moments.
+  vi.spyOn(Math, 'random').mockReturnValue(0.5);
   endFlows.mockReset();
   watch.mockReset();
   onMoved.mockReset();
@@ -56,6 +58,7 @@ beforeEach(() => {
 
 afterEach(() => {
   backends.stop();
+  vi.mocked(Math.random).mockRestore();
   vi.useRealTimers();
 });
 
