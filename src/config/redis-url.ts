@@ -87,9 +87,11 @@ function hostPort(text: string, portByDefault: number, url: string): HostPort {
   const port = Number(match?.[3] ?? portByDefault);
   if (match === null || port < 1 || port > 65_535) {
     // A slash in a password ends the hosts: what looks like one is a part of the password.
-    const what = url.includes('@') ? 'what is taken for a host' : JSON.stringify(text);
-    const advice = url.includes('@') ? ' (user and password are percent-encoded)' : '';
-    throw new RangeError(`${what} is not host:port${advice}`);
+    if (url.includes('@'))
+      throw new RangeError(
+        'what is taken for a host is not host:port (user and password are percent-encoded)',
+      );
+    throw new RangeError(`${JSON.stringify(text)} is not host:port`);
   }
   return { host: (match[1] ?? match[2])!, port };
 }

@@ -40,9 +40,6 @@ export interface HandOptions {
   readonly share: (shard: number, change: Change) => boolean;
 }
 
-/** In place of a backend's number. */
-const gone = -1;
-
 /** What came of a change: the cluster has it, or it stands here and the others will be told. */
 export type HandOutcome = 'shared' | 'here-only';
 
@@ -100,15 +97,15 @@ export class PinsByHand {
    */
   async move(filter: PinFilter, backend: string): Promise<number | undefined> {
     const { pins, nowMs } = this.options;
-    const targets = new Map<number, number>();
+    const targets = new Map<number, number | undefined>();
     for (const { poolId } of this.matching(filter)) {
       if (!targets.has(poolId)) targets.set(poolId, this.targetIn(poolId, backend));
     }
     if ([...targets.values()].includes(0)) return undefined;
     let moved = 0;
     for (const pin of this.matching(filter)) {
-      const toId = targets.get(pin.poolId) ?? gone;
-      if (toId === gone || toId === pin.backendId) continue;
+      const toId = targets.get(pin.poolId);
+      if (toId === undefined || toId === pin.backendId) continue;
       const key = new Key(pin.kind, pin.address);
       // The table tells the cluster by itself: moved from what it knew of.
       if (pins.move(pin.poolId, key, pin.backendId, toId, pin.ttlMs, nowMs(), 'operator') === toId) moved++;
@@ -116,11 +113,11 @@ export class PinsByHand {
     return moved;
   }
 
-  /** The number of the pool's backend of this name; 0 if it has none, {@link gone} if the pool is gone. */
-  private targetIn(poolId: number, backend: string): number {
+  /** The number of the pool's backend of this name; 0 if it has none, undefined if the pool is gone. */
+  private targetIn(poolId: number, backend: string): number | undefined {
     const { names } = this.options;
     const pool = names.poolName(poolId);
-    return pool === undefined || names.poolId(pool) === 0 ? gone : names.backendId(pool, backend);
+    return pool === undefined || names.poolId(pool) === 0 ? undefined : names.backendId(pool, backend);
   }
 
   /** Removes all matching pins, here and for all. @returns how many were removed here */
