@@ -140,6 +140,8 @@ test('the log has one line for each finished flow, with everything an operator a
   client.socket.write('12345');
   await eventually('the echo', () => client.text === `${name}\n12345`);
   await client.leave();
+  // Another worker may write the second flow's line: without waiting it may come first.
+  await eventually('its line', () => pinion.events('flow').length === 1);
   await askTcp(pinion.port('front'), '127.3.2.1');
   await eventually('two lines', () => pinion.events('flow').length === 2);
   const [first, second] = pinion.events('flow');

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
 import { pinionCommand } from './support/command.ts';
@@ -239,24 +239,13 @@ describe('which configuration', () => {
   });
 });
 
-test.each([
-  [['--nonsense'], 2, "error: unknown option '--nonsense'\nsee: pinion ready --help\n"],
-  [['--help'], 0, ''],
-])('ready by itself ends as pinion ready does: %j', async (args, status, stderr) => {
-  const script = join(dirname(pinionMain()), 'cli/ready.js');
-  const alone = spawnSync(process.execPath, [script, ...args], { encoding: 'utf8' });
-  expect(alone).toMatchObject({ status, stderr });
-  expect(await pinionCommand(['ready', ...args])).toMatchObject({ status, stderr });
-});
-
-test.each(['main.js', 'cli/ready.js'])('an older Node.js is turned away at once by %s', async (file) => {
+test('an older Node.js is turned away at once', () => {
   const { engines } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
   const oldest = /^>=(\d+\.\d+)\.0$/.exec(engines.node)?.[1];
   const pretend = `
     Object.defineProperty(process, 'version', { value: 'v18.20.8' });
     Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '18.20.8' } });`;
-  const script = join(dirname(pinionMain()), file);
-  const args = ['--import', `data:text/javascript,${encodeURIComponent(pretend)}`, script, '--help'];
+  const args = ['--import', `data:text/javascript,${encodeURIComponent(pretend)}`, pinionMain(), '--help'];
   expect(spawnSync(process.execPath, args, { encoding: 'utf8' })).toMatchObject({
     status: 1,
     stdout: '',

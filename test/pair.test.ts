@@ -25,7 +25,7 @@ const readyNoticedMs = 8_000;
 const outageMs = 30_000;
 
 function requireHosts(): (title: string, body: () => void) => void {
-  if (hostsWork()) return requirePackage('keepalived', 'redis', 'iproute2');
+  if (hostsWork()) return requirePackage('keepalived', 'curl', 'redis', 'iproute2');
   const message = 'not run: needs root for network namespaces';
   return (title, body) => {
     if (process.env.CI !== 'true') {

@@ -1,4 +1,4 @@
-/** Whether an instance should get clients: one rule for its own pages and for `pinion ready`. Keep it without imports. */
+/** Whether an instance should get clients: one rule for its own pages and for `pinion ready`. */
 
 /** What is looked at in the status page. */
 export interface ReadyStatus {

@@ -36,6 +36,7 @@ export const serverPackages = {
   },
   dnsmasq: { debian: ['dnsmasq-base'], needs: ['dnsmasq'] },
   keepalived: { debian: ['keepalived'], needs: ['keepalived'] },
+  curl: { debian: ['curl'], needs: ['/usr/bin/curl'] },
   iperf3: { debian: ['iperf3'], needs: ['iperf3'] },
   nftables: { debian: ['nftables'], needs: ['nft'] },
   iproute2: { debian: ['iproute2'], needs: ['ip'] },

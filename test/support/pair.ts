@@ -30,7 +30,7 @@ const hosts: Readonly<Record<string, string>> = {
   b4: '10.77.0.24/24',
   redis: '10.77.0.31/24',
 };
-/** A track script starts a Node process, and must say yes twice in a row: on a busy machine that takes its time. */
+/** The track script must say yes twice in a row, and preempt_delay goes by: on a busy machine that takes its time. */
 const movePatienceMs = 60_000;
 const addressOf = (host: string): string => hosts[host]!.replace(/\/.*/, '');
 
@@ -126,16 +126,15 @@ export class Pair {
   }
 
   /**
-   * The recipe's file, with the paths of this checkout in place of those of an installation. `sleepy`: pinion may be
-   * away for half a minute before it gives up the addresses, so a restart goes unnoticed.
+   * The recipe's file, but for the admin socket. `sleepy`: pinion may be away for half a minute before it gives up the
+   * addresses, so a restart goes unnoticed.
    */
   startKeepalived(balancer: Balancer, manner: 'brisk' | 'sleepy' = 'brisk'): void {
     const recipe = new URL(`../../config/keepalived-${balancer}.conf`, import.meta.url);
-    const ready = pinionMain().replace(/main\.js$/, 'cli/ready.js');
-    const text = readFileSync(recipe, 'utf8')
-      .replaceAll('/usr/bin/node', process.execPath)
-      .replaceAll('/opt/pinion/dist/src/cli/ready.js', ready)
-      .replaceAll('/run/pinion/admin.sock', this.#adminSocket(balancer));
+    const text = readFileSync(recipe, 'utf8').replaceAll(
+      '/run/pinion/admin.sock',
+      this.#adminSocket(balancer),
+    );
     const sleepy = text.replace('fall 2', 'fall 30');
     const file = temporaryFile('keepalived.conf', manner === 'sleepy' ? sleepy : text);
     chmodSync(file, 0o600);
