@@ -256,7 +256,7 @@ describe('a reload during the start', () => {
     const { pinion, answer } = await reloadWhileStarting(names, first, next, server!);
     pinion.process.signal('SIGTERM');
     expect(await pinion.process.exited).toEqual({ code: 0, signal: null });
-    // On a slow machine the start may have been over: names get two seconds.
+    // On a slow machine the start may have been over: names get seven seconds.
     const hasStarted = pinion.events('ready').length > 0;
     expect(hasStarted || (await answer) !== 200).toBe(true);
   });

@@ -119,14 +119,14 @@ test('a name that is late is waited for no longer, and used as soon as it resolv
   );
   const answer = lateAnswer();
   const used = use(pools);
-  await vi.advanceTimersByTimeAsync(2_000);
+  await vi.advanceTimersByTimeAsync(7_000);
   await used;
   expect(backends.status()).toMatchObject([{ up: false }, { up: true }]);
   expect(watch).toHaveBeenCalledExactlyOnceWith({
     event: 'backend-down',
     pool: 'pool',
     backend: 'a',
-    why: 'its name has not resolved within 2 s',
+    why: 'its name has not resolved within 7 s',
   });
   expect(onMoved).not.toHaveBeenCalled();
   answer(first);
@@ -144,13 +144,41 @@ test('a reload keeps the last address of a name that is late, and has the new on
   const answer = lateAnswer();
   const pools = poolOf(byName);
   const used = use(pools);
-  await vi.advanceTimersByTimeAsync(2_000);
+  await vi.advanceTimersByTimeAsync(7_000);
   await used;
   expect(target(pools)).toEqual(first);
   answer(second);
   await vi.advanceTimersByTimeAsync(0);
   expect(target(pools)).toEqual(second);
   expect(endFlows).not.toHaveBeenCalled();
+});
+
+test('a backend that moves to a name that is late serves where it was until the name has answered', async () => {
+  vi.mocked(resolveAddress).mockResolvedValue(first);
+  await use(poolOf(first));
+  for (const found of [second, undefined]) {
+    const answer = lateAnswer();
+    const pools = poolOf({ ...byName, host: `${found?.ip ?? 'no'}.example` });
+    const used = use(pools);
+    await vi.advanceTimersByTimeAsync(7_000);
+    await used;
+    expect(backends.status()).toMatchObject([{ up: true }]);
+    expect(target(pools)).toEqual(first);
+    expect(endFlows).not.toHaveBeenCalled();
+    answer(found);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(target(pools)).toEqual(found);
+    expect(backends.status()).toMatchObject([{ up: found !== undefined }]);
+    if (found === undefined) continue;
+    // And it keeps that address when the resolver is in trouble later.
+    vi.mocked(resolveAddress).mockResolvedValue(undefined);
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(target(pools)).toEqual(second);
+    vi.mocked(resolveAddress).mockResolvedValue(first);
+    await use(poolOf(first));
+  }
+  expect(watch).toHaveBeenLastCalledWith({ event: 'pool-down', pool: 'pool' });
+  expect(onMoved).toHaveBeenCalledTimes(2);
 });
 
 test('an ejected backend keeps its TCP flows until its check says that it is gone', async () => {
@@ -184,6 +212,21 @@ test('the last backend that takes newcomers is not ejected, also while another o
   expect(endFlows).not.toHaveBeenCalled();
   backends.suspect(1, 'udp');
   expect(backends.status(), 'one that drains may be').toMatchObject([{ ejected: true }, { up: true }, {}]);
+});
+
+test('a backend that the workers do not know yet does not let another one be ejected', async () => {
+  const [pool] = poolOf(first);
+  const passive = { failures: 3, ejectMs: 60_000 };
+  vi.mocked(resolveAddress).mockResolvedValue(first);
+  const alone = [{ ...pool!, passive }];
+  await use(alone);
+  const both = [{ ...pool!, passive, backends: [pool!.backends[0]!, { ...pool!.backends[0]!, name: 'b' }] }];
+  const targets = await backends.add(both);
+  backends.suspect(1, 'udp');
+  expect(backends.status()).toMatchObject([{ up: true, ejected: false }, { up: true }]);
+  backends.change(both, targets);
+  backends.suspect(1, 'udp');
+  expect(backends.status()).toMatchObject([{ up: false, ejected: true }, { up: true }]);
 });
 
 test('a grace period ends the flows from before it, and a reload may end or cancel it', async () => {

@@ -27,6 +27,8 @@ interface Backend {
   pool: PoolPlan;
   plan: BackendPlan;
   target: Bind | undefined;
+  /** What the plan had that resolved to the target: of another plan while the name of this one is late. */
+  targetOf: string;
   /** The check's word; true while there is none. */
   isHealthy: boolean;
   ejectTimer: NodeJS.Timeout | undefined;
@@ -78,6 +80,8 @@ export class Backends {
   private readonly options: BackendsOptions;
   private readonly backends = new Map<number, Backend>();
   private readonly downPools = new Set<string>();
+  /** Added, and perhaps not known to the workers yet. */
+  private readonly fresh = new Set<number>();
   private resolveTimer: NodeJS.Timeout | undefined;
   private movedTimer: NodeJS.Immediate | undefined;
   private isStopped = false;
@@ -89,7 +93,11 @@ export class Backends {
   /** Adds what the pools have anew. All else stays as it is until {@link change}, which takes the answer. */
   async add(pools: readonly PoolPlan[]): Promise<Targets> {
     const targets = await findTargets(pools);
-    this.putEach(pools, targets, (id) => !this.has(id));
+    this.putEach(pools, targets, (id) => {
+      if (this.backends.has(id)) return false;
+      this.fresh.add(id);
+      return true;
+    });
     return targets;
   }
 
@@ -98,6 +106,7 @@ export class Backends {
    * What they leave out stays until {@link settle}.
    */
   change(pools: readonly PoolPlan[], targets: Targets): void {
+    this.fresh.clear();
     this.putEach(pools, targets, () => true);
     // Not before: of a pool that begins with a name that does not resolve the rest are not known yet.
     this.tellPools();
@@ -113,6 +122,7 @@ export class Backends {
    * now. Once no worker knows what is removed: with `fail_open` it would still send clients there.
    */
   settle(pools: readonly PoolPlan[]): void {
+    this.fresh.clear();
     const wanted = new Set<number>();
     for (const pool of pools) {
       for (const { name } of pool.backends) wanted.add(this.options.ids.backend(pool.name, name));
@@ -136,10 +146,6 @@ export class Backends {
         maxConnections: plan.maxConnections,
       };
     });
-  }
-
-  has(backendId: number): boolean {
-    return this.backends.has(backendId);
   }
 
   status(): BackendStatus[] {
@@ -174,12 +180,7 @@ export class Backends {
       backend.checker.suspect();
       return;
     }
-    // Only one that takes newcomers can stand in: ejected, this one would take none either.
-    const othersServe = [...this.backends.values()].some(
-      (other) =>
-        other !== backend && other.pool.name === backend.pool.name && this.options.states.servesNew(other.id),
-    );
-    if (!othersServe) return;
+    if (![...this.backends.values()].some((other) => this.canStandIn(other, backend))) return;
     backend.ejectTimer = setTimeout(() => {
       backend.ejectTimer = undefined;
       this.judge(backend, 'ejection over');
@@ -196,10 +197,23 @@ export class Backends {
     for (const backend of this.backends.values()) quiet(backend);
   }
 
-  /** A name that stopped resolving keeps its last address: the resolver's trouble is not the backend's. */
-  private lastTarget(id: number, plan: BackendPlan): Bind | undefined {
-    const known = this.backends.get(id);
-    return known !== undefined && addressText(known.plan) === addressText(plan) ? known.target : undefined;
+  /** Only one that takes newcomers can, and that the workers know: ejected, the other would take none either. */
+  private canStandIn(other: Backend, backend: Backend): boolean {
+    if (other === backend || other.pool.name !== backend.pool.name || this.fresh.has(other.id)) return false;
+    return this.options.states.servesNew(other.id);
+  }
+
+  /**
+   * A name that stopped resolving keeps its last address: the resolver's trouble is not the backend's. One that is late
+   * keeps even that of another name, until there is an answer: a reload must not cost the flows of a backend that lives.
+   */
+  private targetFor(
+    found: Bind | 'late' | undefined,
+    old: Backend | undefined,
+    text: string,
+  ): Bind | undefined {
+    if (found === 'late') return old?.target;
+    return found ?? (old?.targetOf === text ? old.target : undefined);
   }
 
   private find(pool: string, name: string): Backend | undefined {
@@ -222,12 +236,14 @@ export class Backends {
     const { states } = this.options;
     const old = this.backends.get(id);
     const hadTarget = old?.target !== undefined;
-    const target = found === undefined || found === 'late' ? this.lastTarget(id, plan) : found;
+    const text = addressText(plan);
+    const target = this.targetFor(found, old, text);
     const backend: Backend = old ?? {
       id,
       pool,
       plan,
       target,
+      targetOf: text,
       isHealthy: true,
       ejectTimer: undefined,
       isDraining: false,
@@ -244,6 +260,7 @@ export class Backends {
     backend.pool = pool;
     backend.plan = plan;
     backend.target = target;
+    if (found !== 'late') backend.targetOf = text;
     states.setWeight(id, plan.weight);
     if (old === undefined) {
       this.backends.set(id, backend);
@@ -348,21 +365,25 @@ export class Backends {
 
   private async resolve(backend: Backend): Promise<void> {
     const { plan } = backend;
-    const target = await resolveAddress(plan.address);
-    if (this.isStopped) return;
-    // See lastTarget; and a reload meanwhile has resolved by itself, perhaps another name.
-    if (target === undefined || this.backends.get(backend.id) !== backend || backend.plan !== plan) return;
+    const found = await resolveAddress(plan.address);
+    // A reload meanwhile has resolved by itself, perhaps another name.
+    if (this.isStopped || this.backends.get(backend.id) !== backend || backend.plan !== plan) return;
+    const text = addressText(plan);
+    const target = this.targetFor(found, backend, text);
+    backend.targetOf = text;
     if (JSON.stringify(target) === JSON.stringify(backend.target)) return;
     const hadTarget = backend.target !== undefined;
     backend.target = target;
     this.check(backend, hadTarget ? backend.isHealthy : undefined);
-    this.options.watch({
-      event: 'backend-resolved',
-      pool: backend.pool.name,
-      backend: backend.plan.name,
-      address: target.kind === 'inet' ? `${target.ip}:${target.port}` : target.path,
-    });
-    this.judge(backend, 'its name resolves');
+    if (target !== undefined) {
+      this.options.watch({
+        event: 'backend-resolved',
+        pool: backend.pool.name,
+        backend: backend.plan.name,
+        address: target.kind === 'inet' ? `${target.ip}:${target.port}` : target.path,
+      });
+    }
+    this.judge(backend, target === undefined ? unresolvedBecause(target) : 'its name resolves');
     this.tellPools();
     // One snapshot for the names that answer together.
     this.movedTimer ??= setImmediate(() => {

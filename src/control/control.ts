@@ -110,6 +110,7 @@ export class Control {
     this.sharing = createSharing({
       version: options.version,
       plan: () => this.plan,
+      published: () => this.published,
       startedAt: this.startedAt,
       views,
       ids: this.ids,

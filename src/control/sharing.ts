@@ -21,6 +21,8 @@ import { StartFailure } from './listeners.ts';
 export interface SharingOptions {
   readonly version: string;
   readonly plan: () => Plan;
+  /** What the workers know: more than the plan while a reload binds. */
+  readonly published: () => Pick<Plan, 'pools'>;
   readonly startedAt: Date;
   readonly views: SharedViews;
   readonly ids: Ids;
@@ -96,33 +98,36 @@ function unusable(redis: RedisPlan, { code = '', path, message }: NodeJS.ErrnoEx
   return `cluster.redis.${key}: ${path}: ${fileMistakes[code] ?? message}`;
 }
 
-/** Only what is in the plan now has a number to others: a pin to a backend that is gone means nothing here. */
-function namesOf({ ids, backends, plan }: SharingOptions): ClusterNames {
-  let namedBy: Plan | undefined;
-  let pools = new Set<string>();
-  const hasPool = (pool: string): boolean => {
-    const current = plan();
-    if (current !== namedBy) pools = new Set(current.pools.map(({ name }) => name));
+/** Only what the workers know has a number to others: a pin to a backend that is gone means nothing here. */
+function namesOf({ ids, published }: Pick<SharingOptions, 'ids' | 'published'>): ClusterNames {
+  let namedBy: Pick<Plan, 'pools'> | undefined;
+  let known = new Map<string, ReadonlySet<string>>();
+  const pools = (): typeof known => {
+    const current = published();
+    if (current !== namedBy) known = backendNames(current);
     namedBy = current;
-    return pools.has(pool);
+    return known;
   };
   return {
     poolName: (poolId) => ids.poolName(poolId),
     backendName: (backendId) => ids.backendName(backendId)?.backend,
-    poolId: (pool) => (hasPool(pool) ? ids.knownPool(pool) : 0),
-    backendId: (pool, backend) => {
-      const id = ids.knownBackend(pool, backend);
-      return backends.has(id) ? id : 0;
-    },
+    poolId: (pool) => (pools().has(pool) ? ids.knownPool(pool) : 0),
+    knownPoolId: (pool) => ids.knownPool(pool),
+    backendId: (pool, backend) =>
+      pools().get(pool)?.has(backend) === true ? ids.knownBackend(pool, backend) : 0,
   };
+}
+
+function backendNames({ pools }: Pick<Plan, 'pools'>): Map<string, ReadonlySet<string>> {
+  return new Map(pools.map(({ name, backends }) => [name, new Set(backends.map((one) => one.name))]));
 }
 
 /** True if a plan has a backend that the one before had not: Redis may hold pins to it. */
 export function addsBackends(before: Pick<Plan, 'pools'>, after: Pick<Plan, 'pools'>): boolean {
-  const namesIn = ({ pools }: Pick<Plan, 'pools'>): string[] =>
-    pools.flatMap(({ name, backends }) => backends.map((backend) => `${name}\n${backend.name}`));
-  const known = new Set(namesIn(before));
-  return namesIn(after).some((name) => !known.has(name));
+  const known = backendNames(before);
+  return after.pools.some(({ name, backends }) =>
+    backends.some((backend) => known.get(name)?.has(backend.name) !== true),
+  );
 }
 
 function countFlows({ backends, views }: SharingOptions): FlowCount[] {

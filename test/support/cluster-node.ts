@@ -63,6 +63,7 @@ function namesOf(backends: readonly string[], idShift: number): ClusterNames {
   return {
     poolName: (id) => (id === poolId ? poolName : undefined),
     poolId: (pool) => (pool === poolName ? poolId : 0),
+    knownPoolId: (pool) => (pool === poolName ? poolId : 0),
     backendName: (id) => backends[id - idShift],
     backendId: (pool, backend) =>
       pool === poolName && backends.includes(backend) ? backends.indexOf(backend) + idShift : 0,

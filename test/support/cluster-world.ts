@@ -137,6 +137,7 @@ export class WorldInstance {
     const names: ClusterNames = {
       poolName: (id) => (id === poolId ? 'p' : undefined),
       poolId: (pool) => (pool === 'p' ? poolId : 0),
+      knownPoolId: (pool) => (pool === 'p' ? poolId : 0),
       backendName: (id) => backends[id - this.idShift],
       backendId: (_, backend) => (backends.includes(backend) ? backends.indexOf(backend) + this.idShift : 0),
     };

@@ -17,6 +17,7 @@ function bench() {
     {
       poolName: (id) => ['', 'web', 'db', 'old'][id],
       poolId: (pool) => pools.get(pool) ?? 0,
+      knownPoolId: (pool) => pools.get(pool) ?? 0,
       backendName: (id) => ['', 'x', 'y'][id % 10],
       backendId: (pool, backend) =>
         Number(backends.find(([name]) => name === `${pool}/${backend}`)?.[1] ?? 0),

@@ -4,10 +4,10 @@ import { Key } from '../../core/key.ts';
 import { PinTable } from '../../core/pins/table.ts';
 import { PinNames } from './names.ts';
 
-function bench() {
+function bench(poolId = (): number => 1) {
   const pins = PinTable.create(1_000, { reportChanges: true });
   const names = new PinNames(
-    { poolName: () => 'p', backendName: () => 'b', poolId: () => 1, backendId: () => 2 },
+    { poolName: () => 'p', backendName: () => 'b', poolId, knownPoolId: () => 1, backendId: () => 2 },
     pins,
     1,
   );
@@ -19,7 +19,7 @@ function bench() {
     const key = new Key('client-ip', Address.parse(`10.0.0.${client}`, 0)!);
     return [...pins.entries(0)].find((pin) => pin.address.equals(key.address))!.writer;
   };
-  return { names, learn, writerOf };
+  return { names, pins, learn, writerOf };
 }
 
 test('a pin was seen in the scan it was learned in, and in none of the two hundred after it', () => {
@@ -33,4 +33,16 @@ test('instances are told apart, as many as a cluster has', () => {
   const { names, learn, writerOf } = bench();
   for (let instance = 1; instance <= 250; instance++) learn(instance, `lb${instance}`, 255);
   for (const instance of [1, 100, 250]) expect(names.writerName(writerOf(instance))).toBe(`lb${instance}`);
+});
+
+test('a pin that is forgotten leaves the table of one whose plan has lost the pool', () => {
+  let poolId = 1;
+  const { names, pins, learn } = bench(() => poolId);
+  learn(1, 'lb1', 1);
+  learn(2, 'lb1', 1);
+  poolId = 0;
+  learn(3, 'lb1', 1);
+  names.learn('p/1/10.0.0.1', undefined, 0, 1, 0);
+  expect([...pins.entries(0)].map(({ address }) => address.toString())).toEqual(['10.0.0.2:0']);
+  expect(names.ignored).toBe(1);
 });

@@ -13,6 +13,8 @@ export interface ClusterNames {
   backendName(backendId: number): string | undefined;
   /** 0 if the plan has no such pool. Must not make up a number. */
   poolId(pool: string): number;
+  /** As poolId, also of a pool that an earlier plan had: the table may still have pins of it. */
+  knownPoolId(pool: string): number;
   /** 0 if the plan has no such backend. */
   backendId(pool: string, backend: string): number;
 }
@@ -80,7 +82,11 @@ export class PinNames {
   /** Writes into the table what stands in Redis. False if it names what is not here. */
   learn(text: string, value: PinValue | undefined, pxMs: number, generation: number, nowMs: number): boolean {
     const place = parsePinText(text);
-    const poolId = place === undefined ? 0 : this.names.poolId(place.pool);
+    const { names } = this;
+    // What is forgotten has to leave the table of one whose plan lacks the pool, too: it would give it back to the others.
+    const idOf = (pool: string): number =>
+      value === undefined ? names.knownPoolId(pool) : names.poolId(pool);
+    const poolId = place === undefined ? 0 : idOf(place.pool);
     if (place === undefined || poolId === 0) {
       this.ignored++;
       return false;

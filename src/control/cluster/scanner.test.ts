@@ -19,7 +19,13 @@ function bench(clients: number, sleep: (replica: ShardReplica) => void) {
     pins.confirm(poolId, key, backendId, 1_000, 0);
   }
   const names = new PinNames(
-    { poolName: () => 'p', backendName: () => 'b', poolId: () => poolId, backendId: () => backendId },
+    {
+      poolName: () => 'p',
+      backendName: () => 'b',
+      poolId: () => poolId,
+      knownPoolId: () => poolId,
+      backendId: () => backendId,
+    },
     pins,
     1,
   );

@@ -5,8 +5,8 @@
 import type { BackendPlan, Bind, PoolPlan } from '../../core/plan.ts';
 import { resolveAddress } from './resolve.ts';
 
-/** More than a resolver takes that has to ask several servers; less than people wait before they interrupt a command. */
-const resolveWithinMs = 2_000;
+/** More than glibc takes when its first name server is away: it asks the second after 5 s (resolv.conf(5), `timeout`). */
+const resolveWithinMs = 7_000;
 
 /** undefined: the name does not resolve. */
 export type Targets = ReadonlyMap<BackendPlan, Bind | 'late' | undefined>;
