@@ -19,6 +19,9 @@ afterAll(stopServers);
 
 const clients = clientAddresses(1_000);
 
+/** Short over UDP, where a conversation ends by its silence alone. */
+const idle = { tcp: '1m', udp: '2s' };
+
 function poolConfig(
   protocol: Transport,
   servers: readonly TestServer[],
@@ -27,7 +30,7 @@ function poolConfig(
 ): string {
   return configText({
     log: { flows: { level: 'off' } },
-    listeners: [listener('front', protocol, 'pool', { affinity, timeouts: { idle: '2s' } })],
+    listeners: [listener('front', protocol, 'pool', { affinity, timeouts: { idle: idle[protocol] } })],
     pools: { pool: { policy, health: quickCheck, backends: backendsOf(servers) } },
   });
 }

@@ -14,18 +14,24 @@ const udpPorts = [port, 9201, 9202, 9203];
 
 let demo: RunningProcess;
 
+const boundPorts = (): string[] => [
+  ...tcpPorts.filter((one) => isBound('tcp', one)).map((one) => `tcp ${one}`),
+  ...udpPorts.filter((one) => isBound('udp', one)).map((one) => `udp ${one}`),
+];
+
 beforeEach(async () => {
-  const busy = [
-    ...tcpPorts.filter((one) => isBound('tcp', one)).map((one) => `tcp ${one}`),
-    ...udpPorts.filter((one) => isBound('udp', one)).map((one) => `udp ${one}`),
-  ];
+  const busy = boundPorts();
   if (busy.length > 0)
     throw new Error(`the demo needs ports that somebody else has bound: ${busy.join(', ')}`);
   demo = startProcess({ name: 'demo', command: process.execPath, args: [pinionMain(), 'demo'] });
   await demo.waitForOutput(/Try, in another terminal:[\s\S]*metrics page/);
 });
 
-afterEach(stopEverything);
+afterEach(async () => {
+  await stopEverything();
+  // The samples go when they notice that the demo has gone.
+  await eventually('no sample server left', () => boundPorts().length === 0);
+});
 
 /** The name in the greeting, and the same name again in the answer to a line. */
 async function talk(from: string): Promise<string> {
@@ -78,8 +84,7 @@ test('the demo balances, keeps clients, moves those of a stopped server, and lea
   const samples = processTree(demo.pid).filter((pid) => pid !== demo.pid);
   expect(samples.length).toBe(4);
   expect(await demo.stop('SIGTERM')).toEqual({ code: 0, signal: null });
-  await eventually('no sample server left', () => [...tcpPorts].every((one) => !isBound('tcp', one)));
-  await eventually('no sample server left', () => [...udpPorts].every((one) => !isBound('udp', one)));
+  await eventually('no sample server left', () => boundPorts().length === 0);
 });
 
 test('who comes is told of at once, and not when the flow has ended', async () => {
@@ -98,15 +103,11 @@ test('a second demo says that there is one already', async () => {
 
 test('the samples of a demo that is killed leave quietly', async () => {
   await demo.stop('SIGKILL');
-  const bound = () => [
-    ...tcpPorts.filter((one) => isBound('tcp', one)),
-    ...udpPorts.filter((one) => isBound('udp', one)),
-  ];
-  await eventually('no sample server left', () => bound().length === 0);
+  await eventually('no sample server left', () => boundPorts().length === 0);
   const early = startProcess({ name: 'demo', command: process.execPath, args: [pinionMain(), 'demo'] });
   await eventually('samples starting', () => processTree(early.pid).length > 1);
   await early.stop('SIGKILL');
-  await eventually('no sample server left', () => bound().length === 0);
+  await eventually('no sample server left', () => boundPorts().length === 0);
   expect(early.output()).not.toMatch(/EPIPE|\n\s+at /);
 });
 

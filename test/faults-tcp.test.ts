@@ -42,16 +42,19 @@ test('row 1: a backend that refuses costs nobody anything while another is up', 
   const [good] = await namedTcp(['good']);
   const passive = { failures: 3, eject: '1m' };
   const pinion = await front([await refuser('refuses'), good!], {}, { policy: 'maglev', passive });
-  const names = await inParallel(clientAddresses(100), (from) => askTcp(pinion.port('front'), from), 1);
-  expect(names.filter((name) => name !== 'good')).toEqual([]);
+  const clients = clientAddresses(100);
+  const ask = (from: string) => askTcp(pinion.port('front'), from);
+  const retried = () => pinion.events('flow').filter((record) => record.reason === 'retry');
+  expect(new Set(await inParallel(clients.slice(0, 50), ask, 1))).toEqual(new Set(['good']));
+  await pinion.waitForLog((record) => record.event === 'backend-down');
+  await eventually('all flows logged', () => pinion.events('flow').length === 50);
+  const failures = retried().length;
+  expect(failures).toBeGreaterThanOrEqual(3);
+  expect(retried()[0]).toMatchObject({ tries: 2, backend: 'good' });
+  expect(await pinion.metric('pinion_backend_dial_failures_total', { backend: 'refuses' })).toBe(failures);
+  expect(new Set(await inParallel(clients.slice(50), ask, 1))).toEqual(new Set(['good']));
   await eventually('all flows logged', () => pinion.events('flow').length === 100);
-  const retried = pinion.events('flow').filter((record) => record.reason === 'retry');
-  expect(retried.length).toBeGreaterThan(0);
-  expect(retried[0]).toMatchObject({ tries: 2, backend: 'good' });
-  expect(retried.length, 'after three failures nobody is sent there').toBeLessThan(10);
-  expect(
-    await pinion.metric('pinion_backend_dial_failures_total', { backend: 'refuses' }),
-  ).toBeGreaterThanOrEqual(3);
+  expect(retried().length, 'nobody is sent there any more').toBe(failures);
   expect(pinion.events('backend-down')).toMatchObject([{ backend: 'refuses' }]);
 });
 
@@ -91,7 +94,8 @@ test('row 2: a backend that answers no SYN is given up after timeouts.connect', 
   await eventually('all flows logged', () => pinion.events('flow').length === 40);
   const waited = pinion.events('flow').filter((record) => record.reason === 'retry');
   expect(waited.length).toBeGreaterThan(0);
-  expect(Number(waited[0]!.connectMs)).toBeGreaterThanOrEqual(299);
+  // Its time-out counts from the beginning of the turn that dials.
+  expect(Number(waited[0]!.connectMs)).toBeGreaterThan(250);
   await pinion.waitForLog((record) => record.event === 'backend-down' && record.backend === 'silent');
   await blackhole.close();
 });

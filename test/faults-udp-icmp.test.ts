@@ -26,21 +26,26 @@ const echoProgram = `
   socket.bind(9000, () => console.log('ready'));
 `;
 
-/** Sends each word (a number: so many bytes) from a client of its own or one for all, and prints what came back. */
+/** Sends each word (a number: so many bytes), and prints what came back until the last one had. */
 function askProgram(port: number, words: readonly (string | number)[]): string {
   return `
     const socket = require('node:dgram').createSocket('udp4');
     const got = [];
-    socket.on('message', (bytes) => got.push(bytes.length > 100 ? bytes.length : bytes.toString()));
+    const isOver = new Promise((resolve) => {
+      setTimeout(resolve, 10_000).unref();
+      socket.on('message', (bytes) => {
+        got.push(bytes.length > 100 ? bytes.length : bytes.toString());
+        if (got.at(-1) === ${JSON.stringify(words.at(-1))}) resolve();
+      });
+    });
     (async () => {
       for (const word of ${JSON.stringify(words)}) {
         if (word === 'pause') await new Promise((resolve) => setTimeout(resolve, 300));
         else socket.send(typeof word === 'number' ? Buffer.alloc(word) : word, ${port}, '127.0.0.1');
       }
-      setTimeout(() => {
-        console.log(JSON.stringify(got));
-        socket.close();
-      }, 500);
+      await isOver;
+      console.log(JSON.stringify(got));
+      socket.close();
     })();
   `;
 }

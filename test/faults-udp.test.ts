@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { askUdp, clientAddresses, inParallel, tryUdp } from './support/clients.ts';
 import { admin, backendsOf, configText, listener, noCheck, type Section } from './support/config.ts';
-import { eventually } from './support/eventually.ts';
+import { eventually, settled } from './support/eventually.ts';
 import { type Pinion, startPinion } from './support/pinion.ts';
 import { stopEverything } from './support/processes.ts';
 import { namedUdp, stopServers, type TestServer, udpServer } from './support/servers.ts';
@@ -50,6 +50,7 @@ async function flood(pinion: Pinion, sources: number): Promise<void> {
     await new Promise((resolve) => socket.send('flood', pinion.port('front'), '127.0.0.1', resolve));
     socket.close();
   });
+  await settled('the flood taken', async () => (await pinion.metric('pinion_listener_flows_total')) ?? 0);
 }
 
 /** Answers everybody but the flood. */

@@ -129,7 +129,8 @@ test('the ten-line file of README balances two servers, and its commands work as
   // What `npm link` points to must be executable, also after a build.
   chmodSync(pinionMain(), 0o644);
   const pinion = startAsWritten('npm start -- ', file);
-  await pinion.waitForOutput(/"event":"ready"/);
+  // It installs and builds first.
+  await pinion.waitForOutput(/"event":"ready"/, 100_000);
   expect(statSync(pinionMain()).mode & 0o111).toBe(0o111);
   const names = await Promise.all(Array.from({ length: 40 }, (_, i) => askTcp(port, `127.40.0.${i + 1}`)));
   expect(new Set(names)).toEqual(new Set(['one', 'two']));

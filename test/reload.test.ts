@@ -183,10 +183,12 @@ test('a name server that is away delays neither a start nor a reload, and its an
     names.answer(`${name}.test`, '127.0.0.1');
     await pinion.waitForLog(({ event, backend }) => event === 'backend-up' && backend === name);
   }
+  let round = 0;
   await eventually('both serve', async () => {
-    // A worker uses an address once it has read the snapshot that brings it.
+    // A worker uses an address once it has read the snapshot that brings it; who came before has a pin.
     const ask = (from: string) => askTcp(front, from).catch(() => undefined);
-    const served = new Set(await inParallel(clientAddresses(8), ask));
+    round++;
+    const served = new Set(await inParallel(clientAddresses(8 * round).slice(-8), ask));
     return served.size === 2 && !served.has(undefined);
   });
 });
@@ -228,6 +230,7 @@ describe('a reload during the start', () => {
     expect(await answer).toBe(200);
     expect(await askTcp(after)).toBe('a');
     expect(isBound('tcp', before, pinion.pid)).toBe(false);
+    await pinion.waitForLog(({ event }) => event === 'reloaded');
     expect(course(pinion)).toEqual(['ready', 'reloaded']);
   });
 

@@ -9,7 +9,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { clientAddresses } from '../../test/support/clients.ts';
-import { eventually, settled } from '../../test/support/eventually.ts';
+import { eventually, lower, settled } from '../../test/support/eventually.ts';
 import type { Pinion } from '../../test/support/pinion.ts';
 import { cpuMicroseconds, descriptorKinds } from '../../test/support/procfs.ts';
 import { type Job, type Tally, work } from './crew.ts';
@@ -59,11 +59,11 @@ const lostShareMax = 0.0001;
 
 /** Nothing moves any more, and idle pipes are closed but for Node's own. The metrics page is not asked before: its connections are descriptors, too. */
 async function atRest(pinion: Pinion): Promise<Rest> {
-  await settled('descriptors', () => descriptorKinds(pinion.pid).others, 3_000);
-  await settled('pipes', () => descriptorKinds(pinion.pid).pipeEnds, pipesClosedWithinMs);
+  const others = (): Promise<number> => lower(() => descriptorKinds(pinion.pid).others);
+  const descriptors = await settled('descriptors', others, 3_000);
+  const pipeEnds = await settled('pipes', () => descriptorKinds(pinion.pid).pipeEnds, pipesClosedWithinMs);
   const megabytes = await settled('memory', () => Math.round(pinion.rssBytes() / 1_000_000));
-  const { others, pipeEnds } = descriptorKinds(pinion.pid);
-  return { descriptors: others, pipeEnds, rssBytes: megabytes * 1_000_000 };
+  return { descriptors, pipeEnds, rssBytes: megabytes * 1_000_000 };
 }
 
 interface Progress {

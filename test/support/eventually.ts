@@ -21,6 +21,13 @@ export async function eventually<T>(
   }
 }
 
+/** The lower of two readings a few milliseconds apart: a health check has a socket of its own for less than that. */
+export async function lower(read: () => number): Promise<number> {
+  const first = read();
+  await sleep(5);
+  return Math.min(first, read());
+}
+
 /** Resolves once `read` has given the same number for `quietMs`: whatever was moving has stopped. */
 export async function settled(
   what: string,

@@ -39,15 +39,20 @@ function canBind(transport: Transport, port: number): Promise<boolean> {
   });
 }
 
+/** Two test files may run at a time (test/vitest.config.ts): each in a process that has a number from 1 on. */
+const processesAtATime = 2;
+const ownPlace = Number(process.env.VITEST_POOL_ID ?? 0) % processesAtATime;
+
 /**
- * A port nobody has bound, never the same twice from one process. Other processes start at another place of
- * the range; between this answer and the bind somebody may still take it, and the server then says so.
+ * A port nobody has bound, never the same twice from one process, nor from one that runs beside it. Between this answer
+ * and the bind somebody else may still take it, and the server then says so.
  */
 export async function freePort(transport: Transport = 'tcp'): Promise<number> {
   const span = lowestEphemeralPort() - lowestPort;
   if (span < 1_000) throw new Error('the ephemeral range of this machine leaves no ports below it');
   for (let attempt = 0; attempt < 200; attempt++) {
-    const port = lowestPort + Math.floor(Math.random() * span);
+    const draw = Math.floor((Math.random() * span) / processesAtATime);
+    const port = lowestPort + draw * processesAtATime + ownPlace;
     if (given.has(port)) continue;
     if (await canBind(transport, port)) {
       given.add(port);

@@ -117,9 +117,9 @@ class UdpServer implements TestServer {
   }
 
   async start(): Promise<void> {
+    // Below the ephemeral range no outgoing socket can sit on it: not while it is stopped, nor on the other protocol.
+    if (this.port === 0) this.port = await freePort('udp');
     if (this.#isCheckable) {
-      // Both protocols on one number: below the ephemeral range, where no outgoing socket can sit on it.
-      if (this.port === 0) this.port = await freePort('udp');
       this.#check = new TcpServer((socket) => socket.resume().on('end', () => socket.end()), {
         ip: this.ip,
         port: this.port,
