@@ -30,6 +30,9 @@ afterEach(async () => {
 
 const all = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
 
+/** Where no time-out is part of the story. */
+const patient = { connectTimeoutMs: 5_000, commandTimeoutMs: 5_000 };
+
 function pair(url: string, changes: Partial<RedisPlan> = {}): [ClusterNode, ClusterNode] {
   const redis = { ...parseRedisUrl(url), connectTimeoutMs: 500, commandTimeoutMs: 400, ...changes };
   return [startNode({ name: 'a', redis }), startNode({ name: 'b', redis })];
@@ -136,7 +139,7 @@ requirePackage('redis')('Redis in all its forms', () => {
     const redis = await startRedis();
     await redis.command('ACL', 'SETUSER', 'pinion', ...words);
     const passwordFile = temporaryFile('password', 'first\n');
-    const [a, b] = pair(redis.url, { username: 'pinion', passwordFile });
+    const [a, b] = pair(redis.url, { username: 'pinion', passwordFile, ...patient });
     a.counts.push(['arena', 'b1', 3]);
     a.flows.push({
       id: '1',
@@ -210,7 +213,7 @@ requirePackage('redis')('Redis in all its forms', () => {
   test('a database that cannot be selected is waited for, and no other is used instead', async () => {
     const redis = await startRedis();
     await redis.command('ACL', 'SETUSER', 'pinion', 'on', '>p', '~*', '&*', '+@all', '-select');
-    const [a, b] = pair(`${redis.url}/2`, { username: 'pinion', password: 'p' });
+    const [a, b] = pair(`${redis.url}/2`, { username: 'pinion', password: 'p', ...patient });
     const refusals = (): number => a.cluster.status().faults['no-permission'];
     await until('refused, and refused again', () => refusals() > 2);
     expect(a.cluster.state).toBe('away');

@@ -30,7 +30,7 @@ requirePackage('redis')('the model of Redis', () => {
     const plan = clusterPlan({
       name: 'model',
       instance: 'w',
-      redis: parseRedisUrl(redis.url),
+      redis: { ...parseRedisUrl(redis.url), commandTimeoutMs: 10_000 },
       shards: 1,
       leaseMs: 60_000,
     });

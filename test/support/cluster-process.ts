@@ -8,7 +8,7 @@ import { startNode } from './cluster-node.ts';
 const [url, name] = process.argv.slice(2);
 const node = startNode({
   name: name!,
-  redis: { ...parseRedisUrl(url!), connectTimeoutMs: 500, commandTimeoutMs: 300 },
+  redis: { ...parseRedisUrl(url!), connectTimeoutMs: 500, commandTimeoutMs: 2_000 },
 });
 
 interface Call {

@@ -36,11 +36,15 @@ export async function settled(
 ): Promise<number> {
   let last = await read();
   let since = performance.now();
+  let lookedAtMs = since;
   return eventually(`${what} at rest`, async () => {
     const now = await read();
-    if (now !== last) {
+    // Whatever kept us from looking kept the others from moving.
+    const wasAway = performance.now() - lookedAtMs > 250;
+    lookedAtMs = performance.now();
+    if (now !== last || wasAway) {
       last = now;
-      since = performance.now();
+      since = lookedAtMs;
     }
     return performance.now() - since >= quietMs ? { value: now } : undefined;
   }).then(({ value }) => value);

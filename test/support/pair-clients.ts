@@ -185,8 +185,14 @@ class UdpClient extends Client {
     const socket = createSocket('udp4');
     return firstAnswer((done) => {
       socket.on('message', (message) => done(nameIn(message))).on('error', () => done(undefined));
-      socket.bind(0, this.address, () => socket.send('who', options.udp.port, this.otherTarget));
-      return () => socket.close();
+      const ask = (): void => socket.send('who', options.udp.port, this.otherTarget);
+      socket.bind(0, this.address, ask);
+      // A datagram may be lost.
+      const again = setInterval(ask, 1_000);
+      return () => {
+        clearInterval(again);
+        socket.close();
+      };
     });
   }
 }

@@ -177,7 +177,7 @@ export const tcpEndStories = [
   }),
 
   story('tcp: an idle connection is reset', async (stage) => {
-    const { client, server, flowId } = await connection(stage, { timeouts: { idleMs: 400 } });
+    const { client, server, flowId } = await connection(stage, { timeouts: { idleMs: 3000 } });
     assert.deepEqual([await client.outcome(), await server.outcome()], ['reset', 'reset']);
     assert.equal((await stage.closed(flowId)).code, 'idle');
   }),

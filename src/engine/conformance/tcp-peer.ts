@@ -205,13 +205,24 @@ export class TcpBackend {
 export async function refusingPort(stage: Stage): Promise<Bind> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const holder = connect((server.address() as { readonly port: number }).port, '127.0.0.1');
-  await once(holder, 'connect');
+  const holder = await connectedOutsideEphemeral((server.address() as { readonly port: number }).port);
   stage.onClose(() => {
     holder.destroy();
     server.close();
   });
   return loopback('127.0.0.1', holder.localPort);
+}
+
+/** From a port that the kernel gives to no dial: one that drew the port it dials would be connected with itself. */
+async function connectedOutsideEphemeral(port: number): Promise<Socket> {
+  for (;;) {
+    const localPort = 10_000 + Math.floor(Math.random() * 20_000);
+    const socket = connect({ port, host: '127.0.0.1', localPort });
+    const isConnected = new Promise<boolean>((resolve) => {
+      socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
+    });
+    if (await isConnected) return socket;
+  }
 }
 
 /** True once a connect to `port` on loopback is refused. */

@@ -32,7 +32,7 @@ async function conversation(
 export const udpConversationStories = [
   story('udp: a quiet conversation expires, the next datagram opens a new one', async (stage) => {
     const backend = await UdpPeer.echo(stage);
-    const { port } = await stage.listen('udp', [backend.view], { timeouts: { idleMs: 400 } });
+    const { port } = await stage.listen('udp', [backend.view], { timeouts: { idleMs: 2000 } });
     const client = await UdpPeer.open(stage);
     client.send('first', port);
     await client.receives('first');

@@ -17,6 +17,8 @@ const start = await loadStarter((workerData as { readonly engine: string }).engi
 
 let recorder = new Recorder(report);
 let engine: Engine | undefined;
+/** It blocks in the kernel, and is over when its `run` returns. */
+let isBlocking = false;
 
 function poll(): void {
   for (;;) {
@@ -32,8 +34,10 @@ function handle(message: ToEngine): void {
     const started = start(recorder, message.options, poll);
     engine = started.engine;
     recorder.engine = engine;
+    isBlocking = started.wakeDescriptor !== undefined;
     report({ type: 'started', wakeDescriptor: started.wakeDescriptor });
     started.run();
+    if (isBlocking) report({ type: 'stopped' });
     return;
   }
   assert.ok(engine !== undefined, `${message.type} before start`);
@@ -67,7 +71,7 @@ function command(running: Engine, message: Exclude<ToEngine, { type: 'start' }>)
     case 'stop':
       running.stop();
       if (recorder.openFlows > 0) recorder.violation(`${recorder.openFlows} flows open after stop`);
-      report({ type: 'stopped' });
+      if (!isBlocking) report({ type: 'stopped' });
       return;
     case 'sync':
       report({ type: 'synced', round: message.round });
