@@ -13,7 +13,7 @@ export class AdminFailure extends Error {}
 
 const answerTimeoutMs = 5_000;
 /** A reload waits for a start or another reload that is under way: for names, for Redis (15 s), for workers that bind. */
-const reloadTimeoutMs = 30_000;
+const reloadTimeoutMs = 60_000;
 
 /**
  * @returns undefined when nobody listens there

@@ -82,11 +82,7 @@ export class PinNames {
   /** Writes into the table what stands in Redis. False if it names what is not here. */
   learn(text: string, value: PinValue | undefined, pxMs: number, generation: number, nowMs: number): boolean {
     const place = parsePinText(text);
-    const { names } = this;
-    // What is forgotten has to leave the table of one whose plan lacks the pool, too: it would give it back to the others.
-    const idOf = (pool: string): number =>
-      value === undefined ? names.knownPoolId(pool) : names.poolId(pool);
-    const poolId = place === undefined ? 0 : idOf(place.pool);
+    const poolId = place === undefined ? 0 : this.poolOf(place.pool, value);
     if (place === undefined || poolId === 0) {
       this.ignored++;
       return false;
@@ -109,6 +105,11 @@ export class PinNames {
       nowMs,
     );
     return true;
+  }
+
+  /** What is forgotten has to leave the table of one whose plan lacks the pool, too: it would give it back to the others. */
+  private poolOf(pool: string, value: PinValue | undefined): number {
+    return value === undefined ? this.names.knownPoolId(pool) : this.names.poolId(pool);
   }
 
   poolId(pool: string): number {
