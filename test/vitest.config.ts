@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
@@ -9,6 +10,18 @@ const system = {
   testTimeout: 120_000,
   hookTimeout: 120_000,
 };
+
+const unit = {
+  root,
+  testTimeout: 20_000,
+  sequence: { groupOrder: 0 },
+};
+
+/** Unit tests that replace modules, which must not reach those of another file: each in a process of its own. */
+const replacing = readdirSync(`${root}src`, { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.test.ts'))
+  .map((file) => `src/${file}`)
+  .filter((file) => readFileSync(`${root}${file}`, 'utf8').includes('vi.mock('));
 
 /** System tests that mostly wait (for time-outs, restarts, health checks), and judge only what their own processes do. */
 const patient = [
@@ -27,7 +40,7 @@ const patient = [
   'systemd',
 ].map((name) => `test/${name}.test.ts`);
 
-// Three projects, one after the other: `unit` is quick and lives beside the code (npm run check); `patient` and `system` start the
+// One after the other: `unit` is quick and lives beside the code (npm run check); `patient` and `system` start the
 // built command and real servers (npm test). Those of `system` run one by one: they measure descriptors, memory and time,
 // or need both cores, and this must not depend on a neighbour.
 export default defineConfig({
@@ -39,13 +52,15 @@ export default defineConfig({
     projects: [
       {
         test: {
+          ...unit,
           name: 'unit',
-          root,
           include: ['src/**/*.test.ts', 'bench/**/*.test.ts', 'test/tidy.test.ts'],
-          testTimeout: 20_000,
-          sequence: { groupOrder: 0 },
+          exclude: replacing,
+          // A process for each file would take longer than the tests.
+          isolate: false,
         },
       },
+      { test: { ...unit, name: 'unit-replacing', include: replacing } },
       {
         test: {
           ...system,
