@@ -31,6 +31,7 @@ afterEach(() => {
 const changes: string[] = [];
 const routes: Routes = {
   'GET /page': () => ({ status: 200, body: 'a page\n' }),
+  'GET /large': () => ({ status: 200, body: 'x'.repeat(64 * 1024 * 1024) }),
   'GET /pools/:pool': ({ params }) => ({ status: 200, body: { pool: params.pool } }),
   'POST /change': () => {
     changes.push('change');
@@ -201,6 +202,7 @@ test('clients that are slow or silent are cut off long before this test gives up
     cutOff(port, request, 'x: y\r\n'),
     cutOff(port, 'POST /change HTTP/1.1\r\nhost: localhost\r\ncontent-length: 999\r\n\r\n', 'x'),
     cutOff(port, `${request}\r\n`, ''),
+    neverReads(port),
   ]);
 });
 
@@ -211,6 +213,18 @@ async function cutOff(port: number, first: string, drip: string): Promise<void> 
   client.on('error', () => {}).resume();
   client.write(first);
   await once(client, 'close');
+  clearInterval(dripping);
+}
+
+/** Resolves when the server closes a client that asks for much and reads nothing. */
+async function neverReads(port: number): Promise<void> {
+  const client = connect(port, '127.0.0.1');
+  client.on('error', () => {}).pause();
+  // More than the buffers of both ends hold.
+  client.write('GET /large HTTP/1.1\r\nhost: localhost\r\n\r\n');
+  // A socket that reads nothing hears of a reset when it writes.
+  const dripping = setInterval(() => client.write('\r\n'), 500);
+  await new Promise((resolve) => client.once('close', resolve));
   clearInterval(dripping);
 }
 

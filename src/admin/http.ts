@@ -41,6 +41,8 @@ export interface RouteRequest {
 }
 
 const requestTimeoutMs = 5_000;
+/** Until a client has taken an answer. */
+const takenWithinMs = 10_000;
 /** How often Node looks for requests that are late. Its default of 30 s would let them live as long. */
 const lateCheckMs = 1_000;
 const bodyBytesMax = 64 * 1024;
@@ -122,6 +124,9 @@ async function answer(
     'cache-control': 'no-store',
     ...result.headers,
   });
+  // Node's own time-outs are for what is received.
+  const timer = setTimeout(() => response.destroy(), takenWithinMs);
+  response.once('close', () => clearTimeout(timer));
   // To HEAD Node sends no body.
   response.end(isText ? result.body : `${JSON.stringify(result.body)}\n`);
 }

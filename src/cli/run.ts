@@ -35,7 +35,11 @@ export function startCommand(): Command {
 
 async function run(plan: Plan): Promise<void> {
   const log = createLog(plan.log.level);
+  let isFailing = false;
   const fail = async (error: unknown, status: number): Promise<void> => {
+    // What fails while the end is under way has nobody to be told to.
+    if (isFailing) return;
+    isFailing = true;
     log.logger.fatal({ event: 'failed', err: error }, error instanceof Error ? error.message : String(error));
     await log.flush();
     process.exit(status);

@@ -21,6 +21,8 @@ const affinitySection = section('What a client is recognised by, and for how lon
   ),
   ttl: duration('How long a client keeps its backend after its last flow.', {
     defaultMs: affinityDefaults.ttlMs,
+    // Open flows prolong it; below, a busy worker might come too late.
+    minMs: 1_000,
   }),
   prefix_v4: whole('client-subnet: bits of an IPv4 address that count.', 1, 32, affinityDefaults.prefixV4),
   prefix_v6: whole('client-subnet: bits of an IPv6 address that count.', 1, 128, affinityDefaults.prefixV6),

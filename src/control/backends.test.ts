@@ -214,6 +214,29 @@ test('the last backend that takes newcomers is not ejected, also while another o
   expect(backends.status(), 'one that drains may be').toMatchObject([{ ejected: true }, { up: true }, {}]);
 });
 
+test.each([
+  ['drains', async () => void backends.setDraining('pool', 'b', true)],
+  ['is removed', async (one: PoolPlan[]) => use(one).then(() => backends.settle(one))],
+  ['has weight 0', async (_: PoolPlan[], light: PoolPlan[]) => use(light)],
+])('an ejected backend is back at once when the other one %s', async (_, act) => {
+  const [pool] = poolOf(first);
+  const passive = { failures: 3, ejectMs: 60_000 };
+  const a = pool!.backends[0]!;
+  const poolWith = (...others: (typeof a)[]): PoolPlan[] => [{ ...pool!, passive, backends: [a, ...others] }];
+  vi.mocked(resolveAddress).mockResolvedValue(first);
+  await use(poolWith({ ...a, name: 'b' }));
+  backends.suspect(1, 'udp');
+  expect(backends.status()).toMatchObject([{ up: false, ejected: true }, { up: true }]);
+  await act(poolWith(), poolWith({ ...a, name: 'b', weight: 0 }));
+  expect(backends.status()[0]).toMatchObject({ up: true, ejected: false });
+  expect(watch).toHaveBeenCalledWith({
+    event: 'backend-up',
+    pool: 'pool',
+    backend: 'a',
+    why: 'nobody else in its pool takes new clients',
+  });
+});
+
 test('a backend that the workers do not know yet does not let another one be ejected', async () => {
   const [pool] = poolOf(first);
   const passive = { failures: 3, ejectMs: 60_000 };

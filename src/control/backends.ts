@@ -109,7 +109,7 @@ export class Backends {
     this.fresh.clear();
     this.putEach(pools, targets, () => true);
     // Not before: of a pool that begins with a name that does not resolve the rest are not known yet.
-    this.tellPools();
+    this.reviewPools();
     clearInterval(this.resolveTimer);
     const named = pools.some((pool) => pool.backends.some((backend) => backend.address.kind === 'name'));
     if (named) this.resolveTimer = setInterval(() => this.resolveAgain(), resolveIntervalMs);
@@ -131,7 +131,7 @@ export class Backends {
       if (!wanted.has(backend.id)) this.remove(backend);
       else if (!backend.isUp && !isSame(backend.onDown, backend.pool.onDown)) this.endOpenFlows(backend);
     }
-    this.tellPools();
+    this.reviewPools();
   }
 
   views(pool: PoolPlan): BackendView[] {
@@ -168,6 +168,7 @@ export class Backends {
     backend.isDraining = draining;
     this.options.states.setDraining(backend.id, draining);
     this.options.watch({ event: 'backend-draining', pool, backend: name, draining });
+    this.reviewPools();
     return true;
   }
 
@@ -180,14 +181,14 @@ export class Backends {
       backend.checker.suspect();
       return;
     }
-    if (![...this.backends.values()].some((other) => this.canStandIn(other, backend))) return;
+    if (!this.hasStandIn(backend)) return;
     backend.ejectTimer = setTimeout(() => {
       backend.ejectTimer = undefined;
       this.judge(backend, 'ejection over');
-      this.tellPools();
+      this.reviewPools();
     }, backend.pool.passive.ejectMs);
     this.judge(backend, 'flows failed in a row');
-    this.tellPools();
+    this.reviewPools();
   }
 
   stop(): void {
@@ -197,10 +198,13 @@ export class Backends {
     for (const backend of this.backends.values()) quiet(backend);
   }
 
-  /** Only one that takes newcomers can, and that the workers know: ejected, the other would take none either. */
-  private canStandIn(other: Backend, backend: Backend): boolean {
-    if (other === backend || other.pool.name !== backend.pool.name || this.fresh.has(other.id)) return false;
-    return this.options.states.servesNew(other.id);
+  /** Only one that takes newcomers can stand in, and that the workers know: ejected, this one would take none either. */
+  private hasStandIn(backend: Backend): boolean {
+    for (const other of this.backends.values()) {
+      if (other === backend || other.pool.name !== backend.pool.name || this.fresh.has(other.id)) continue;
+      if (this.options.states.servesNew(other.id)) return true;
+    }
+    return false;
   }
 
   /**
@@ -291,7 +295,7 @@ export class Backends {
     backend.checker = new HealthChecker(health, backend.target, wasUp, (up, why) => {
       backend.isHealthy = up;
       this.judge(backend, why);
-      this.tellPools();
+      this.reviewPools();
     });
     const spreadMs = Math.min(firstCheckSpreadMs, backend.pool.backends.length * 2, health.intervalMs);
     backend.checker.start(Math.random() * spreadMs);
@@ -340,6 +344,23 @@ export class Backends {
     this.options.watch({ event: 'backend-down', pool: backend.pool.name, backend: backend.plan.name, why });
   }
 
+  /** After anything that may change which backends take newcomers. */
+  private reviewPools(): void {
+    this.readmit();
+    this.tellPools();
+  }
+
+  /** Who is ejected comes back at once when nobody else of the pool takes newcomers any more. */
+  private readmit(): void {
+    for (const backend of this.backends.values()) {
+      const couldServe = !backend.isLost && !backend.isDraining && backend.plan.weight > 0;
+      if (backend.ejectTimer === undefined || !couldServe || this.hasStandIn(backend)) continue;
+      clearTimeout(backend.ejectTimer);
+      backend.ejectTimer = undefined;
+      this.judge(backend, 'nobody else in its pool takes new clients');
+    }
+  }
+
   /** Tells which pools have lost their last backend that is up, and which have one again. */
   private tellPools(): void {
     const isUp = new Map<string, boolean>();
@@ -384,7 +405,7 @@ export class Backends {
       });
     }
     this.judge(backend, target === undefined ? unresolvedBecause(target) : 'its name resolves');
-    this.tellPools();
+    this.reviewPools();
     // One snapshot for the names that answer together.
     this.movedTimer ??= setImmediate(() => {
       this.movedTimer = undefined;

@@ -31,6 +31,11 @@ const listFlowsTimeoutMs = 1_000;
 /** A worker that dies this often without serving for a while will not be cured by another start. */
 const workerDeathsMax = 6;
 
+function refusalWithLosses(failure: StartFailure, lost: readonly StartFailure[]): string {
+  const losses = lost.map(({ message }) => message).join('; ');
+  return `${failure.message}; and what was closed to make room for it cannot be opened again: ${losses}`;
+}
+
 function tally(changes: {
   added: readonly unknown[];
   changed: readonly unknown[];
@@ -228,8 +233,8 @@ export class Control {
       this.publish(old);
       this.backends.settle(old.pools);
       this.refuseWhenStopping();
-      await this.listeners.use(this.snapshot!.listeners);
-      throw failure;
+      const lost = await this.listeners.reopen(this.snapshot!.listeners);
+      throw lost.length === 0 ? failure : new StartFailure(refusalWithLosses(failure, lost));
     }
     if (this.isStopping) await this.listeners.closeAll();
     this.plan = plan;

@@ -101,3 +101,35 @@ test('a worker that could not have a listener is asked again by the next use', a
   await settle();
   expect(stage.events).toEqual(['listening', 'bind-failed']);
 });
+
+test('the way back after a failure opens what can be opened, and tells what cannot', async () => {
+  const stage = stageOf(1);
+  const opened = stage.listeners.use([viewOf(1), viewOf(2)]);
+  for (const id of [1, 2]) {
+    await settle();
+    answer(stage, 0, id, 5_000 + id);
+  }
+  expect(await opened).toBeUndefined();
+  const closed = stage.listeners.use([]);
+  await settle();
+  for (const id of [1, 2]) stage.listeners.unlistened(0, id);
+  await closed;
+  const back = stage.listeners.reopen([viewOf(1), viewOf(2)]);
+  await settle();
+  stage.listeners.answered(0, {
+    type: 'bind-failed',
+    listenerId: 1,
+    failure: { code: 'EADDRNOTAVAIL', message: '' },
+  });
+  await settle();
+  stage.listeners.unlistened(0, 1);
+  await settle();
+  answer(stage, 0, 2, 5_002);
+  const failures = await back;
+  expect(failures.map(({ message }) => message)).toEqual([
+    expect.stringMatching(
+      /^listener listener-1: cannot bind .*EADDRNOTAVAIL; this machine has no such address/,
+    ),
+  ]);
+  expect([stage.listeners.port(1), stage.listeners.port(2)]).toEqual([undefined, 5_002]);
+});

@@ -43,7 +43,7 @@ export class Listeners {
 
   /**
    * Opens what is new and closes what is gone. On failure what this call opened is closed again, and what it closed
-   * to make room stays closed: the caller asks for the old ones again.
+   * to make room stays closed: see {@link reopen}.
    */
   async use(views: readonly ListenerView[]): Promise<StartFailure | undefined> {
     const wanted = new Set(views.map((view) => view.id));
@@ -65,6 +65,20 @@ export class Listeners {
     // Workers that answered, died and started anew in the meantime.
     for (const listener of this.open.values()) this.complete(listener);
     return undefined;
+  }
+
+  /**
+   * The way back after a failed {@link use}: opens again what that has closed.
+   * @returns what could not be opened any more
+   */
+  async reopen(views: readonly ListenerView[]): Promise<StartFailure[]> {
+    const failures: StartFailure[] = [];
+    for (const view of views) {
+      const failure = this.open.has(view.id) ? undefined : await this.openEverywhere(view);
+      if (failure !== undefined) failures.push(failure);
+    }
+    for (const listener of this.open.values()) this.complete(listener);
+    return failures;
   }
 
   /** Opens everything on a worker that has started anew. */

@@ -63,7 +63,13 @@ function chooserOf(pool: PoolView): Chooser {
 }
 
 const client = (n: number): Key => new Key('client-ip', Address.v4(0x0a000000 + n, 0));
-const request = (key: Key, failed: number[] = []) => ({ key, pinTtlMs: ttlMs, claimTtlMs: ttlMs, failed });
+const request = (key: Key, failed: number[] = []) => ({
+  key,
+  pinTtlMs: ttlMs,
+  claimTtlMs: ttlMs,
+  failed,
+  candidateId: 0,
+});
 
 /** Names the backend 100 clients get, in order. */
 function assignment(chooser: Chooser, nowMs = 0): string[] {
@@ -73,7 +79,7 @@ function assignment(chooser: Chooser, nowMs = 0): string[] {
 describe('a pin', () => {
   test('that was never confirmed is not prolonged by being chosen again: a forged source must not fill the table', () => {
     const chooser = chooserOf(poolOf(['a', 'b']));
-    const asked = { key: client(1), pinTtlMs: ttlMs, claimTtlMs: 1000, failed: [] };
+    const asked = { ...request(client(1)), claimTtlMs: 1000 };
     const first = chooser.choose(asked, 0)!;
     expect(chooser.choose(asked, 500)).toEqual({ backend: first.backend, reason: 'pin' });
     expect([...pins.entries(500)].map((pin) => pin.expiresAtMs)).toEqual([1500]);
@@ -215,4 +221,15 @@ test('bounded load leaves the share of a lost backend to the others', () => {
   }
   expect(counters.backend(3, 'active')).toBeLessThanOrEqual(63);
   expect(counters.backend(4, 'active')).toBeLessThanOrEqual(63);
+});
+
+test('a candidate found earlier is taken while it takes newcomers; the policy is not asked again', () => {
+  const chooser = chooserOf(poolOf(['a', 'b'], { policy: 'round-robin' }));
+  const names = [1, 2, 3, 4].map((n) => {
+    const candidateId = chooser.candidate(client(n), [])!.id;
+    return chooser.choose({ ...request(client(n)), candidateId }, 0)!.backend.name;
+  });
+  expect(names).toEqual(['a', 'b', 'a', 'b']);
+  states.setUp(1, false);
+  expect(chooser.choose({ ...request(client(5)), candidateId: 1 }, 0)!.backend.name).toBe('b');
 });

@@ -32,6 +32,8 @@ export interface ChooseRequest {
   readonly claimTtlMs: number;
   /** Ids of backends whose dial failed for this flow. */
   readonly failed: readonly number[];
+  /** The policy's word for this flow if it has been asked before; 0: it has not. */
+  readonly candidateId: number;
 }
 
 export class Chooser implements Loads {
@@ -61,7 +63,7 @@ export class Chooser implements Loads {
     const pinServes = pinned !== undefined && this.serves(pinned, failed);
     if (pinServes && !this.isFull(pinned)) return { backend: pinned, reason: 'pin' };
 
-    const candidate = this.candidate(key, failed);
+    const candidate = this.earlierCandidate(request) ?? this.candidate(key, failed);
     if (candidate === undefined) return this.failOpen(request, pinned);
     const reason: ChoiceReason = failed.length > 0 ? 'retry' : 'policy';
     if (pinTtlMs === 0 || pinServes) return { backend: candidate, reason };
@@ -81,16 +83,24 @@ export class Chooser implements Loads {
     this.policy.start(key, this);
     for (let position = this.policy.next(); position >= 0; position = this.policy.next()) {
       const backend = this.pool.backends[position]!;
-      if (
-        this.states.servesNew(backend.id) &&
-        backend.target !== undefined &&
-        !failed.includes(backend.id) &&
-        !this.isFull(backend)
-      ) {
-        return backend;
-      }
+      if (this.takesNew(backend, failed)) return backend;
     }
     return undefined;
+  }
+
+  /** A policy that takes turns must be asked once for a flow. */
+  private earlierCandidate({ candidateId, failed }: ChooseRequest): BackendView | undefined {
+    const backend = candidateId === 0 ? undefined : this.byId.get(candidateId);
+    return backend !== undefined && this.takesNew(backend, failed) ? backend : undefined;
+  }
+
+  private takesNew(backend: BackendView, failed: readonly number[]): boolean {
+    return (
+      this.states.servesNew(backend.id) &&
+      backend.target !== undefined &&
+      !failed.includes(backend.id) &&
+      !this.isFull(backend)
+    );
   }
 
   active(position: number): number {

@@ -26,12 +26,14 @@ export class Flow {
   /** Ids of backends whose dial failed for this flow. */
   failed: number[] = [];
   lastFailure: TerminationCode | undefined = undefined;
+  /** A dial failed for a reason of our own, which says nothing about its backend. */
+  hadLocalFault = false;
   connectedAtMs = 0;
   /** Its place in the worker's list of open flows. */
   registryIndex = -1;
   hasReplied = false;
-  /** The shared table has been asked for its client's pin (affinity.claim: before-dial). */
-  hasAsked = false;
+  /** The backend the shared table has been asked about for its client (affinity.claim: before-dial); 0: it has not. */
+  askedBackendId = 0;
 
   /** Engine: moved. Payload bytes and datagrams, client to backend (`In`) and back (`Out`). */
   bytesIn = 0;

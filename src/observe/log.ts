@@ -36,11 +36,14 @@ export function createLog(level: Plan['log']['level'], destination?: Destination
   stream.on('drop', () => dropped++);
   // A closed pipe (EPIPE) or a full disk (ENOSPC) costs the line, never the process.
   stream.on('error', () => dropped++);
+  const logger = pino({ level, base }, stream);
   return {
-    logger: pino({ level, base }, stream),
+    logger,
     dropped: () => dropped,
     flush: () =>
       new Promise((resolve) => {
+        // Workers go on telling, and a stream that has been ended throws at whoever writes.
+        logger.level = 'silent';
         const finish = (): void => {
           clearTimeout(timer);
           // Or the stream's own hook would wait at exit, without end, for whoever does not read.

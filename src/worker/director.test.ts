@@ -4,6 +4,7 @@ import { Address, noAddress } from '../core/address.ts';
 import type { Counters } from '../core/counters.ts';
 import type { Flow } from '../core/flow.ts';
 import { terminationsPerTurnMax } from '../core/limits.ts';
+import type { PinTable } from '../core/pins/table.ts';
 import type { ListenerView, Snapshot } from '../core/snapshot.ts';
 import type { TerminationCode } from '../core/termination.ts';
 import { listenerView } from '../engine/conformance/listener.ts';
@@ -20,12 +21,18 @@ interface Stage {
   readonly abandoned: Flow[];
   readonly snapshot: Snapshot;
   readonly counters: Counters;
+  readonly pins: PinTable;
+  /** Gives the pool backends of these names, numbered from 1. */
+  useBackends(names: readonly string[], changes?: Partial<Snapshot & { tries: number }>): void;
 }
 
 function directorOf(listener: ListenerView): Stage {
   const { pins, states, counters } = createSharedMemory(1, 1024);
-  states.setUp(backendId, true);
-  states.setWeight(backendId, 1);
+  const open = (id: number): void => {
+    states.setUp(id, true);
+    states.setWeight(id, 1);
+  };
+  open(backendId);
   const director = new Director({ worker: 0, pins, states, counters, nowMs: () => clockMs, post: () => {} });
   const ended = new Map<Flow, TerminationCode>();
   const terminate: Engine['terminate'] = (flow, code) => {
@@ -66,7 +73,24 @@ function directorOf(listener: ListenerView): Stage {
     flowLogSample: 0,
   };
   director.useSnapshot(snapshot);
-  return { director, ended, abandoned, snapshot, counters };
+  const useBackends: Stage['useBackends'] = (names, { tries = 1, ...changes } = {}) => {
+    const backends = names.map((name, i) => ({ ...snapshot.pools[0]!.backends[0]!, id: i + 1, name }));
+    for (const { id } of backends) open(id);
+    const pools = snapshot.pools.map((pool) => ({
+      ...pool,
+      version: 2,
+      plan: { ...pool.plan, tries },
+      backends,
+    }));
+    director.useSnapshot({ ...snapshot, pools, ...changes });
+  };
+  return { director, ended, abandoned, snapshot, counters, pins, useBackends };
+}
+
+function openFlow(director: Director, listener: ListenerView, client: number): Flow {
+  const flow = director.open(listener, Address.v4(client, 0), noAddress);
+  if (typeof flow === 'string') throw new Error(flow);
+  return flow;
 }
 
 test('flows opened after the order to end those of a backend are not meant', () => {
@@ -191,4 +215,60 @@ test('a flow that still dials a backend that was removed is routed anew, and not
   expect(director.tick()).toBe(false);
   expect([...ended]).toEqual([[connected, 'backend-removed']]);
   expect(abandoned).toEqual([dialing]);
+});
+
+test('before-dial takes one turn of the policy for a client, and goes where it asked', () => {
+  const view = listenerView(0, 'tcp', {});
+  const affinity = { ...view.plan.affinity, claim: 'before-dial' as const };
+  const listener = { ...view, plan: { ...view.plan, affinity } };
+  const { director, useBackends } = directorOf(listener);
+  useBackends(['a', 'b'], { isShared: true });
+  const proceeded: Flow[] = [];
+  director.engine = { proceed: (flow) => proceeded.push(flow) } as Partial<Engine> as Engine;
+  const names = [1, 2, 3, 4].map((client) => {
+    const flow = openFlow(director, listener, client);
+    expect(director.route(flow)).toBe('wait');
+    // Redis is away: nothing stands in the table.
+    director.claimed(flow.id);
+    expect(proceeded.pop()).toBe(flow);
+    const backend = director.route(flow);
+    return typeof backend === 'string' ? backend : backend.name;
+  });
+  expect(names).toEqual(['a', 'b', 'a', 'b']);
+});
+
+test('a fault of our own costs a client its pin neither at once nor after a second failure', () => {
+  const listener = listenerView(0, 'tcp', {});
+  const { director, pins, useBackends } = directorOf(listener);
+  useBackends(['a', 'b', 'c'], { tries: 3 });
+  const first = openFlow(director, listener, 1);
+  director.route(first);
+  director.dialed(first);
+  const { id } = first.backend!;
+  const again = openFlow(director, listener, 1);
+  expect(director.route(again)).toMatchObject({ id });
+  director.dialFailed(again, 'local-fault');
+  director.route(again);
+  director.dialFailed(again, 'backend-refused');
+  director.route(again);
+  director.dialed(again);
+  expect(again.backend!.id).not.toBe(id);
+  expect(pins.lookup(1, again.key, clockMs)).toBe(id);
+});
+
+test('a pin lives while its flow is open, whatever its ttl, and only new flows count as hits and misses', () => {
+  const view = listenerView(0, 'tcp', {});
+  const listener = { ...view, plan: { ...view.plan, affinity: { ...view.plan.affinity, ttlMs: 1_000 } } };
+  const { director, pins } = directorOf(listener);
+  const flow = openFlow(director, listener, 1);
+  director.route(flow);
+  director.dialed(flow);
+  for (const endMs = clockMs + 10_000; clockMs < endMs; clockMs += 50) {
+    director.tick();
+    expect(pins.lookup(1, flow.key, clockMs)).toBe(backendId);
+  }
+  director.closed(flow, 'client-closed');
+  expect(pins.stats()).toMatchObject({ hits: 0, misses: 1 });
+  director.route(openFlow(director, listener, 1));
+  expect(pins.stats()).toMatchObject({ hits: 1, misses: 1 });
 });

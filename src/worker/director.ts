@@ -32,6 +32,8 @@ export interface DirectorOptions {
   readonly post: (message: MessageFromWorker) => void;
 }
 
+const visitMsMax = 1_000;
+
 const dropCounter = {
   'queue-full': 'droppedQueueFull',
   'too-long': 'droppedTooLong',
@@ -59,8 +61,9 @@ export class Director implements EngineHost {
   private readonly waiting = new Map<number, Flow>();
   private nextFlowId = 1;
   private pinsKeptAtMs = 0;
-  /** Every open flow is visited once in this time, so that its pin and its byte counts are never older. */
-  private roundSeconds = 1;
+  /** Time between two visits to open flows, and how many it takes to have seen all: no pin or byte count is older. */
+  private visitMs = visitMsMax;
+  private visitsPerRound = 1;
   private throwInNextFlow = false;
 
   constructor(options: DirectorOptions) {
@@ -84,7 +87,8 @@ export class Director implements EngineHost {
     );
     this.snapshot = snapshot;
     const ttlMsMin = Math.min(...snapshot.listeners.map((listener) => listener.plan.affinity.ttlMs));
-    this.roundSeconds = Math.max(1, Math.min(10, Math.floor(ttlMsMin / 4000)));
+    this.visitMs = Math.min(visitMsMax, ttlMsMin / 4);
+    this.visitsPerRound = Math.max(1, Math.min(10, Math.floor(ttlMsMin / 4000)));
     this.reports.sample = snapshot.flowLogSample;
   }
 
@@ -125,13 +129,14 @@ export class Director implements EngineHost {
     if (flow.failed.length >= chooser.pool.plan.tries) return flow.lastFailure ?? 'no-backend';
     const { affinity } = flow.listener.plan;
     // A fault of our own says nothing about the backend, so it must not cost a client its pin.
-    const pinned = affinity.key !== 'none' && flow.lastFailure !== 'local-fault';
+    const pinned = affinity.key !== 'none' && !flow.hadLocalFault;
     const choice = chooser.choose(
       {
         key: flow.key,
         pinTtlMs: pinned ? affinity.ttlMs : 0,
         claimTtlMs: Math.min(affinity.ttlMs, unconfirmedPinTtlMs),
         failed: flow.failed,
+        candidateId: flow.askedBackendId,
       },
       this.options.nowMs(),
     );
@@ -159,7 +164,10 @@ export class Director implements EngineHost {
     flow.backend = undefined;
     flow.failed.push(backend.id);
     flow.lastFailure = failure;
-    if (failure === 'local-fault') return;
+    if (failure === 'local-fault') {
+      flow.hadLocalFault = true;
+      return;
+    }
     counters.addBackend(backend.id, 'dialFailures', 1);
     this.suspect(flow, backend);
   }
@@ -182,7 +190,7 @@ export class Director implements EngineHost {
     const nowMs = this.options.nowMs();
     this.registry.remove(flow);
     this.limits.closed(flow);
-    if (flow.hasAsked) this.waiting.delete(flow.id);
+    if (flow.askedBackendId !== 0) this.waiting.delete(flow.id);
     const listenerId = flow.listener.id;
     counters.addFlows(-1);
     counters.addListener(listenerId, 'active', -1);
@@ -260,9 +268,9 @@ export class Director implements EngineHost {
       for (const flow of flows) this.end(flow, ending.code);
       if (flows.length < terminationsPerTurnMax) this.endings.shift();
     }
-    if (nowMs - this.pinsKeptAtMs >= 1000) {
+    if (nowMs - this.pinsKeptAtMs >= this.visitMs) {
       this.pinsKeptAtMs = nowMs;
-      this.registry.visitSlice(Math.ceil(this.registry.size / this.roundSeconds), (flow) => {
+      this.registry.visitSlice(Math.ceil(this.registry.size / this.visitsPerRound), (flow) => {
         this.account(flow);
         this.keepPin(flow, nowMs);
       });
@@ -283,7 +291,7 @@ export class Director implements EngineHost {
     return (
       affinity.claim === 'before-dial' &&
       affinity.key !== 'none' &&
-      !flow.hasAsked &&
+      flow.askedBackendId === 0 &&
       this.snapshot?.isShared === true &&
       this.waiting.size < waitingFlowsMax
     );
@@ -296,7 +304,7 @@ export class Director implements EngineHost {
     if (this.options.pins.lookup(poolId, flow.key, this.options.nowMs()) !== 0) return false;
     const candidate = chooser.candidate(flow.key, flow.failed);
     if (candidate === undefined) return false;
-    flow.hasAsked = true;
+    flow.askedBackendId = candidate.id;
     this.waiting.set(flow.id, flow);
     const { w0, w1, w2, w3, port } = flow.key.address;
     this.options.post({
@@ -339,7 +347,7 @@ export class Director implements EngineHost {
     const { affinity, protocol } = flow.listener.plan;
     if (affinity.key === 'none' || flow.connectedAtMs === 0) return;
     if (protocol === 'udp' && !flow.hasReplied) return;
-    this.options.pins.touch(flow.listener.poolId, flow.key, affinity.ttlMs, nowMs);
+    this.options.pins.prolong(flow.listener.poolId, flow.key, affinity.ttlMs, nowMs);
   }
 
   private suspect(flow: Flow, backend: BackendView): void {

@@ -9,7 +9,7 @@ import { countersPerWriter, type PinLayout, writersMax } from './layout.ts';
 
 /** Place of each counter in a row. */
 export const pinCounter = {
-  hits: 0, // lookups and touches that found a pin
+  hits: 0, // touches that found a pin
   misses: 1,
   claims: 2, // pins made
   confirms: 3,

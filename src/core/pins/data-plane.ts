@@ -13,16 +13,25 @@ import { confirmedFlag, type PinReason, pinReasonNumbers, removedFlag } from './
 export class PinDataPlane extends PinAccess {
   /** The id of the backend a client is pinned to; 0 if it has no pin, or one that has expired. */
   lookup(poolId: number, key: Key, nowMs: number): number {
-    return this.#look(poolId, key, nowMs) ? this.entry.backendId : 0;
+    this.probe.aim(poolId, key);
+    return this.read(nowMs) ? this.entry.backendId : 0;
+  }
+
+  /** A new flow's {@link prolong}: counted as a hit or a miss. */
+  touch(poolId: number, key: Key, ttlMs: number, nowMs: number): number {
+    const backendId = this.prolong(poolId, key, ttlMs, nowMs);
+    this.counters.count(backendId === 0 ? pinCounter.misses : pinCounter.hits);
+    return backendId;
   }
 
   /**
    * {@link lookup}, and a use: the pin lasts for another `ttlMs` from now. The new expiry is written only when
    * it moves by more than a sixteenth of the ttl, and never moves back.
    */
-  touch(poolId: number, key: Key, ttlMs: number, nowMs: number): number {
-    if (!this.#look(poolId, key, nowMs)) return 0;
+  prolong(poolId: number, key: Key, ttlMs: number, nowMs: number): number {
     const { entry, probe } = this;
+    probe.aim(poolId, key);
+    if (!this.read(nowMs)) return 0;
     const backendId = entry.backendId;
     if (!entry.isDueToSlide(ttlMs, nowMs) || !this.locks.acquire(probe.group)) return backendId;
     const slot = this.findLive(nowMs);
@@ -136,13 +145,6 @@ export class PinDataPlane extends PinAccess {
     }
     this.locks.release(probe.group);
     return isRemoved;
-  }
-
-  #look(poolId: number, key: Key, nowMs: number): boolean {
-    this.probe.aim(poolId, key);
-    const isFound = this.read(nowMs);
-    this.counters.count(isFound ? pinCounter.hits : pinCounter.misses);
-    return isFound;
   }
 
   #slide(slot: number, ttlMs: number, nowMs: number): void {
