@@ -198,6 +198,68 @@ describe.skipIf(!namespacesWork())('in a namespace', () => {
     expect(pinion.events('flow').length).toBe(1);
   });
 
+  // The backend's port is one that the kernel gives to dials, and nobody listens on it.
+  test.each(['epoll', 'portable'])('no dial is connected with itself: %s', async (engine) => {
+    const passive = { failures: 0 };
+    const listeners = [both[0]!, { ...both[1]!, timeouts: { idle: '100ms' } }];
+    const text = config('127.0.0.1:50002', {}, { passive }, { listeners, engine });
+    const pinion = await startPinion(text, { wrapper: fewPorts });
+    const answers = await inside(
+      pinion,
+      `const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+       const answers = [];
+       const place = (i) => ({ localAddress: '127.0.5.1', localPort: 20000 + i });
+       for (let i = 0; i < 40; i++) {
+         const socket = net.connect({ port: 7000, host: '127.0.0.1', ...place(i) });
+         socket.on('connect', () => socket.write('hello')).on('error', () => {});
+         socket.on('data', (bytes) => { answers.push('tcp ' + bytes); socket.destroy(); });
+         await new Promise((resolve) => socket.once('close', resolve));
+       }
+       for (let i = 0; i < 100; i++) {
+         const socket = dgram.createSocket('udp4');
+         socket.on('message', (bytes) => answers.push('udp ' + bytes));
+         socket.bind(20000 + i, '127.0.5.1', () => socket.send('hello', 7000, '127.0.0.1'));
+         await pause(30);
+         socket.close();
+       }
+       return answers;`,
+    );
+    expect(answers).toEqual([]);
+    await eventually('all flows', () => pinion.events('flow').length === 140);
+    const codesOf = (protocol: string) =>
+      new Set(
+        pinion
+          .events('flow')
+          .filter((flow) => flow.protocol === protocol)
+          .map(({ code }) => code),
+      );
+    expect(codesOf('tcp')).toEqual(new Set(['backend-refused']));
+    expect(codesOf('udp')).toEqual(new Set(['backend-refused', 'expired']));
+  });
+
+  test('keepalive is set also where the backend has sent an urgent byte', async () => {
+    const front = { timeouts: { connect: '200ms' }, tcp: { keepalive: '200s' } };
+    const pinion = await startPinion(config('127.0.0.1:9000', front, {}), { wrapper: namespaceWrapper() });
+    const urgent = String.raw`use Socket; socket(my $s, PF_INET, SOCK_STREAM, 0); setsockopt($s, SOL_SOCKET, SO_REUSEADDR, 1);
+      bind($s, pack_sockaddr_in(9000, inet_aton('127.0.0.1'))) && listen($s, 8) or die $!; print "up\n"; close STDOUT;
+      accept(my $c, $s) or die $!; send($c, 'X', MSG_OOB); 1 while sysread($c, my $b, 4096);`;
+    const client = inside(
+      pinion,
+      `const perl = require('node:child_process').spawn('perl', ['-e', ${JSON.stringify(urgent)}], { stdio: ['ignore', 'pipe', 'inherit'] });
+       await new Promise((resolve) => perl.stdout.once('data', resolve));
+       const { socket, seen } = await tcp('127.0.0.1');
+       await new Promise((resolve) => socket.once('close', resolve));
+       perl.kill();
+       return seen;`,
+    );
+    await eventually('keepalive towards the backend', async () => {
+      const lines = await sockets(pinion, '-tio', 'state', 'established', 'dport = :9000');
+      return lines.some((line) => /timer:\(keepalive,(2min|3min)/.test(line));
+    });
+    await pinion.stop();
+    expect(await client).toBe('X');
+  });
+
   test('a reload changes the source of new connections', async () => {
     const text = (source: string): string => config('127.0.0.1:9000', {}, { source });
     const pinion = await startPinion(text('127.0.1.1'), { wrapper: namespaceWrapper() });

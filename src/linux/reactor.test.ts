@@ -195,3 +195,32 @@ test('timers are served with the time of the turn', () => {
   reactor.turn(0);
   assert.deepEqual(fired, [60]);
 });
+
+test('what is ready is served before timers judge it late, but timers do not wait for ever', () => {
+  const fired: number[] = [];
+  const timed = (onTimer: Timed['onTimer']): Timed => ({
+    timerNext: undefined,
+    timerPrevious: undefined,
+    timerTick: -1,
+    onTimer,
+  });
+  const late = timed((at) => fired.push(at));
+  reactor.wheel.set(late, 40);
+  // One more than a turn takes: an answer that the first batch does not bring.
+  const all = Array.from({ length: 257 }, probe);
+  for (const one of all) one.signal();
+  nowMs = 60;
+  reactor.turn(0);
+  assert.equal(all.filter(({ events }) => events === 1).length, 256);
+  assert.deepEqual(fired, []);
+  all.find(({ events }) => events === 0)!.act = () => reactor.wheel.clear(late);
+  reactor.turn(0);
+  assert.deepEqual(fired, []);
+
+  reactor.wheel.set(late, 100);
+  nowMs = 200;
+  for (const one of all) one.act = () => one.signal();
+  for (const one of all) one.signal();
+  for (let turn = 0; turn < 16; turn++) reactor.turn(0);
+  assert.deepEqual(fired, [200]);
+});

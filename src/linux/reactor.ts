@@ -4,9 +4,10 @@
  *    sleep at most until the next timer --> events --> those with work left over --> timers --> end-of-turn work
  *
  * Work per turn is bounded: at most `eventsMax` events, and a handler that has more to do than its share asks to
- * be called again (`again`) after everybody else had a turn. Time is read once a turn. An event names a slot and a
- * generation, looked up directly before its handler runs, so an event that was fetched for a descriptor closed
- * meanwhile goes nowhere, even if the number has been given to another already. What a handler throws goes to
+ * be called again (`again`) after everybody else had a turn. Timers wait, for some turns, while there are more events
+ * than a turn takes: what is ready comes before what is late. Time is read before and after the sleep. An event names
+ * a slot and a generation, looked up directly before its handler runs, so an event that was fetched for a descriptor
+ * closed meanwhile goes nowhere, even if the number has been given to another already. What a handler throws goes to
  * `fault` and the others go on. A thread in epoll_wait cannot be interrupted by V8 and would hold up the exit of the
  * process: sleep is bounded, and writing eight bytes to `wakeDescriptor` ends it from any thread. Whoever writes to it
  * closes it, once this thread is gone: closed here, its number could be somebody else's when the bytes are written.
@@ -57,6 +58,8 @@ const tickMs = 16;
 const ticksPerRotation = 4096;
 /** The longest sleep: how late the exit of a process may be that forgot to wake the thread. */
 const sleepMsMax = 500;
+/** Turns in a row that brought all events they could before timers are served all the same. */
+const fullTurnsMax = 16;
 
 export interface ReactorOptions {
   /** Monotonic milliseconds. */
@@ -86,6 +89,7 @@ export class Reactor {
   #isWoken = true;
   #stopped = false;
   #turning = false;
+  #fullTurns = 0;
   readonly #fault: (error: unknown, at: Handler | Timed | TurnEnd) => void;
 
   /** Throws if the kernel gives no epoll or eventfd descriptor: the engine cannot be made then. */
@@ -173,7 +177,12 @@ export class Reactor {
       if (count > 0) this.#dispatch(count);
       else if (count < 0 && count !== -EINTR) throw new Error(`epoll_wait: ${errnoName(count)}`);
       if (this.#again.length > 0) this.#serveAgain();
-      this.wheel.advance(this.nowMs, this.#fault);
+      // A dial that was answered while we were held up has not failed.
+      const isFull = count === eventsMax && ++this.#fullTurns < fullTurnsMax;
+      if (!isFull) {
+        this.#fullTurns = 0;
+        this.wheel.advance(this.nowMs, this.#fault);
+      }
       if (this.#turnEnds.length > 0) this.#serveTurnEnds();
     }
     this.#turning = false;
@@ -193,6 +202,8 @@ export class Reactor {
 
   #allowedSleepMs(mostMs: number): number {
     let allowedMs = Math.min(mostMs, sleepMsMax);
+    // Orders may begin something whose time counts from now.
+    this.nowMs = this.#options.nowMs();
     const isWoken = this.#isWoken;
     this.#isWoken = false;
     try {
@@ -201,7 +212,7 @@ export class Reactor {
       this.#options.fault(error, undefined);
     }
     if (this.#again.length > 0 || this.#turnEnds.length > 0 || !(allowedMs > 0)) return 0;
-    return this.wheel.untilNextMs(this.#options.nowMs(), Math.ceil(allowedMs));
+    return this.wheel.untilNextMs(this.nowMs, Math.ceil(allowedMs));
   }
 
   #dispatch(count: number): void {

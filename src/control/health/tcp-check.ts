@@ -3,6 +3,7 @@
  */
 import { connect } from 'node:net';
 import type { Bind } from '../../core/plan.ts';
+import { isSelfConnection } from '../../core/self-connection.ts';
 
 /** `unknown`: this machine was too busy to tell (or had no descriptor); it must not count for or against. */
 export type CheckResult =
@@ -53,7 +54,11 @@ export function checkTcp(target: Bind, source: string | undefined, timeoutMs: nu
         finish({ verdict: 'unknown', why: `own event loop ${Math.round(lateMs)} ms late` });
       else finish({ verdict: 'fail', why: `no connection within ${timeoutMs} ms` });
     }, timeoutMs);
-    socket.on('connect', () => finish({ verdict: 'pass' }));
+    socket.on('connect', () => {
+      if (!isSelfConnection(socket)) return finish({ verdict: 'pass' });
+      socket.resetAndDestroy();
+      finish({ verdict: 'fail', why: 'ECONNREFUSED' });
+    });
     socket.on('error', (error: NodeJS.ErrnoException) => {
       const why = error.code ?? error.message;
       finish(ownFaults.has(why) ? { verdict: 'unknown', why } : { verdict: 'fail', why });

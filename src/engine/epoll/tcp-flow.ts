@@ -168,7 +168,7 @@ export class TcpFlow implements Timed, Starved {
       // The first visit is after seconds: a connection that short-lived ones need not pay for.
       if (this.#state === 'open' && !this.#keepAlive) {
         this.#keepAlive = true;
-        if (!this.backend.exact) setKeepAlive(this.backend.fd, this.#flow.listener.plan.tcp);
+        setKeepAlive(this.backend.fd, this.#flow.listener.plan.tcp);
       }
       return this.#arm();
     }

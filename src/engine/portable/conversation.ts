@@ -9,6 +9,7 @@ import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import type { Flow } from '../../core/flow.ts';
 import { waitingDatagramsMax } from '../../core/limits.ts';
 import type { Bind } from '../../core/plan.ts';
+import { isSelfConnection } from '../../core/self-connection.ts';
 import type { TerminationCode } from '../../core/termination.ts';
 import { speaksOfPeer } from '../peer-errors.ts';
 import { sendQueueBytesMax } from './bounds.ts';
@@ -149,7 +150,7 @@ export class Conversation implements Counted, Watched {
     }
   }
 
-  #dialFailed(error: NodeJS.ErrnoException): void {
+  #dialFailed(error: Pick<NodeJS.ErrnoException, 'code'>): void {
     this.#upstream?.close();
     this.#upstream = undefined;
     this.#context.host.dialFailed(this.flow, dialFailureOf(error.code, false));
@@ -157,6 +158,11 @@ export class Conversation implements Counted, Watched {
   }
 
   #dialed(): void {
+    const { address: localAddress, port: localPort } = this.#upstream!.address();
+    const { address: remoteAddress, port: remotePort } = this.#upstream!.remoteAddress();
+    if (isSelfConnection({ localAddress, localPort, remoteAddress, remotePort })) {
+      return this.#dialFailed({ code: 'ECONNREFUSED' });
+    }
     this.#phase = 'open';
     this.#movedAtMs = this.#context.nowMs();
     this.#context.deadlines.watch(this);

@@ -14,6 +14,7 @@
 import { Socket, type SocketConstructorOpts } from 'node:net';
 import type { Flow } from '../../core/flow.ts';
 import type { Bind } from '../../core/plan.ts';
+import { isSelfConnection } from '../../core/self-connection.ts';
 import type { TerminationCode } from '../../core/termination.ts';
 import type { DialFailure } from '../engine.ts';
 import { highWaterMark } from './bounds.ts';
@@ -161,6 +162,10 @@ export class TcpFlow implements Carried, Watched {
   }
 
   #connected(backend: Socket): void {
+    if (isSelfConnection(backend)) {
+      backend.resetAndDestroy();
+      return this.#dialFailed('backend-refused');
+    }
     const { noDelay, keepAliveMs } = this.flow.listener.plan.tcp;
     backend.setNoDelay(noDelay);
     backend.setKeepAlive(keepAliveMs > 0, keepAliveMs);
