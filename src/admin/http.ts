@@ -125,10 +125,16 @@ async function answer(
     ...result.headers,
   });
   // Node's own time-outs are for what is received.
-  const timer = setTimeout(() => response.destroy(), takenWithinMs);
-  response.once('close', () => clearTimeout(timer));
+  if (response.socket !== null) cutOffWhenSlow(response);
+  else response.once('socket', () => cutOffWhenSlow(response));
   // To HEAD Node sends no body.
   response.end(isText ? result.body : `${JSON.stringify(result.body)}\n`);
+}
+
+/** From when the answer's turn on its connection has come. */
+function cutOffWhenSlow(response: ServerResponse): void {
+  const timer = setTimeout(() => response.destroy(), takenWithinMs);
+  response.once('close', () => clearTimeout(timer));
 }
 
 async function route(request: IncomingMessage, routes: Routes, trusted: boolean): Promise<Answer> {

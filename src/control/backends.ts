@@ -12,7 +12,7 @@
 import type { BackendStates } from '../core/backend-states.ts';
 import type { BackendPlan, Bind, PoolPlan, Protocol } from '../core/plan.ts';
 import type { BackendView } from '../core/snapshot.ts';
-import { resolveAddress } from './discovery/resolve.ts';
+import { resolveAddress, type Target } from './discovery/resolve.ts';
 import { findTargets, type Targets, unresolvedBecause } from './discovery/targets.ts';
 import type { ControlWatcher } from './events.ts';
 import { HealthChecker } from './health/checker.ts';
@@ -27,7 +27,7 @@ interface Backend {
   pool: PoolPlan;
   plan: BackendPlan;
   target: Bind | undefined;
-  /** What the plan had that resolved to the target: of another plan while the name of this one is late. */
+  /** What the plan had that resolved to the target: another plan, while nobody has answered for the name of this one. */
   targetOf: string;
   /** The check's word; true while there is none. */
   isHealthy: boolean;
@@ -114,7 +114,7 @@ export class Backends {
     const named = pools.some((pool) => pool.backends.some((backend) => backend.address.kind === 'name'));
     if (named) this.resolveTimer = setInterval(() => this.resolveAgain(), resolveIntervalMs);
     // Nobody waits for these any more: they are used when they come.
-    if ([...targets.values()].includes('late')) this.resolveAgain();
+    if ([...targets.values()].includes('unanswered')) this.resolveAgain();
   }
 
   /**
@@ -208,15 +208,11 @@ export class Backends {
   }
 
   /**
-   * A name that stopped resolving keeps its last address: the resolver's trouble is not the backend's. One that is late
-   * keeps even that of another name, until there is an answer: a reload must not cost the flows of a backend that lives.
+   * A name that stopped resolving keeps its last address: the resolver's trouble is not the backend's. One nobody has answered
+   * for keeps even that of another name: a reload must not cost the flows of a backend that lives.
    */
-  private targetFor(
-    found: Bind | 'late' | undefined,
-    old: Backend | undefined,
-    text: string,
-  ): Bind | undefined {
-    if (found === 'late') return old?.target;
+  private targetFor(found: Target, old: Backend | undefined, text: string): Bind | undefined {
+    if (found === 'unanswered') return old?.target;
     return found ?? (old?.targetOf === text ? old.target : undefined);
   }
 
@@ -236,7 +232,7 @@ export class Backends {
     }
   }
 
-  private put(id: number, pool: PoolPlan, plan: BackendPlan, found: Bind | 'late' | undefined): void {
+  private put(id: number, pool: PoolPlan, plan: BackendPlan, found: Target): void {
     const { states } = this.options;
     const old = this.backends.get(id);
     const hadTarget = old?.target !== undefined;
@@ -264,7 +260,7 @@ export class Backends {
     backend.pool = pool;
     backend.plan = plan;
     backend.target = target;
-    if (found !== 'late') backend.targetOf = text;
+    if (found !== 'unanswered') backend.targetOf = text;
     states.setWeight(id, plan.weight);
     if (old === undefined) {
       this.backends.set(id, backend);
@@ -391,7 +387,7 @@ export class Backends {
     if (this.isStopped || this.backends.get(backend.id) !== backend || backend.plan !== plan) return;
     const text = addressText(plan);
     const target = this.targetFor(found, backend, text);
-    backend.targetOf = text;
+    if (found !== 'unanswered') backend.targetOf = text;
     if (JSON.stringify(target) === JSON.stringify(backend.target)) return;
     const hadTarget = backend.target !== undefined;
     backend.target = target;
@@ -404,7 +400,7 @@ export class Backends {
         address: target.kind === 'inet' ? `${target.ip}:${target.port}` : target.path,
       });
     }
-    this.judge(backend, target === undefined ? unresolvedBecause(target) : 'its name resolves');
+    this.judge(backend, target === undefined ? unresolvedBecause(found) : 'its name resolves');
     this.reviewPools();
     // One snapshot for the names that answer together.
     this.movedTimer ??= setImmediate(() => {

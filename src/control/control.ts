@@ -234,6 +234,8 @@ export class Control {
       this.backends.settle(old.pools);
       this.refuseWhenStopping();
       const lost = await this.listeners.reopen(this.snapshot!.listeners);
+      if (this.isStopping) await this.listeners.closeAll();
+      this.refuseWhenStopping();
       throw lost.length === 0 ? failure : new StartFailure(refusalWithLosses(failure, lost));
     }
     if (this.isStopping) await this.listeners.closeAll();

@@ -212,7 +212,7 @@ export class Reactor {
       this.#options.fault(error, undefined);
     }
     if (this.#again.length > 0 || this.#turnEnds.length > 0 || !(allowedMs > 0)) return 0;
-    return this.wheel.untilNextMs(this.nowMs, Math.ceil(allowedMs));
+    return this.wheel.untilNextMs(this.#options.nowMs(), Math.ceil(allowedMs));
   }
 
   #dispatch(count: number): void {

@@ -29,7 +29,7 @@ export function namesInHand(): Names {
       writeFileSync(answer + '.asked', '');
       while (!existsSync(answer)) await new Promise((resolve) => setTimeout(resolve, 10));
       const address = readFileSync(answer, 'utf8');
-      if (address === '') throw new Error('ENOTFOUND');
+      if (address === '') throw Object.assign(new Error('no such name'), { code: 'ENOTFOUND' });
       return { address, family: 4 };
     };
     syncBuiltinESMExports();`;

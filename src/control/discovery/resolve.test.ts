@@ -22,8 +22,11 @@ test('a name that is being asked for is not asked for twice, and afresh once it 
     { kind: 'inet', ip: '127.0.0.1', port: 2 },
   ]);
   const later = at(3);
-  answers[1]!(new Error('ENOTFOUND'));
+  answers[1]!(Object.assign(new Error('no such name'), { code: 'ENOTFOUND' }));
   expect(await later).toBeUndefined();
+  const troubled = at(4);
+  answers[2]!(Object.assign(new Error('nobody answers'), { code: 'EAI_AGAIN' }));
+  expect(await troubled).toBe('unanswered');
   expect(await Promise.all([resolveAddress({ kind: 'unix', path: '/s' })])).toEqual([
     { kind: 'unix', path: '/s' },
   ]);

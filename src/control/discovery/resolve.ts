@@ -5,27 +5,32 @@
 import { lookup } from 'node:dns/promises';
 import type { BackendAddress, Bind } from '../../core/plan.ts';
 
+/** Where a backend is. undefined: its name has no address; unanswered: nobody has said so far whether it has one. */
+export type Target = Bind | 'unanswered' | undefined;
+
+type Ip = string | 'unanswered' | undefined;
+
 /** By host. A name server that is away takes many seconds to be given up, and few threads wait for it. */
-const underWay = new Map<string, Promise<string | undefined>>();
+const underWay = new Map<string, Promise<Ip>>();
 
 /**
  * Who asks for a name that is being asked for shares the answer.
- * @returns the address to dial (IPv4 first where both exist, in the resolver's order), or undefined while the
- * name has no address
+ * @returns the address to dial: IPv4 first where both exist, in the resolver's order
  */
-export async function resolveAddress(address: BackendAddress): Promise<Bind | undefined> {
+export async function resolveAddress(address: BackendAddress): Promise<Target> {
   if (address.kind !== 'name') return address;
   const ip = await ipOf(address.host);
-  return ip === undefined ? undefined : { kind: 'inet', ip, port: address.port };
+  return ip === undefined || ip === 'unanswered' ? ip : { kind: 'inet', ip, port: address.port };
 }
 
-function ipOf(host: string): Promise<string | undefined> {
+function ipOf(host: string): Promise<Ip> {
   const shared = underWay.get(host);
   if (shared !== undefined) return shared;
-  const own = lookup(host, { verbatim: false })
+  const own: Promise<Ip> = lookup(host, { verbatim: false })
     .then(
       ({ address }) => address,
-      () => undefined,
+      // EAI_AGAIN and the like are the resolver's trouble: getaddrinfo(3).
+      ({ code }: NodeJS.ErrnoException) => (code === 'ENOTFOUND' ? undefined : 'unanswered'),
     )
     .finally(() => underWay.delete(host));
   underWay.set(host, own);

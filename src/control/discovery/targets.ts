@@ -2,22 +2,21 @@
  * Where the backends of some pools are, as far as that can be said soon: a start or a reload must not wait for a name
  * server that is away. Names whose answer is late are to be asked for again once the others serve.
  */
-import type { BackendPlan, Bind, PoolPlan } from '../../core/plan.ts';
-import { resolveAddress } from './resolve.ts';
+import type { BackendPlan, PoolPlan } from '../../core/plan.ts';
+import { resolveAddress, type Target } from './resolve.ts';
 
 /** More than glibc takes when its first name server is away: it asks the second after 5 s (resolv.conf(5), `timeout`). */
 const resolveWithinMs = 7_000;
 
-/** undefined: the name does not resolve. */
-export type Targets = ReadonlyMap<BackendPlan, Bind | 'late' | undefined>;
+export type Targets = ReadonlyMap<BackendPlan, Target>;
 
 /** Asks for all names side by side. */
 export async function findTargets(pools: readonly PoolPlan[]): Promise<Targets> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<'late'>((resolve) => {
-    timer = setTimeout(resolve, resolveWithinMs, 'late');
+  const late = new Promise<'unanswered'>((resolve) => {
+    timer = setTimeout(resolve, resolveWithinMs, 'unanswered');
   });
-  const targets = new Map<BackendPlan, Bind | 'late' | undefined>();
+  const targets = new Map<BackendPlan, Target>();
   const find = async (plan: BackendPlan): Promise<void> => {
     targets.set(plan, await Promise.race([resolveAddress(plan.address), late]));
   };
@@ -27,8 +26,6 @@ export async function findTargets(pools: readonly PoolPlan[]): Promise<Targets> 
 }
 
 /** What a target that is none is put down to. */
-export function unresolvedBecause(target: Bind | 'late' | undefined): string {
-  return target === 'late'
-    ? `its name has not resolved within ${resolveWithinMs / 1000} s`
-    : 'its name does not resolve';
+export function unresolvedBecause(target: Target): string {
+  return target === 'unanswered' ? 'no answer for its name yet' : 'its name does not resolve';
 }
