@@ -131,15 +131,19 @@ function churn({ table, keys, rounds, random, writerIndex }: Thread): void {
   }
 }
 
-/** Reads until told to end. */
-function read({ table, words, keys, random }: Thread): void {
+/** Reads until told to end. @returns how many pins it found */
+function read({ table, words, keys, random }: Thread): number {
+  let found = 0;
   while (Atomics.load(words, 0) !== 2) {
     for (let n = 0; n < 1000; n++) {
       const i = random(keys);
-      check(wrongBackend(i, table.lookup(poolId, threadKey(i), 0)));
+      const backendId = table.lookup(poolId, threadKey(i), 0);
+      check(wrongBackend(i, backendId));
+      if (backendId !== 0) found++;
     }
     for (const pin of table.entries(0)) check(wrongPin(pin));
   }
+  return found;
 }
 
 /** All operations on few keys, until it is killed. */
@@ -169,7 +173,7 @@ function seize({ shared, writerIndex }: Thread): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
 }
 
-const tasks: Readonly<Record<PinTask, (thread: Thread) => void>> = {
+const tasks: Readonly<Record<PinTask, (thread: Thread) => unknown>> = {
   race,
   moves,
   owners,
@@ -195,6 +199,6 @@ if (workerData?.task !== undefined && parentPort !== null) {
   parentPort.postMessage('ready');
   // All start together.
   Atomics.wait(words, 0, 0);
-  tasks[data.task]({ ...data, table, words, random: randomOf(data.writerIndex) });
-  parentPort.postMessage('done');
+  const figure = tasks[data.task]({ ...data, table, words, random: randomOf(data.writerIndex) });
+  parentPort.postMessage(typeof figure === 'number' ? figure : 0);
 }
