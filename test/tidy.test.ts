@@ -68,18 +68,18 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'core',
     'worker',
     'engine',
+    'checks',
     'ioredis',
     'node:fs',
-    'node:net',
     'node:os',
-    'node:dns/promises',
     'node:crypto',
     'node:tls',
     'node:path',
     'node:timers/promises',
   ],
   observe: ['control', 'core', 'pino', 'prom-client'],
-  admin: ['control', 'core', 'observe', 'prom-client', 'node:http', 'node:fs', 'node:net'],
+  checks: ['core', 'node:net', 'node:dns/promises'],
+  front: ['control', 'core', 'observe', 'prom-client', 'node:http', 'node:fs', 'node:net'],
 };
 // cli/ and main.ts put everything together and may import anything.
 

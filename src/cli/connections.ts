@@ -1,6 +1,6 @@
 /** `pinion connections`: who is connected where, through which backend. */
 import { Command } from 'commander';
-import { mostRule, readMost } from '../admin/most.ts';
+import { mostRule, readMost } from '../front/most.ts';
 import { exitStatus } from './exit.ts';
 import { type AdminOptions, ask, withAdminOptions } from './operate.ts';
 

@@ -2,8 +2,7 @@
  * One running pinion: control, its log, its pages and its signals, put together from a plan. `run` and `demo`
  * differ only in who watches.
  */
-import { type Answer, type HttpService, type Routes, serveHttp } from '../admin/http.ts';
-import { adminRoutes, metricsRoutes } from '../admin/routes.ts';
+
 import { formatAddress } from '../config/bind.ts';
 import { diffPlans, liveKeys } from '../config/diff.ts';
 import { formatProblem, loadPlan } from '../config/load.ts';
@@ -13,6 +12,8 @@ import { StartFailure } from '../control/listeners.ts';
 import type { Bind, Plan } from '../core/plan.ts';
 import { reusePortSupported } from '../engine/portable/portable.ts';
 import { decideEngine, type EngineDecision } from '../engine/select.ts';
+import { type Answer, type HttpService, type Routes, serveHttp } from '../front/http.ts';
+import { adminRoutes, metricsRoutes } from '../front/routes.ts';
 import { createMetrics } from '../observe/metrics.ts';
 import { exitStatus } from './exit.ts';
 import { Reloads } from './reloads.ts';

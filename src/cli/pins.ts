@@ -1,6 +1,6 @@
 /** `pinion pins`: the pin table of a running instance, and pins changed by hand. */
 import { Command } from 'commander';
-import { mostRule, readMost } from '../admin/most.ts';
+import { mostRule, readMost } from '../front/most.ts';
 import { exitStatus } from './exit.ts';
 import { type AdminOptions, ask, withAdminOptions } from './operate.ts';
 

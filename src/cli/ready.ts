@@ -4,7 +4,7 @@
  * its peer would see the same.
  */
 import { Command } from 'commander';
-import { notReadyBecause, type ReadyStatus } from '../admin/readiness.ts';
+import { notReadyBecause, type ReadyStatus } from '../front/readiness.ts';
 import { type AdminAnswer, askAdmin } from './admin-client.ts';
 import { exitStatus } from './exit.ts';
 import { type AdminOptions, adminAddress, withAdminOptions } from './operate.ts';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Answer } from '../admin/http.ts';
+import type { Answer } from '../front/http.ts';
 import { Reloads } from './reloads.ts';
 
 /** Runs that end when the test says so. */

@@ -2,7 +2,7 @@
  * Reloads, one after the other. Each answers for the file as it was when it was asked for, or later: who comes before a
  * run has begun to read shares it, and who comes after waits for one more.
  */
-import type { Answer } from '../admin/http.ts';
+import type { Answer } from '../front/http.ts';
 
 export class Reloads {
   private readonly run: () => Promise<Answer>;

@@ -1,14 +1,14 @@
 /** Backends given by name, and a resolver that is in trouble or late. */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { resolveAddress, type Target } from '../checks/resolve.ts';
+import { checkTcp } from '../checks/tcp-check.ts';
 import { BackendStates } from '../core/backend-states.ts';
 import type { BackendAddress, Bind, PoolPlan } from '../core/plan.ts';
 import { Backends } from './backends.ts';
-import { resolveAddress, type Target } from './discovery/resolve.ts';
-import { checkTcp } from './health/tcp-check.ts';
 import { Ids } from './ids.ts';
 
-vi.mock('./discovery/resolve.ts');
-vi.mock('./health/tcp-check.ts');
+vi.mock('../checks/resolve.ts');
+vi.mock('../checks/tcp-check.ts');
 
 const first: Bind = { kind: 'inet', ip: '127.0.0.1', port: 1 };
 const second: Bind = { kind: 'inet', ip: '127.0.0.2', port: 1 };

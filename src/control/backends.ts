@@ -9,14 +9,15 @@
  * themselves whether the backend lives: one that refuses newcomers may be finishing with those it has. UDP
  * conversations cannot tell.
  */
+
+import { HealthChecker } from '../checks/checker.ts';
+import { resolveAddress, type Target } from '../checks/resolve.ts';
 import type { BackendStates } from '../core/backend-states.ts';
 import type { BackendPlan, Bind, PoolPlan, Protocol } from '../core/plan.ts';
 import type { BackendView } from '../core/snapshot.ts';
-import { resolveAddress, type Target } from './discovery/resolve.ts';
-import { findTargets, type Targets, unresolvedBecause } from './discovery/targets.ts';
 import type { ControlWatcher } from './events.ts';
-import { HealthChecker } from './health/checker.ts';
 import type { Ids } from './ids.ts';
+import { findTargets, type Targets, unresolvedBecause } from './targets.ts';
 
 const resolveIntervalMs = 30_000;
 /** First checks are spread over this time when there are many backends. */

@@ -2,8 +2,9 @@
  * Where the backends of some pools are, as far as that can be said soon: a start or a reload must not wait for a name
  * server that is away. Names whose answer is late are to be asked for again once the others serve.
  */
-import type { BackendPlan, PoolPlan } from '../../core/plan.ts';
-import { resolveAddress, type Target } from './resolve.ts';
+
+import { resolveAddress, type Target } from '../checks/resolve.ts';
+import type { BackendPlan, PoolPlan } from '../core/plan.ts';
 
 /** More than glibc takes when its first name server is away: it asks the second after 5 s (resolv.conf(5), `timeout`). */
 const resolveWithinMs = 7_000;

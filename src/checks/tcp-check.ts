@@ -2,8 +2,8 @@
  * One TCP connect check: can a connection be opened within the time? It is closed at once and sends nothing.
  */
 import { connect } from 'node:net';
-import type { Bind } from '../../core/plan.ts';
-import { isSelfConnection } from '../../core/self-connection.ts';
+import type { Bind } from '../core/plan.ts';
+import { isSelfConnection } from '../core/self-connection.ts';
 
 /** `unknown`: this machine was too busy to tell (or had no descriptor); it must not count for or against. */
 export type CheckResult =

@@ -3,7 +3,7 @@
  * a name that does not resolve is asked again, and what it last resolved to stays in use meanwhile.
  */
 import { lookup } from 'node:dns/promises';
-import type { BackendAddress, Bind } from '../../core/plan.ts';
+import type { BackendAddress, Bind } from '../core/plan.ts';
 
 /** Where a backend is. undefined: its name has no address; unanswered: nobody has said so far whether it has one. */
 export type Target = Bind | 'unanswered' | undefined;

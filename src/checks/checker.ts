@@ -3,8 +3,8 @@
  * that the checks of many backends (and of many instances) spread out; while an answer contradicts the state, the
  * next check comes after a quarter of the interval, so a verdict of several checks does not take several intervals.
  */
-import { type HealthState, initialHealth, observe } from '../../core/health.ts';
-import type { Bind, HealthPlan } from '../../core/plan.ts';
+import { type HealthState, initialHealth, observe } from '../core/health.ts';
+import type { Bind, HealthPlan } from '../core/plan.ts';
 import { checkTcp } from './tcp-check.ts';
 
 const jitter = 0.1;
