@@ -401,7 +401,7 @@ export class Control {
   private workerDied(worker: number, { error, restartInMs, inARow, leftOpen }: WorkerDeath): void {
     this.workerRestarts++;
     this.restarted.add(worker);
-    this.views.counters.clearGauges(worker);
+    this.views.counters.places.giveAllOf(worker);
     this.views.pins.releaseLocksOf(worker + 1);
     const message = error?.message ?? 'the thread exited';
     this.options.watch({ event: 'worker-died', worker, message, restartInMs });

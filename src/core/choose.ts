@@ -10,6 +10,9 @@
  *
  * A claim can lose to another thread that pinned the same key a moment ago: the winner is followed, so two
  * first connections of one client do not part.
+ *
+ * Whoever is chosen has had one of its places taken (core/places.ts): looking first and taking afterwards, two workers
+ * would both find the last one of `max_connections`.
  */
 import type { BackendStates } from './backend-states.ts';
 import type { Counters } from './counters.ts';
@@ -53,7 +56,10 @@ export class Chooser implements Loads {
     this.byId = new Map(pool.backends.map((backend) => [backend.id, backend]));
   }
 
-  /** @returns undefined when no backend may be used. Allocates only its answer. */
+  /**
+   * @returns a backend and a place at it, which the caller gives back; undefined when no backend may be used.
+   * Allocates only its answer
+   */
   choose(request: ChooseRequest, nowMs: number): Choice | undefined {
     const { key, pinTtlMs, failed } = request;
     // Being chosen proves nothing: only a client that was served (confirm) has the whole ttl from now.
@@ -61,9 +67,9 @@ export class Chooser implements Loads {
     const pinnedId = pinTtlMs === 0 ? 0 : this.pins.touch(this.pool.id, key, usedForMs, nowMs);
     const pinned = pinnedId === 0 ? undefined : this.byId.get(pinnedId);
     const pinServes = pinned !== undefined && this.serves(pinned, failed);
-    if (pinServes && !this.isFull(pinned)) return { backend: pinned, reason: 'pin' };
+    if (pinServes && this.take(pinned)) return { backend: pinned, reason: 'pin' };
 
-    const candidate = this.earlierCandidate(request) ?? this.candidate(key, failed);
+    const candidate = this.takeEarlier(request) ?? this.takeCandidate(key, failed);
     if (candidate === undefined) return this.failOpen(request, pinned);
     const reason: ChoiceReason = failed.length > 0 ? 'retry' : 'policy';
     if (pinTtlMs === 0 || pinServes) return { backend: candidate, reason };
@@ -73,34 +79,42 @@ export class Chooser implements Loads {
         ? this.pins.claim(this.pool.id, key, candidate.id, request.claimTtlMs, nowMs, 'policy')
         : this.pins.move(this.pool.id, key, pinnedId, candidate.id, request.claimTtlMs, nowMs, reason);
     const winner = winnerId === candidate.id ? undefined : this.byId.get(winnerId);
-    if (winner !== undefined && this.serves(winner, failed) && !this.isFull(winner))
-      return { backend: winner, reason: 'pin' };
-    return { backend: candidate, reason };
+    if (winner === undefined || !this.serves(winner, failed) || !this.take(winner)) {
+      return { backend: candidate, reason };
+    }
+    this.counters.places.giveBackend(candidate.id);
+    return { backend: winner, reason: 'pin' };
   }
 
-  /** The policy's word alone, as `explain` asks for it: pins are neither read nor written. */
+  /** The policy's word alone, as `explain` asks for it: pins are neither read nor written, and no place is taken. */
   candidate(key: Key, failed: readonly number[]): BackendView | undefined {
     this.policy.start(key, this);
     for (let position = this.policy.next(); position >= 0; position = this.policy.next()) {
       const backend = this.pool.backends[position]!;
-      if (this.takesNew(backend, failed)) return backend;
+      if (this.servesNew(backend, failed) && !this.isFull(backend)) return backend;
+    }
+    return undefined;
+  }
+
+  private takeCandidate(key: Key, failed: readonly number[]): BackendView | undefined {
+    this.policy.start(key, this);
+    for (let position = this.policy.next(); position >= 0; position = this.policy.next()) {
+      const backend = this.pool.backends[position]!;
+      if (this.servesNew(backend, failed) && this.take(backend)) return backend;
     }
     return undefined;
   }
 
   /** A policy that takes turns must be asked once for a flow. */
-  private earlierCandidate({ candidateId, failed }: ChooseRequest): BackendView | undefined {
+  private takeEarlier({ candidateId, failed }: ChooseRequest): BackendView | undefined {
     const backend = candidateId === 0 ? undefined : this.byId.get(candidateId);
-    return backend !== undefined && this.takesNew(backend, failed) ? backend : undefined;
+    return backend !== undefined && this.servesNew(backend, failed) && this.take(backend)
+      ? backend
+      : undefined;
   }
 
-  private takesNew(backend: BackendView, failed: readonly number[]): boolean {
-    return (
-      this.states.servesNew(backend.id) &&
-      backend.target !== undefined &&
-      !failed.includes(backend.id) &&
-      !this.isFull(backend)
-    );
+  private servesNew(backend: BackendView, failed: readonly number[]): boolean {
+    return this.states.servesNew(backend.id) && backend.target !== undefined && !failed.includes(backend.id);
   }
 
   active(position: number): number {
@@ -121,22 +135,29 @@ export class Chooser implements Loads {
   }
 
   private isFull(backend: BackendView): boolean {
-    if (backend.maxConnections === 0) return false;
-    const active = this.counters.backend(backend.id, 'active') + this.states.peerFlows(backend.id);
-    return active >= backend.maxConnections;
+    return this.counters.places.backend(backend.id) >= this.placesOf(backend);
+  }
+
+  private take(backend: BackendView): boolean {
+    return this.counters.places.takeBackend(backend.id, this.placesOf(backend));
+  }
+
+  /** What other instances leave of `max_connections`, by what they have told. */
+  private placesOf({ id, maxConnections }: BackendView): number {
+    return maxConnections === 0 ? Number.POSITIVE_INFINITY : maxConnections - this.states.peerFlows(id);
   }
 
   /** Nobody is up: with `fail_open` the pinned backend, else the policy's first that was not tried. */
   private failOpen(request: ChooseRequest, pinned: BackendView | undefined): Choice | undefined {
     if (!this.pool.plan.failOpen) return undefined;
-    if (pinned?.target !== undefined && !request.failed.includes(pinned.id) && !this.isFull(pinned)) {
+    if (pinned?.target !== undefined && !request.failed.includes(pinned.id) && this.take(pinned)) {
       return { backend: pinned, reason: 'fail-open' };
     }
     this.policy.start(request.key, this);
     for (let position = this.policy.next(); position >= 0; position = this.policy.next()) {
       const backend = this.pool.backends[position]!;
       if (this.states.isUp(backend.id)) continue; // up, yet not chosen: draining or full
-      if (backend.target !== undefined && !request.failed.includes(backend.id) && !this.isFull(backend)) {
+      if (backend.target !== undefined && !request.failed.includes(backend.id) && this.take(backend)) {
         return { backend, reason: 'fail-open' };
       }
     }

@@ -3,15 +3,15 @@
  * is an addition and not an atomic operation; control and other workers read and add up. Values are 64-bit
  * floats: exact to 2^53, and an aligned store is not torn on the 64-bit machines pinion runs on.
  *
- *   block of worker w: | flows open, and spare | listener rows | backend rows | ends: listener x termination code |
+ *   block of worker w: | listener rows | backend rows | ends: listener x termination code |
  *
- * Gauges (`active`) of a worker that died are cleared by control; totals stay, they only ever grow.
+ * These only ever grow. How many flows are open (`active`) is counted exactly, in words of its own: places.ts.
  */
 import { backendIdsMax, listenersMax } from './limits.ts';
+import { Places } from './places.ts';
 import { type TerminationCode, terminationCodes, terminationIndex } from './termination.ts';
 
 export const listenerCounters = [
-  'active',
   'opened',
   'refused',
   'bytesIn',
@@ -24,25 +24,17 @@ export const listenerCounters = [
   'droppedUnknown',
   'acceptPauses',
 ] as const;
-export const backendCounters = [
-  'active',
-  'opened',
-  'dialFailures',
-  'bytesIn',
-  'bytesOut',
-  'unreachable',
-] as const;
+export const backendCounters = ['opened', 'dialFailures', 'bytesIn', 'bytesOut', 'unreachable'] as const;
 
 export type ListenerCounter = (typeof listenerCounters)[number];
 export type BackendCounter = (typeof backendCounters)[number];
 
 const listenerField = indexed(listenerCounters);
 const backendField = indexed(backendCounters);
-const globalWords = 8;
 const listenerWords = listenersMax * listenerCounters.length;
 const backendWords = (backendIdsMax + 1) * backendCounters.length;
 const endWords = listenersMax * terminationCodes.length;
-const blockWords = globalWords + listenerWords + backendWords + endWords;
+const blockWords = listenerWords + backendWords + endWords;
 
 function indexed<T extends string>(names: readonly T[]): Record<T, number> {
   return Object.fromEntries(names.map((name, index) => [name, index])) as Record<T, number>;
@@ -50,11 +42,13 @@ function indexed<T extends string>(names: readonly T[]): Record<T, number> {
 
 export interface CountersShared {
   readonly buffer: SharedArrayBuffer;
+  readonly places: SharedArrayBuffer;
   readonly workers: number;
 }
 
 export class Counters {
   readonly shared: CountersShared;
+  readonly places: Places;
   private readonly words: Float64Array;
   private readonly base: number;
 
@@ -62,21 +56,18 @@ export class Counters {
   constructor(shared: CountersShared, worker = 0) {
     this.shared = shared;
     this.words = new Float64Array(shared.buffer);
-    this.base = worker * blockWords + globalWords;
+    this.base = worker * blockWords;
+    this.places = new Places(shared.places, worker);
   }
 
   static create(workers: number): Counters {
-    return new Counters({ buffer: new SharedArrayBuffer(workers * blockWords * 8), workers });
-  }
-
-  /** Opens (1) or closes (-1) a flow of this worker. */
-  addFlows(amount: number): void {
-    this.words[this.base - globalWords]! += amount;
+    const buffer = new SharedArrayBuffer(workers * blockWords * 8);
+    return new Counters({ buffer, places: Places.bufferOf(workers), workers });
   }
 
   /** Flows open now, over all workers. */
   flows(): number {
-    return this.sum(-globalWords);
+    return this.places.flows();
   }
 
   addListener(id: number, counter: ListenerCounter, amount: number): void {
@@ -93,12 +84,14 @@ export class Counters {
   }
 
   /** Over all workers. */
-  listener(id: number, counter: ListenerCounter): number {
+  listener(id: number, counter: ListenerCounter | 'active'): number {
+    if (counter === 'active') return this.places.listener(id);
     return this.sum(id * listenerCounters.length + listenerField[counter]);
   }
 
   /** Over all workers. */
-  backend(id: number, counter: BackendCounter): number {
+  backend(id: number, counter: BackendCounter | 'active'): number {
+    if (counter === 'active') return this.places.backend(id);
     return this.sum(listenerWords + id * backendCounters.length + backendField[counter]);
   }
 
@@ -108,20 +101,10 @@ export class Counters {
     return this.sum(row + terminationIndex.get(code)!);
   }
 
-  /** Control only, when worker `worker` is dead: what it had open is gone. */
-  clearGauges(worker: number): void {
-    const base = worker * blockWords + globalWords;
-    this.words[base - globalWords] = 0;
-    for (let id = 0; id < listenersMax; id++) this.words[base + id * listenerCounters.length] = 0;
-    for (let id = 0; id <= backendIdsMax; id++) {
-      this.words[base + listenerWords + id * backendCounters.length] = 0;
-    }
-  }
-
   private sum(offset: number): number {
     let total = 0;
     for (let worker = 0; worker < this.shared.workers; worker++) {
-      total += this.words[worker * blockWords + globalWords + offset]!;
+      total += this.words[worker * blockWords + offset]!;
     }
     return total;
   }

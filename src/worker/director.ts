@@ -103,16 +103,14 @@ export class Director implements EngineHost {
     const nowMs = this.options.nowMs();
     const key = keyOf(client, listener.plan.affinity);
     const flow = new Flow(this.nextFlowId++, listener, client, local, key, nowMs);
-    const refusal = this.limits.refusal(listener, client, this.snapshot?.flowsMax ?? 0, nowMs, room);
+    const refusal = this.limits.admit(listener, client, this.snapshot?.flowsMax ?? 0, nowMs, room);
     if (refusal !== undefined) {
       counters.addListener(listener.id, 'refused', 1);
       counters.addEnd(listener.id, refusal);
       this.reports.ended(flow, this.poolName(flow), refusal, nowMs);
       return refusal;
     }
-    counters.addFlows(1);
     counters.addListener(listener.id, 'opened', 1);
-    counters.addListener(listener.id, 'active', 1);
     this.limits.opened(flow);
     this.registry.add(flow);
     return flow;
@@ -143,7 +141,6 @@ export class Director implements EngineHost {
     if (choice === undefined) return flow.lastFailure ?? 'no-backend';
     flow.backend = choice.backend;
     flow.reason = choice.reason;
-    this.options.counters.addBackend(choice.backend.id, 'active', 1);
     return choice.backend;
   }
 
@@ -160,7 +157,7 @@ export class Director implements EngineHost {
   dialFailed(flow: Flow, failure: DialFailure): void {
     const backend = flow.backend!;
     const { counters } = this.options;
-    counters.addBackend(backend.id, 'active', -1);
+    counters.places.giveBackend(backend.id);
     flow.backend = undefined;
     flow.failed.push(backend.id);
     flow.lastFailure = failure;
@@ -192,12 +189,10 @@ export class Director implements EngineHost {
     this.limits.closed(flow);
     if (flow.askedBackendId !== 0) this.waiting.delete(flow.id);
     const listenerId = flow.listener.id;
-    counters.addFlows(-1);
-    counters.addListener(listenerId, 'active', -1);
     counters.addEnd(listenerId, code);
     this.account(flow);
     if (flow.backend !== undefined) {
-      counters.addBackend(flow.backend.id, 'active', -1);
+      counters.places.giveBackend(flow.backend.id);
       this.keepPin(flow, nowMs);
     }
     this.reports.ended(flow, this.poolName(flow), code, nowMs);

@@ -1,5 +1,5 @@
 /**
- * Who may open one more flow. Totals over all workers come from the shared counters; what one client holds and
+ * Who may open one more flow. Totals over all workers are exact (core/places.ts); what one client holds and
  * how fast flows come is known per worker, and each worker enforces its share of a rate. With several
  * workers a client's connections are spread over them by the kernel, so `flows_per_client` is exact with one worker and
  * an upper bound of workers x limit with more.
@@ -31,11 +31,12 @@ export class FlowLimits {
   }
 
   /**
+   * Takes a place for one more flow, which `closed` gives back.
    * What the client may do by itself comes first: one that may not come in must not make others leave.
    * @param room asked to make room when a total is reached
    * @returns the code of the limit that is reached, or undefined: come in.
    */
-  refusal(
+  admit(
     listener: ListenerView,
     client: Address,
     flowsMax: number,
@@ -49,19 +50,14 @@ export class FlowLimits {
     }
     const refusal = this.rateRefusal(listener, client, nowMs);
     if (refusal !== undefined) return refusal;
-    const total = this.totalReached(listener, flowsMax);
+    const total = this.take(listener, flowsMax);
     if (total === undefined || room?.makeRoom(total) !== true) return total;
-    return this.totalReached(listener, flowsMax);
+    return this.take(listener, flowsMax);
   }
 
-  private totalReached(
-    listener: ListenerView,
-    flowsMax: number,
-  ): 'limit-flows' | 'limit-listener' | undefined {
-    const { flows } = listener.plan.limits;
-    if (this.counters.flows() >= flowsMax) return 'limit-flows';
-    if (flows > 0 && this.counters.listener(listener.id, 'active') >= flows) return 'limit-listener';
-    return undefined;
+  private take({ id, plan }: ListenerView, flowsMax: number): 'limit-flows' | 'limit-listener' | undefined {
+    const { flows } = plan.limits;
+    return this.counters.places.takeFlow(id, flows === 0 ? Number.POSITIVE_INFINITY : flows, flowsMax);
   }
 
   opened(flow: Flow): void {
@@ -71,6 +67,7 @@ export class FlowLimits {
   }
 
   closed(flow: Flow): void {
+    this.counters.places.giveFlow(flow.listener.id);
     if (flow.listener.plan.limits.flowsPerClient === 0) return;
     const key = clientKey(flow.listener, flow.client);
     const open = (this.flowsOfClient.get(key) ?? 1) - 1;
