@@ -12,6 +12,7 @@ import { releaseStories } from './conformance/releases.ts';
 import { Stage } from './conformance/stage.ts';
 import { tcpDialStories } from './conformance/tcp-dials.ts';
 import { tcpEndStories } from './conformance/tcp-ends.ts';
+import { tcpPauseStories } from './conformance/tcp-pauses.ts';
 import { tcpRelayStories } from './conformance/tcp-relay.ts';
 import { udpConversationStories } from './conformance/udp-conversations.ts';
 import { udpRelayStories } from './conformance/udp-relay.ts';
@@ -20,6 +21,7 @@ const stories = [
   ...tcpRelayStories,
   ...tcpEndStories,
   ...tcpDialStories,
+  ...tcpPauseStories,
   ...listeningStories,
   ...udpRelayStories,
   ...udpConversationStories,

@@ -196,14 +196,12 @@ test('timers are served with the time of the turn', () => {
   assert.deepEqual(fired, [60]);
 });
 
+function timed(onTimer: Timed['onTimer']): Timed {
+  return { timerNext: undefined, timerPrevious: undefined, timerTick: -1, onTimer };
+}
+
 test('what is ready is served before timers judge it late, but timers do not wait for ever', () => {
   const fired: number[] = [];
-  const timed = (onTimer: Timed['onTimer']): Timed => ({
-    timerNext: undefined,
-    timerPrevious: undefined,
-    timerTick: -1,
-    onTimer,
-  });
   const late = timed((at) => fired.push(at));
   reactor.wheel.set(late, 40);
   // One more than a turn takes: an answer that the first batch does not bring.
@@ -221,6 +219,63 @@ test('what is ready is served before timers judge it late, but timers do not wai
   nowMs = 200;
   for (const one of all) one.act = () => one.signal();
   for (const one of all) one.signal();
-  for (let turn = 0; turn < 16; turn++) reactor.turn(0);
+  // Two turns bring all that is watched.
+  reactor.turn(0);
+  assert.deepEqual(fired, []);
+  reactor.turn(0);
   assert.deepEqual(fired, [200]);
+});
+
+test('however many are ready, timers come after the last of them', () => {
+  const fired: number[] = [];
+  // More than sixteen turns take.
+  const all = Array.from({ length: 17 * 256 }, probe);
+  reactor.wheel.set(
+    timed(() => fired.push(all.filter(({ events }) => events > 0).length)),
+    40,
+  );
+  for (const one of all) one.signal();
+  nowMs = 10_000;
+  for (let turn = 0; turn < 20 && fired.length === 0; turn++) reactor.turn(0);
+  assert.deepEqual(fired, [all.length]);
+});
+
+test('timers judge by the time before the kernel was asked', () => {
+  const fired: number[] = [];
+  reactor.wheel.set(
+    timed((at) => fired.push(at)),
+    40,
+  );
+  // The time passes while it asks: what came meanwhile was perhaps not told.
+  const slow = probe();
+  slow.act = () => {
+    nowMs = 5_000;
+  };
+  slow.signal();
+  reactor.turn(0);
+  assert.deepEqual(fired, []);
+  reactor.turn(0);
+  assert.deepEqual(fired, [5_000]);
+});
+
+test('timers wait for a handler that has not read all, and it bounds itself by the round', () => {
+  const fired: number[] = [];
+  reactor.wheel.set(
+    timed((at) => fired.push(at)),
+    40,
+  );
+  const listener = probe();
+  let shares = 0;
+  listener.act = () => {
+    if (++shares < 3) reactor.behind();
+    listener.signal();
+  };
+  listener.signal();
+  nowMs = 60;
+  const { round } = reactor;
+  reactor.turn(0);
+  reactor.turn(0);
+  assert.deepEqual([fired, reactor.round], [[], round]);
+  reactor.turn(0);
+  assert.deepEqual([fired, reactor.round], [[60], round + 1]);
 });

@@ -4,9 +4,16 @@
  *    sleep at most until the next timer --> events --> those with work left over --> timers --> end-of-turn work
  *
  * Work per turn is bounded: at most `eventsMax` events, and a handler that has more to do than its share asks to
- * be called again (`again`) after everybody else had a turn. Timers wait, for some turns, while there are more events
- * than a turn takes: what is ready comes before what is late. Time is read before and after the sleep. An event names
- * a slot and a generation, looked up directly before its handler runs, so an event that was fetched for a descriptor
+ * be called again (`again`) after everybody else had a turn.
+ *
+ * Timers judge by a time before which the kernel was asked, and act once all that waited at that time was read, however
+ * long this thread was kept from running: a turn whose question was interrupted (SIGCONT), or that brought as many events as
+ * it takes, or in which a handler said `behind`, leaves them to a later one. Such turns are a round. A round is bounded:
+ * the kernel gives events in the order they came, so as many turns as it takes for everything watched bring all that was
+ * ready when it began; a handler sees to its own bound (`behind`). So a timer costs one look at the kernel that does not
+ * sleep, and what is ready comes before what is late.
+ *
+ * Time is read before and after the sleep. An event names a slot and a generation, looked up directly before its handler runs, so an event that was fetched for a descriptor
  * closed meanwhile goes nowhere, even if the number has been given to another already. What a handler throws goes to
  * `fault` and the others go on. A thread in epoll_wait cannot be interrupted by V8 and would hold up the exit of the
  * process: sleep is bounded, and writing eight bytes to `wakeDescriptor` ends it from any thread. Whoever writes to it
@@ -58,8 +65,6 @@ const tickMs = 16;
 const ticksPerRotation = 4096;
 /** The longest sleep: how late the exit of a process may be that forgot to wake the thread. */
 const sleepMsMax = 500;
-/** Turns in a row that brought all events they could before timers are served all the same. */
-const fullTurnsMax = 16;
 
 export interface ReactorOptions {
   /** Monotonic milliseconds. */
@@ -76,6 +81,8 @@ export interface ReactorOptions {
 export class Reactor {
   /** The time of this turn, in milliseconds. */
   nowMs: number;
+  /** Changes when timers were served: what waits from then on is another round's. */
+  round = 0;
   readonly wheel: TimerWheel;
   /** Made here, closed by its writers. */
   readonly wakeDescriptor: Descriptor;
@@ -89,7 +96,11 @@ export class Reactor {
   #isWoken = true;
   #stopped = false;
   #turning = false;
+  /** When the kernel was asked first in this round; undefined between rounds. */
+  #roundMs: number | undefined = undefined;
+  /** Turns of this round that brought all events a turn takes. */
   #fullTurns = 0;
+  #isBehind = false;
   readonly #fault: (error: unknown, at: Handler | Timed | TurnEnd) => void;
 
   /** Throws if the kernel gives no epoll or eventfd descriptor: the engine cannot be made then. */
@@ -145,6 +156,14 @@ export class Reactor {
     this.#again.push(handler);
   }
 
+  /**
+   * For a handler whose one descriptor brings news of many (a UDP listener), which read its share and found no end: timers
+   * wait for the next turn. Whoever calls it sees to it that it does not for more than can have waited when `round` began.
+   */
+  behind(): void {
+    this.#isBehind = true;
+  }
+
   /** The caller sees to it that it is called once per turn. */
   atTurnEnd(work: TurnEnd): void {
     this.#turnEnds.push(work);
@@ -172,20 +191,30 @@ export class Reactor {
     this.#turning = true;
     const allowedMs = this.#allowedSleepMs(mostMs);
     if (!this.#stopped) {
+      this.#roundMs ??= this.nowMs;
       const count = epollWait(this.#epoll, this.#events, allowedMs);
       this.nowMs = this.#options.nowMs();
       if (count > 0) this.#dispatch(count);
       else if (count < 0 && count !== -EINTR) throw new Error(`epoll_wait: ${errnoName(count)}`);
       if (this.#again.length > 0) this.#serveAgain();
-      // A dial that was answered while we were held up has not failed.
-      const isFull = count === eventsMax && ++this.#fullTurns < fullTurnsMax;
-      if (!isFull) {
+      if (this.#isRoundOver(count)) {
+        this.wheel.advance(this.#roundMs, this.#fault);
+        this.#roundMs = undefined;
         this.#fullTurns = 0;
-        this.wheel.advance(this.nowMs, this.#fault);
+        this.round++;
       }
       if (this.#turnEnds.length > 0) this.#serveTurnEnds();
     }
     this.#turning = false;
+  }
+
+  /** @param count what epoll_wait said in this turn */
+  #isRoundOver(count: number): boolean {
+    const isBehind = this.#isBehind;
+    this.#isBehind = false;
+    if (count < 0) return false;
+    if (count === eventsMax && ++this.#fullTurns * eventsMax < this.#slots.size) return false;
+    return !isBehind;
   }
 
   /** Ends `run` after this turn; outside a turn it frees at once. The reactor is not used afterwards. */

@@ -11,17 +11,31 @@ import type { Stage } from './stage.ts';
 
 const sleepingListener = `
   const { createServer } = require('node:net');
-  const { parentPort } = require('node:worker_threads');
-  const server = createServer().listen({ host: '127.0.0.1', port: 0, backlog: 1 }, () => {
+  const { parentPort, workerData } = require('node:worker_threads');
+  const server = createServer((socket) => {
+    parentPort.postMessage(socket.remotePort);
+    socket.on('error', () => {});
+  });
+  server.listen({ host: '127.0.0.1', port: 0, backlog: 1 }, () => {
     parentPort.postMessage(server.address().port);
-    setImmediate(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0));
+    setImmediate(() => Atomics.wait(workerData, 0, 0));
   });
 `;
 
 export async function openBlackhole(stage: Stage): Promise<Bind> {
-  const worker = new Worker(sleepingListener, { eval: true });
+  return (await openSleeper(stage)).bind;
+}
+
+/** A blackhole that may wake: it then accepts whoever knocks again. */
+export async function openSleeper(
+  stage: Stage,
+): Promise<{ readonly bind: Bind; wake(): void; accepted(): number }> {
+  const word = new Int32Array(new SharedArrayBuffer(4));
+  const worker = new Worker(sleepingListener, { eval: true, workerData: word });
   const [port] = (await once(worker, 'message')) as [number];
   const fillers: Socket[] = [];
+  const strangers = new Set<number>();
+  worker.on('message', (remotePort: number) => strangers.add(remotePort));
   stage.onClose(async () => {
     for (const socket of fillers) socket.destroy();
     await worker.terminate();
@@ -35,7 +49,17 @@ export async function openBlackhole(stage: Stage): Promise<Bind> {
       once(socket, 'connect').then(() => true),
       new Promise<false>((resolve) => setTimeout(() => resolve(false), 300)),
     ]);
-    if (!connected) return loopback('127.0.0.1', port);
+    if (!connected) {
+      const own = (): (number | undefined)[] => fillers.map(({ localPort }) => localPort);
+      return {
+        bind: loopback('127.0.0.1', port),
+        wake: () => {
+          Atomics.store(word, 0, 1);
+          Atomics.notify(word, 0);
+        },
+        accepted: () => [...strangers].filter((remotePort) => !own().includes(remotePort)).length,
+      };
+    }
     if (fillers.length > 16) throw new Error('the accept queue never filled');
   }
 }

@@ -3,6 +3,12 @@
  *
  * A flow that moves bytes does not touch the wheel; it only gets a later `deadlineMs`, and is put further along when
  * its old slot comes up. Coarse: a deadline is met up to one tick late, never early.
+ *
+ *    tick --> the loop polls the kernel, and what waits is read --> what was due at the tick expires
+ *
+ * libuv runs timers before it has read what came while the process did not run, so a tick only takes the time and the
+ * verdict follows in the next check phase. What one poll does not bring (`pollEventsMax`) or a handler has not read to the
+ * end (`behind`) is waited for, within bounds. Such polls are a round.
  */
 
 export interface Watched {
@@ -15,6 +21,10 @@ export interface Watched {
 }
 
 const slotCount = 512;
+/** Events of one poll phase: libuv asks 48 times for 1,024 (uv__io_poll). */
+const pollEventsMax = 48 * 1024;
+/** Descriptors of one entry, at most. */
+const descriptorsMax = 2;
 
 export class Deadlines {
   readonly #nowMs: () => number;
@@ -24,6 +34,11 @@ export class Deadlines {
   #cursorAtMs = 0;
   #count = 0;
   #timer: NodeJS.Timeout | undefined;
+  /** Changes with every verdict: what waits from then on is another round's. */
+  round = 0;
+  #isLooking = false;
+  #polls = 0;
+  #isBehind = false;
 
   constructor(nowMs: () => number, tickMs: number) {
     this.#nowMs = nowMs;
@@ -37,7 +52,7 @@ export class Deadlines {
     if (deadlineMs === Number.POSITIVE_INFINITY) return;
     if (this.#timer === undefined) {
       this.#cursorAtMs = this.#nowMs();
-      this.#timer = setInterval(() => this.turn(), this.#tickMs);
+      this.#timer = setInterval(() => this.#tick(), this.#tickMs);
       this.#timer.unref();
     }
     const ticks = Math.ceil((deadlineMs - this.#cursorAtMs) / this.#tickMs);
@@ -54,9 +69,41 @@ export class Deadlines {
     this.#count--;
   }
 
-  /** Expires what is due. Called by the timer; public for tests with a clock of their own. */
-  turn(): void {
-    const nowMs = this.#nowMs();
+  /**
+   * For a handler whose one descriptor brings news of many (a UDP listener), which may not have read all: the verdict waits for
+   * another poll. Whoever calls it sees to it that it does not for more than can have waited when `round` began.
+   */
+  behind(): void {
+    this.#isBehind = true;
+  }
+
+  #tick(): void {
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    this.#isBehind = false;
+    this.#polls = Math.ceil((this.#count * descriptorsMax) / pollEventsMax);
+    this.#awaitPoll(this.#nowMs());
+  }
+
+  /** A check phase comes after a poll, and a poll has begun after now. */
+  #awaitPoll(nowMs: number): void {
+    setImmediate(() => {
+      if (--this.#polls > 0 || this.#isBehind) {
+        this.#isBehind = false;
+        this.#awaitPoll(nowMs);
+        return;
+      }
+      this.#isLooking = false;
+      this.round++;
+      this.turn(nowMs);
+    });
+  }
+
+  /**
+   * Expires what was due at `nowMs`, before which all that waited in the kernel was read. Called by the timer; public for tests
+   * with a clock of their own.
+   */
+  turn(nowMs = this.#nowMs()): void {
     // After a stall longer than the wheel, going round once passes every slot.
     this.#cursorAtMs = Math.max(this.#cursorAtMs, nowMs - slotCount * this.#tickMs);
     while (this.#count > 0 && this.#cursorAtMs + this.#tickMs <= nowMs) {
