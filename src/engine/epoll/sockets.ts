@@ -55,7 +55,7 @@ import { type Endpoint, encodeEndpoint } from './endpoints.ts';
 import { bindToDevice, setBeforeHandshake, setBuffers, setOnListening } from './socket-options.ts';
 
 /** Socket buffers of a UDP listener, which all its clients share. Bytes; the kernel may give less. */
-const datagramBufferBytes = 4 * 1024 * 1024;
+export const datagramBufferBytes = 4 * 1024 * 1024;
 
 export function newSocket(family: number, kind: 'stream' | 'datagram'): Descriptor {
   const type = kind === 'stream' ? SOCK_STREAM : SOCK_DGRAM;

@@ -115,9 +115,25 @@ export class UdpConversation implements Handler, Timed {
   }
 
   onTimer(nowMs: number): void {
-    const deadlineMs = this.#sinceMs + this.#flow.listener.plan.timeouts.idleMs;
-    if (nowMs < deadlineMs) this.#context.reactor.wheel.set(this, deadlineMs);
-    else this.reset('expired');
+    const { wheel } = this.#context.reactor;
+    const deadlineMs = this.#deadlineMs;
+    if (nowMs < deadlineMs) return wheel.set(this, deadlineMs);
+    // This thread may not have run for a while, and what came meanwhile may not have been read yet.
+    const hasReadClient = this.listener.hasReadThrough(deadlineMs);
+    if (hasReadClient && this.#state === 'open') this.onEvents();
+    if (this.#isOver()) return;
+    const isQuiet = this.#deadlineMs <= nowMs;
+    if (isQuiet && hasReadClient) this.reset('expired');
+    else wheel.set(this, isQuiet ? nowMs + 1 : this.#deadlineMs);
+  }
+
+  get #deadlineMs(): number {
+    return this.#sinceMs + this.#flow.listener.plan.timeouts.idleMs;
+  }
+
+  /** A method, because the compiler does not see that a call of the host may have ended it. */
+  #isOver(): boolean {
+    return this.#state === 'over';
   }
 
   /** A datagram of the client. */

@@ -10,13 +10,16 @@ import { Address, noAddress } from '../../core/address.ts';
 import type { ListenerView } from '../../core/snapshot.ts';
 import type { TerminationCode } from '../../core/termination.ts';
 import { AF_INET, EPOLLIN } from '../../linux/constants.ts';
+import { EAGAIN } from '../../linux/errno.ts';
 import { close, type Descriptor, socketName } from '../../linux/libc.ts';
 import type { MessageBatch } from '../../linux/message-batch.ts';
 import type { Handler } from '../../linux/reactor.ts';
 import { decodeAddress, inet6Bytes, inetBytes } from '../../wire/sockaddr.ts';
 import type { DropReason, RoomMaker } from '../engine.ts';
+import { ReadThrough } from '../read-through.ts';
 import type { Context } from './context.ts';
 import { interfaceWordAt, localWordsAt } from './conversation-table.ts';
+import { datagramBufferBytes } from './sockets.ts';
 import { UdpConversation } from './udp-conversation.ts';
 
 /** Full batches taken in one turn before others have theirs. */
@@ -35,6 +38,8 @@ export class UdpListener implements Handler, RoomMaker {
   readonly nameBytes: number;
   readonly #context: Context;
   readonly #nameWords: number;
+  readonly #readThrough: ReadThrough;
+  #lookedAtMs = 0;
   #closed = false;
 
   /** @param fd bound; the listener owns it */
@@ -49,6 +54,10 @@ export class UdpListener implements Handler, RoomMaker {
     this.isWildcard = this.local.isWildcard;
     this.nameBytes = this.isIpv4 ? inetBytes : inet6Bytes;
     this.#nameWords = this.nameBytes / 4;
+    this.#readThrough = new ReadThrough(
+      context.reactor.nowMs,
+      view.plan.udp?.receiveBufferBytes ?? datagramBufferBytes,
+    );
   }
 
   /** Starts to receive. 0 or a negative errno. */
@@ -63,12 +72,31 @@ export class UdpListener implements Handler, RoomMaker {
       // An error here is an ICMP message for a reply, or memory that is short: the next event tries again.
       const count = batch.receive(this.fd, batch.count);
       for (let i = 0; i < count && !this.#closed; i++) this.#onDatagram(batch, i);
-      if (count < batch.count || this.#closed) return;
+      if (this.#closed) return;
+      const { nowMs } = this.#context.reactor;
+      if (count < batch.count) {
+        if (count >= 0 || count === -EAGAIN) this.#readThrough.emptied(nowMs);
+        return;
+      }
+      this.#readThrough.read(count, nowMs);
     }
   }
 
   onAgain(): void {
     this.onEvents();
+  }
+
+  /**
+   * Whether all that clients had sent by `momentMs` has been read. Looks, once a turn, where that is not known: a
+   * conversation is not quiet while its client's datagrams wait. What is read may end the one who asks.
+   */
+  hasReadThrough(momentMs: number): boolean {
+    const { nowMs } = this.#context.reactor;
+    if (this.#readThrough.atMs < momentMs && this.#lookedAtMs !== nowMs && !this.#closed) {
+      this.#lookedAtMs = nowMs;
+      this.onEvents();
+    }
+    return this.#readThrough.atMs >= momentMs;
   }
 
   /** Gives the socket up. Its conversations end, for their replies would leave from it. */

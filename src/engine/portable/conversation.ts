@@ -35,6 +35,7 @@ export class Conversation implements Counted, Watched {
   #upstream: Socket | undefined;
   #waiting: Buffer[] = [];
   #movedAtMs = 0;
+  #lookAtMs = 0;
   #hasReplied = false;
   /** Where the client's last datagram came in, and how that socket writes the client's address. */
   #via: LocalSocket | undefined;
@@ -52,9 +53,11 @@ export class Conversation implements Counted, Watched {
   }
 
   get deadlineMs(): number {
-    return this.#phase === 'open'
-      ? this.#movedAtMs + this.flow.listener.plan.timeouts.idleMs
-      : Number.POSITIVE_INFINITY;
+    return this.#phase === 'open' ? Math.max(this.#quietAtMs, this.#lookAtMs) : Number.POSITIVE_INFINITY;
+  }
+
+  get #quietAtMs(): number {
+    return this.#movedAtMs + this.flow.listener.plan.timeouts.idleMs;
   }
 
   /** Takes the first datagram and asks for a route. */
@@ -80,7 +83,11 @@ export class Conversation implements Counted, Watched {
   }
 
   expire(): void {
-    this.end('expired');
+    const { deadlines, nowMs } = this.#context;
+    // This thread may not have run for a while, and what came meanwhile, from either side, may not have been read yet.
+    if (this.#via!.hasReadThrough(this.#quietAtMs, nowMs)) return this.end('expired');
+    this.#lookAtMs = nowMs() + 1;
+    deadlines.watch(this);
   }
 
   end(code: TerminationCode): void {

@@ -5,6 +5,7 @@
 import { createSocket, type RemoteInfo, type Socket, type SocketOptions } from 'node:dgram';
 import { Address } from '../../core/address.ts';
 import type { ListenerPlan } from '../../core/plan.ts';
+import { ReadThrough } from '../read-through.ts';
 import { receiveBufferBytes, sendQueueBytesMax } from './bounds.ts';
 import { socketAddress } from './socket-address.ts';
 
@@ -15,14 +16,25 @@ export type PortSharing = 'none' | 'address' | 'port';
 
 export type SocketBuffers = ListenerPlan['udp'];
 
+/**
+ * libuv takes up to 32 datagrams of a socket in one turn of the loop (uv__udp_recvmsg). A turn that brought far fewer has
+ * found the queue empty.
+ */
+const readPerTurnFew = 8;
+
 export class LocalSocket {
   /** The wildcard itself for the socket that takes what no other does. */
   readonly local: Address;
   readonly #socket: Socket;
+  readonly #readThrough: ReadThrough;
+  #received = 0;
+  #counted = 0;
+  #isLooking = false;
   #isClosed = false;
 
-  private constructor(socket: Socket) {
+  private constructor(socket: Socket, receiveBufferBytes: number) {
     this.#socket = socket;
+    this.#readThrough = new ReadThrough(0, receiveBufferBytes);
     const { address, port } = socket.address();
     this.local = socketAddress(address, port) ?? new Address(0, 0, 0, 0, port);
   }
@@ -34,10 +46,11 @@ export class LocalSocket {
   static bind(ip: string, port: number, sharing: PortSharing, buffers: SocketBuffers): Promise<LocalSocket> {
     const family = ip.includes(':') ? 6 : 4;
     // `reusePort` is in Node from 22.12 and 23.1; the types here are older.
+    const recvBufferSize = buffers?.receiveBufferBytes ?? receiveBufferBytes;
     const options: SocketOptions & { reusePort?: boolean } = {
       type: family === 6 ? 'udp6' : 'udp4',
       reuseAddr: sharing === 'address',
-      recvBufferSize: buffers?.receiveBufferBytes ?? receiveBufferBytes,
+      recvBufferSize,
       ...(buffers?.sendBufferBytes === undefined ? {} : { sendBufferSize: buffers.sendBufferBytes }),
       // Addresses are literals here: the default lookup costs a turn of the tick queue for every datagram.
       lookup: (host, _options, found) => found(null, host, family),
@@ -51,7 +64,7 @@ export class LocalSocket {
       });
       socket.bind({ address: ip, port, exclusive: true }, () => {
         socket.removeAllListeners('error');
-        resolve(new LocalSocket(socket));
+        resolve(new LocalSocket(socket, recvBufferSize));
       });
     });
   }
@@ -66,8 +79,36 @@ export class LocalSocket {
 
   /** Starts delivering. An error of a socket without a peer is not any conversation's. */
   receive(datagram: (bytes: Buffer, from: RemoteInfo) => void, failed: (error: Error) => void): void {
-    this.#socket.on('message', datagram);
+    this.#socket.on('message', (bytes, from) => {
+      this.#received++;
+      datagram(bytes, from);
+    });
     this.#socket.on('error', failed);
+  }
+
+  /**
+   * Whether all that clients had sent by `momentMs` has been read. Where that is not known it will be after some turns of
+   * the loop: ask again. A conversation is not quiet while its client's datagrams wait.
+   */
+  hasReadThrough(momentMs: number, nowMs: () => number): boolean {
+    if (this.#readThrough.atMs >= momentMs || this.#isClosed) return true;
+    if (!this.#isLooking) {
+      this.#isLooking = true;
+      // The turn under way may have passed this socket already.
+      setImmediate(() => this.#look(nowMs));
+    }
+    return false;
+  }
+
+  #look(nowMs: () => number): void {
+    const before = this.#received;
+    const startMs = nowMs();
+    setImmediate(() => {
+      if (this.#received - before < readPerTurnFew) this.#readThrough.emptied(startMs);
+      else this.#readThrough.read(this.#received - this.#counted, startMs);
+      this.#counted = this.#received;
+      this.#isLooking = false;
+    });
   }
 
   /** Sends one reply. @param done called once, later or at once */
