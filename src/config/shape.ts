@@ -73,10 +73,13 @@ export const fileShape = section('The configuration of pinion.', {
   admin: adminShape,
   cluster: clusterShape,
   shutdown: section('Stopping.', {
-    drain: duration('How long open flows may go on after a stop was asked for.', {
-      zero: true,
-      defaultMs: instanceDefaults.shutdown.drainMs,
-    }),
+    drain: duration(
+      'How long open flows may go on after a stop was asked for. UDP conversations are over sooner, after some seconds of silence.',
+      {
+        zero: true,
+        defaultMs: instanceDefaults.shutdown.drainMs,
+      },
+    ),
   }).optional(),
   limits: instanceLimitsShape,
   listeners: z

@@ -22,6 +22,7 @@ export const listenerCounters = [
   'droppedTooLong',
   'droppedWaiting',
   'droppedUnknown',
+  'droppedShutdown',
   'acceptPauses',
 ] as const;
 export const backendCounters = ['opened', 'dialFailures', 'bytesIn', 'bytesOut', 'unreachable'] as const;

@@ -38,6 +38,12 @@ export const flowRecordsMax = 8_192;
 export const terminationsPerTurnMax = 256;
 /** Datagrams of one UDP conversation kept while it waits for a route. */
 export const waitingDatagramsMax = 8;
+/**
+ * How long a UDP conversation of a listener that shuts down may be silent: once each of its datagrams was answered, and
+ * while it may wait for an answer. A resolver gives an answer up after 5 s (resolv.conf(5)); a game sends many times a second.
+ */
+export const stoppingAnsweredMs = 2_000;
+export const stoppingUnansweredMs = 5_000;
 /** TCP flows that may wait for `claim: before-dial` at once, per worker. */
 export const waitingFlowsMax = 4_096;
 

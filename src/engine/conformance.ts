@@ -17,6 +17,7 @@ import { tcpRelayStories } from './conformance/tcp-relay.ts';
 import { udpConversationStories } from './conformance/udp-conversations.ts';
 import { udpPauseStories } from './conformance/udp-pauses.ts';
 import { udpRelayStories } from './conformance/udp-relay.ts';
+import { udpStopStories } from './conformance/udp-stops.ts';
 
 const stories = [
   ...tcpRelayStories,
@@ -27,6 +28,7 @@ const stories = [
   ...udpRelayStories,
   ...udpConversationStories,
   ...udpPauseStories,
+  ...udpStopStories,
   ...releaseStories,
 ];
 

@@ -82,8 +82,11 @@ export interface EngineHost {
   fault(error: unknown, flow: Flow | undefined): void;
 }
 
-/** `queue-full`: a socket's buffer was full. `too-long`: larger than UDP carries. `waiting-full`: no route yet. `unknown-source`: not from the backend. */
-export type DropReason = 'queue-full' | 'too-long' | 'waiting-full' | 'unknown-source';
+/**
+ * `queue-full`: a socket's buffer was full. `too-long`: larger than UDP carries. `waiting-full`: no route yet.
+ * `unknown-source`: not from the backend. `shutdown`: from a new client of a listener that shuts down.
+ */
+export type DropReason = 'queue-full' | 'too-long' | 'waiting-full' | 'unknown-source' | 'shutdown';
 
 export interface BindFailure {
   /** The errno name: EADDRINUSE, EACCES, EADDRNOTAVAIL, ... */
@@ -110,9 +113,12 @@ export interface Engine {
   update(listener: ListenerView): void;
 
   /**
-   * Stops accepting and releases the address. Open TCP flows go on. UDP conversations end, as their replies leave
-   * through the address that is given up. Unknown ids are ignored.
-   * @param code what those conversations end with
+   * Stops accepting. Unknown ids are ignored. Open TCP flows go on, and the address is released.
+   *
+   * UDP, `listener-removed`: likewise, and conversations end, as their replies leave through the address that is given up.
+   * UDP, `shutdown`: no new conversations; those that are open go on until they are quiet (quiet.ts), and the address
+   * is kept until `stop`. Even without conversations: several workers share it, and were one to leave, the kernel
+   * would spread the others' clients anew.
    */
   unlisten(listenerId: number, code: 'listener-removed' | 'shutdown'): void;
 

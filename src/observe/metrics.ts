@@ -148,6 +148,7 @@ function listenerFamilies({ control }: MetricsSource): Family[] {
         add(counters.listener(id, 'droppedTooLong'), 'too-long');
         add(counters.listener(id, 'droppedWaiting'), 'waiting-full');
         add(counters.listener(id, 'droppedUnknown'), 'unknown-source');
+        add(counters.listener(id, 'droppedShutdown'), 'shutdown');
       },
     ),
     family('pinion_listener_accept_pauses_total', 'counter', 'Times accepting stopped.', [], (id, add) =>

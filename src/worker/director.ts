@@ -39,6 +39,7 @@ const dropCounter = {
   'too-long': 'droppedTooLong',
   'waiting-full': 'droppedWaiting',
   'unknown-source': 'droppedUnknown',
+  shutdown: 'droppedShutdown',
 } as const;
 
 interface Ending {

@@ -35,7 +35,7 @@ export type MessageToWorker =
   | {
       readonly type: 'unlisten';
       readonly listenerId: number;
-      /** What its UDP conversations end with. */
+      /** What becomes of its UDP conversations: see `Engine.unlisten`. */
       readonly code: 'listener-removed' | 'shutdown';
     }
   /** End open flows, a batch a turn. */

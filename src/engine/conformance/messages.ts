@@ -38,7 +38,7 @@ export type ToEngine =
   | { readonly type: 'behave'; readonly behaviour: Behaviour }
   | { readonly type: 'listen'; readonly listener: ListenerView }
   | { readonly type: 'update'; readonly listener: ListenerView }
-  | { readonly type: 'unlisten'; readonly listenerId: number }
+  | { readonly type: 'unlisten'; readonly listenerId: number; readonly code?: 'shutdown' }
   | { readonly type: 'proceed'; readonly flowId: number }
   | { readonly type: 'abandon-dial'; readonly flowId: number }
   | { readonly type: 'terminate'; readonly flowId: number; readonly code: TerminationCode }

@@ -56,7 +56,7 @@ function command(running: Engine, message: Exclude<ToEngine, { type: 'start' }>)
       running.update(message.listener);
       return;
     case 'unlisten':
-      running.unlisten(message.listenerId, 'listener-removed');
+      running.unlisten(message.listenerId, message.code ?? 'listener-removed');
       return;
     case 'proceed':
       running.proceed(recorder.flow(message.flowId));

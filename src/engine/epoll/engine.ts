@@ -117,8 +117,10 @@ export class EpollEngine implements Engine {
 
   unlisten(listenerId: number, code: 'listener-removed' | 'shutdown'): void {
     const listener = this.#listeners.get(listenerId);
-    if (listener instanceof UdpListener) listener.close(code);
-    else listener?.close(false);
+    if (listener instanceof UdpListener) {
+      if (code === 'shutdown') return listener.drain();
+      listener.close(code);
+    } else listener?.close(false);
     this.#listeners.delete(listenerId);
   }
 

@@ -22,6 +22,7 @@ import type { Handler } from '../../linux/reactor.ts';
 import type { Timed } from '../../linux/timer-wheel.ts';
 import type { DialFailure } from '../engine.ts';
 import { speaksOfPeer } from '../peer-errors.ts';
+import { quietMs } from '../quiet.ts';
 import type { Context } from './context.ts';
 import { interfaceWordAt, localWordsAt } from './conversation-table.ts';
 import { dialFailure } from './sockets.ts';
@@ -57,6 +58,7 @@ export class UdpConversation implements Handler, Timed {
   #reads = 1;
   #fullEvents = 0;
   #sinceMs: number;
+  #isDraining = false;
   #waiting: Uint8Array[] = [];
 
   constructor(context: Context, listener: UdpListener, flow: Flow, identity: Int32Array) {
@@ -109,6 +111,12 @@ export class UdpConversation implements Handler, Timed {
     host.closed(this.#flow, code);
   }
 
+  /** Its listener shuts down: it is over when it is quiet. */
+  drain(): void {
+    this.#isDraining = true;
+    this.#context.reactor.wheel.set(this, this.#deadlineMs);
+  }
+
   onFault(error: unknown): void {
     this.#context.host.fault(error, this.#flow);
     this.reset('worker-error');
@@ -128,7 +136,7 @@ export class UdpConversation implements Handler, Timed {
   }
 
   get #deadlineMs(): number {
-    return this.#sinceMs + this.#flow.listener.plan.timeouts.idleMs;
+    return this.#sinceMs + quietMs(this.#flow, this.#isDraining);
   }
 
   /** A method, because the compiler does not see that a call of the host may have ended it. */

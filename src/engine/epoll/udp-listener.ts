@@ -40,6 +40,7 @@ export class UdpListener implements Handler, RoomMaker {
   readonly #nameWords: number;
   readonly #readThrough: ReadThrough;
   #lookedAtMs = 0;
+  #isDraining = false;
   #closed = false;
 
   /** @param fd bound; the listener owns it */
@@ -97,6 +98,14 @@ export class UdpListener implements Handler, RoomMaker {
       this.onEvents();
     }
     return this.#readThrough.atMs >= momentMs;
+  }
+
+  /** Takes nobody new; who is known is served until quiet. */
+  drain(): void {
+    this.#isDraining = true;
+    for (const conversation of this.#context.conversations.all()) {
+      if (conversation.listener === this) conversation.drain();
+    }
   }
 
   /** Gives the socket up. Its conversations end, for their replies would leave from it. */
@@ -162,6 +171,10 @@ export class UdpListener implements Handler, RoomMaker {
   /** A datagram of somebody new. Undefined: turned away. */
   #open(batch: MessageBatch, i: number): UdpConversation | undefined {
     const { conversations, host } = this.#context;
+    if (this.#isDraining) {
+      this.dropped('shutdown');
+      return undefined;
+    }
     if (conversations.size >= conversations.conversationsMax && !conversations.evict()) {
       this.dropped('queue-full');
       return undefined;

@@ -12,6 +12,7 @@ import type { Bind } from '../../core/plan.ts';
 import { isSelfConnection } from '../../core/self-connection.ts';
 import type { TerminationCode } from '../../core/termination.ts';
 import { speaksOfPeer } from '../peer-errors.ts';
+import { quietMs } from '../quiet.ts';
 import { sendQueueBytesMax } from './bounds.ts';
 import { type Context, guarded, reportClosed } from './context.ts';
 import type { Counted } from './conversation-census.ts';
@@ -36,6 +37,7 @@ export class Conversation implements Counted, Watched {
   #waiting: Buffer[] = [];
   #movedAtMs = 0;
   #lookAtMs = 0;
+  #isDraining = false;
   #hasReplied = false;
   /** Where the client's last datagram came in, and how that socket writes the client's address. */
   #via: LocalSocket | undefined;
@@ -57,7 +59,7 @@ export class Conversation implements Counted, Watched {
   }
 
   get #quietAtMs(): number {
-    return this.#movedAtMs + this.flow.listener.plan.timeouts.idleMs;
+    return this.#movedAtMs + quietMs(this.flow, this.#isDraining);
   }
 
   /** Takes the first datagram and asks for a route. */
@@ -76,6 +78,12 @@ export class Conversation implements Counted, Watched {
     if (this.#phase === 'open') this.#sendUp(bytes, true);
     else if (this.#waiting.length < waitingDatagramsMax) this.#waiting.push(bytes);
     else this.#context.host.dropped(this.flow.listener, 'waiting-full');
+  }
+
+  /** Its listener shuts down: it is over when it is quiet. */
+  drain(): void {
+    this.#isDraining = true;
+    this.#context.deadlines.watch(this);
   }
 
   proceed(): void {

@@ -104,6 +104,7 @@ class PortableEngine implements Engine {
   unlisten(listenerId: number, code: 'listener-removed' | 'shutdown'): void {
     const listener = this.#listeners.get(listenerId);
     if (listener === undefined) return;
+    if (code === 'shutdown' && listener instanceof UdpListener && listener.isBound) return listener.drain();
     this.#listeners.delete(listenerId);
     listener.close(code);
   }
@@ -125,7 +126,8 @@ class PortableEngine implements Engine {
 
   stop(): void {
     for (const carried of this.#context.carried) carried.end('shutdown');
-    for (const id of [...this.#listeners.keys()]) this.unlisten(id, 'shutdown');
+    for (const listener of this.#listeners.values()) listener.close('shutdown');
+    this.#listeners.clear();
     this.#context.deadlines.stop();
   }
 }

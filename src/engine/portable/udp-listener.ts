@@ -22,6 +22,7 @@ export class UdpListener implements RoomMaker {
   readonly #context: Context;
   readonly #served = new Map<LocalSocket, Served>();
   #sockets: LocalSockets | undefined;
+  #isDraining = false;
   #isClosed = false;
 
   constructor(context: Context, view: ListenerView) {
@@ -45,6 +46,18 @@ export class UdpListener implements RoomMaker {
       return unlistened;
     } catch (error) {
       return bindFailureOf(error);
+    }
+  }
+
+  get isBound(): boolean {
+    return this.#sockets !== undefined;
+  }
+
+  /** Takes nobody new; who is known is served until quiet. */
+  drain(): void {
+    this.#isDraining = true;
+    for (const { conversations } of this.#served.values()) {
+      for (const conversation of conversations.values()) conversation.drain();
     }
   }
 
@@ -101,6 +114,10 @@ export class UdpListener implements RoomMaker {
     const { host, census } = this.#context;
     const client = socketAddress(from.address, from.port);
     if (client === undefined) return;
+    if (this.#isDraining) {
+      host.dropped(this.view, 'shutdown');
+      return;
+    }
     if (!census.makeRoom()) {
       host.dropped(this.view, 'queue-full');
       return;
