@@ -7,7 +7,7 @@ import { openBlackhole } from './support/blackhole.ts';
 import { askTcp, clientAddresses, inParallel, tcpClient } from './support/clients.ts';
 import { backendsOf, configText, listener, noCheck, quickCheck, type Section } from './support/config.ts';
 import { eventually, settled } from './support/eventually.ts';
-import { type Pinion, startPinion } from './support/pinion.ts';
+import { type LogRecord, type Pinion, startPinion } from './support/pinion.ts';
 import { freePort } from './support/ports.ts';
 import { runToEnd, stopEverything } from './support/processes.ts';
 import { requirePackage } from './support/require-package.ts';
@@ -116,7 +116,9 @@ test('row 3: with every backend down clients are reset, and served again when on
   for (const from of clientAddresses(20)) {
     expect(await (await tcpClient(pinion.port('front'), { from })).outcome).toBe('ECONNRESET');
   }
-  expect(await flow(pinion, 'no-backend')).toMatchObject({ tries: 0 });
+  const isTold = (record: LogRecord): boolean =>
+    record.event === 'clients-refused' && record.code === 'no-backend';
+  expect(await pinion.waitForLog(isTold)).toMatchObject({ listener: 'front', count: 1 });
   await servers[1]!.start();
   await pinion.waitForLog((record) => record.event === 'backend-up');
   expect(await askTcp(pinion.port('front'))).toBe('b');
@@ -281,7 +283,7 @@ test('row 13: flows_per_client caps one address and nobody else', async () => {
   for (const client of held) expect(await client.line()).toBe('a');
   for (let i = 0; i < 5; i++) expect(await (await open('127.7.0.1')).outcome).toBe('ECONNRESET');
   expect(await askTcp(pinion.port('front'), '127.7.0.2')).toBe('a');
-  await flow(pinion, 'limit-client');
+  await pinion.waitForLog((record) => record.event === 'clients-refused' && record.code === 'limit-client');
   expect(await pinion.metric('pinion_listener_refused_total', { listener: 'front' })).toBe(5);
   await held[0]!.leave();
   await flow(pinion, 'client-closed');

@@ -22,6 +22,7 @@ import { type DescriptorShares, shareDescriptors, tightDescriptorLimit } from '.
 import type { ControlWatcher } from './events.ts';
 import { Ids } from './ids.ts';
 import { Listeners, StartFailure } from './listeners.ts';
+import { Refusals } from './refusals.ts';
 import { addsBackends, createSharing, type Sharing } from './sharing.ts';
 import { Snapshots } from './snapshots.ts';
 
@@ -71,6 +72,7 @@ export class Control {
     { records: FlowRecord[]; waiting: number; done: () => void }
   >();
   private readonly snapshots: Snapshots;
+  private readonly refusals: Refusals;
   /** What the plan in use asks for in vain, as far as it has been told. */
   private readonly troubles = new Set<string>();
   private nextRequestId = 1;
@@ -107,6 +109,7 @@ export class Control {
       onMoved: () => this.publish(this.published),
     });
     this.snapshots = new Snapshots(this.ids, this.backends);
+    this.refusals = new Refusals(options.watch);
     this.listeners = new Listeners(
       options.watch,
       (worker, message) => this.workers[worker]?.post(message) ?? false,
@@ -337,6 +340,9 @@ export class Control {
       case 'flows-ended':
         for (const flow of message.records) watch({ event: 'flow-ended', flow });
         if (message.untold > 0) watch({ event: 'flows-untold', count: message.untold });
+        break;
+      case 'refused':
+        this.refusals.add(message);
         break;
       case 'flows':
         this.flowsListed(message.requestId, message.records);

@@ -3,6 +3,7 @@
 import type { BindFailure } from '../engine/engine.ts';
 import type { FlowRecord } from '../worker/messages-from-worker.ts';
 import type { ClusterEvent } from './cluster/events.ts';
+import type { RefusalReport } from './refusals.ts';
 
 export type ControlEvent =
   | ClusterEvent
@@ -43,6 +44,8 @@ export type ControlEvent =
   /** After a pool-down. */
   | { readonly event: 'pool-up'; readonly pool: string }
   | { readonly event: 'flow-ended'; readonly flow: FlowRecord }
+  /** Turned away by a limit, or because no backend could take them. At most one a second for each listener and code. */
+  | ({ readonly event: 'clients-refused' } & RefusalReport)
   | { readonly event: 'flows-untold'; readonly count: number }
   | { readonly event: 'accept-paused'; readonly listener: string; readonly paused: boolean }
   /** This machine does not do what the configuration asks of the pool's connections. Once until the next reload. */

@@ -86,6 +86,15 @@ export class Chooser implements Loads {
     return { backend: winner, reason: 'pin' };
   }
 
+  /** Whether anybody could be chosen now. False: asking {@link choose} is of no use. */
+  mayServe(): boolean {
+    if (this.pool.plan.failOpen) return true;
+    for (const backend of this.pool.backends) {
+      if (this.states.isUp(backend.id) && backend.target !== undefined && !this.isFull(backend)) return true;
+    }
+    return false;
+  }
+
   /** The policy's word alone, as `explain` asks for it: pins are neither read nor written, and no place is taken. */
   candidate(key: Key, failed: readonly number[]): BackendView | undefined {
     this.policy.start(key, this);

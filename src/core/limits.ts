@@ -34,6 +34,8 @@ export const unconfirmedPinTtlMs = 60_000;
 
 /** Finished flows a worker keeps for the next report to control; beyond it they are counted, not told. */
 export const flowRecordsMax = 8_192;
+/** Clients that were turned away are told together, for each listener and code. Milliseconds. */
+export const refusalsToldEveryMs = 1_000;
 /** Flows ended by policy (backend down, drain) in one turn of the loop, so that the rest are not kept waiting. */
 export const terminationsPerTurnMax = 256;
 /** Datagrams of one UDP conversation kept while it waits for a route. */

@@ -87,6 +87,7 @@ export const eventLevels: Readonly<Record<Exclude<ControlEvent['event'], 'flow-e
   'backend-resolved': 'info',
   'pool-down': 'error',
   'pool-up': 'info',
+  'clients-refused': 'warn',
   'flows-untold': 'warn',
   'accept-paused': 'warn',
   'pool-fault': 'error',
@@ -189,6 +190,8 @@ export function inWords(event: ControlEvent): string {
       return `${event.pool} has a backend that is up again`;
     case 'flow-ended':
       return `${event.flow.listener}: ${event.flow.client} -> ${event.flow.backend ?? 'none'}: ${event.flow.code}`;
+    case 'clients-refused':
+      return `${event.listener} turned away ${event.count} ${event.count === 1 ? 'client' : 'clients'}: ${event.code} (${event.client}${event.count === 1 ? '' : ' first'})`;
     case 'flows-untold':
       return `${event.count} flows ended faster than they could be logged`;
     case 'accept-paused':

@@ -120,11 +120,15 @@ function listenerFamilies({ control }: MetricsSource): Family[] {
     family('pinion_listener_flows', 'gauge', 'Flows open now.', [], (id, add) =>
       add(counters.listener(id, 'active')),
     ),
-    family('pinion_listener_flows_total', 'counter', 'Flows accepted.', [], (id, add) =>
+    family('pinion_listener_flows_total', 'counter', 'Flows a backend was chosen for.', [], (id, add) =>
       add(counters.listener(id, 'opened')),
     ),
-    family('pinion_listener_refused_total', 'counter', 'Flows turned away by a limit.', [], (id, add) =>
-      add(counters.listener(id, 'refused')),
+    family(
+      'pinion_listener_refused_total',
+      'counter',
+      'Clients turned away by a limit, or because no backend could take them.',
+      [],
+      (id, add) => add(counters.listener(id, 'refused')),
     ),
     family(
       'pinion_listener_bytes_total',

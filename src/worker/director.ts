@@ -20,6 +20,7 @@ import { FlowRegistry } from './flow-registry.ts';
 import { FlowReports } from './flow-reports.ts';
 import type { MessageFromWorker } from './messages-from-worker.ts';
 import type { FlowSelector } from './messages-to-worker.ts';
+import { Refusals } from './refusals.ts';
 import { SuspectBackends } from './suspects.ts';
 
 export interface DirectorOptions {
@@ -54,6 +55,7 @@ export class Director implements EngineHost {
   private readonly options: DirectorOptions;
   private readonly limits: FlowLimits;
   private readonly reports: FlowReports;
+  private readonly refusals: Refusals;
   private readonly suspects: SuspectBackends;
   private snapshot: Snapshot | undefined;
   private choosers = new Map<number, Chooser>();
@@ -71,6 +73,7 @@ export class Director implements EngineHost {
     this.options = options;
     this.limits = new FlowLimits(options.counters);
     this.reports = new FlowReports(options.worker, options.post);
+    this.refusals = new Refusals(options.post);
     this.suspects = new SuspectBackends(options.post);
   }
 
@@ -102,22 +105,34 @@ export class Director implements EngineHost {
   open(listener: ListenerView, client: Address, local: Address, room?: RoomMaker): Flow | TerminationCode {
     const { counters } = this.options;
     const nowMs = this.options.nowMs();
-    const key = keyOf(client, listener.plan.affinity);
-    const flow = new Flow(this.nextFlowId++, listener, client, local, key, nowMs);
-    const refusal = this.limits.admit(listener, client, this.snapshot?.flowsMax ?? 0, nowMs, room);
+    // Nobody is made to leave for one who finds no backend.
+    const refusal =
+      this.choosers.get(listener.poolId)?.mayServe() === false
+        ? 'no-backend'
+        : this.limits.admit(listener, client, this.snapshot?.flowsMax ?? 0, nowMs, room);
     if (refusal !== undefined) {
-      counters.addListener(listener.id, 'refused', 1);
+      this.refused(listener, refusal, client, nowMs);
       counters.addEnd(listener.id, refusal);
-      this.reports.ended(flow, this.poolName(flow), refusal, nowMs);
       return refusal;
     }
-    counters.addListener(listener.id, 'opened', 1);
+    const key = keyOf(client, listener.plan.affinity);
+    const flow = new Flow(this.nextFlowId++, listener, client, local, key, nowMs);
     this.limits.opened(flow);
     this.registry.add(flow);
     return flow;
   }
 
   route(flow: Flow): BackendView | 'wait' | TerminationCode {
+    const answer = this.routed(flow);
+    if (typeof answer === 'string') {
+      // A TCP flow whose dials failed has something to tell: whom it tried, and for how long.
+      const hasTried = flow.failed.length > 0 && flow.listener.plan.protocol === 'tcp';
+      flow.isTurnedAway = answer !== 'wait' && !hasTried;
+    } else if (flow.failed.length === 0) this.options.counters.addListener(flow.listener.id, 'opened', 1);
+    return answer;
+  }
+
+  private routed(flow: Flow): BackendView | 'wait' | TerminationCode {
     if (this.throwInNextFlow) {
       this.throwInNextFlow = false;
       throw new Error('thrown on request, to test that one flow at fault is given up alone');
@@ -196,7 +211,8 @@ export class Director implements EngineHost {
       counters.places.giveBackend(flow.backend.id);
       this.keepPin(flow, nowMs);
     }
-    this.reports.ended(flow, this.poolName(flow), code, nowMs);
+    if (flow.isTurnedAway) this.refused(flow.listener, code, flow.client, nowMs);
+    else this.reports.ended(flow, this.poolName(flow), code, nowMs);
   }
 
   dropped(listener: ListenerView, reason: DropReason): void {
@@ -272,6 +288,7 @@ export class Director implements EngineHost {
       });
     }
     this.reports.flush();
+    this.refusals.flush(nowMs);
     return this.endings.length > 0;
   }
 
@@ -344,6 +361,11 @@ export class Director implements EngineHost {
     if (affinity.key === 'none' || flow.connectedAtMs === 0) return;
     if (protocol === 'udp' && !flow.hasReplied) return;
     this.options.pins.prolong(flow.listener.poolId, flow.key, affinity.ttlMs, nowMs);
+  }
+
+  private refused(listener: ListenerView, code: TerminationCode, client: Address, nowMs: number): void {
+    this.options.counters.addListener(listener.id, 'refused', 1);
+    this.refusals.add(listener, code, client, nowMs);
   }
 
   private suspect(flow: Flow, backend: BackendView): void {

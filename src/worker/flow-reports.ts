@@ -2,6 +2,7 @@
  * Finished flows on their way to control, in batches: a message per flow would cost more than a short
  * connection's whole relay. Bounded; what does not fit is counted, so a log never passes for complete.
  */
+import type { Address } from '../core/address.ts';
 import type { Flow } from '../core/flow.ts';
 import { flowRecordsMax } from '../core/limits.ts';
 import type { TerminationCode } from '../core/termination.ts';
@@ -35,7 +36,7 @@ export class FlowReports {
       flowId: flow.id,
       listener: flow.listener.plan.name,
       protocol: flow.listener.plan.protocol,
-      client: flow.client.port === 0 && flow.client.isWildcard ? 'unix' : flow.client.toString(),
+      client: clientText(flow.client),
       pool,
       backend: flow.backend?.name,
       reason: flow.backend === undefined ? undefined : flow.reason,
@@ -56,6 +57,11 @@ export class FlowReports {
     this.records = [];
     this.untold = 0;
   }
+}
+
+/** As logs and pages show a client. */
+export function clientText(client: Address): string {
+  return client.port === 0 && client.isWildcard ? 'unix' : client.toString();
 }
 
 function round(ms: number): number {

@@ -33,6 +33,15 @@ export type MessageFromWorker =
   | { readonly type: 'unlistened'; readonly listenerId: number }
   | { readonly type: 'bind-failed'; readonly listenerId: number; readonly failure: BindFailure }
   | { readonly type: 'flows-ended'; readonly records: readonly FlowRecord[]; readonly untold: number }
+  /** So many clients were turned away since the last such message of this listener and code. */
+  | {
+      readonly type: 'refused';
+      readonly listener: string;
+      readonly code: TerminationCode;
+      readonly count: number;
+      /** The first of them. */
+      readonly client: string;
+    }
   | { readonly type: 'flows'; readonly requestId: number; readonly records: readonly FlowRecord[] }
   /** Dials failed, or ports were unreachable, this often in a row. */
   | { readonly type: 'backend-suspect'; readonly backendId: number; readonly protocol: Protocol }

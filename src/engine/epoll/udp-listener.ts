@@ -179,11 +179,10 @@ export class UdpListener implements Handler, RoomMaker {
       this.dropped('queue-full');
       return undefined;
     }
-    const identity = conversations.identity.slice();
     const client = decodeAddress(batch.names.view, batch.nameWord(i) * 4) ?? noAddress;
-    const answer = host.open(this.view, client, this.#localOf(identity), this);
+    const answer = host.open(this.view, client, this.#localOf(conversations.identity), this);
     if (typeof answer === 'string') return undefined;
-    const conversation = new UdpConversation(this.#context, this, answer, identity);
+    const conversation = new UdpConversation(this.#context, this, answer, conversations.identity.slice());
     conversations.add(conversation);
     try {
       conversation.begin();
