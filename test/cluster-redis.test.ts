@@ -87,7 +87,7 @@ requirePackage('redis')('a pair that shares its pins through one Redis', () => {
     await until('removed', () => b.at(5) === undefined);
     // Nobody lost track: each shard was read once, at first contact.
     expect([a.cluster.status().gaps, b.cluster.status().gaps]).toEqual([16, 16]);
-    expect(a.cluster.hand.list({ client: '10.0.0.4' }, 10)).toMatchObject([
+    expect(a.hand.list({ client: '10.0.0.4' }, 10)).toMatchObject([
       { backend: 'b3', writer: 'b', reason: 'backend-down' },
     ]);
   });
@@ -241,16 +241,16 @@ requirePackage('redis')('a pair that shares its pins through one Redis', () => {
     for (const client of all(20)) a.pin(client, client < 10 ? 'b1' : 'b2');
     await follows(b, all(10), 'b1');
     await follows(b, all(20).slice(10), 'b2');
-    expect(await b.cluster.hand.set('arena', clientKey(3), 'b3', 60_000)).toBe('shared');
+    expect(await b.hand.set('arena', clientKey(3), 'b3', 60_000)).toBe('shared');
     await follows(a, [3], 'b3');
-    expect(await b.cluster.hand.set('arena', clientKey(3), 'nobody', 60_000)).toBeUndefined();
-    expect(await a.cluster.hand.move({ backend: 'b2' }, 'b1')).toBe(10);
+    expect(await b.hand.set('arena', clientKey(3), 'nobody', 60_000)).toBeUndefined();
+    expect(await a.hand.move({ backend: 'b2' }, 'b1')).toBe(10);
     await follows(
       b,
       all(20).filter((client) => client !== 3),
       'b1',
     );
-    expect(await a.cluster.hand.delete({ client: '10.0.0.0/29' })).toBe(8);
+    expect(await a.hand.delete({ client: '10.0.0.0/29' })).toBe(8);
     await until('b has twelve', () => b.live() === 12);
     expect(await a.cluster.shared(poolId, clientKey(12))).toMatchObject({
       backend: 'b1',
@@ -269,9 +269,9 @@ requirePackage('redis')('what an operator does to many pins', () => {
     await inStep(a, b);
     for (const client of all(1_000)) a.pin(client, 'b1');
     await follows(b, all(1_000), 'b1');
-    expect(await a.cluster.hand.move({ backend: 'b1' }, 'b2')).toBe(1_000);
+    expect(await a.hand.move({ backend: 'b1' }, 'b2')).toBe(1_000);
     await follows(b, all(1_000), 'b2');
-    expect(await a.cluster.hand.delete({ pool: 'arena' })).toBe(1_000);
+    expect(await a.hand.delete({ pool: 'arena' })).toBe(1_000);
     await until('b has none', () => b.live() === 0);
     expect([a.live(), a.cluster.status().journalDropped]).toEqual([0, 0]);
   });
@@ -287,7 +287,7 @@ requirePackage('redis')('what an operator does to many pins', () => {
       await redis.command('XADD', `{pinion:test:${shard}}:changes`, '*', 'x', 'y');
     for (const client of all(64)) b.pin(1_000 + client, 'b1');
     await until('reading again', () => a.cluster.state === 'resyncing');
-    expect(await a.cluster.hand.move({ client: '10.0.0.0/25' }, 'b2')).toBe(100);
+    expect(await a.hand.move({ client: '10.0.0.0/25' }, 'b2')).toBe(100);
     await inStep(a, b);
     await follows(b, all(100), 'b2');
     await follows(a, all(100), 'b2');
@@ -595,7 +595,7 @@ requirePackage('redis')('without Redis, row by row', () => {
     await follows(b, [1], 'b1');
     await follows(a, [2], 'b2');
     for (const node of [a, b]) {
-      for (const row of node.cluster.hand.list({}, 10)) {
+      for (const row of node.hand.list({}, 10)) {
         expect(row.expiresInMs).toBeGreaterThan(50_000);
         expect(row.expiresInMs).toBeLessThanOrEqual(75_000);
       }
@@ -669,7 +669,7 @@ requirePackage('redis')('without Redis, row by row', () => {
     await inStep(a, b);
     b.pin(1, 'b1', 4_000);
     await follows(a, [1], 'b1');
-    expect(await a.cluster.hand.set('arena', clientKey(1), 'b3', 600_000)).toBe('shared');
+    expect(await a.hand.set('arena', clientKey(1), 'b3', 600_000)).toBe('shared');
     const ignored = b.cluster.status().pinsIgnored;
     // A quarter of its ttl later it is told: twice, to see that the first was answered.
     await until('told', () => {

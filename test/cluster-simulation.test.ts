@@ -5,8 +5,8 @@
  * together that many from there.
  */
 import { expect, test } from 'vitest';
-import { parseValue, shardOf } from '../src/control/cluster/pin-text.ts';
 import type { PinStep } from '../src/control/cluster/store.ts';
+import { parseValue, shardOf } from '../src/pins/pin-text.ts';
 import {
   backends,
   clientOf,

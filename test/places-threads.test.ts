@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { expect, test } from 'vitest';
 import type { PoolView } from '../src/core/snapshot.ts';
-import { createSharedMemory } from '../src/worker/shared.ts';
+import { createSharedMemory } from '../src/rooms/shared.ts';
 import { boardWords, type PlacesWorkerData } from './support/places-worker.ts';
 
 // Threads run the built code; this file runs the same code from its source, on the same memory.

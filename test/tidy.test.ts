@@ -62,24 +62,47 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   engine: ['core', 'engine/epoll'],
   'engine/portable': ['engine', 'core', 'wire', 'node:net', 'node:dgram', 'node:os', 'node:fs'],
   'engine/epoll': ['engine', 'core', 'wire', 'linux', 'node:fs'],
-  worker: ['engine', 'engine/portable', 'engine/epoll', 'core', 'node:worker_threads', 'node:fs'],
+  worker: ['engine', 'engine/portable', 'engine/epoll', 'core', 'rooms', 'node:worker_threads', 'node:fs'],
+  pins: ['core'],
+  rooms: ['core', 'node:worker_threads'],
   control: [
     'config',
     'core',
+    'pins',
     'worker',
     'engine',
+    'rooms',
     'checks',
-    'ioredis',
+    'control/cluster',
+    'front',
     'node:fs',
     'node:os',
+  ],
+  'control/cluster': [
+    'core',
+    'pins',
+    'rooms',
+    'ioredis',
+    'node:fs',
     'node:crypto',
     'node:tls',
     'node:path',
     'node:timers/promises',
   ],
-  observe: ['control', 'core', 'pino', 'prom-client'],
-  checks: ['core', 'node:net', 'node:dns/promises'],
-  front: ['control', 'core', 'observe', 'prom-client', 'node:http', 'node:fs', 'node:net'],
+  checks: ['core', 'rooms', 'node:net', 'node:dns/promises'],
+  observe: ['control', 'control/cluster', 'core', 'front', 'rooms', 'pino', 'prom-client'],
+  front: [
+    'control',
+    'control/cluster',
+    'core',
+    'pins',
+    'rooms',
+    'observe',
+    'prom-client',
+    'node:http',
+    'node:fs',
+    'node:net',
+  ],
 };
 // cli/ and main.ts put everything together and may import anything.
 
@@ -108,6 +131,18 @@ describe('the house', () => {
       .filter(({ path }) => path.startsWith('src/control/'))
       .filter(({ text }) => /^import (?!type)[^;]*engine\//m.test(text));
     expect(wrong.map(({ path }) => path)).toEqual([]);
+  });
+
+  test('control and the rooms know each other by messages and clients', () => {
+    const strangers = /^import (?!type)[^;]*\b(ioredis|node:http|node:net|node:dns)/m;
+    const loads = (from: RegExp, what: RegExp): string[] =>
+      production.filter(({ path, text }) => from.test(path) && what.test(text)).map(({ path }) => path);
+    expect(loads(/^src\/control\/[^/]+$/, strangers)).toEqual([]);
+    // Whoever loads a client must not load what speaks with strangers along with it.
+    expect(loads(/^src\/(control\/cluster|checks|front)\/client\.ts$/, strangers)).toEqual([]);
+    expect(
+      loads(/^src\/(checks|front|control\/cluster)\//, /^import (?!type)[^;]*control\/control/m),
+    ).toEqual([]);
   });
 
   test('every file is used', () => {

@@ -101,7 +101,7 @@ function othersAtRest(pinion: Pinion): Promise<number> {
 async function builtWorker(ready: () => void): Promise<WorkerClient> {
   const build = new URL(process.env.PINION_DIST ?? '../dist/', import.meta.url);
   const client = await import(new URL('src/worker/client.js', build).href);
-  const memory = await import(new URL('src/worker/shared.js', build).href);
+  const memory = await import(new URL('src/rooms/shared.js', build).href);
   const { shared } = memory.createSharedMemory(1, 1024);
   return new client.WorkerClient(
     { index: 0, shared, engine: 'epoll', reusePort: false },

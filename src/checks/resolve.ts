@@ -1,29 +1,19 @@
 /**
- * Host names of backends. Resolved through the system's resolver (so /etc/hosts counts) away from the packet path;
- * a name that does not resolve is asked again, and what it last resolved to stays in use meanwhile.
+ * Host names of backends. Resolved through the system's resolver (so /etc/hosts counts), IPv4 first where a name has
+ * both, in the resolver's order.
  */
 import { lookup } from 'node:dns/promises';
-import type { BackendAddress, Bind } from '../core/plan.ts';
+import type { Bind } from '../core/plan.ts';
 
 /** Where a backend is. undefined: its name has no address; unanswered: nobody has said so far whether it has one. */
 export type Target = Bind | 'unanswered' | undefined;
-
-type Ip = string | 'unanswered' | undefined;
+export type Ip = string | 'unanswered' | undefined;
 
 /** By host. A name server that is away takes many seconds to be given up, and few threads wait for it. */
 const underWay = new Map<string, Promise<Ip>>();
 
-/**
- * Who asks for a name that is being asked for shares the answer.
- * @returns the address to dial: IPv4 first where both exist, in the resolver's order
- */
-export async function resolveAddress(address: BackendAddress): Promise<Target> {
-  if (address.kind !== 'name') return address;
-  const ip = await ipOf(address.host);
-  return ip === undefined || ip === 'unanswered' ? ip : { kind: 'inet', ip, port: address.port };
-}
-
-function ipOf(host: string): Promise<Ip> {
+/** Who asks for a name that is being asked for shares the answer. Never rejects. */
+export function lookUp(host: string): Promise<Ip> {
   const shared = underWay.get(host);
   if (shared !== undefined) return shared;
   const own: Promise<Ip> = lookup(host, { verbatim: false })

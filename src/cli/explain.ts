@@ -1,12 +1,12 @@
 /** `pinion explain`: which backend does this client get, why, and where does it go if that one is lost? */
 import { Command } from 'commander';
 import { addressText } from '../control/backends.ts';
-import { type Explanation, explain } from '../control/explain.ts';
 import { Ids } from '../control/ids.ts';
 import { Address } from '../core/address.ts';
 import type { Plan } from '../core/plan.ts';
 import type { Snapshot } from '../core/snapshot.ts';
-import { createSharedMemory } from '../worker/shared.ts';
+import { type Explanation, explain } from '../front/explain.ts';
+import { createSharedMemory } from '../rooms/shared.ts';
 import { askAdmin } from './admin-client.ts';
 import { exitStatus } from './exit.ts';
 import { loadOrComplain } from './load.ts';

@@ -3,6 +3,7 @@
  * differ only in who watches.
  */
 
+import { hostname } from 'node:os';
 import { formatAddress } from '../config/bind.ts';
 import { diffPlans, liveKeys } from '../config/diff.ts';
 import { formatProblem, loadPlan } from '../config/load.ts';
@@ -12,10 +13,13 @@ import { StartFailure } from '../control/listeners.ts';
 import type { Bind, Plan } from '../core/plan.ts';
 import { reusePortSupported } from '../engine/portable/portable.ts';
 import { decideEngine, type EngineDecision } from '../engine/select.ts';
-import { type Answer, type HttpService, type Routes, serveHttp } from '../front/http.ts';
-import { adminRoutes, metricsRoutes } from '../front/routes.ts';
-import { createMetrics } from '../observe/metrics.ts';
+import { FrontClient, PageFailure } from '../front/client.ts';
+import type { PageData } from '../front/entry.ts';
+import type { Answer } from '../front/http.ts';
+import type { FrontState, Published } from '../front/state.ts';
+import { sharingWriters } from '../rooms/shared.ts';
 import { exitStatus } from './exit.ts';
+import { obey } from './orders.ts';
 import { Reloads } from './reloads.ts';
 import { version } from './version.ts';
 
@@ -30,7 +34,8 @@ export class Instance {
   readonly control: Control;
   private readonly options: InstanceOptions;
   private readonly startedWith: Plan;
-  private readonly pages: HttpService[] = [];
+  private front: FrontClient | undefined;
+  private published: Published | undefined;
   private readonly reloads = new Reloads(() => this.reloadOnce());
   private shutdownStarted = false;
   private hurry: () => void = () => {};
@@ -65,26 +70,14 @@ export class Instance {
   }
 
   private async startAll(): Promise<void> {
-    const { plan } = this.control;
-    const metrics = createMetrics({
-      control: this.control,
-      version,
-      logLinesDropped: this.options.logLinesDropped,
-    });
     process.on('SIGTERM', () => void this.stop());
     process.on('SIGINT', () => void this.stop());
     process.on('SIGHUP', () => void this.reload());
     try {
-      if (plan.metrics !== undefined) {
-        await this.serve('metrics', plan.metrics.listen, metricsRoutes(this.control, metrics));
-      }
-      if (plan.admin !== undefined) {
-        const routes = adminRoutes(this.control, metrics, () => this.reload());
-        await this.serve('admin', plan.admin.listen, routes);
-      }
+      await this.openPages();
       await this.control.start();
     } catch (error) {
-      this.closePages();
+      await this.front?.stop();
       throw error;
     }
   }
@@ -100,7 +93,7 @@ export class Instance {
       this.hurry = resolve;
     });
     await this.control.shutdown(this.control.plan.shutdown.drainMs, hurry);
-    this.closePages();
+    await this.front?.stop();
     await this.options.flush();
     // Whatever still holds the loop (an agent's kept connection, say) must not hold the service manager.
     process.exit(process.exitCode ?? exitStatus.good);
@@ -138,19 +131,67 @@ export class Instance {
     }
   }
 
-  private async serve(what: string, bind: Bind, routes: Routes): Promise<void> {
-    const place = `${bind.kind === 'unix' ? '' : 'http://'}${formatAddress(bind)}`;
+  /** What monitors and operators ask is answered in a thread of its own, if the configuration has an address for it. */
+  private async openPages(): Promise<void> {
+    const { control } = this;
+    const { metrics, admin, cluster } = control.plan;
+    const pages: PageData[] = [
+      ...(metrics === undefined ? [] : [{ page: 'metrics', bind: metrics.listen } as const]),
+      ...(admin === undefined ? [] : [{ page: 'admin', bind: admin.listen } as const]),
+    ];
+    if (pages.length === 0) return;
+    this.front = new FrontClient({
+      shared: control.shared,
+      version,
+      shards: cluster?.shards,
+      pages,
+      state: () => this.state(),
+      obey: (order) => obey(control, () => this.reload(), order),
+      ...control.rooms.events('front', () => control.releaseLocksOf(sharingWriters.front)),
+    });
+    control.rooms.add(this.front.room);
     try {
-      const page = await serveHttp(bind, routes);
-      this.pages.push(page);
-      const { port } = page;
-      this.options.watch({ event: 'listening', listener: what, protocol: 'http', address: place, port });
+      for (const { page, bind, port } of await this.front.open()) {
+        const address = placeOf(bind);
+        this.options.watch({ event: 'listening', listener: page, protocol: 'http', address, port });
+      }
     } catch (error) {
-      throw new StartFailure(`${what}.listen: cannot bind ${place}: ${(error as Error).message}`);
+      if (!(error instanceof PageFailure)) throw error;
+      const { page, bind } = error.page;
+      throw new StartFailure(`${page}.listen: cannot bind ${placeOf(bind)}: ${error.message}`);
     }
   }
 
-  private closePages(): void {
-    for (const page of this.pages) page.close();
+  private state(): FrontState {
+    const { control } = this;
+    const { plan, cluster } = control;
+    return {
+      startedAt: control.startedAt.toISOString(),
+      ready: control.ready,
+      source: plan.source,
+      digest: plan.digest,
+      workers: control.workerCountNow,
+      workerRestarts: control.workerRestarts,
+      logLinesDropped: this.options.logLinesDropped(),
+      rooms: control.rooms.status(),
+      backends: control.backends.status(),
+      cluster: cluster?.status(),
+      writers: cluster?.writers ?? [''],
+      instance: plan.cluster?.instance ?? hostname(),
+      published: this.publishedNow(),
+    };
   }
+
+  /** Made once for each: it is as large as the configuration. */
+  private publishedNow(): Published {
+    const { snapshot } = this.control;
+    const generation = snapshot?.generation ?? 0;
+    if (this.published?.generation !== generation)
+      this.published = { generation, snapshot, names: this.control.names() };
+    return this.published;
+  }
+}
+
+function placeOf(bind: Bind): string {
+  return `${bind.kind === 'unix' ? '' : 'http://'}${formatAddress(bind)}`;
 }

@@ -1,13 +1,14 @@
 /** Backends given by name, and a resolver that is in trouble or late. */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { resolveAddress, type Target } from '../checks/resolve.ts';
+import { HealthChecker } from '../checks/checker.ts';
+import type { Checks } from '../checks/client.ts';
+import type { Target } from '../checks/resolve.ts';
 import { checkTcp } from '../checks/tcp-check.ts';
 import { BackendStates } from '../core/backend-states.ts';
 import type { BackendAddress, Bind, PoolPlan } from '../core/plan.ts';
 import { Backends } from './backends.ts';
 import { Ids } from './ids.ts';
 
-vi.mock('../checks/resolve.ts');
 vi.mock('../checks/tcp-check.ts');
 
 const first: Bind = { kind: 'inet', ip: '127.0.0.1', port: 1 };
@@ -32,6 +33,16 @@ function poolOf(address: BackendAddress): PoolPlan[] {
   ];
 }
 
+/** The checks room without its thread. */
+const resolveAddress = vi.fn<Checks['resolve']>();
+const checks: Checks = {
+  resolve: resolveAddress,
+  check: (health, bind, wasUp, delayMs, onFlip) => {
+    const checker = new HealthChecker(health, bind, wasUp, onFlip);
+    checker.start(delayMs);
+    return checker;
+  },
+};
 const endFlows = vi.fn();
 const watch = vi.fn();
 const onMoved = vi.fn();
@@ -50,6 +61,7 @@ beforeEach(() => {
     ids: new Ids(),
     states: new BackendStates(),
     watch,
+    checks,
     endFlows,
     onMoved,
     nowMs: () => Date.now(),

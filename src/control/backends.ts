@@ -10,8 +10,8 @@
  * conversations cannot tell.
  */
 
-import { HealthChecker } from '../checks/checker.ts';
-import { resolveAddress, type Target } from '../checks/resolve.ts';
+import type { Check, Checks } from '../checks/client.ts';
+import type { Target } from '../checks/resolve.ts';
 import type { BackendStates } from '../core/backend-states.ts';
 import type { BackendPlan, Bind, PoolPlan, Protocol } from '../core/plan.ts';
 import type { BackendView } from '../core/snapshot.ts';
@@ -37,7 +37,7 @@ interface Backend {
   isUp: boolean;
   /** Not merely ejected: not resolved, or its check says no. */
   isLost: boolean;
-  checker: HealthChecker | undefined;
+  checker: Check | undefined;
   graceTimer: NodeJS.Timeout | undefined;
   /** When it stopped being up, or was lost while it was ejected. */
   downSinceMs: number;
@@ -60,6 +60,7 @@ export interface BackendsOptions {
   readonly ids: Ids;
   readonly states: BackendStates;
   readonly watch: ControlWatcher;
+  readonly checks: Checks;
   /** Ends the open flows of a backend. */
   readonly endFlows: (
     backendId: number,
@@ -93,7 +94,7 @@ export class Backends {
 
   /** Adds what the pools have anew. All else stays as it is until {@link change}, which takes the answer. */
   async add(pools: readonly PoolPlan[]): Promise<Targets> {
-    const targets = await findTargets(pools);
+    const targets = await findTargets(this.options.checks, pools);
     this.putEach(pools, targets, (id) => {
       if (this.backends.has(id)) return false;
       this.fresh.add(id);
@@ -289,13 +290,18 @@ export class Backends {
       backend.isHealthy = true;
       return;
     }
-    backend.checker = new HealthChecker(health, backend.target, wasUp, (up, why) => {
-      backend.isHealthy = up;
-      this.judge(backend, why);
-      this.reviewPools();
-    });
     const spreadMs = Math.min(firstCheckSpreadMs, backend.pool.backends.length * 2, health.intervalMs);
-    backend.checker.start(Math.random() * spreadMs);
+    backend.checker = this.options.checks.check(
+      health,
+      backend.target,
+      wasUp,
+      Math.random() * spreadMs,
+      (up, why) => {
+        backend.isHealthy = up;
+        this.judge(backend, why);
+        this.reviewPools();
+      },
+    );
   }
 
   /** The one place where a backend becomes up or down. */
@@ -383,7 +389,7 @@ export class Backends {
 
   private async resolve(backend: Backend): Promise<void> {
     const { plan } = backend;
-    const found = await resolveAddress(plan.address);
+    const found = await this.options.checks.resolve(plan.address);
     // A reload meanwhile has resolved by itself, perhaps another name.
     if (this.isStopped || this.backends.get(backend.id) !== backend || backend.plan !== plan) return;
     const text = addressText(plan);

@@ -8,27 +8,30 @@
  * What may refuse a plan comes before what changes or removes something that is in use.
  */
 import { availableParallelism } from 'node:os';
+import { ChecksClient } from '../checks/client.ts';
 import { diffPlans, liveKeys } from '../config/diff.ts';
-import { Address } from '../core/address.ts';
-import { Key } from '../core/key.ts';
 import type { Plan } from '../core/plan.ts';
 import type { Snapshot } from '../core/snapshot.ts';
+import type { NamesTable } from '../pins/names-table.ts';
+import { createSharedMemory, type SharedMemory, type SharedViews, sharingWriters } from '../rooms/shared.ts';
 import { WorkerClient, type WorkerDeath } from '../worker/client.ts';
 import type { FlowRecord, MessageFromWorker } from '../worker/messages-from-worker.ts';
 import type { MessageToWorker } from '../worker/messages-to-worker.ts';
-import { createSharedMemory, type SharedMemory, type SharedViews } from '../worker/shared.ts';
 import { Backends } from './backends.ts';
+import type { ClusterClient } from './cluster/client.ts';
 import { type DescriptorShares, shareDescriptors, tightDescriptorLimit } from './descriptors.ts';
 import type { ControlWatcher } from './events.ts';
 import { Ids } from './ids.ts';
 import { Listeners, StartFailure } from './listeners.ts';
 import { Refusals } from './refusals.ts';
-import { addsBackends, createSharing, type Sharing } from './sharing.ts';
+import { Rooms } from './rooms.ts';
+import { addsBackends, createClusterClient, namesTable } from './sharing.ts';
 import { Snapshots } from './snapshots.ts';
 
 /** How long a worker may take to leave when told to. */
 const workerStopMs = 2_000;
 const listFlowsTimeoutMs = 1_000;
+const checksStopMs = 500;
 /** A worker that dies this often without serving for a while will not be cured by another start. */
 const workerDeathsMax = 6;
 
@@ -59,9 +62,11 @@ export class Control {
   readonly ids = new Ids();
   readonly backends: Backends;
   readonly startedAt = new Date();
-  readonly sharing: Sharing;
+  readonly cluster: ClusterClient | undefined;
+  readonly rooms: Rooms;
+  readonly shared: SharedMemory;
   workerRestarts = 0;
-  private readonly shared: SharedMemory;
+  private readonly checks: ChecksClient;
   private readonly options: ControlOptions;
   private readonly listeners: Listeners;
   private readonly workers: WorkerClient[] = [];
@@ -95,10 +100,14 @@ export class Control {
     const { shared, ...views } = createSharedMemory(workers, plan.limits.pins);
     this.shared = shared;
     this.views = views;
+    this.rooms = new Rooms(options.watch);
+    this.checks = new ChecksClient(this.rooms.events('checks'));
+    this.rooms.add(this.checks.room);
     this.backends = new Backends({
       ids: this.ids,
       states: views.states,
       watch: options.watch,
+      checks: this.checks,
       endFlows: (backendId, code, { protocol, connectedBeforeMs } = {}) =>
         this.toWorkers({
           type: 'end-flows',
@@ -115,18 +124,19 @@ export class Control {
       (worker, message) => this.workers[worker]?.post(message) ?? false,
       workers,
     );
-    this.sharing = createSharing({
+    this.cluster = createClusterClient({
       version: options.version,
       plan: () => this.plan,
       published: () => this.published,
       startedAt: this.startedAt,
+      shared,
       views,
       ids: this.ids,
-      backends: this.backends,
       listFlows: (most) => this.listFlows(most),
       watch: options.watch,
-      nowMs: () => this.now(),
+      ...this.rooms.events('cluster', () => this.releaseLocksOf(sharingWriters.cluster)),
     });
+    if (this.cluster !== undefined) this.rooms.add(this.cluster.room);
     for (let index = 0; index < workers; index++) {
       const data = { index, shared, engine: options.engine, reusePort: options.canReusePort && workers > 1 };
       this.workers.push(
@@ -170,8 +180,8 @@ export class Control {
     if (this.isStopping) return;
     this.backends.change(plan.pools, targets);
     this.publish(plan);
-    this.sharing.cluster?.start();
-    await this.sharing.cluster?.catchUp();
+    this.cluster?.start();
+    await this.cluster?.catchUp();
     if (this.isStopping) return;
     const failure = await this.listeners.use(this.snapshot!.listeners);
     // A listener that was closed under our hands is no failure.
@@ -183,6 +193,11 @@ export class Control {
     this.expiryTimer = setInterval(() => this.views.pins.expire(this.now(), 20_000), 1_000);
     this.isReady = true;
     options.watch({ event: 'ready' });
+  }
+
+  /** What the workers know now; its names in numbers. */
+  names(): NamesTable {
+    return namesTable(this.ids, this.published);
   }
 
   /** Milliseconds on the clock the workers use. */
@@ -246,7 +261,7 @@ export class Control {
     this.backends.change(plan.pools, targets);
     this.publish(plan);
     this.backends.settle(plan.pools);
-    if (addsBackends(old, plan)) this.sharing.cluster?.namesAdded();
+    if (addsBackends(old, plan)) this.cluster?.namesAdded();
     const after = new Set(this.snapshot!.listeners.map((listener) => listener.id));
     for (const listenerId of before) {
       if (after.has(listenerId)) continue;
@@ -294,7 +309,7 @@ export class Control {
     clearInterval(this.expiryTimer);
     this.backends.stop();
     await Promise.all(this.workers.map((worker) => worker.stop(workerStopMs)));
-    await this.sharing.cluster?.stop();
+    await Promise.all([this.cluster?.stop(), this.checks.stop(checksStopMs)]);
   }
 
   /** While it drains it must not begin to listen anew. */
@@ -311,7 +326,9 @@ export class Control {
     const { flowsMax, sparePerWorker } = this.descriptorShares(plan);
     this.spareDescriptors = sparePerWorker;
     this.published = plan;
-    this.snapshot = this.snapshots.of(plan, flowsMax, this.sharing.cluster !== undefined);
+    this.snapshot = this.snapshots.of(plan, flowsMax, this.cluster !== undefined);
+    // Before the workers: a pin they make must find its names.
+    this.cluster?.tellNews();
     for (const worker of this.workers) this.tellSnapshot(worker, this.snapshot);
   }
 
@@ -388,11 +405,9 @@ export class Control {
       // The flow that asked died with its thread; the one that has its number now waits for another answer.
       if (client.starts === starts) client.post({ type: 'claimed', flowId: message.flowId });
     };
-    const { cluster } = this.sharing;
-    const { poolId, backendId, claimTtlMs, deadlineMs, publish, kind } = message;
-    const key = new Key(kind, new Address(...message.address));
-    if (cluster === undefined) answer();
-    else cluster.claim({ poolId, key, backendId, claimTtlMs, deadlineMs, publish }, answer);
+    const { poolId, kind, address, backendId, claimTtlMs, deadlineMs, publish } = message;
+    if (this.cluster === undefined) answer();
+    else this.cluster.claim({ poolId, kind, address, backendId, claimTtlMs, deadlineMs, publish }, answer);
   }
 
   /** A worker that has started again gets what the others have. The first time it finds all in its queue. */
@@ -408,7 +423,7 @@ export class Control {
     this.workerRestarts++;
     this.restarted.add(worker);
     this.views.counters.places.giveAllOf(worker);
-    this.views.pins.releaseLocksOf(worker + 1);
+    this.releaseLocksOf(worker);
     const message = error?.message ?? 'the thread exited';
     this.options.watch({ event: 'worker-died', worker, message, restartInMs });
     this.listeners.workerDied(worker);
@@ -416,6 +431,11 @@ export class Control {
     if (leftOpen) throw new Error(`worker ${worker} died and left its sockets open: ${message}`);
     if (inARow >= workerDeathsMax)
       throw new Error(`worker ${worker} died ${inARow} times in a row: ${message}`);
+  }
+
+  /** The thread is gone: what it had locked in the pin table is free. Its number as `attachSharedMemory` counts. */
+  releaseLocksOf(thread: number): void {
+    this.views.pins.releaseLocksOf(thread + 1);
   }
 
   private flowsListed(requestId: number, records: readonly FlowRecord[]): void {

@@ -1,6 +1,7 @@
 /** What control tells whoever watches it (the log, the demo, tests). One tagged union, plain data. */
 
 import type { BindFailure } from '../engine/engine.ts';
+import type { RoomName } from '../rooms/client.ts';
 import type { FlowRecord } from '../worker/messages-from-worker.ts';
 import type { ClusterEvent } from './cluster/events.ts';
 import type { RefusalReport } from './refusals.ts';
@@ -60,6 +61,14 @@ export type ControlEvent =
       readonly restartInMs: number;
     }
   | { readonly event: 'worker-restarted'; readonly worker: number }
+  /** A thread that speaks with strangers is gone; what it does rests until it is back, and flows go on. */
+  | {
+      readonly event: 'room-died';
+      readonly room: RoomName;
+      readonly message: string;
+      readonly restartInMs: number;
+    }
+  | { readonly event: 'room-restarted'; readonly room: RoomName }
   | {
       readonly event: 'bind-failed';
       readonly listener: string;

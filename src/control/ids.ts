@@ -50,6 +50,14 @@ export class Ids {
     return this.pools.get(name) ?? 0;
   }
 
+  knownPools(): { readonly id: number; readonly pool: string }[] {
+    return [...this.pools].map(([pool, id]) => ({ id, pool }));
+  }
+
+  knownBackends(): { readonly id: number; readonly pool: string; readonly backend: string }[] {
+    return this.backendNames.slice(1).map((names, index) => ({ id: index + 1, ...names }));
+  }
+
   knownBackend(pool: string, name: string): number {
     return this.backends.get(backendKey(pool, name)) ?? 0;
   }

@@ -1,19 +1,16 @@
 /**
- * What control lends to the cluster: names for numbers, its own flows and counts, and the pin table. With no
- * `cluster` in the plan there is nothing to share with, and the pins can be looked at and changed by hand all
- * the same.
+ * What control lends to the rooms that share or show pins: names for numbers, its own flows, and what it says of itself.
  */
 import { hostname } from 'node:os';
 import type { RedisPlan } from '../core/cluster-plan.ts';
 import type { Plan } from '../core/plan.ts';
+import type { NamesTable } from '../pins/names-table.ts';
+import type { RoomDeath } from '../rooms/client.ts';
+import type { SharedMemory, SharedViews } from '../rooms/shared.ts';
 import type { FlowRecord } from '../worker/messages-from-worker.ts';
-import type { SharedViews } from '../worker/shared.ts';
-import type { Backends } from './backends.ts';
-import { type Cluster, createCluster } from './cluster/cluster.ts';
+import { ClusterClient } from './cluster/client.ts';
 import type { ClusterFlow } from './cluster/flow-table.ts';
-import { PinsByHand } from './cluster/hand.ts';
-import type { FlowCount } from './cluster/members.ts';
-import { type ClusterNames, PinNames } from './cluster/names.ts';
+import { checkRedisFiles } from './cluster/redis-files.ts';
 import type { ControlWatcher } from './events.ts';
 import type { Ids } from './ids.ts';
 import { StartFailure } from './listeners.ts';
@@ -24,56 +21,45 @@ export interface SharingOptions {
   /** What the workers know: more than the plan while a reload binds. */
   readonly published: () => Pick<Plan, 'pools'>;
   readonly startedAt: Date;
+  readonly shared: SharedMemory;
   readonly views: SharedViews;
   readonly ids: Ids;
-  readonly backends: Backends;
   readonly listFlows: (most: number) => Promise<readonly FlowRecord[]>;
   readonly watch: ControlWatcher;
-  readonly nowMs: () => number;
+  readonly died: (death: RoomDeath) => void;
+  readonly restarted: () => void;
 }
 
-export interface Sharing {
-  readonly cluster: Cluster | undefined;
-  readonly hand: PinsByHand;
-}
-
-/** @throws StartFailure when a file the cluster section names cannot be read */
-export function createSharing(options: SharingOptions): Sharing {
-  const names = namesOf(options);
-  const { pins, states } = options.views;
+/**
+ * The cluster room of a plan that has a cluster; it is not started yet.
+ * @throws StartFailure when a file the cluster section names cannot be read
+ */
+export function createClusterClient(options: SharingOptions): ClusterClient | undefined {
+  const { shared, version, startedAt, watch, died, restarted } = options;
   const plan = options.plan().cluster;
-  if (plan === undefined) {
-    const hand = new PinsByHand({
-      pins,
-      names: new PinNames(names, pins, 1),
-      instance: hostname(),
-      nowMs: options.nowMs,
-      share: () => false,
-    });
-    return { cluster: undefined, hand };
-  }
+  if (plan === undefined) return undefined;
   try {
-    const cluster = createCluster({
-      plan,
-      identity: {
-        host: hostname(),
-        version: options.version,
-        digest: () => options.plan().digest,
-        startedAt: options.startedAt,
-        listeners: () => options.plan().listeners.map(({ name }) => name),
-      },
-      names,
-      pins,
-      states,
-      countFlows: () => countFlows(options),
-      listFlows: async (most) => (await options.listFlows(most)).flatMap(clusterFlow),
-      watch: options.watch,
-      nowMs: options.nowMs,
-    });
-    return { cluster, hand: cluster.hand };
+    checkRedisFiles(plan.redis);
   } catch (error) {
     throw new StartFailure(unusable(plan.redis, error as NodeJS.ErrnoException));
   }
+  return new ClusterClient({
+    plan,
+    shared,
+    states: options.views.states,
+    host: hostname(),
+    version,
+    startedAt,
+    news: () => ({
+      digest: options.plan().digest,
+      listeners: options.plan().listeners.map(({ name }) => name),
+      names: namesTable(options.ids, options.published()),
+    }),
+    listFlows: async (most) => (await options.listFlows(most)).flatMap(clusterFlow),
+    watch,
+    died,
+    restarted,
+  });
 }
 
 const fileMistakes: Readonly<Record<string, string>> = {
@@ -98,23 +84,17 @@ function unusable(redis: RedisPlan, { code = '', path, message }: NodeJS.ErrnoEx
   return `cluster.redis.${key}: ${path}: ${fileMistakes[code] ?? message}`;
 }
 
-/** Only what the workers know has a number to others: a pin to a backend that is gone means nothing here. */
-function namesOf({ ids, published }: Pick<SharingOptions, 'ids' | 'published'>): ClusterNames {
-  let namedBy: Pick<Plan, 'pools'> | undefined;
-  let known = new Map<string, ReadonlySet<string>>();
-  const pools = (): typeof known => {
-    const current = published();
-    if (current !== namedBy) known = backendNames(current);
-    namedBy = current;
-    return known;
-  };
+/** Only what the workers know is in use: a pin to a backend that is gone means nothing here. */
+export function namesTable(ids: Ids, published: Pick<Plan, 'pools'>): NamesTable {
+  const inUse = backendNames(published);
   return {
-    poolName: (poolId) => ids.poolName(poolId),
-    backendName: (backendId) => ids.backendName(backendId)?.backend,
-    poolId: (pool) => (pools().has(pool) ? ids.knownPool(pool) : 0),
-    knownPoolId: (pool) => ids.knownPool(pool),
-    backendId: (pool, backend) =>
-      pools().get(pool)?.has(backend) === true ? ids.knownBackend(pool, backend) : 0,
+    pools: ids.knownPools().map(({ id, pool }) => ({ id, pool, isInUse: inUse.has(pool) })),
+    backends: ids.knownBackends().map(({ id, pool, backend }) => ({
+      id,
+      pool,
+      backend,
+      isInUse: inUse.get(pool)?.has(backend) === true,
+    })),
   };
 }
 
@@ -128,13 +108,6 @@ export function addsBackends(before: Pick<Plan, 'pools'>, after: Pick<Plan, 'poo
   return after.pools.some(({ name, backends }) =>
     backends.some((backend) => known.get(name)?.has(backend.name) !== true),
   );
-}
-
-function countFlows({ backends, views }: SharingOptions): FlowCount[] {
-  return backends.status().flatMap(({ pool, backend, id }): FlowCount[] => {
-    const flows = views.counters.backend(id, 'active');
-    return flows > 0 ? [[pool, backend, flows]] : [];
-  });
 }
 
 function clusterFlow(flow: FlowRecord): ClusterFlow[] {

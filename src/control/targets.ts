@@ -2,8 +2,8 @@
  * Where the backends of some pools are, as far as that can be said soon: a start or a reload must not wait for a name
  * server that is away. Names whose answer is late are to be asked for again once the others serve.
  */
-
-import { resolveAddress, type Target } from '../checks/resolve.ts';
+import type { Checks } from '../checks/client.ts';
+import type { Target } from '../checks/resolve.ts';
 import type { BackendPlan, PoolPlan } from '../core/plan.ts';
 
 /** More than glibc takes when its first name server is away: it asks the second after 5 s (resolv.conf(5), `timeout`). */
@@ -12,21 +12,24 @@ const resolveWithinMs = 7_000;
 export type Targets = ReadonlyMap<BackendPlan, Target>;
 
 /** Asks for all names side by side. */
-export async function findTargets(pools: readonly PoolPlan[]): Promise<Targets> {
+export async function findTargets(
+  checks: Pick<Checks, 'resolve'>,
+  pools: readonly PoolPlan[],
+): Promise<Targets> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<'unanswered'>((resolve) => {
     timer = setTimeout(resolve, resolveWithinMs, 'unanswered');
   });
   const targets = new Map<BackendPlan, Target>();
   const find = async (plan: BackendPlan): Promise<void> => {
-    targets.set(plan, await Promise.race([resolveAddress(plan.address), late]));
+    targets.set(plan, await Promise.race([checks.resolve(plan.address), late]));
   };
   await Promise.all(pools.flatMap(({ backends }) => backends.map(find)));
   clearTimeout(timer);
   return targets;
 }
 
-/** What a target that is none is put down to. */
+/** Why a backend is down that has no address. */
 export function unresolvedBecause(target: Target): string {
   return target === 'unanswered' ? 'no answer for its name yet' : 'its name does not resolve';
 }

@@ -9,6 +9,8 @@ export const listenersMax = 1024;
 export const backendIdsMax = 16_384;
 export const poolIdsMax = 4_096;
 export const workersMax = 64;
+/** Rooms that write to the pin table: the cluster's, and the front (pins by hand). */
+export const roomsThatPinMax = 2;
 
 /** A configuration file larger than this is refused unread. Bytes. */
 export const configFileBytesMax = 4 * 1024 * 1024;
@@ -54,6 +56,26 @@ export const pendingBytesMax = 256 * 1024;
 
 /** Pins or connections that one page of the admin address lists. */
 export const listedMax = 100_000;
+
+/** Messages between control and a room that the other side has not taken yet. Beyond it they are dropped and counted. */
+export const roomMessagesWaitingMax = 10_000;
+
+/** A page shows a state of control that is at most this old. */
+export const stateFreshMs = 100;
+/** Until a page says that control does not answer. */
+export const stateWithinMs = 2_000;
+/** The same for an order: a reload waits for names and listeners. */
+export const orderWithinMs = 120_000;
+
+/** sun_path without its final zero: unix(7). Bytes. */
+export const unixPathBytesMax = 107;
+
+/** Heap of a room, in MiB: V8 ends the thread beyond it. Thousands of checks take some 10. */
+export const checksHeapMibMax = 256;
+/** Pages with thousands of backends and lists of {@link listedMax} rows. */
+export const frontHeapMibMax = 512;
+/** A journal of hundreds of thousands of changes, and what is read at once of a million pins. */
+export const clusterHeapMibMax = 768;
 
 /** Descriptors a flow needs (client side and backend side) and those kept free for everything else. */
 export const descriptorsPerTcpFlow = 2;

@@ -15,7 +15,7 @@ import {
 import { isIP } from 'node:net';
 import { bindHints } from '../control/listeners.ts';
 import type { Bind } from '../core/plan.ts';
-import { freeUnixPath, inodeOf, isStillAt, takenAdvice } from './unix-path.ts';
+import { listenAtPath } from './unix-socket.ts';
 
 export interface Answer {
   readonly status: number;
@@ -64,45 +64,33 @@ export async function serveHttp(bind: Bind, routes: Routes): Promise<HttpService
   );
   server.maxConnections = 256;
   server.keepAliveTimeout = requestTimeoutMs;
-  if (bind.kind === 'unix') {
-    const inTheWay = await freeUnixPath(bind.path);
-    if (inTheWay !== undefined) throw new Error(inTheWay);
-  }
-  await listen(server, bind);
+  let removePath: () => void = () => {};
+  if (bind.kind === 'unix') removePath = await listenAtPath(server, bind.path);
+  else await listen(server, bind.port, bind.ip);
+  server.on('error', () => {});
   const bound = server.address();
   const port = bound !== null && typeof bound === 'object' ? bound.port : 0;
-  const inode = bind.kind === 'unix' ? inodeOf(bind.path) : undefined;
   return {
     port,
     close() {
-      // Node removes the path when it closes a unix socket, whoever's socket is there by now.
-      if (bind.kind === 'unix' && !isStillAt(bind.path, inode)) server.unref();
-      else server.close();
+      removePath();
+      server.close();
       server.closeAllConnections();
     },
   };
 }
 
-function listen(server: Server, bind: Bind): Promise<void> {
+function listen(server: Server, port: number, ip: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const failed = ({ code, message }: NodeJS.ErrnoException): void => {
-      const hint = bind.kind === 'unix' && code === 'EADDRINUSE' ? takenAdvice : bindHints[code ?? ''];
+      const hint = bindHints[code ?? ''];
       reject(new Error(hint === undefined ? message : `${code}; ${hint}`));
     };
     server.once('error', failed);
-    const done = (): void => {
+    server.listen(port, ip, () => {
       server.off('error', failed);
-      server.on('error', () => {});
       resolve();
-    };
-    if (bind.kind === 'unix') {
-      // The socket must never exist with wider rights, not even for a moment: bind happens inside `listen`.
-      const umask = process.umask(0o177);
-      server.listen(bind.path, done);
-      process.umask(umask);
-    } else {
-      server.listen(bind.port, bind.ip, done);
-    }
+    });
   });
 }
 

@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest';
-import type { PinFilter } from '../control/cluster/hand.ts';
-import type { Control } from '../control/control.ts';
-import { pinRoutes } from './pins.ts';
+import type { PinFilter } from '../pins/by-hand.ts';
+import { type PinPages, pinRoutes } from './pins.ts';
 
 function bench() {
   const done: [string, PinFilter, unknown?][] = [];
@@ -13,8 +12,9 @@ function bench() {
     move: async (filter: PinFilter, to: string) => done.push(['move', filter, to]),
     delete: async (filter: PinFilter) => done.push(['delete', filter]),
   };
-  const plan = { pools: [{ name: 'web' }, { name: 'db' }], listeners: [] };
-  const routes = pinRoutes({ sharing: { hand }, plan } as unknown as Control);
+  const pools = ['web', 'db'].map((name) => ({ plan: { name } }));
+  const outside = { state: async () => ({ published: { snapshot: { pools, listeners: [] } } }) };
+  const routes = pinRoutes({ hand, outside } as unknown as PinPages);
   const ask = async (route: string, query: string) =>
     routes[route]!({ params: {}, query: new URLSearchParams(query) });
   return { ask, done };

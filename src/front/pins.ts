@@ -1,32 +1,39 @@
 /** The pages for pins by hand: list, set, move, delete. Changes go to all instances of the cluster. */
-import { clientMatcher, type PinFilter } from '../control/cluster/hand.ts';
-import type { Control } from '../control/control.ts';
 import { Address } from '../core/address.ts';
 import { keyOf } from '../core/key.ts';
+import type { ListenerPlan } from '../core/plan.ts';
+import { clientMatcher, type PinFilter, type PinsByHand } from '../pins/by-hand.ts';
 import type { Answer, Routes } from './http.ts';
 import { mostRule, readMost } from './most.ts';
+import type { FrontState } from './state.ts';
 
-export function pinRoutes(control: Control): Routes {
+export interface PinPages {
+  readonly hand: Pick<PinsByHand, 'list' | 'set' | 'move' | 'delete'>;
+  readonly outside: { state(): Promise<Pick<FrontState, 'published'>> };
+}
+
+export function pinRoutes(pages: PinPages): Routes {
+  const { hand } = pages;
   return {
     'GET /pins': ({ query }) =>
-      withFilter(control, query, (filter) => {
+      withFilter(pages, query, (filter) => {
         const most = readMost(query.get('most'));
         if (most === undefined) return refused(400, `most ${query.get('most')}: ${mostRule}`);
-        return { status: 200, body: { pins: control.sharing.hand.list(filter, most) } };
+        return { status: 200, body: { pins: hand.list(filter, most) } };
       }),
-    'POST /pins/set': ({ query }) => set(control, query),
+    'POST /pins/set': ({ query }) => set(pages, query),
     'POST /pins/move': ({ query }) =>
-      withFilter(control, query, async (filter) => {
+      withFilter(pages, query, async (filter) => {
         if (!saysWhich(query, filter)) return refused(400, sayWhich('move'));
         const to = query.get('to') ?? '';
-        const moved = await control.sharing.hand.move(filter, to);
+        const moved = await hand.move(filter, to);
         if (moved !== undefined) return { status: 200, body: { moved } };
         return refused(404, `a pool of these pins has no backend ${to}`);
       }),
     'POST /pins/delete': ({ query }) =>
-      withFilter(control, query, async (filter) => {
+      withFilter(pages, query, async (filter) => {
         if (!saysWhich(query, filter)) return refused(400, sayWhich('delete'));
-        return { status: 200, body: { deleted: await control.sharing.hand.delete(filter) } };
+        return { status: 200, body: { deleted: await hand.delete(filter) } };
       }),
   };
 }
@@ -45,11 +52,11 @@ function refused(status: number, error: string): Answer {
 }
 
 /** Pins a client of a listener: the listener says in which pool, what a client is recognised by, and for how long. */
-async function set(control: Control, query: URLSearchParams): Promise<Answer> {
+async function set({ hand, outside }: PinPages, query: URLSearchParams): Promise<Answer> {
   const name = query.get('listener') ?? '';
   const text = query.get('client') ?? '';
   const backend = query.get('backend') ?? '';
-  const listener = control.plan.listeners.find((one) => one.name === name);
+  const listener = (await listenersOf(outside)).find((one) => one.name === name);
   if (listener === undefined) return refused(404, `no listener ${name}`);
   if (listener.affinity.key === 'none') {
     return refused(409, `listener ${name} has affinity none: it keeps no pins`);
@@ -57,18 +64,22 @@ async function set(control: Control, query: URLSearchParams): Promise<Answer> {
   const client = Address.parseWithPort(text) ?? Address.parse(text, 0);
   if (client === undefined) return refused(400, `client: ${text} is not an IP address`);
   const key = keyOf(client, listener.affinity);
-  const outcome = await control.sharing.hand.set(listener.pool, key, backend, listener.affinity.ttlMs);
+  const outcome = await hand.set(listener.pool, key, backend, listener.affinity.ttlMs);
   if (outcome === undefined) {
     return refused(404, `pool ${listener.pool} has no backend ${backend}`);
   }
   return { status: 200, body: { pool: listener.pool, key: `${key.kind} ${key.text}`, backend, outcome } };
 }
 
-function withFilter(
-  control: Control,
+async function listenersOf(outside: PinPages['outside']): Promise<ListenerPlan[]> {
+  return ((await outside.state()).published.snapshot?.listeners ?? []).map(({ plan }) => plan);
+}
+
+async function withFilter(
+  { hand, outside }: PinPages,
   query: URLSearchParams,
   act: (filter: PinFilter) => Answer | Promise<Answer>,
-): Answer | Promise<Answer> {
+): Promise<Answer> {
   const filter: PinFilter = {
     ...(query.has('pool') ? { pool: query.get('pool')! } : {}),
     ...(query.has('backend') ? { backend: query.get('backend')! } : {}),
@@ -79,9 +90,9 @@ function withFilter(
   } catch (error) {
     return refused(400, (error as Error).message);
   }
-  const pools = control.plan.pools.map(({ name }) => name);
-  const isKnown = (pool: string): boolean =>
-    pools.includes(pool) || control.sharing.hand.list({ pool }, 1).length > 0;
+  const { published } = await outside.state();
+  const pools = (published.snapshot?.pools ?? []).map(({ plan }) => plan.name);
+  const isKnown = (pool: string): boolean => pools.includes(pool) || hand.list({ pool }, 1).length > 0;
   if (filter.pool !== undefined && !isKnown(filter.pool))
     return refused(404, `no pool ${filter.pool}; there are: ${pools.join(', ')}`);
   return act(filter);

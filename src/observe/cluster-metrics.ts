@@ -1,34 +1,12 @@
 /** The cluster's part of the metrics page; nothing of it is there without a `cluster` section. */
 
 import type { ClusterStatus } from '../control/cluster/cluster.ts';
-import type { Control } from '../control/control.ts';
-import type { Family } from './metrics.ts';
+import type { Family, MetricsSource } from './metrics.ts';
 
 const states = ['in-step', 'resyncing', 'partial', 'away', 'name-taken', 'layout-differs'] as const;
 
-export function clusterFamilies(control: Control): Family[] {
-  const { cluster } = control.sharing;
-  if (cluster === undefined) return [];
-  const single = (
-    name: string,
-    type: Family['type'],
-    help: string,
-    read: (status: ClusterStatus) => number,
-  ): Family => ({ name, help, type, labels: [], read: (add) => add(read(cluster.status())) });
-  const keyed = (
-    name: string,
-    help: string,
-    label: string,
-    read: (status: ClusterStatus) => Readonly<Record<string, number>>,
-  ): Family => ({
-    name,
-    help,
-    type: 'counter',
-    labels: [label],
-    read: (add) => {
-      for (const [key, value] of Object.entries(read(cluster.status()))) add(value, key);
-    },
-  });
+export function clusterFamilies({ state }: Pick<MetricsSource, 'state'>): Family[] {
+  const { single, keyed } = builders(state);
   return [
     {
       name: 'pinion_cluster_state',
@@ -36,7 +14,9 @@ export function clusterFamilies(control: Control): Family[] {
       type: 'gauge',
       labels: ['state'],
       read: (add) => {
-        for (const state of states) add(Number(cluster.state === state), state);
+        const { cluster } = state();
+        if (cluster === undefined) return;
+        for (const one of states) add(Number(cluster.state === one), one);
       },
     },
     single('pinion_cluster_members', 'gauge', 'Instances, this one included.', (s) => s.members.length),
@@ -73,4 +53,40 @@ export function clusterFamilies(control: Control): Family[] {
     keyed('pinion_cluster_claims_total', 'Answers to claim: before-dial.', 'outcome', (s) => s.claims),
     keyed('pinion_cluster_faults_total', 'Trouble with Redis, by kind.', 'fault', (s) => s.faults),
   ];
+}
+
+/** Families of one number, and of one for each word of a label. */
+function builders(state: MetricsSource['state']) {
+  const single = (
+    name: string,
+    type: Family['type'],
+    help: string,
+    read: (status: ClusterStatus) => number,
+  ): Family => ({
+    name,
+    help,
+    type,
+    labels: [],
+    read: (add) => {
+      const { cluster } = state();
+      if (cluster !== undefined) add(read(cluster));
+    },
+  });
+  const keyed = (
+    name: string,
+    help: string,
+    label: string,
+    read: (status: ClusterStatus) => Readonly<Record<string, number>>,
+  ): Family => ({
+    name,
+    help,
+    type: 'counter',
+    labels: [label],
+    read: (add) => {
+      const { cluster } = state();
+      if (cluster === undefined) return;
+      for (const [key, value] of Object.entries(read(cluster))) add(value, key);
+    },
+  });
+  return { single, keyed };
 }

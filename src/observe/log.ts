@@ -95,6 +95,8 @@ export const eventLevels: Readonly<Record<Exclude<ControlEvent['event'], 'flow-e
   'flow-fault': 'error',
   'worker-died': 'error',
   'worker-restarted': 'info',
+  'room-died': 'error',
+  'room-restarted': 'info',
   'bind-failed': 'error',
   reloaded: 'info',
   'reload-refused': 'error',
@@ -206,6 +208,10 @@ export function inWords(event: ControlEvent): string {
       return `worker ${event.worker} died (${event.message}); again in ${event.restartInMs} ms`;
     case 'worker-restarted':
       return `worker ${event.worker} serves again`;
+    case 'room-died':
+      return `the ${event.room} room died (${event.message}); again in ${event.restartInMs} ms; flows are not affected`;
+    case 'room-restarted':
+      return `the ${event.room} room works again`;
     case 'bind-failed':
       return `${event.listener}: cannot bind ${event.address}: ${event.failure.code}`;
     case 'reloaded':

@@ -4,14 +4,18 @@
  * configuration and termination codes, so their number is bounded by the plan.
  */
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import type { Control } from '../control/control.ts';
 import { terminationCodes } from '../core/termination.ts';
+import type { FrontState } from '../front/state.ts';
+import type { SharedViews } from '../rooms/shared.ts';
 import { clusterFamilies } from './cluster-metrics.ts';
 
 export interface MetricsSource {
-  readonly control: Control;
+  readonly views: SharedViews;
+  /** As it was asked for last: before each page. */
+  readonly state: () => FrontState;
   readonly version: string;
-  readonly logLinesDropped: () => number;
+  /** There is a cluster: without, nothing is said of one. */
+  readonly isShared: boolean;
 }
 
 /** One metric family, read when the page is. */
@@ -31,7 +35,7 @@ export function createMetrics(source: MetricsSource): Registry {
     ...instanceFamilies(source),
     ...listenerFamilies(source),
     ...backendFamilies(source),
-    ...clusterFamilies(source.control),
+    ...(source.isShared ? clusterFamilies(source) : []),
   ]) {
     register(registry, family);
   }
@@ -60,8 +64,8 @@ function register(registry: Registry, family: Family): void {
   }
 }
 
-function instanceFamilies({ control, version, logLinesDropped }: MetricsSource): Family[] {
-  const { pins, counters } = control.views;
+function instanceFamilies({ views, state, version }: MetricsSource): Family[] {
+  const { pins, counters } = views;
   const single = (name: string, type: Family['type'], help: string, read: () => number): Family => ({
     name,
     help,
@@ -78,13 +82,32 @@ function instanceFamilies({ control, version, logLinesDropped }: MetricsSource):
       read: (add) => add(1, version, process.versions.node),
     },
     single('pinion_ready', 'gauge', '1 when listeners are open and not draining.', () =>
-      Number(control.ready),
+      Number(state().ready),
     ),
     single('pinion_flows', 'gauge', 'Flows open now.', () => counters.flows()),
-    single('pinion_flows_max', 'gauge', 'The limit on open flows.', () => control.snapshot?.flowsMax ?? 0),
-    single('pinion_workers', 'gauge', 'Worker threads.', () => control.workerCountNow),
-    single('pinion_worker_restarts_total', 'counter', 'Workers that died.', () => control.workerRestarts),
-    single('pinion_log_lines_dropped_total', 'counter', 'Log lines nobody took.', logLinesDropped),
+    single(
+      'pinion_flows_max',
+      'gauge',
+      'The limit on open flows.',
+      () => state().published.snapshot?.flowsMax ?? 0,
+    ),
+    single('pinion_workers', 'gauge', 'Worker threads.', () => state().workers),
+    single('pinion_worker_restarts_total', 'counter', 'Workers that died.', () => state().workerRestarts),
+    {
+      name: 'pinion_room_restarts_total',
+      help: 'Threads that speak with strangers (checks, cluster, front) and died.',
+      type: 'counter',
+      labels: ['room'],
+      read: (add) => {
+        for (const { room, restarts } of state().rooms) add(restarts, room);
+      },
+    },
+    single(
+      'pinion_log_lines_dropped_total',
+      'counter',
+      'Log lines nobody took.',
+      () => state().logLinesDropped,
+    ),
     single('pinion_pins', 'gauge', 'Pins in the table.', () => pins.stats().live),
     single('pinion_pins_max', 'gauge', 'Capacity of the pin table.', () => pins.stats().capacity),
     single('pinion_pin_hits_total', 'counter', 'Flows that found a pin.', () => pins.stats().hits),
@@ -96,8 +119,8 @@ function instanceFamilies({ control, version, logLinesDropped }: MetricsSource):
   ];
 }
 
-function listenerFamilies({ control }: MetricsSource): Family[] {
-  const { counters } = control.views;
+function listenerFamilies({ views, state }: MetricsSource): Family[] {
+  const { counters } = views;
   const family = (
     name: string,
     type: Family['type'],
@@ -110,7 +133,7 @@ function listenerFamilies({ control }: MetricsSource): Family[] {
     type,
     labels: ['listener', ...labels],
     read: (add) => {
-      for (const { id, plan } of control.snapshot?.listeners ?? []) {
+      for (const { id, plan } of state().published.snapshot?.listeners ?? []) {
         read(id, (value, ...more) => add(value, plan.name, ...more));
       }
     },
@@ -167,9 +190,9 @@ function listenerFamilies({ control }: MetricsSource): Family[] {
   ];
 }
 
-function backendFamilies({ control }: MetricsSource): Family[] {
-  const { counters } = control.views;
-  type Status = ReturnType<Control['backends']['status']>[number];
+function backendFamilies({ views, state }: MetricsSource): Family[] {
+  const { counters } = views;
+  type Status = FrontState['backends'][number];
   const family = (
     name: string,
     type: Family['type'],
@@ -181,7 +204,7 @@ function backendFamilies({ control }: MetricsSource): Family[] {
     type,
     labels: ['pool', 'backend'],
     read: (add) => {
-      for (const status of control.backends.status()) add(read(status), status.pool, status.backend);
+      for (const status of state().backends) add(read(status), status.pool, status.backend);
     },
   });
   return [
@@ -189,9 +212,7 @@ function backendFamilies({ control }: MetricsSource): Family[] {
     family('pinion_backend_draining', 'gauge', '1 when it takes no new clients.', ({ draining }) =>
       Number(draining),
     ),
-    family('pinion_backend_weight', 'gauge', 'Its weight in force.', ({ id }) =>
-      control.views.states.weight(id),
-    ),
+    family('pinion_backend_weight', 'gauge', 'Its weight in force.', ({ id }) => views.states.weight(id)),
     family('pinion_backend_flows', 'gauge', 'Flows open now.', ({ id }) => counters.backend(id, 'active')),
     family('pinion_backend_flows_total', 'counter', 'Flows connected.', ({ id }) =>
       counters.backend(id, 'opened'),

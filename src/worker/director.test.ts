@@ -9,8 +9,8 @@ import type { ListenerView, Snapshot } from '../core/snapshot.ts';
 import type { TerminationCode } from '../core/termination.ts';
 import { listenerView } from '../engine/conformance/listener.ts';
 import type { Engine } from '../engine/engine.ts';
+import { createSharedMemory } from '../rooms/shared.ts';
 import { Director } from './director.ts';
-import { createSharedMemory } from './shared.ts';
 
 const backendId = 1;
 let clockMs = 1;

@@ -7,10 +7,10 @@
  */
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import type { BindFailure, Engine } from '../engine/engine.ts';
+import { attachSharedMemory, type SharedMemory, sharedClock } from '../rooms/shared.ts';
 import { Director } from './director.ts';
 import type { MessageFromWorker } from './messages-from-worker.ts';
 import type { MessageToWorker } from './messages-to-worker.ts';
-import { attachSharedMemory, type SharedMemory, sharedClock } from './shared.ts';
 
 export interface WorkerData {
   readonly index: number;

@@ -7,12 +7,13 @@ import { type Cluster, createCluster } from '../../src/control/cluster/cluster.t
 import type { ClusterEvent } from '../../src/control/cluster/events.ts';
 import type { ClusterFlow } from '../../src/control/cluster/flow-table.ts';
 import type { FlowCount } from '../../src/control/cluster/members.ts';
-import type { ClusterNames } from '../../src/control/cluster/names.ts';
 import { Address } from '../../src/core/address.ts';
 import { BackendStates } from '../../src/core/backend-states.ts';
 import { type ClusterPlan, clusterPlan, type RedisPlan } from '../../src/core/cluster-plan.ts';
 import { Key } from '../../src/core/key.ts';
 import { PinTable } from '../../src/core/pins/table.ts';
+import { PinsByHand } from '../../src/pins/by-hand.ts';
+import type { Names } from '../../src/pins/names.ts';
 
 export const poolName = 'arena';
 export const poolId = 7;
@@ -20,6 +21,8 @@ export const poolId = 7;
 export interface ClusterNode {
   readonly name: string;
   readonly cluster: Cluster;
+  /** As an operator does. */
+  readonly hand: PinsByHand;
   readonly pins: PinTable;
   readonly states: BackendStates;
   readonly events: ClusterEvent[];
@@ -59,7 +62,7 @@ export function clientKey(client: string | number): Key {
 
 const running = new Set<ClusterNode>();
 
-function namesOf(backends: readonly string[], idShift: number): ClusterNames {
+function namesOf(backends: readonly string[], idShift: number): Names {
   return {
     poolName: (id) => (id === poolId ? poolName : undefined),
     poolId: (pool) => (pool === poolName ? poolId : 0),
@@ -110,6 +113,13 @@ export function startNode(options: NodeOptions): ClusterNode {
   const node: ClusterNode = {
     name: options.name,
     cluster,
+    hand: new PinsByHand({
+      pins,
+      names: cluster.names,
+      instance: () => options.name,
+      nowMs,
+      share: (change) => cluster.tell(change),
+    }),
     pins,
     states,
     events,

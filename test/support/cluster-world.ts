@@ -7,14 +7,14 @@
 import { parseRedisUrl } from '../../src/config/redis-url.ts';
 import type { ClusterEvent } from '../../src/control/cluster/events.ts';
 import { Faults } from '../../src/control/cluster/faults.ts';
-import { type ClusterNames, PinNames } from '../../src/control/cluster/names.ts';
-import { parsePinText } from '../../src/control/cluster/pin-text.ts';
 import { Replication, type ReplicationStore } from '../../src/control/cluster/replication.ts';
 import type { StreamEntry } from '../../src/control/cluster/store.ts';
 import { Address } from '../../src/core/address.ts';
 import { type ClusterPlan, clusterPlan } from '../../src/core/cluster-plan.ts';
 import { Key } from '../../src/core/key.ts';
 import { PinTable } from '../../src/core/pins/table.ts';
+import { type Names, PinNames } from '../../src/pins/names.ts';
+import { parsePinText } from '../../src/pins/pin-text.ts';
 import { RedisModel } from './redis-model.ts';
 
 export const shards = 2;
@@ -134,7 +134,7 @@ export class WorldInstance {
       sweepMs: 1e9,
     });
     this.pins = PinTable.create(200, { reportChanges: true });
-    const names: ClusterNames = {
+    const names: Names = {
       poolName: (id) => (id === poolId ? 'p' : undefined),
       poolId: (pool) => (pool === 'p' ? poolId : 0),
       knownPoolId: (pool) => (pool === 'p' ? poolId : 0),

@@ -4,7 +4,7 @@
  * and goes where it was going.
  */
 import type { Key } from '../../core/key.ts';
-import type { PinNames } from './names.ts';
+import type { PinNames } from '../../pins/names.ts';
 import type { ShardDriver } from './shard-driver.ts';
 import type { ClusterStore } from './store.ts';
 

@@ -8,12 +8,14 @@
  * `start` returns at once and never fails because Redis does: without it this instance carries on with what it
  * knows, and says so. All methods belong to control's thread.
  */
-import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BackendStates } from '../../core/backend-states.ts';
 import type { ClusterPlan } from '../../core/cluster-plan.ts';
 import type { Key } from '../../core/key.ts';
 import type { PinTable } from '../../core/pins/table.ts';
+import type { HandOutcome, OperatorChange } from '../../pins/by-hand.ts';
+import { type Names, PinNames } from '../../pins/names.ts';
+import { type PinValue, parseValue } from '../../pins/pin-text.ts';
 import { type ClaimDone, type ClaimOutcome, type ClaimRequest, Claims } from './claims.ts';
 import type { RedisFault } from './errors.ts';
 import type { ClusterWatcher } from './events.ts';
@@ -25,17 +27,16 @@ import {
   FlowTable,
   parseFlowRow,
 } from './flow-table.ts';
-import { PinsByHand } from './hand.ts';
+import { newIncarnation } from './incarnation.ts';
+import type { Waiter } from './journal.ts';
 import { type ClusterIdentity, type FlowCount, type Member, Members } from './members.ts';
-import { type ClusterNames, PinNames } from './names.ts';
-import { type PinValue, parseValue } from './pin-text.ts';
 import { RedisStore } from './redis-store.ts';
 import { Replication } from './replication.ts';
 
 export interface ClusterOptions {
   readonly plan: ClusterPlan;
   readonly identity: ClusterIdentity;
-  readonly names: ClusterNames;
+  readonly names: Names;
   readonly pins: PinTable;
   readonly states: BackendStates;
   /** Flows open on this instance per backend; those with none may be left out. */
@@ -45,6 +46,16 @@ export interface ClusterOptions {
   readonly watch: ClusterWatcher;
   /** Milliseconds on the clock the pin table is used with. */
   readonly nowMs: () => number;
+  /** What an earlier one of this process left in the table. */
+  readonly predecessor?: Predecessor;
+}
+
+/** The sharing is begun anew on a table that was shared before: under the same right to write, and nothing counts as read. */
+export interface Predecessor {
+  readonly incarnation: string;
+  /** The highest number of a scan it has marked pins with. */
+  readonly generation: number;
+  readonly writers: readonly string[];
 }
 
 export type ClusterState = 'away' | 'partial' | 'in-step' | 'resyncing' | 'name-taken' | 'layout-differs';
@@ -87,16 +98,15 @@ export function createCluster(options: ClusterOptions): Cluster {
 }
 
 export class Cluster {
-  readonly hand: PinsByHand;
   readonly members: Members;
+  readonly names: PinNames;
   private readonly options: ClusterOptions;
   private readonly store: RedisStore;
-  private readonly names: PinNames;
   private readonly faults: Faults;
   private readonly replication: Replication;
   private readonly claims: Claims;
   private readonly flows: FlowTable;
-  private readonly incarnation = randomBytes(8).toString('hex');
+  private readonly incarnation: string;
   private beatTimer: NodeJS.Timeout | undefined;
   private isBeating = false;
   private beats = 0;
@@ -112,7 +122,9 @@ export class Cluster {
     const { plan, pins, watch, nowMs, identity } = options;
     this.options = options;
     this.store = new RedisStore(plan);
-    this.names = new PinNames(options.names, pins, plan.shards);
+    const { predecessor } = options;
+    this.incarnation = predecessor?.incarnation ?? newIncarnation();
+    this.names = new PinNames(options.names, pins, plan.shards, predecessor?.writers);
     this.faults = new Faults(watch, nowMs);
     const { store, names, faults, incarnation } = this;
     this.replication = new Replication({
@@ -121,6 +133,7 @@ export class Cluster {
       pins,
       names,
       incarnation,
+      generation: predecessor === undefined ? 0 : predecessor.generation + 1,
       faults,
       nowMs,
       random: Math.random,
@@ -133,19 +146,6 @@ export class Cluster {
     this.claims = new Claims(plan.claimsWaitingMax, names, store, driverOf, nowMs, (error) =>
       faults.note(error),
     );
-    this.hand = new PinsByHand({
-      pins,
-      names,
-      nowMs,
-      instance: plan.instance,
-      share: (shard, change) => {
-        const { replica } = driverOf(shard);
-        const { waiters } = change;
-        if (replica.phase !== 'live') change.waiters = undefined;
-        replica.note(change);
-        return waiters !== undefined && change.waiters === waiters;
-      },
-    });
   }
 
   /** Begins to share. Pins that are in the table already are told, too. */
@@ -208,6 +208,31 @@ export class Cluster {
   /** Who may this client's flow go to? See {@link Claims}. `done` is called once, never later than the deadline. */
   claim(request: ClaimRequest, done: ClaimDone): void {
     this.claims.claim(request, done);
+  }
+
+  /** An operator's word. Resolves when Redis has it, or when it will be told later. */
+  tell({ shard, text, backend, ttlMs }: OperatorChange): Promise<HandOutcome> {
+    return new Promise((resolve) => {
+      const waiter: Waiter = (stands) => resolve(stands === undefined ? 'here-only' : 'shared');
+      const { replica } = this.replication.shard(shard);
+      replica.note({
+        text,
+        expect: '*',
+        backend,
+        attempted: undefined,
+        ttlMs,
+        expiresAtMs: this.options.nowMs() + ttlMs,
+        reason: 'operator',
+        isSweep: false,
+        waiters: replica.phase === 'live' ? [waiter] : undefined,
+      });
+      if (replica.phase !== 'live') resolve('here-only');
+    });
+  }
+
+  /** The highest number of a scan that pins may be marked with. */
+  get generation(): number {
+    return this.replication.generation;
   }
 
   get state(): ClusterState {

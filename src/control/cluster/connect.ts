@@ -3,11 +3,9 @@
  * without a connection fails at once, one without an answer fails after commandTimeoutMs, and a socket that owes an
  * answer for longer is closed, because an answer that comes later would find nobody. Reconnecting never ends.
  */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { createSecureContext } from 'node:tls';
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import type { RedisPlan } from '../../core/cluster-plan.ts';
+import { passwordOf, readPassword, tlsOptions } from './redis-files.ts';
 
 export type RedisConnection = Redis | Cluster;
 type CommonOptions = Pick<
@@ -172,27 +170,6 @@ function onReadOnly(): (error: Error) => boolean {
   };
 }
 
-function tlsOptions(plan: RedisPlan): { ca?: string; cert?: string; key?: string; servername?: string } {
-  const { caFile, certFile, keyFile, serverName } = plan.tls!;
-  const files = {
-    ...(caFile === undefined ? {} : { ca: readFileSync(caFile, 'utf8') }),
-    ...(certFile === undefined ? {} : { cert: readFileSync(certFile, 'utf8') }),
-    ...(keyFile === undefined ? {} : { key: readFileSync(keyFile, 'utf8') }),
-  };
-  try {
-    // ioredis (6.0) gives a connection up for good when TLS cannot even begin.
-    createSecureContext(files);
-  } catch (error) {
-    const names = [caFile, certFile, keyFile].filter((file) => file !== undefined).join(', ');
-    throw new Error(`tls: ${names} cannot be used: ${(error as Error).message}`);
-  }
-  return { ...files, ...(serverName === undefined ? {} : { servername: serverName }) };
-}
-
-function passwordOf(plan: RedisPlan): string | undefined {
-  return plan.passwordFile === undefined ? plan.password : readPassword(plan.passwordFile);
-}
-
 function tryPassword(plan: RedisPlan): string | undefined {
   try {
     return passwordOf(plan);
@@ -200,19 +177,4 @@ function tryPassword(plan: RedisPlan): string | undefined {
     // Being replaced at this moment: the old one is tried once more.
     return undefined;
   }
-}
-
-/**
- * The first line of a file, or of the systemd credential NAME for `credential:NAME` (systemd.exec(5), CREDENTIALS).
- * @throws Error when it cannot be read
- */
-export function readPassword(file: string | undefined): string | undefined {
-  if (file === undefined) return undefined;
-  const path = file.startsWith('credential:')
-    ? join(
-        process.env.CREDENTIALS_DIRECTORY ?? '/run/credentials/pinion.service',
-        file.slice('credential:'.length),
-      )
-    : file;
-  return readFileSync(path, 'utf8').split('\n', 1)[0]!.trim();
 }

@@ -5,8 +5,8 @@
  * limit.
  */
 import type { BackendStates } from '../../core/backend-states.ts';
+import type { PinNames } from '../../pins/names.ts';
 import type { ClusterWatcher } from './events.ts';
-import type { PinNames } from './names.ts';
 import type { MemberRow } from './store.ts';
 
 export interface ClusterIdentity {

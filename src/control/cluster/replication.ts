@@ -5,11 +5,12 @@
  */
 
 import type { ClusterPlan } from '../../core/cluster-plan.ts';
-import type { PinTable } from '../../core/pins/table.ts';
+import type { PinChange, PinTable } from '../../core/pins/table.ts';
+import type { PinNames } from '../../pins/names.ts';
+import { changeOf } from './changes.ts';
 import { retryDelayMs } from './connect.ts';
 import type { ClusterWatcher } from './events.ts';
 import type { Faults } from './faults.ts';
-import type { PinNames } from './names.ts';
 import { Scanner, type ScanSource } from './scanner.ts';
 import { ShardDriver } from './shard-driver.ts';
 import { ShardReplica } from './shard-replica.ts';
@@ -27,6 +28,8 @@ export interface ReplicationOptions {
   readonly pins: PinTable;
   readonly names: PinNames;
   readonly incarnation: string;
+  /** The number of the last scan before this one began. */
+  readonly generation?: number;
   readonly faults: Faults;
   readonly nowMs: () => number;
   readonly random: () => number;
@@ -63,6 +66,8 @@ export class Replication {
   private gapWhy = '';
   private gapsToldAtMs = Number.NEGATIVE_INFINITY;
   private isConnected = false;
+  /** Changes of the last round that had no names. */
+  private nameless: PinChange[] = [];
   /** Changes the last round took from the pin table. */
   private drained = 0;
   private since: number;
@@ -139,6 +144,10 @@ export class Replication {
     return this.replicas.reduce((sum, replica) => sum + replica.journal.dropped, 0);
   }
 
+  get generation(): number {
+    return this.replicas.reduce((highest, { generation }) => Math.max(highest, generation), 0);
+  }
+
   get inStep(): boolean {
     return this.replicas.every((replica) => replica.phase === 'live' && !replica.needsScan);
   }
@@ -200,13 +209,20 @@ export class Replication {
   }
 
   private drain(): void {
-    const { pins, names } = this.options;
+    const { pins } = this.options;
     const most = this.room();
-    this.drained = pins.drainChanges(most, (change) => {
-      const named = names.change(change);
-      if (named !== undefined) this.replicas[named.shard]!.note(named.change);
-    });
+    const early = this.nameless;
+    this.nameless = [];
+    for (const change of early) this.note(change, false);
+    this.drained = pins.drainChanges(most, (change) => this.note(change, true));
     if (this.drained < most) for (const replica of this.replicas) replica.trust();
+  }
+
+  /** A pin may come before the message with its names: it is tried once more in the next round. */
+  private note(change: PinChange, mayWait: boolean): void {
+    const named = changeOf(this.options.names, change);
+    if (named !== undefined) this.replicas[named.shard]!.note(named.change);
+    else if (mayWait) this.nameless.push(change);
   }
 
   /**
@@ -307,17 +323,23 @@ export class Replication {
 
   private replica(): ShardReplica {
     const { plan, names, nowMs } = this.options;
-    return new ShardReplica(plan.instance, Math.max(1, Math.ceil(plan.journalPinsMax / plan.shards)), {
-      learn: (text, value, pxMs, generation) => {
-        this.counts.learned++;
-        return names.learn(text, value, pxMs, generation, nowMs());
+    const replica = new ShardReplica(
+      plan.instance,
+      Math.max(1, Math.ceil(plan.journalPinsMax / plan.shards)),
+      {
+        learn: (text, value, pxMs, generation) => {
+          this.counts.learned++;
+          return names.learn(text, value, pxMs, generation, nowMs());
+        },
+        gap: (why) => {
+          this.counts.gaps++;
+          this.gapsUntold++;
+          this.gapWhy = why;
+        },
       },
-      gap: (why) => {
-        this.counts.gaps++;
-        this.gapsUntold++;
-        this.gapWhy = why;
-      },
-    });
+    );
+    replica.generation = this.options.generation ?? 0;
+    return replica;
   }
 
   private driver(shard: number, replica: ShardReplica): ShardDriver {

@@ -4,7 +4,7 @@ import { Address } from '../../core/address.ts';
 import { clusterPlan } from '../../core/cluster-plan.ts';
 import { Key } from '../../core/key.ts';
 import { PinTable } from '../../core/pins/table.ts';
-import { PinNames } from './names.ts';
+import { PinNames } from '../../pins/names.ts';
 import { Scanner, type ScanSource } from './scanner.ts';
 import { ShardReplica } from './shard-replica.ts';
 

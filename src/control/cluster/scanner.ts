@@ -9,8 +9,8 @@
 
 import type { ClusterPlan } from '../../core/cluster-plan.ts';
 import type { Pin, PinTable } from '../../core/pins/table.ts';
+import type { PinNames } from '../../pins/names.ts';
 import type { ClusterWatcher } from './events.ts';
-import type { PinNames } from './names.ts';
 import type { ShardReplica } from './shard-replica.ts';
 import type { ClusterStore } from './store.ts';
 

@@ -14,8 +14,9 @@
  * Does not promise that the table is right at every moment, only that it becomes right, without a step back,
  * once entries stop coming.
  */
+
+import { type PinValue, parseValue } from '../../pins/pin-text.ts';
 import { answer, type Change, doubt, Journal, type Waiter } from './journal.ts';
-import { type PinValue, parseValue } from './pin-text.ts';
 import { beginning, comparePositions } from './position.ts';
 import type {
   ApplyReply,

@@ -12,7 +12,7 @@
  * 20 million simulated placements never filled a bucket beyond 14 of its 16 slots, so a table holds the
  * pins it was made for without evicting any.
  */
-import { workersMax } from '../limits.ts';
+import { roomsThatPinMax, workersMax } from '../limits.ts';
 
 export const slotsPerBucket = 16;
 export const bucketsPerGroup = 64;
@@ -47,8 +47,8 @@ export const magic = 0x50494e31;
 
 export const capacityMax = 16_000_000;
 const loadMax = 0.66;
-/** Control (0) and the workers, each with its own ring and counters. */
-export const writersMax = workersMax + 1;
+/** Control (0), the workers, and the rooms that write pins, each with its own ring and counters. */
+export const writersMax = workersMax + 1 + roomsThatPinMax;
 const ringSlotsMax = 4096;
 const ringSlotsMin = 64;
 export const ringHeaderWords = wordsPerLine * 2; // the producer's end, the consumer's end

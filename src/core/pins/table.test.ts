@@ -285,7 +285,7 @@ describe('a table', () => {
       expect(() => PinTable.create(capacity, { reportChanges: false })).toThrow(RangeError);
     }
     const { shared } = PinTable.create(1000, { reportChanges: false });
-    for (const index of [0, 65, 1.5]) expect(() => PinTable.attach(shared, index)).toThrow(RangeError);
+    for (const index of [0, 67, 1.5]) expect(() => PinTable.attach(shared, index)).toThrow(RangeError);
     expect(() => PinTable.attach({ ...shared, capacity: 100_000 }, 1)).toThrow(TypeError);
     const zeroed = new SharedArrayBuffer(shared.buffer.byteLength);
     expect(() => PinTable.attach({ ...shared, buffer: zeroed }, 1)).toThrow(TypeError);

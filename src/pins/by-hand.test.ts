@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { Address } from '../../core/address.ts';
-import { Key } from '../../core/key.ts';
-import { PinTable } from '../../core/pins/table.ts';
-import { PinsByHand } from './hand.ts';
+import { Address } from '../core/address.ts';
+import { Key } from '../core/key.ts';
+import { PinTable } from '../core/pins/table.ts';
+import { PinsByHand } from './by-hand.ts';
 import { PinNames } from './names.ts';
 
 /** Pools 1 `web` (backends 11 x, 12 y), 2 `db` (21 x) and 3 `old`, which a reload removed (31 x, 32 y). */
@@ -25,7 +25,13 @@ function bench() {
     pins,
     1,
   );
-  const hand = new PinsByHand({ pins, names, instance: 'a', nowMs: () => 0, share: () => false });
+  const hand = new PinsByHand({
+    pins,
+    names,
+    instance: () => 'a',
+    nowMs: () => 0,
+    share: async () => 'here-only',
+  });
   for (const poolId of [1, 2, 3]) {
     for (let client = 1; client <= 5; client++) {
       const key = new Key('client-ip', Address.v4(client, 0));

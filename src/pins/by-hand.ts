@@ -3,11 +3,10 @@
  * instance's table at once and told to the others with precedence over what they know; while Redis is away it waits
  * in the journal like any other. Works without a cluster, too.
  */
-import { Address } from '../../core/address.ts';
-import { Key, maskAddress } from '../../core/key.ts';
-import type { Pin, PinTable } from '../../core/pins/table.ts';
-import type { AffinityKey } from '../../core/plan.ts';
-import type { Change, Waiter } from './journal.ts';
+import { Address } from '../core/address.ts';
+import { Key, maskAddress } from '../core/key.ts';
+import type { Pin, PinTable } from '../core/pins/table.ts';
+import type { AffinityKey } from '../core/plan.ts';
 import type { PinNames } from './names.ts';
 
 /** Which pins are meant; what is left out matches all. */
@@ -31,17 +30,31 @@ export interface PinRow {
   readonly expiresInMs: number;
 }
 
+/** A change by an operator, whatever stands in Redis. */
+export interface OperatorChange {
+  readonly shard: number;
+  /** The pin's place: {@link PinNames.place}. */
+  readonly text: string;
+  /** '' removes the pin. */
+  readonly backend: string;
+  readonly ttlMs: number;
+}
+
 export interface HandOptions {
   readonly pins: PinTable;
   readonly names: PinNames;
-  readonly instance: string;
+  /** This instance's name, for pins that nobody else has told of. */
+  readonly instance: () => string;
   readonly nowMs: () => number;
-  /** Gives a change to the cluster; false if there is none, or it is away and will be told later. */
-  readonly share: (shard: number, change: Change) => boolean;
+  /** Gives a change to the cluster, if there is one. */
+  readonly share: (change: OperatorChange) => Promise<HandOutcome>;
 }
 
 /** What came of a change: the cluster has it, or it stands here and the others will be told. */
 export type HandOutcome = 'shared' | 'here-only';
+
+/** Changes the cluster is told of before its answers are waited for. */
+const toldAtOnce = 256;
 
 export class PinsByHand {
   private readonly options: HandOptions;
@@ -87,7 +100,7 @@ export class PinsByHand {
     if (current === 0) pins.claim(poolId, key, backendId, ttlMs, now, 'operator');
     else if (current !== backendId) pins.move(poolId, key, current, backendId, ttlMs, now, 'operator');
     pins.confirm(poolId, key, backendId, ttlMs, now);
-    return this.tell(poolId, key, '*', backend, ttlMs);
+    return this.tell(poolId, key, backend, ttlMs);
   }
 
   /**
@@ -124,40 +137,23 @@ export class PinsByHand {
   async delete(filter: PinFilter): Promise<number> {
     const { pins, nowMs } = this.options;
     let deleted = 0;
+    let told: Promise<HandOutcome>[] = [];
     for (const pin of this.matching(filter)) {
       const key = new Key(pin.kind, pin.address);
       if (pins.remove(pin.poolId, key, pin.backendId, nowMs())) deleted++;
       // By client: it goes whatever the others know of it. By backend: only while it is there.
-      if (filter.client !== undefined) void this.tell(pin.poolId, key, '*', '', pin.ttlMs);
+      if (filter.client === undefined) continue;
+      told.push(this.tell(pin.poolId, key, '', pin.ttlMs));
+      if (told.length < toldAtOnce) continue;
+      await Promise.all(told);
+      told = [];
     }
     return deleted;
   }
 
-  private tell(
-    poolId: number,
-    key: Key,
-    expect: string,
-    backend: string,
-    ttlMs: number,
-  ): Promise<HandOutcome> {
-    const { names, nowMs, share } = this.options;
-    const place = names.place(poolId, key);
-    if (place === undefined) return Promise.resolve('here-only');
-    return new Promise((resolve) => {
-      const waiter: Waiter = (stands) => resolve(stands === undefined ? 'here-only' : 'shared');
-      const change: Change = {
-        text: place.text,
-        expect,
-        backend,
-        attempted: undefined,
-        ttlMs,
-        expiresAtMs: nowMs() + ttlMs,
-        reason: 'operator',
-        isSweep: false,
-        waiters: [waiter],
-      };
-      if (!share(place.shard, change)) resolve('here-only');
-    });
+  private async tell(poolId: number, key: Key, backend: string, ttlMs: number): Promise<HandOutcome> {
+    const place = this.options.names.place(poolId, key);
+    return place === undefined ? 'here-only' : this.options.share({ ...place, backend, ttlMs });
   }
 
   private *matching(filter: PinFilter): Generator<Pin, void, undefined> {
@@ -181,7 +177,7 @@ export class PinsByHand {
       kind: pin.kind,
       client: pin.kind === 'flow' ? pin.address.toString() : pin.address.ip,
       backend,
-      writer: names.writerName(pin.writer) ?? instance,
+      writer: names.writerName(pin.writer) ?? instance(),
       reason: pin.reason,
       confirmed: pin.isConfirmed,
       ttlMs: pin.ttlMs,

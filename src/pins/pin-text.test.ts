@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Address } from '../../core/address.ts';
+import { Address } from '../core/address.ts';
 import { formatPlace, formatValue, parsePinText, parseValue, shardOf, valueLengthMax } from './pin-text.ts';
 
 const address = fc

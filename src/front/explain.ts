@@ -7,8 +7,8 @@ import { Chooser } from '../core/choose.ts';
 import { keyOf } from '../core/key.ts';
 import { createPolicy } from '../core/policy/create.ts';
 import type { Snapshot } from '../core/snapshot.ts';
-import type { SharedViews } from '../worker/shared.ts';
-import type { PinRow, PinsByHand } from './cluster/hand.ts';
+import type { PinRow, PinsByHand } from '../pins/by-hand.ts';
+import type { SharedViews } from '../rooms/shared.ts';
 
 export interface Explanation {
   readonly listener: string;

@@ -2,13 +2,12 @@
  * Between the numbers of this instance and the names all instances share. Redis has names, the pin table numbers;
  * what Redis names and this instance does not have is ignored, and never given a number.
  */
-import { Key } from '../../core/key.ts';
-import type { PinChange, PinTable } from '../../core/pins/table.ts';
-import type { Change } from './journal.ts';
+import { Key } from '../core/key.ts';
+import type { PinTable } from '../core/pins/table.ts';
 import { formatPlace, type PinValue, parsePinText, shardOf } from './pin-text.ts';
 
 /** How control knows its pools and backends. */
-export interface ClusterNames {
+export interface Names {
   poolName(poolId: number): string | undefined;
   backendName(backendId: number): string | undefined;
   /** 0 if the plan has no such pool. Must not make up a number. */
@@ -32,16 +31,30 @@ const pxMsMax = 2 ** 32 * 1.25;
 export class PinNames {
   /** Pins of Redis that name a pool or backend which is not here. */
   ignored = 0;
-  private readonly names: ClusterNames;
+  private readonly names: Names;
   private readonly pins: PinTable;
   private readonly shards: number;
   private readonly instances = new Map<string, number>();
   private readonly instanceNames: string[] = [''];
 
-  constructor(names: ClusterNames, pins: PinTable, shards: number) {
+  /** @param writers instances by the numbers that pins of the table have for them already: {@link writers} */
+  constructor(names: Names, pins: PinTable, shards: number, writers: readonly string[] = ['']) {
     this.names = names;
     this.pins = pins;
     this.shards = shards;
+    this.useWriters(writers);
+  }
+
+  /** The instances that pins were learned from, by their numbers. */
+  get writers(): readonly string[] {
+    return this.instanceNames;
+  }
+
+  useWriters(writers: readonly string[]): void {
+    for (const [number, instance] of writers.entries()) {
+      this.instanceNames[number] = instance;
+      if (number > 0) this.instances.set(instance, number);
+    }
   }
 
   /** Where a pin is in Redis; undefined if its pool is gone. */
@@ -53,30 +66,6 @@ export class PinNames {
 
   shard({ address }: Pick<Key, 'address'>): number {
     return shardOf(address, this.shards);
-  }
-
-  /** A change of the table as a change for the journal; undefined if there is no name for it. */
-  change(change: PinChange): { readonly change: Change; readonly shard: number } | undefined {
-    const place = this.place(change.poolId, change);
-    if (place === undefined) return undefined;
-    const expect = change.previousBackendId === 0 ? '' : this.names.backendName(change.previousBackendId);
-    const backend = change.backendId === 0 ? '' : this.names.backendName(change.backendId);
-    if (expect === undefined || backend === undefined) return undefined;
-    const { ttlMs, expiresAtMs, reason } = change;
-    return {
-      shard: place.shard,
-      change: {
-        text: place.text,
-        expect,
-        backend,
-        attempted: undefined,
-        ttlMs,
-        expiresAtMs,
-        reason,
-        isSweep: false,
-        waiters: undefined,
-      },
-    };
   }
 
   /** Writes into the table what stands in Redis. False if it names what is not here. */

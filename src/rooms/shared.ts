@@ -1,6 +1,7 @@
 /** The shared memory every thread of one instance sees. Made by control, posted to each worker at its start. */
 import { BackendStates } from '../core/backend-states.ts';
 import { Counters, type CountersShared } from '../core/counters.ts';
+import { workersMax } from '../core/limits.ts';
 import { PinTable, type PinTableShared } from '../core/pins/table.ts';
 
 export interface SharedMemory {
@@ -30,12 +31,15 @@ export function createSharedMemory(workers: number, pinsMax: number): SharedView
   };
 }
 
-/** @param worker its number from 0 */
+/** The rooms that write pins take the places after those of the workers. */
+export const sharingWriters = { cluster: workersMax, front: workersMax + 1 } as const;
+
+/** @param worker its number from 0, or a room's of {@link sharingWriters}, which reads the counters only */
 export function attachSharedMemory(shared: SharedMemory, worker: number): SharedViews {
   return {
     pins: PinTable.attach(shared.pins, worker + 1),
     states: new BackendStates(shared.states),
-    counters: new Counters(shared.counters, worker),
+    counters: new Counters(shared.counters, worker < workersMax ? worker : 0),
   };
 }
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { Address } from '../../core/address.ts';
-import { Key } from '../../core/key.ts';
-import { PinTable } from '../../core/pins/table.ts';
+import { Address } from '../core/address.ts';
+import { Key } from '../core/key.ts';
+import { PinTable } from '../core/pins/table.ts';
 import { PinNames } from './names.ts';
 
 function bench(poolId = (): number => 1) {

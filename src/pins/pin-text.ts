@@ -8,10 +8,10 @@
  * the version: a value of another version is left alone, a value that is none is treated as if it were not there.
  * Whatever is read here may have been written by anybody: it is checked and its length is limited.
  */
-import { Address } from '../../core/address.ts';
-import { hashAddress, keyKindNumbers } from '../../core/key.ts';
-import { type PinReason, pinReasonNumbers } from '../../core/pins/entry.ts';
-import type { AffinityKey } from '../../core/plan.ts';
+import { Address } from '../core/address.ts';
+import { hashAddress, keyKindNumbers } from '../core/key.ts';
+import { type PinReason, pinReasonNumbers } from '../core/pins/entry.ts';
+import type { AffinityKey } from '../core/plan.ts';
 
 /** Longest value that is looked at: two names of 64, a reason, two numbers. Bytes. */
 export const valueLengthMax = 256;

@@ -1,0 +1,71 @@
+/** What the pages of the front room ask of control is done here. Every order gets an answer; none rejects. */
+import type { Control } from '../control/control.ts';
+import type { Answer } from '../front/http.ts';
+import type { Fault, Order } from '../front/messages-from-front.ts';
+
+export async function obey(control: Control, reload: () => Promise<Answer>, order: Order): Promise<Answer> {
+  try {
+    return await carryOut(control, reload, order);
+  } catch (error) {
+    return { status: 500, body: { error: error instanceof Error ? error.message : String(error) } };
+  }
+}
+
+async function carryOut(control: Control, reload: () => Promise<Answer>, order: Order): Promise<Answer> {
+  switch (order.kind) {
+    case 'reload':
+      return reload();
+    case 'drain':
+      return drain(control, order.pool, order.backend, order.draining);
+    case 'connections':
+      return order.ofCluster
+        ? connectionsOfCluster(control, order.most)
+        : { status: 200, body: { connections: await control.listFlows(order.most) } };
+    case 'tell': {
+      const outcome = (await control.cluster?.tell(order.change)) ?? 'here-only';
+      return { status: 200, body: { outcome } };
+    }
+    case 'break':
+      return process.env.PINION_TEST_FAULTS === '1' ? cause(control, order.fault) : noSuch('fault');
+  }
+}
+
+function drain(control: Control, pool: string, backend: string, draining: boolean): Answer {
+  if (control.backends.setDraining(pool, backend, draining)) {
+    return { status: 200, body: { pool, backend, draining } };
+  }
+  const known = control.backends.status().map((status) => `${status.pool}/${status.backend}`);
+  return { status: 404, body: { error: `no backend ${pool}/${backend}; there are: ${known.join(', ')}` } };
+}
+
+async function connectionsOfCluster({ cluster }: Control, most: number): Promise<Answer> {
+  if (cluster === undefined) return { status: 409, body: { error: 'this instance has no cluster section' } };
+  try {
+    return { status: 200, body: { connections: await cluster.connections(most) } };
+  } catch (error) {
+    return { status: 503, body: { error: `Redis does not answer: ${(error as Error).message}` } };
+  }
+}
+
+function cause(control: Control, fault: Fault): Answer {
+  switch (fault.of) {
+    case 'worker':
+      control.toWorker(fault.worker, { type: 'break', how: fault.how });
+      return { status: 202, body: { broken: `worker ${fault.worker}` } };
+    case 'flow':
+      control.toWorkers({ type: 'break', how: 'throw-in-flow' });
+      return { status: 202, body: { broken: 'the next flow' } };
+    case 'main':
+      setImmediate(() => {
+        throw new Error('thrown on request, to test that a defect ends the process');
+      });
+      return { status: 202, body: { broken: 'the main thread' } };
+    case 'room':
+      if (!control.rooms.break(fault.room, fault.how)) return noSuch(`room ${fault.room}`);
+      return { status: 202, body: { broken: `the ${fault.room} room` } };
+  }
+}
+
+function noSuch(what: string): Answer {
+  return { status: 404, body: { error: `no such ${what}` } };
+}

@@ -1,0 +1,173 @@
+/**
+ * The cluster room: a thread that holds the Redis client and keeps the shared pin table in step with Redis. It reads
+ * and writes the table itself, as a writer of its own; all else goes through messages.
+ */
+import { Address } from '../../core/address.ts';
+import type { ClusterPlan } from '../../core/cluster-plan.ts';
+import { Key } from '../../core/key.ts';
+import { TableNames } from '../../pins/names-table.ts';
+import { leaveRoom, type RoomPost, serveRoom } from '../../rooms/serve.ts';
+import { attachSharedMemory, type SharedMemory, sharedClock, sharingWriters } from '../../rooms/shared.ts';
+import { type Cluster, createCluster, type Predecessor } from './cluster.ts';
+import type { ClusterFlow } from './flow-table.ts';
+import type { FlowCount } from './members.ts';
+import type { MessageFromCluster } from './messages-from-cluster.ts';
+import type { ClaimOrder, ClusterNews, MessageToCluster } from './messages-to-cluster.ts';
+
+/** What control makes the room with. */
+export interface ClusterRoomData {
+  readonly plan: ClusterPlan;
+  readonly shared: SharedMemory;
+  readonly host: string;
+  readonly version: string;
+  readonly startedAt: Date;
+  readonly news: ClusterNews;
+  readonly predecessor: Predecessor;
+}
+
+/** How often it is looked whether there is a new status to tell. */
+const statusMs = 100;
+/** An answer that does not come must not keep the connection table waiting for ever. */
+const listFlowsWithinMs = 5_000;
+
+type Post = RoomPost<MessageFromCluster>;
+
+/** Control's lists of open flows: asked for by number. */
+class FlowLists {
+  private readonly waiting = new Map<number, (flows: readonly ClusterFlow[]) => void>();
+  private readonly post: Post;
+  private nextId = 1;
+
+  constructor(post: Post) {
+    this.post = post;
+  }
+
+  ask(most: number): Promise<readonly ClusterFlow[]> {
+    const id = this.nextId++;
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.answered(id, []), listFlowsWithinMs);
+      this.waiting.set(id, (flows) => {
+        clearTimeout(timer);
+        resolve(flows);
+      });
+      if (!this.post({ type: 'list-flows', id, most })) this.answered(id, []);
+    });
+  }
+
+  answered(id: number, flows: readonly ClusterFlow[]): void {
+    const done = this.waiting.get(id);
+    this.waiting.delete(id);
+    done?.(flows);
+  }
+}
+
+function serve(data: ClusterRoomData, post: Post): (message: MessageToCluster) => void {
+  const { pins, states, counters } = attachSharedMemory(data.shared, sharingWriters.cluster);
+  const names = new TableNames(data.news.names);
+  const lists = new FlowLists(post);
+  let { news } = data;
+  const cluster = createCluster({
+    plan: data.plan,
+    identity: {
+      host: data.host,
+      version: data.version,
+      digest: () => news.digest,
+      startedAt: data.startedAt,
+      listeners: () => news.listeners,
+    },
+    names,
+    pins,
+    states,
+    countFlows: () =>
+      [...names.backendIds].flatMap((id): FlowCount[] => {
+        const flows = counters.backend(id, 'active');
+        const named = names.backend(id);
+        return flows > 0 && named !== undefined ? [[named.pool, named.backend, flows]] : [];
+      }),
+    listFlows: (most) => lists.ask(most),
+    watch: (event) => {
+      post({ type: 'event', event });
+      told.tell();
+    },
+    nowMs: sharedClock(data.shared.clockOriginMs),
+    predecessor: data.predecessor,
+  });
+  const told = new StatusTeller(cluster, post);
+  return (message) => {
+    switch (message.type) {
+      case 'news':
+        news = message.news;
+        names.use(news.names);
+        break;
+      case 'start':
+        cluster.start();
+        told.start();
+        void cluster.catchUp().then(() => {
+          told.tell();
+          post({ type: 'caught-up' });
+        });
+        break;
+      case 'names-added':
+        cluster.namesAdded();
+        break;
+      case 'claim':
+        claim(cluster, message.order, post);
+        break;
+      case 'tell':
+        void cluster.tell(message.change).then((outcome) => post({ type: 'told', id: message.id, outcome }));
+        break;
+      case 'connections':
+        listConnections(cluster, message.id, message.most, post);
+        break;
+      case 'flows':
+        lists.answered(message.id, message.flows);
+        break;
+      case 'stop':
+        void cluster.stop().then(leaveRoom);
+        break;
+    }
+  };
+}
+
+function claim(cluster: Cluster, order: ClaimOrder, post: Post): void {
+  const { id, poolId, kind, address, backendId, claimTtlMs, deadlineMs, publish } = order;
+  const key = new Key(kind, new Address(...address));
+  cluster.claim({ poolId, key, backendId, claimTtlMs, deadlineMs, publish }, () =>
+    post({ type: 'claimed', id }),
+  );
+}
+
+function listConnections(cluster: Cluster, id: number, most: number, post: Post): void {
+  cluster.connections(most).then(
+    (rows) => post({ type: 'connections', id, rows }),
+    (error: Error) => post({ type: 'no-connections', id, message: error.message }),
+  );
+}
+
+/** Tells control the status when it has changed. */
+class StatusTeller {
+  private readonly cluster: Cluster;
+  private readonly post: Post;
+  private told = '';
+
+  constructor(cluster: Cluster, post: Post) {
+    this.cluster = cluster;
+    this.post = post;
+  }
+
+  start(): void {
+    setInterval(() => this.tell(), statusMs);
+    this.tell();
+  }
+
+  tell(): void {
+    const { cluster } = this;
+    const status = cluster.status();
+    const text = JSON.stringify(status);
+    if (text === this.told) return;
+    const { generation, names } = cluster;
+    if (this.post({ type: 'status', status, generation, writers: names.writers })) this.told = text;
+  }
+}
+
+await serveRoom<ClusterRoomData, MessageToCluster, MessageFromCluster>(serve);

@@ -1,0 +1,23 @@
+/** What the cluster room tells control: a tagged union of plain data. */
+import type { HandOutcome } from '../../pins/by-hand.ts';
+import type { ClusterStatus } from './cluster.ts';
+import type { ClusterEvent } from './events.ts';
+import type { ClusterFlowRow } from './flow-table.ts';
+
+export type MessageFromCluster =
+  | { readonly type: 'event'; readonly event: ClusterEvent }
+  /** When it has changed, and at most every few times a second. */
+  | {
+      readonly type: 'status';
+      readonly status: ClusterStatus;
+      /** For a successor: see `Predecessor`. */
+      readonly generation: number;
+      readonly writers: readonly string[];
+    }
+  | { readonly type: 'caught-up' }
+  | { readonly type: 'claimed'; readonly id: number }
+  | { readonly type: 'told'; readonly id: number; readonly outcome: HandOutcome }
+  | { readonly type: 'connections'; readonly id: number; readonly rows: readonly ClusterFlowRow[] }
+  | { readonly type: 'no-connections'; readonly id: number; readonly message: string }
+  /** Open flows are asked for, at most `most`. */
+  | { readonly type: 'list-flows'; readonly id: number; readonly most: number };

@@ -1,0 +1,38 @@
+/** What control asks of the cluster room: a tagged union of plain data. */
+import type { AffinityKey } from '../../core/plan.ts';
+import type { OperatorChange } from '../../pins/by-hand.ts';
+import type { NamesTable } from '../../pins/names-table.ts';
+import type { ClusterFlow } from './flow-table.ts';
+
+/** What this instance tells of itself, and a reload changes. */
+export interface ClusterNews {
+  readonly digest: string;
+  readonly listeners: readonly string[];
+  readonly names: NamesTable;
+}
+
+/** As `ClaimRequest`, with the key as words. */
+export interface ClaimOrder {
+  readonly id: number;
+  readonly poolId: number;
+  readonly kind: AffinityKey;
+  readonly address: readonly [number, number, number, number, number];
+  readonly backendId: number;
+  readonly claimTtlMs: number;
+  readonly deadlineMs: number;
+  readonly publish: boolean;
+}
+
+export type MessageToCluster =
+  | { readonly type: 'news'; readonly news: ClusterNews }
+  /** Begins to share; `caught-up` comes when all shared pins have been read, or when that takes too long. */
+  | { readonly type: 'start' }
+  /** New pools or backends: pins that were ignored for want of them are to be read again. */
+  | { readonly type: 'names-added' }
+  | { readonly type: 'claim'; readonly order: ClaimOrder }
+  | { readonly type: 'tell'; readonly id: number; readonly change: OperatorChange }
+  | { readonly type: 'connections'; readonly id: number; readonly most: number }
+  /** The answer to `list-flows`. */
+  | { readonly type: 'flows'; readonly id: number; readonly flows: readonly ClusterFlow[] }
+  /** Tells what is left to tell and leaves. */
+  | { readonly type: 'stop' };

@@ -1,0 +1,43 @@
+/** The rooms of this process together: what is told of their lives, and how they are. */
+import type { RoomClient, RoomDeath, RoomName, RoomStatus } from '../rooms/client.ts';
+import type { RoomFault } from '../rooms/serve.ts';
+import type { ControlWatcher } from './events.ts';
+
+type Room = Pick<RoomClient<{ readonly type: 'break'; readonly how: RoomFault }, never>, 'status' | 'post'>;
+
+export class Rooms {
+  private readonly watch: ControlWatcher;
+  private readonly rooms: Room[] = [];
+
+  constructor(watch: ControlWatcher) {
+    this.watch = watch;
+  }
+
+  add(room: Pick<RoomClient<never, never>, 'status' | 'post'>): void {
+    this.rooms.push(room as unknown as Room);
+  }
+
+  /** For the client of a room. `died` is called first when it has died. */
+  events(
+    room: RoomName,
+    died: () => void = () => {},
+  ): { died: (death: RoomDeath) => void; restarted: () => void } {
+    return {
+      died: ({ message, restartInMs }) => {
+        died();
+        this.watch({ event: 'room-died', room, message, restartInMs });
+      },
+      restarted: () => this.watch({ event: 'room-restarted', room }),
+    };
+  }
+
+  status(): RoomStatus[] {
+    return this.rooms.map(({ status }) => status);
+  }
+
+  /** For tests: what a stranger might bring about. @returns false if there is no such room */
+  break(name: RoomName, how: RoomFault): boolean {
+    const room = this.rooms.find(({ status }) => status.room === name);
+    return room?.post({ type: 'break', how }) ?? false;
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * The front room: a thread that speaks HTTP with operators and monitors. It reads shared memory by itself, asks control
+ * for the rest, and may die of what it is sent.
+ */
+
+import type { Bind } from '../core/plan.ts';
+import { createMetrics } from '../observe/metrics.ts';
+import { type HandOutcome, PinsByHand } from '../pins/by-hand.ts';
+import { PinNames } from '../pins/names.ts';
+import { TableNames } from '../pins/names-table.ts';
+import { leaveRoom, type RoomPost, serveRoom } from '../rooms/serve.ts';
+import { attachSharedMemory, type SharedMemory, sharedClock, sharingWriters } from '../rooms/shared.ts';
+import { type HttpService, serveHttp } from './http.ts';
+import type { MessageFromFront, PageName } from './messages-from-front.ts';
+import type { MessageToFront } from './messages-to-front.ts';
+import { Outside } from './outside.ts';
+import { adminRoutes, metricsRoutes, type PageSource } from './routes.ts';
+
+/** What control makes the room with. */
+export interface FrontRoomData {
+  readonly shared: SharedMemory;
+  readonly version: string;
+  /** Parts the pins of the cluster are divided into; undefined without a cluster. */
+  readonly shards: number | undefined;
+  readonly pages: readonly PageData[];
+}
+
+export interface PageData {
+  readonly page: PageName;
+  readonly bind: Bind;
+}
+
+/** Pins by hand follow the names and writers that control knew when it was asked last. */
+function pinsByHand(
+  { shared, shards }: FrontRoomData,
+  outside: Outside,
+  views: PageSource['views'],
+): PinsByHand {
+  const table = new TableNames();
+  const names = new PinNames(table, views.pins, shards ?? 1);
+  outside.onState = ({ published, writers }, isOther) => {
+    if (isOther) table.use(published.names);
+    names.useWriters(writers);
+  };
+  return new PinsByHand({
+    pins: views.pins,
+    names,
+    instance: () => outside.known.instance,
+    nowMs: sharedClock(shared.clockOriginMs),
+    share: async (change): Promise<HandOutcome> => {
+      if (shards === undefined) return 'here-only';
+      const { status, body } = await outside.order({ kind: 'tell', change });
+      return status === 200 ? (body as { outcome: HandOutcome }).outcome : 'here-only';
+    },
+  });
+}
+
+async function serve(
+  data: FrontRoomData,
+  post: RoomPost<MessageFromFront>,
+): Promise<(message: MessageToFront) => void> {
+  const outside = new Outside(post);
+  const views = attachSharedMemory(data.shared, sharingWriters.front);
+  const { version, shards } = data;
+  const source: PageSource = {
+    outside,
+    views,
+    hand: pinsByHand(data, outside, views),
+    metrics: createMetrics({ views, version, state: () => outside.known, isShared: shards !== undefined }),
+    nowMs: sharedClock(data.shared.clockOriginMs),
+  };
+  const services: HttpService[] = [];
+  for (const { page, bind } of data.pages) {
+    try {
+      const service = await serveHttp(bind, page === 'admin' ? adminRoutes(source) : metricsRoutes(source));
+      services.push(service);
+      post({ type: 'listening', page, port: service.port });
+    } catch (error) {
+      post({ type: 'not-listening', page, message: (error as Error).message });
+    }
+  }
+  return (message) => {
+    if (message.type !== 'stop') return outside.hear(message);
+    for (const service of services) service.close();
+    leaveRoom();
+  };
+}
+
+await serveRoom<FrontRoomData, MessageToFront, MessageFromFront>(serve);

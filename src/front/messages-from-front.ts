@@ -1,0 +1,28 @@
+/** What the front room asks of control: a tagged union of plain data. */
+import type { OperatorChange } from '../pins/by-hand.ts';
+import type { RoomName } from '../rooms/client.ts';
+import type { RoomFault } from '../rooms/serve.ts';
+
+export type PageName = 'metrics' | 'admin';
+
+/** What only control may do. Each gets an answer that is passed on to who asked. */
+export type Order =
+  | { readonly kind: 'reload' }
+  | { readonly kind: 'drain'; readonly pool: string; readonly backend: string; readonly draining: boolean }
+  | { readonly kind: 'connections'; readonly most: number; readonly ofCluster: boolean }
+  | { readonly kind: 'tell'; readonly change: OperatorChange }
+  | { readonly kind: 'break'; readonly fault: Fault };
+
+/** Faults on request, for tests: only a process started with PINION_TEST_FAULTS=1 obeys. */
+export type Fault =
+  | { readonly of: 'worker'; readonly worker: number; readonly how: 'exit' | 'fill-heap' }
+  | { readonly of: 'flow' }
+  | { readonly of: 'main' }
+  | { readonly of: 'room'; readonly room: RoomName; readonly how: RoomFault };
+
+export type MessageFromFront =
+  | { readonly type: 'listening'; readonly page: PageName; readonly port: number }
+  | { readonly type: 'not-listening'; readonly page: PageName; readonly message: string }
+  /** `generation`: of the published configuration it has. */
+  | { readonly type: 'ask'; readonly id: number; readonly generation: number }
+  | { readonly type: 'order'; readonly id: number; readonly order: Order };

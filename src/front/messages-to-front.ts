@@ -1,0 +1,10 @@
+/** What control tells the front room: a tagged union of plain data. */
+import type { Answer } from './http.ts';
+import type { SentState } from './state.ts';
+
+export type MessageToFront =
+  /** The answer to `ask`. */
+  | { readonly type: 'state'; readonly id: number; readonly state: SentState }
+  /** The answer to `order`. */
+  | { readonly type: 'answer'; readonly id: number; readonly answer: Answer }
+  | { readonly type: 'stop' };

@@ -1,0 +1,80 @@
+/**
+ * Control as the front room sees it: a state that is at most a moment old, and orders. Pages that are asked for
+ * together share one question; control that does not answer in time is an error of the page and of nothing else.
+ */
+import { orderWithinMs, stateFreshMs, stateWithinMs } from '../core/limits.ts';
+import { noNames } from '../pins/names-table.ts';
+import type { RoomPost } from '../rooms/serve.ts';
+import { Waiting } from '../rooms/waiting.ts';
+import type { Answer } from './http.ts';
+import type { MessageFromFront, Order } from './messages-from-front.ts';
+import type { MessageToFront } from './messages-to-front.ts';
+import type { FrontState, Published, SentState } from './state.ts';
+
+const late: Answer = { status: 503, body: { error: 'control does not answer; try again' } };
+
+/** Control did not answer in time. */
+export class ControlSilent extends Error {
+  constructor() {
+    super('control does not answer; try again');
+  }
+}
+
+export class Outside {
+  /** Told of each state as it comes; `isOther`: what is published has changed. */
+  onState: (state: FrontState, isOther: boolean) => void = () => {};
+  private readonly post: RoomPost<MessageFromFront>;
+  private readonly states = new Waiting<SentState | undefined>();
+  private readonly orders = new Waiting<Answer>();
+  private published: Published = { generation: 0, snapshot: undefined, names: noNames };
+  private asking: Promise<FrontState> | undefined;
+  private latest: FrontState | undefined;
+  private latestAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(post: RoomPost<MessageFromFront>) {
+    this.post = post;
+  }
+
+  hear(message: Exclude<MessageToFront, { type: 'stop' }>): void {
+    if (message.type === 'state') this.states.answer(message.id, message.state);
+    else this.orders.answer(message.id, message.answer);
+  }
+
+  /** At most {@link stateFreshMs} old. @throws ControlSilent */
+  async state(): Promise<FrontState> {
+    if (this.latest !== undefined && performance.now() - this.latestAtMs < stateFreshMs) return this.latest;
+    this.asking ??= this.ask().finally(() => {
+      this.asking = undefined;
+    });
+    return this.asking;
+  }
+
+  /** The last state there was, for what is read while a page is rendered. @throws ControlSilent if there was none */
+  get known(): FrontState {
+    if (this.latest === undefined) throw new ControlSilent();
+    return this.latest;
+  }
+
+  /** What control answered. What follows sees what it has changed. */
+  async order(order: Order): Promise<Answer> {
+    const answer = await this.orders.wait(orderWithinMs, late, (id) =>
+      this.post({ type: 'order', id, order }),
+    );
+    this.latestAtMs = Number.NEGATIVE_INFINITY;
+    return answer;
+  }
+
+  private async ask(): Promise<FrontState> {
+    const { generation } = this.published;
+    const sent = await this.states.wait(stateWithinMs, undefined, (id) =>
+      this.post({ type: 'ask', id, generation }),
+    );
+    if (sent === undefined) throw new ControlSilent();
+    if (sent.published !== undefined) this.published = sent.published;
+    const state: FrontState = { ...sent, published: this.published };
+    this.latest = state;
+    this.latestAtMs = performance.now();
+    this.onState(state, sent.published !== undefined);
+    return state;
+  }
+}

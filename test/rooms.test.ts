@@ -1,0 +1,147 @@
+/**
+ * Rooms: what a stranger could do to a thread that speaks with it (RELIABILITY: an exception, a forgotten promise, a loop
+ * without end, a full heap) costs that thread alone. Flows, verdicts, pins and signals go on, and it comes back.
+ */
+import { afterEach, describe, expect, test } from 'vitest';
+import { askTcp, clientAddresses, inParallel, type TcpClient, tcpClient } from './support/clients.ts';
+import { admin, backendsOf, configText, listener, quickCheck, type Section } from './support/config.ts';
+import { eventually } from './support/eventually.ts';
+import { type Pinion, startPinion } from './support/pinion.ts';
+import { stopEverything } from './support/processes.ts';
+import { startRedis } from './support/redis.ts';
+import { requirePackage } from './support/require-package.ts';
+import { namedTcp, stopServers } from './support/servers.ts';
+
+afterEach(async () => {
+  await stopEverything();
+  await stopServers();
+});
+
+const faults = ['throw', 'reject', 'exit', 'fill-heap', 'loop'] as const;
+const addresses = clientAddresses(20);
+
+async function start(more: Section = {}) {
+  const servers = await namedTcp(['a', 'b', 'c']);
+  const text = configText({
+    listeners: [listener('front', 'tcp', 'pool')],
+    pools: { pool: { policy: 'round-robin', health: quickCheck, backends: backendsOf(servers) } },
+    ...more,
+  });
+  const pinion = await startPinion(text, { env: { PINION_TEST_FAULTS: '1' } });
+  return { pinion, servers };
+}
+
+/** Clients that say something every now and then, and must be answered for as long as the story lasts. */
+async function talkers(pinion: Pinion) {
+  const clients = await inParallel(addresses, (from) => tcpClient(pinion.port('front'), { from }));
+  const names = await Promise.all(clients.map((client: TcpClient) => client.line()));
+  let said = 0;
+  const timer = setInterval(() => {
+    said++;
+    for (const { socket } of clients) socket.write('.');
+  }, 20);
+  /** All of them are open, and have had every answer. */
+  const check = async (): Promise<void> => {
+    clearInterval(timer);
+    await eventually('every answer', () =>
+      clients.every((client, i) => client.receivedBytes === names[i]!.length + 1 + said),
+    );
+  };
+  return { names, check };
+}
+
+async function died(pinion: Pinion, room: string, times: number): Promise<void> {
+  await eventually(
+    `${room} died`,
+    () => pinion.events('room-died').filter((one) => one.room === room).length >= times,
+  );
+  await eventually(
+    `${room} back`,
+    () => pinion.events('room-restarted').filter((one) => one.room === room).length >= times,
+  );
+}
+
+async function breakRoom(pinion: Pinion, room: string, how: string): Promise<void> {
+  // The room that answers may be the one that breaks.
+  await admin(pinion, 'POST', `/faults/rooms/${room}/${how}`).catch(() => {});
+}
+
+describe('a room that dies', () => {
+  test.each(faults)('the checks: %s', async (how) => {
+    const { pinion, servers } = await start();
+    const { check } = await talkers(pinion);
+    await breakRoom(pinion, 'checks', how);
+    await died(pinion, 'checks', 1);
+    // Verdicts stayed as they were, and new ones come.
+    expect(pinion.events('backend-down')).toEqual([]);
+    expect(await admin(pinion, 'GET', '/status')).toMatchObject({
+      status: 200,
+      body: { rooms: expect.arrayContaining([expect.objectContaining({ room: 'checks', restarts: 1 })]) },
+    });
+    await check();
+    await servers[2]!.stop();
+    await pinion.waitForLog((record) => record.event === 'backend-down' && record.backend === 'c');
+    await servers[2]!.start();
+    await pinion.waitForLog((record) => record.event === 'backend-up' && record.backend === 'c');
+    expect(await pinion.metric('pinion_room_restarts_total', { room: 'checks' })).toBe(1);
+    expect((await pinion.stop('SIGTERM')).code).toBe(0);
+  });
+
+  test.each(faults)('the front: %s', async (how) => {
+    const { pinion, servers } = await start();
+    const { check } = await talkers(pinion);
+    const ports = [pinion.port('admin'), pinion.port('metrics')];
+    await breakRoom(pinion, 'front', how);
+    await died(pinion, 'front', 1);
+    await check();
+    expect([pinion.port('admin'), pinion.port('metrics')], 'listens where it did').toEqual(ports);
+    expect(await pinion.metric('pinion_room_restarts_total', { room: 'front' })).toBe(1);
+    // Pins by hand work on the table as it was.
+    const { body } = await admin(pinion, 'GET', '/pins');
+    expect((body as { pins: unknown[] }).pins.length).toBe(addresses.length);
+    // A verdict that comes while nobody answers.
+    await breakRoom(pinion, 'front', how);
+    await servers[2]!.stop();
+    await pinion.waitForLog((record) => record.event === 'backend-down' && record.backend === 'c');
+    await died(pinion, 'front', 2);
+    expect((await pinion.stop('SIGTERM')).code).toBe(0);
+  });
+
+  test('the front: a signal that comes while it loops is obeyed', async () => {
+    const { pinion } = await start();
+    await breakRoom(pinion, 'front', 'loop');
+    expect((await pinion.stop('SIGTERM')).code).toBe(0);
+  });
+});
+
+requirePackage('redis')('a room that dies', () => {
+  test.each(faults)('the cluster: %s', async (how) => {
+    const redis = await startRedis();
+    const { pinion, servers } = await start({ cluster: { name: 'test', instance: 'one', redis: redis.url } });
+    const inStep = () => pinion.metric('pinion_cluster_state', { state: 'in-step' });
+    await eventually('in step', async () => (await inStep()) === 1);
+    const { check, names } = await talkers(pinion);
+    await eventually(
+      'pins told',
+      async () => (await pinion.metric('pinion_cluster_pins_written_total'))! >= 20,
+    );
+    await breakRoom(pinion, 'cluster', how);
+    // What is pinned while it is gone is told when it is back.
+    const late = clientAddresses(40).slice(20);
+    const lateNames = await inParallel(late, (from) => askTcp(pinion.port('front'), from));
+    await died(pinion, 'cluster', 1);
+    await eventually('in step again', async () => (await inStep()) === 1);
+    await check();
+    const other = await startPinion(
+      configText({
+        listeners: [listener('front', 'tcp', 'pool')],
+        pools: { pool: { policy: 'round-robin', health: quickCheck, backends: backendsOf(servers) } },
+        cluster: { name: 'test', instance: 'two', redis: redis.url },
+      }),
+    );
+    await eventually('all pins learned', async () => (await other.metric('pinion_pins'))! >= 40);
+    const there = await inParallel([...addresses, ...late], (from) => askTcp(other.port('front'), from));
+    expect(there, 'the other instance has every pin').toEqual([...names, ...lateNames]);
+    expect(pinion.events('cluster-name-taken'), 'it goes on under its own name').toEqual([]);
+  });
+});
