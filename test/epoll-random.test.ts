@@ -223,6 +223,9 @@ class Play implements EngineHost {
     assert.fail('every dial succeeds here');
   }
   unreachable(): void {}
+  backendNow(flow: Flow): BackendView {
+    return flow.backend!;
+  }
   dropped(): void {}
   acceptPaused(): void {}
 

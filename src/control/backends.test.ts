@@ -216,6 +216,34 @@ test('an ejected backend keeps its TCP flows until its check says that it is gon
   expect(endFlows).toHaveBeenLastCalledWith(1, 'backend-down', { connectedBeforeMs: Date.now() });
 });
 
+test('an ejection is not carried over to another address, given or resolved', async () => {
+  const [pool] = poolOf(first);
+  const passive = { failures: 3, ejectMs: 600_000 };
+  const other = { ...pool!.backends[0]!, name: 'b' };
+  const withFirstAt = (address: BackendAddress): PoolPlan[] => [
+    { ...pool!, passive, backends: [{ ...pool!.backends[0]!, address }, other] },
+  ];
+  vi.mocked(resolveAddress).mockImplementation(async (address) =>
+    address.kind === 'name' ? first : (address as Bind),
+  );
+  await use(withFirstAt(first));
+  backends.suspect(1, 'udp');
+  await use(withFirstAt(first));
+  expect(backends.status()[0]).toMatchObject({ up: false, ejected: true });
+  await use(withFirstAt(second));
+  expect(backends.status()[0]).toMatchObject({ up: true, ejected: false });
+  expect(watch).toHaveBeenLastCalledWith(
+    expect.objectContaining({ event: 'backend-up', why: 'it is at another address' }),
+  );
+
+  await use(withFirstAt(byName));
+  backends.suspect(1, 'udp');
+  expect(backends.status()[0]).toMatchObject({ up: false, ejected: true });
+  vi.mocked(resolveAddress).mockResolvedValue(second);
+  await vi.advanceTimersByTimeAsync(31_000);
+  expect(backends.status()[0]).toMatchObject({ up: true, ejected: false });
+});
+
 test('the last backend that takes newcomers is not ejected, also while another one drains', async () => {
   const [pool] = poolOf(first);
   const passive = { failures: 3, ejectMs: 60_000 };

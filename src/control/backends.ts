@@ -15,6 +15,7 @@ import type { Target } from '../checks/resolve.ts';
 import type { BackendStates } from '../core/backend-states.ts';
 import type { BackendPlan, Bind, PoolPlan, Protocol } from '../core/plan.ts';
 import type { BackendView } from '../core/snapshot.ts';
+import { isSameTarget } from '../core/way.ts';
 import type { ControlWatcher } from './events.ts';
 import type { Ids } from './ids.ts';
 import { findTargets, type Targets, unresolvedBecause } from './targets.ts';
@@ -259,6 +260,7 @@ export class Backends {
     const sameCheck =
       old !== undefined &&
       JSON.stringify([old.pool.health, old.target]) === JSON.stringify([pool.health, target]);
+    const isForgiven = forgiveMoved(backend, target);
     backend.pool = pool;
     backend.plan = plan;
     backend.target = target;
@@ -271,7 +273,8 @@ export class Backends {
       if (!backend.isUp) this.tellDown(backend, unresolvedBecause(found));
     }
     if (!sameCheck) this.check(backend, hadTarget ? backend.isHealthy : undefined);
-    this.judge(backend, target === undefined ? unresolvedBecause(found) : upBecause(plan, hadTarget));
+    const upNow = isForgiven ? movedBecause : upBecause(plan, hadTarget);
+    this.judge(backend, target === undefined ? unresolvedBecause(found) : upNow);
   }
 
   private remove(backend: Backend): void {
@@ -397,6 +400,7 @@ export class Backends {
     if (found !== 'unanswered') backend.targetOf = text;
     if (JSON.stringify(target) === JSON.stringify(backend.target)) return;
     const hadTarget = backend.target !== undefined;
+    const isForgiven = forgiveMoved(backend, target);
     backend.target = target;
     this.check(backend, hadTarget ? backend.isHealthy : undefined);
     if (target !== undefined) {
@@ -407,7 +411,8 @@ export class Backends {
         address: target.kind === 'inet' ? `${target.ip}:${target.port}` : target.path,
       });
     }
-    this.judge(backend, target === undefined ? unresolvedBecause(found) : 'its name resolves');
+    const upNow = isForgiven ? movedBecause : 'its name resolves';
+    this.judge(backend, target === undefined ? unresolvedBecause(found) : upNow);
     this.reviewPools();
     // One snapshot for the names that answer together.
     this.movedTimer ??= setImmediate(() => {
@@ -415,6 +420,17 @@ export class Backends {
       this.options.onMoved();
     });
   }
+}
+
+const movedBecause = 'it is at another address';
+
+/** What flows failed at was its address so far. @returns whether it was ejected */
+function forgiveMoved(backend: Backend, target: Bind | undefined): boolean {
+  if (backend.ejectTimer === undefined || target === undefined) return false;
+  if (isSameTarget(backend.target, target)) return false;
+  clearTimeout(backend.ejectTimer);
+  backend.ejectTimer = undefined;
+  return true;
 }
 
 function quiet(backend: Backend): void {

@@ -95,6 +95,11 @@ export class Chooser implements Loads {
     return false;
   }
 
+  /** What the snapshot says of a backend; undefined if the pool has none of this id. */
+  backend(id: number): BackendView | undefined {
+    return this.byId.get(id);
+  }
+
   /** The policy's word alone, as `explain` asks for it: pins are neither read nor written, and no place is taken. */
   candidate(key: Key, failed: readonly number[]): BackendView | undefined {
     this.policy.start(key, this);

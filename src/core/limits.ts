@@ -48,6 +48,8 @@ export const waitingDatagramsMax = 8;
  */
 export const stoppingAnsweredMs = 2_000;
 export const stoppingUnansweredMs = 5_000;
+/** How long after a backend's address has changed UDP clients still get answers from the old one. */
+export const formerAddressMs = 5_000;
 /** TCP flows that may wait for `claim: before-dial` at once, per worker. */
 export const waitingFlowsMax = 4_096;
 

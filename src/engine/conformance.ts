@@ -15,6 +15,7 @@ import { tcpEndStories } from './conformance/tcp-ends.ts';
 import { tcpPauseStories } from './conformance/tcp-pauses.ts';
 import { tcpRelayStories } from './conformance/tcp-relay.ts';
 import { udpConversationStories } from './conformance/udp-conversations.ts';
+import { udpMoveStories } from './conformance/udp-moves.ts';
 import { udpPauseStories } from './conformance/udp-pauses.ts';
 import { udpRelayStories } from './conformance/udp-relay.ts';
 import { udpStopStories } from './conformance/udp-stops.ts';
@@ -27,6 +28,7 @@ const stories = [
   ...listeningStories,
   ...udpRelayStories,
   ...udpConversationStories,
+  ...udpMoveStories,
   ...udpPauseStories,
   ...udpStopStories,
   ...releaseStories,

@@ -60,6 +60,12 @@ export interface EngineHost {
    */
   unreachable(flow: Flow): void;
 
+  /**
+   * UDP: where `flow.backend` is now. Asked by an open conversation before it sends the first datagram after
+   * `Engine.waysChanged`, and before it reports `unreachable`, which is about the present address only.
+   */
+  backendNow(flow: Flow): BackendView;
+
   /** The flow is over and holds no descriptor any more. Called exactly once for each flow `open` returned. */
   closed(flow: Flow, code: TerminationCode): void;
 
@@ -111,6 +117,13 @@ export interface Engine {
 
   /** Uses the new view for flows accepted from now on (same id, same bind). */
   update(listener: ListenerView): void;
+
+  /**
+   * Addresses of backends, or how connections to them leave, may have changed: UDP conversations whose way has go on by
+   * the new one from their next datagram on (`host.backendNow`, the view given to `update`). What the old address still
+   * answers is passed on for a while. TCP flows stay where they are.
+   */
+  waysChanged(): void;
 
   /**
    * Stops accepting. Unknown ids are ignored. Open TCP flows go on, and the address is released.

@@ -142,6 +142,19 @@ export class Reactor {
     return epollControl(this.#epoll, EPOLL_CTL_MOD, fd, events, slot, this.#slots.generation(slot));
   }
 
+  /** Gives what is watched for `from` to another handler. 0, or a negative errno and nothing has changed. */
+  pass(fd: Descriptor, from: Handler, to: Handler, events: number): number {
+    const slot = this.#slots.take(to);
+    const result = epollControl(this.#epoll, EPOLL_CTL_MOD, fd, events, slot, this.#slots.generation(slot));
+    if (result < 0) {
+      this.#slots.release(slot);
+      return result;
+    }
+    to.slot = slot;
+    this.remove(from);
+    return 0;
+  }
+
   /** Forgets `handler`. The caller closes the descriptor next, which takes it out of the kernel's set. */
   remove(handler: Handler): void {
     if (handler.slot < 0) return;

@@ -14,6 +14,7 @@ import type { PinTable } from '../core/pins/table.ts';
 import { createPolicy, samePolicy } from '../core/policy/create.ts';
 import type { BackendView, ListenerView, Snapshot } from '../core/snapshot.ts';
 import type { TerminationCode } from '../core/termination.ts';
+import { isSameTarget } from '../core/way.ts';
 import type { DialFailure, DropReason, Engine, EngineHost, RoomMaker } from '../engine/engine.ts';
 import { FlowLimits } from './flow-limits.ts';
 import { FlowRegistry } from './flow-registry.ts';
@@ -84,6 +85,9 @@ export class Director implements EngineHost {
       snapshot.pools.map((pool) => {
         const kept = previous.get(pool.id);
         if (kept?.pool.version === pool.version) return [pool.id, kept];
+        for (const { id, target } of pool.backends) {
+          if (!isSameTarget(kept?.backend(id)?.target, target)) this.suspects.moved(id);
+        }
         const hasPolicy = kept !== undefined && samePolicy(kept.pool, pool);
         const policy = hasPolicy ? kept.policy : createPolicy(pool, Math.random);
         return [pool.id, new Chooser(pool, policy, states, counters, pins)];
@@ -196,6 +200,13 @@ export class Director implements EngineHost {
     const backend = flow.backend!;
     this.options.counters.addBackend(backend.id, 'unreachable', 1);
     this.suspect(flow, backend);
+  }
+
+  backendNow(flow: Flow): BackendView {
+    const now = this.choosers.get(flow.listener.poolId)?.backend(flow.backend!.id);
+    // One that is gone, or whose name does not resolve, is still where it was as far as anybody knows.
+    if (now?.target !== undefined) flow.backend = now;
+    return flow.backend!;
   }
 
   closed(flow: Flow, code: TerminationCode): void {

@@ -129,6 +129,7 @@ function handle(
       director.useSnapshot(message.snapshot);
       engine.spareDescriptors(message.spareDescriptors);
       for (const listener of message.snapshot.listeners) engine.update(listener);
+      engine.waysChanged();
       break;
     case 'listen':
       listen(message, director, post);

@@ -30,3 +30,11 @@ test('a port that is dead for UDP is found although TCP works, and neither count
   }
   expect(told).toEqual([{ type: 'backend-suspect', backendId: 1, protocol: 'udp' }]);
 });
+
+test('what failed at an address does not count at the next one', () => {
+  const { suspects, told } = suspectsOf();
+  for (let i = 0; i < 2; i++) suspects.failed(1, 'udp', passive, i);
+  suspects.moved(1);
+  suspects.failed(1, 'udp', passive, 2);
+  expect(told).toEqual([]);
+});

@@ -27,6 +27,12 @@ export class SuspectBackends {
     if (suspects.size > 0) suspects.delete(backendId);
   }
 
+  /** It is at another address now: what failed at the old one says nothing about it. */
+  moved(backendId: number): void {
+    this.suspects.tcp.delete(backendId);
+    this.suspects.udp.delete(backendId);
+  }
+
   /** @param passive failures in a row that make a suspect; failures further apart than `ejectMs` are not "in a row" */
   failed(
     backendId: number,

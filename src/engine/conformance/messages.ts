@@ -39,6 +39,8 @@ export type ToEngine =
   | { readonly type: 'listen'; readonly listener: ListenerView }
   | { readonly type: 'update'; readonly listener: ListenerView }
   | { readonly type: 'unlisten'; readonly listenerId: number; readonly code?: 'shutdown' }
+  /** The backend of this id is somewhere else now. */
+  | { readonly type: 'move'; readonly backend: BackendView }
   | { readonly type: 'proceed'; readonly flowId: number }
   | { readonly type: 'abandon-dial'; readonly flowId: number }
   | { readonly type: 'terminate'; readonly flowId: number; readonly code: TerminationCode }

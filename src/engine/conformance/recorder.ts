@@ -24,6 +24,8 @@ interface Record {
 export class Recorder implements EngineHost {
   engine: Engine | undefined = undefined;
   behaviour: Behaviour = { routes: [] };
+  /** Backends that are not where `route` said, by id. */
+  readonly moved = new Map<number, BackendView>();
   readonly #report: (event: FromEngine) => void;
   readonly #records = new Map<number, Record>();
   #nextFlowId = 1;
@@ -124,6 +126,12 @@ export class Recorder implements EngineHost {
     const record = this.#at(flow, 'unreachable', ['dialed']);
     this.#report({ type: 'unreachable', flowId: flow.id });
     this.#scripted(record, 'unreachable');
+  }
+
+  backendNow(flow: Flow): BackendView {
+    this.#at(flow, 'backendNow', ['dialed']);
+    flow.backend = this.moved.get(flow.backend!.id) ?? flow.backend!;
+    return flow.backend;
   }
 
   closed(flow: Flow, code: TerminationCode): void {

@@ -54,9 +54,14 @@ function command(running: Engine, message: Exclude<ToEngine, { type: 'start' }>)
       return;
     case 'update':
       running.update(message.listener);
+      running.waysChanged();
       return;
     case 'unlisten':
       running.unlisten(message.listenerId, message.code ?? 'listener-removed');
+      return;
+    case 'move':
+      recorder.moved.set(message.backend.id, message.backend);
+      running.waysChanged();
       return;
     case 'proceed':
       running.proceed(recorder.flow(message.flowId));

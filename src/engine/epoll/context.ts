@@ -43,6 +43,8 @@ export class Context {
   readonly pipes: PipePool;
   readonly shortage: Shortage;
   readonly conversations: ConversationTable;
+  /** Changes whenever the ways to backends may have. */
+  waysVersion = 0;
   #requests: MessageBatch | undefined;
   #replies: UdpReplies | undefined;
 

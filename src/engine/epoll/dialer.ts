@@ -78,9 +78,17 @@ export class Dialer {
     this.#source = new Arena(inet6Bytes).cut(inet6Bytes);
   }
 
-  /** A socket that connects, or is connected, to `endpoint`, whose bytes are in the target region. */
-  dial(flow: Flow, endpoint: Endpoint, kind: Kind): Descriptor | DialFailure {
-    const { tcp, upstream } = flow.listener.plan;
+  /**
+   * A socket that connects, or is connected, to `endpoint`, whose bytes are in the target region.
+   * @param upstream how it leaves: as the flow's listener says, or said since
+   */
+  dial(
+    flow: Flow,
+    endpoint: Endpoint,
+    kind: Kind,
+    upstream: UpstreamPlan | undefined,
+  ): Descriptor | DialFailure {
+    const { tcp } = flow.listener.plan;
     this.result = 0;
     if (upstream !== undefined && endpoint.family !== AF_UNIX) {
       return this.#dialFrom(upstream, flow, endpoint, kind);

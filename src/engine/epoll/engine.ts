@@ -115,6 +115,10 @@ export class EpollEngine implements Engine {
     if (listener !== undefined) listener.view = view;
   }
 
+  waysChanged(): void {
+    this.#context.waysVersion++;
+  }
+
   unlisten(listenerId: number, code: 'listener-removed' | 'shutdown'): void {
     const listener = this.#listeners.get(listenerId);
     if (listener instanceof UdpListener) {

@@ -220,7 +220,7 @@ export class TcpFlow implements Timed, Starved {
     const { dialer, endpoints } = this.#context;
     const endpoint = endpoints.place(backend);
     if (endpoint === undefined) return 'backend-unreachable';
-    const fd = dialer.dial(this.#flow, endpoint, 'stream');
+    const fd = dialer.dial(this.#flow, endpoint, 'stream', this.#flow.listener.plan.upstream);
     if (typeof fd === 'string') {
       if (!isExhausted(dialer.result)) return fd;
       this.#starve(backend);

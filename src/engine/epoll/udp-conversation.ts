@@ -13,6 +13,7 @@ import type { Flow } from '../../core/flow.ts';
 import { waitingDatagramsMax } from '../../core/limits.ts';
 import type { BackendView } from '../../core/snapshot.ts';
 import type { TerminationCode } from '../../core/termination.ts';
+import { isSameWay, type Way } from '../../core/way.ts';
 import type { Region } from '../../linux/arena.ts';
 import { AF_UNIX, EPOLLIN } from '../../linux/constants.ts';
 import { EAGAIN, EMSGSIZE, ENOBUFS, errnoName } from '../../linux/errno.ts';
@@ -26,6 +27,7 @@ import { quietMs } from '../quiet.ts';
 import type { Context } from './context.ts';
 import { interfaceWordAt, localWordsAt } from './conversation-table.ts';
 import { dialFailure } from './sockets.ts';
+import { FormerSocket } from './udp-former.ts';
 import type { UdpListener } from './udp-listener.ts';
 import { replyBytesMax } from './udp-replies.ts';
 
@@ -55,6 +57,10 @@ export class UdpConversation implements Handler, Timed {
   readonly #flow: Flow;
   #state: 'routing' | 'waiting' | 'open' | 'over' = 'routing';
   #fd: Descriptor = noDescriptor;
+  /** How the socket was dialled, and the context's version of all ways that this has been compared with. */
+  #way: Way | undefined = undefined;
+  #waysVersion = -1;
+  #former: FormerSocket | undefined = undefined;
   #reads = 1;
   #fullEvents = 0;
   #sinceMs: number;
@@ -105,6 +111,7 @@ export class UdpConversation implements Handler, Timed {
     reactor.remove(this);
     if (this.#fd >= 0) close(this.#fd);
     this.#fd = noDescriptor;
+    this.#former?.close();
     this.#waiting = [];
     this.#flow.engineState = undefined;
     this.#context.shortage.freed();
@@ -147,7 +154,11 @@ export class UdpConversation implements Handler, Timed {
   /** A datagram of the client. */
   forward(from: Region, offset: number, length: number): void {
     this.#sinceMs = this.#context.reactor.nowMs;
-    if (this.#state === 'open') return this.#send(from, offset, length);
+    if (this.#state === 'open') {
+      if (this.#waysVersion !== this.#context.waysVersion) this.#follow();
+      if (this.#state === 'open') this.#send(from, offset, length);
+      return;
+    }
     if (this.#state === 'over') return;
     if (this.#waiting.length >= waitingDatagramsMax) this.listener.dropped('waiting-full');
     else this.#waiting.push(from.bytes.slice(offset, offset + length));
@@ -163,19 +174,23 @@ export class UdpConversation implements Handler, Timed {
       const { payloads } = replies.batch;
       const length = receive(this.#fd, payloads, replies.batch.offset(place), replyBytesMax);
       if (length === -EAGAIN) break;
-      if (length >= 0) {
-        replies.commit(this, length);
-        this.#sinceMs = this.#context.reactor.nowMs;
-        if (this.unreplied) this.#onFirstReply();
-      } else this.#onError(length);
+      if (length >= 0) this.heard(length);
+      else this.#onError(length);
       if (this.#state !== 'open') return;
     }
     this.#adapt(read, most);
   }
 
+  /** A reply is in the place given last. */
+  heard(length: number): void {
+    this.#context.replies.commit(this, length);
+    this.#sinceMs = this.#context.reactor.nowMs;
+    if (this.unreplied) this.#onFirstReply();
+  }
+
   /** An error the socket had in store: perhaps an ICMP message about an earlier datagram. */
   #onError(result: number): void {
-    if (speaksOfPeer(errnoName(result))) this.#context.host.unreachable(this.#flow);
+    if (speaksOfPeer(errnoName(result)) && !this.#hasNewWay()) this.#context.host.unreachable(this.#flow);
   }
 
   /** Grows the share only for those with more than one datagram at a time, and asks seldom whether they have. */
@@ -215,22 +230,66 @@ export class UdpConversation implements Handler, Timed {
 
   /** Undefined: open, or over. */
   #dial(backend: BackendView): DialFailure | undefined {
-    const { dialer, endpoints, reactor } = this.#context;
+    const failure = this.#connect(backend);
+    if (failure !== undefined) return failure;
+    this.#state = 'open';
+    this.#context.host.dialed(this.#flow);
+    this.#sendWaiting();
+    return undefined;
+  }
+
+  /** Has a watched socket towards `backend`. After a failure it has what it had. */
+  #connect(backend: BackendView): DialFailure | undefined {
+    const { dialer, endpoints, reactor, waysVersion } = this.#context;
+    const { upstream } = this.listener.view.plan;
     const endpoint = endpoints.place(backend);
     if (endpoint === undefined || endpoint.family === AF_UNIX) return 'backend-unreachable';
-    const fd = dialer.dial(this.#flow, endpoint, 'datagram');
+    const fd = dialer.dial(this.#flow, endpoint, 'datagram', upstream);
     if (typeof fd === 'string') return fd;
     this.#discardEarly(fd);
-    const result = reactor.add(fd, this, EPOLLIN);
+    const result = this.#fd < 0 ? reactor.add(fd, this, EPOLLIN) : this.#replace(fd);
     if (result < 0) {
       close(fd);
       return dialFailure(result, endpoint.family);
     }
     this.#fd = fd;
-    this.#state = 'open';
-    this.#context.host.dialed(this.#flow);
-    this.#sendWaiting();
+    this.#way = { target: backend.target, upstream };
+    this.#waysVersion = waysVersion;
     return undefined;
+  }
+
+  /** Watches `fd` in place of the socket so far, which lingers. */
+  #replace(fd: Descriptor): number {
+    const { reactor } = this.#context;
+    const former = new FormerSocket(this.#context, this, this.#fd);
+    let result = reactor.pass(this.#fd, this, former, EPOLLIN);
+    if (result < 0) return result;
+    result = reactor.add(fd, this, EPOLLIN);
+    if (result < 0) {
+      reactor.pass(this.#fd, former, this, EPOLLIN);
+      return result;
+    }
+    this.#former?.close();
+    this.#former = former;
+    former.linger();
+    return 0;
+  }
+
+  #hasNewWay(): boolean {
+    if (this.#waysVersion === this.#context.waysVersion) return false;
+    const { target } = this.#context.host.backendNow(this.#flow);
+    return !isSameWay(this.#way!, { target, upstream: this.listener.view.plan.upstream });
+  }
+
+  /** Goes on by its backend's new way, if there is one. One that cannot be had is tried again with the next datagram. */
+  #follow(): void {
+    const { host, waysVersion } = this.#context;
+    if (!this.#hasNewWay()) {
+      this.#waysVersion = waysVersion;
+      return;
+    }
+    const failure = this.#connect(host.backendNow(this.#flow));
+    if (failure !== undefined && failure !== 'local-fault') host.unreachable(this.#flow);
   }
 
   /** Between being bound and being connected the socket heard everybody. The backend knows of nothing to answer yet. */

@@ -26,6 +26,8 @@ export interface Context {
   readonly census: ConversationCensus;
   readonly reusePort: boolean;
   readonly sources: SourceAddresses;
+  /** Changes whenever the ways to backends may have. */
+  waysVersion: number;
 }
 
 /** The answer to `listen`. */

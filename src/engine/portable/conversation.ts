@@ -1,29 +1,29 @@
 /**
  * One UDP conversation: a client's address and port at one listener, and a socket connected to its backend.
  *
- *    routing --> dialing --> open --> over       'dialing' ends when the upstream socket is connected, which
- *      |  ^---------+                            sends nothing: it only makes the kernel filter what comes
- *      +--> waiting --(proceed)--> routing       from elsewhere and report ICMP errors to this socket.
+ *    routing --> dialing --> open --> over       'dialing' ends when the upstream socket is connected. An open one
+ *      |  ^---------+                            whose backend gets another address dials that beside, and changes over
+ *      +--> waiting --(proceed)--> routing       when it is connected.
  */
-import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
+import type { RemoteInfo } from 'node:dgram';
 import type { Flow } from '../../core/flow.ts';
 import { waitingDatagramsMax } from '../../core/limits.ts';
 import type { Bind } from '../../core/plan.ts';
-import { isSelfConnection } from '../../core/self-connection.ts';
+import type { ListenerView } from '../../core/snapshot.ts';
 import type { TerminationCode } from '../../core/termination.ts';
+import { isSameWay } from '../../core/way.ts';
 import { speaksOfPeer } from '../peer-errors.ts';
 import { quietMs } from '../quiet.ts';
-import { sendQueueBytesMax } from './bounds.ts';
 import { type Context, guarded, reportClosed } from './context.ts';
 import type { Counted } from './conversation-census.ts';
 import type { Watched } from './deadlines.ts';
 import { dialFailureOf } from './dial-failure.ts';
 import { type LocalSocket, type SendOutcome, sendOutcomeOf } from './local-socket.ts';
-import { socketAddress } from './socket-address.ts';
+import { UdpUpstream, type UpstreamOwner } from './udp-upstream.ts';
 
 type Phase = 'routing' | 'waiting' | 'dialing' | 'open' | 'over';
 
-export class Conversation implements Counted, Watched {
+export class Conversation implements Counted, Watched, UpstreamOwner {
   readonly flow: Flow;
   readonly bornAtMs: number;
   wheelSlot = -1;
@@ -31,9 +31,15 @@ export class Conversation implements Counted, Watched {
   newer: Counted | undefined = undefined;
   isUnanswered = false;
   readonly #context: Context;
+  readonly #listener: { readonly view: ListenerView };
   readonly #forget: () => void;
   #phase: Phase = 'routing';
-  #upstream: Socket | undefined;
+  #upstream: UdpUpstream | undefined;
+  /** Towards its backend's new address, until it is connected; towards the one before. */
+  #next: UdpUpstream | undefined;
+  #former: UdpUpstream | undefined;
+  /** The context's version of all ways to backends that its own has been compared with. */
+  #waysVersion = -1;
   #waiting: Buffer[] = [];
   #movedAtMs = 0;
   #lookAtMs = 0;
@@ -44,8 +50,10 @@ export class Conversation implements Counted, Watched {
   #clientIp = '';
   #clientPort = 0;
 
-  constructor(context: Context, flow: Flow, forget: () => void) {
+  /** @param listener whose view may change */
+  constructor(context: Context, listener: { readonly view: ListenerView }, flow: Flow, forget: () => void) {
     this.#context = context;
+    this.#listener = listener;
     this.flow = flow;
     this.bornAtMs = context.nowMs();
     this.#forget = forget;
@@ -75,7 +83,8 @@ export class Conversation implements Counted, Watched {
       this.#clientPort = from.port;
     }
     this.#movedAtMs = this.#context.nowMs();
-    if (this.#phase === 'open') this.#sendUp(bytes, true);
+    if (this.#phase === 'open' && this.#waysVersion !== this.#context.waysVersion) this.#follow();
+    if (this.#phase === 'open' && this.#next === undefined) this.#sendUp(bytes, true);
     else if (this.#waiting.length < waitingDatagramsMax) this.#waiting.push(bytes);
     else this.#context.host.dropped(this.flow.listener, 'waiting-full');
   }
@@ -106,8 +115,7 @@ export class Conversation implements Counted, Watched {
     this.#context.census.leave(this);
     this.#forget();
     this.#waiting = [];
-    this.#upstream?.close();
-    this.#upstream = undefined;
+    for (const upstream of [this.#upstream, this.#next, this.#former]) upstream?.close();
     reportClosed(this.#context, this.flow, code);
   }
 
@@ -127,7 +135,7 @@ export class Conversation implements Counted, Watched {
       }
       this.#phase = 'dialing';
       if (answer.target?.kind === 'inet') {
-        this.#dial(answer.target);
+        this.#upstream = this.#dial(answer.target);
         return;
       }
       host.dialFailed(this.flow, 'backend-unreachable');
@@ -135,34 +143,35 @@ export class Conversation implements Counted, Watched {
     }
   }
 
-  #dial(target: Bind & { kind: 'inet' }): void {
-    const upstream = createSocket(target.ip.includes(':') ? 'udp6' : 'udp4');
-    this.#upstream = upstream;
-    upstream.on('error', (error: NodeJS.ErrnoException) => {
-      if (this.#upstream !== upstream) return;
-      guarded(this.#context, this, () => {
-        if (this.#phase === 'open') this.#onError(error);
-        else this.#dialFailed(error);
-      });
+  #dial(target: Bind & { kind: 'inet' }): UdpUpstream {
+    const { upstream } = this.#listener.view.plan;
+    this.#waysVersion = this.#context.waysVersion;
+    return new UdpUpstream(this.#context, { target, upstream }, target, this);
+  }
+
+  connected(upstream: UdpUpstream): void {
+    guarded(this.#context, this, () => {
+      if (upstream === this.#next) this.#followed(upstream);
+      else if (upstream === this.#upstream) this.#dialed();
     });
-    const isBackend = comesFrom(target);
-    upstream.on('message', (bytes, from) => {
-      if (this.#upstream !== upstream) return;
-      guarded(this.#context, this, () => {
-        if (isBackend(from)) this.#fromBackend(bytes);
-        else this.#context.host.dropped(this.flow.listener, 'unknown-source');
-      });
+  }
+
+  failed(upstream: UdpUpstream, error: Pick<NodeJS.ErrnoException, 'code'>): void {
+    guarded(this.#context, this, () => {
+      if (upstream === this.#next) this.#notFollowed(error);
+      else if (upstream !== this.#upstream)
+        return; // its backend is elsewhere by now
+      else if (this.#phase === 'open') this.#onError(error);
+      else this.#dialFailed(error);
     });
-    upstream.once('connect', () => {
-      if (this.#upstream === upstream) guarded(this.#context, this, () => this.#dialed());
-    });
-    const source = this.#context.sources.next(this.flow.listener.plan.upstream, target.ip);
-    if (source === undefined) upstream.connect(target.port, target.ip);
-    else {
-      upstream.bind({ address: source, port: 0, exclusive: true }, () => {
-        if (this.#upstream === upstream) upstream.connect(target.port, target.ip);
-      });
-    }
+  }
+
+  heard(bytes: Buffer): void {
+    guarded(this.#context, this, () => this.#fromBackend(bytes));
+  }
+
+  heardStranger(): void {
+    this.#context.host.dropped(this.flow.listener, 'unknown-source');
   }
 
   #dialFailed(error: Pick<NodeJS.ErrnoException, 'code'>): void {
@@ -173,15 +182,52 @@ export class Conversation implements Counted, Watched {
   }
 
   #dialed(): void {
-    const { address: localAddress, port: localPort } = this.#upstream!.address();
-    const { address: remoteAddress, port: remotePort } = this.#upstream!.remoteAddress();
-    if (isSelfConnection({ localAddress, localPort, remoteAddress, remotePort })) {
-      return this.#dialFailed({ code: 'ECONNREFUSED' });
-    }
     this.#phase = 'open';
     this.#movedAtMs = this.#context.nowMs();
     this.#context.deadlines.watch(this);
     this.#context.host.dialed(this.flow);
+    this.#sendWaiting();
+  }
+
+  #hasNewWay(): boolean {
+    if (this.#waysVersion === this.#context.waysVersion) return false;
+    const { target } = this.#context.host.backendNow(this.flow);
+    const { way } = this.#next ?? this.#upstream!;
+    return !isSameWay(way, { target, upstream: this.#listener.view.plan.upstream });
+  }
+
+  /** Begins to go on by its backend's new way, if there is one; what the client sends meanwhile waits. */
+  #follow(): void {
+    if (!this.#hasNewWay()) {
+      this.#waysVersion = this.#context.waysVersion;
+      return;
+    }
+    const { target } = this.#context.host.backendNow(this.flow);
+    if (target?.kind !== 'inet') return;
+    this.#next?.close();
+    this.#next = this.#dial(target);
+  }
+
+  /** Answers under way still come to the former socket. */
+  #followed(upstream: UdpUpstream): void {
+    this.#former?.close();
+    this.#former = this.#upstream;
+    this.#former?.linger();
+    this.#upstream = upstream;
+    this.#next = undefined;
+    this.#sendWaiting();
+  }
+
+  /** Stays with what it has; the next datagram tries again. */
+  #notFollowed(error: Pick<NodeJS.ErrnoException, 'code'>): void {
+    this.#next?.close();
+    this.#next = undefined;
+    this.#waysVersion = -1;
+    if (dialFailureOf(error.code, false) !== 'local-fault') this.#context.host.unreachable(this.flow);
+    this.#sendWaiting();
+  }
+
+  #sendWaiting(): void {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const bytes of waiting) if (!this.#isOver()) this.#sendUp(bytes, true);
@@ -190,30 +236,28 @@ export class Conversation implements Counted, Watched {
   /** @param mayRepeat whether a report about an earlier datagram, which takes this one's place, lets it try again */
   #sendUp(bytes: Buffer, mayRepeat: boolean): void {
     const upstream = this.#upstream!;
-    if (upstream.getSendQueueSize() > sendQueueBytesMax) {
-      this.#context.host.dropped(this.flow.listener, 'queue-full');
-      return;
-    }
-    upstream.send(bytes, (error) => {
-      if (this.#upstream !== upstream) return;
+    const isTaken = upstream.send(bytes, (error) => {
+      if (this.#isOver()) return;
       guarded(this.#context, this, () => {
         if (error === null) {
           this.flow.bytesIn += bytes.length;
           this.flow.datagramsIn++;
           return;
         }
-        this.#onError(error as NodeJS.ErrnoException);
+        this.failed(upstream, error as NodeJS.ErrnoException);
         if (this.#isOver()) return;
         // It may have waited in the socket (udp(7)): the kernel has not looked at this datagram then.
         if (mayRepeat) this.#sendUp(bytes, false);
         else this.#dropped(sendOutcomeOf(error));
       });
     });
+    if (!isTaken) this.#dropped('queue-full');
   }
 
   /** An error the socket had in store: perhaps an ICMP message about an earlier datagram. */
-  #onError(error: NodeJS.ErrnoException): void {
-    if (speaksOfPeer(error.code)) this.#context.host.unreachable(this.flow);
+  #onError(error: Pick<NodeJS.ErrnoException, 'code'>): void {
+    if (speaksOfPeer(error.code) && this.#next === undefined && !this.#hasNewWay())
+      this.#context.host.unreachable(this.flow);
   }
 
   #fromBackend(bytes: Buffer): void {
@@ -241,20 +285,4 @@ export class Conversation implements Counted, Watched {
   #isOver(): boolean {
     return this.#phase === 'over';
   }
-}
-
-/**
- * Whether a datagram is the backend's. Until it is connected a socket hears everybody who guesses its port, and what came then is
- * still in its queue afterwards.
- */
-function comesFrom({ ip, port }: Bind & { kind: 'inet' }): (from: RemoteInfo) => boolean {
-  const expected = socketAddress(ip, port)?.toString();
-  let known = ip;
-  return (from) => {
-    if (from.port !== port) return false;
-    if (from.address === known) return true;
-    if (socketAddress(from.address, from.port)?.toString() !== expected) return false;
-    known = from.address;
-    return true;
-  };
 }

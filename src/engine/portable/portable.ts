@@ -54,6 +54,7 @@ class PortableEngine implements Engine {
       census: new ConversationCensus(options.conversationsMax ?? conversationsMaxDefault),
       reusePort: options.reusePort === true,
       sources: new SourceAddresses(),
+      waysVersion: 0,
     };
   }
 
@@ -99,6 +100,10 @@ class PortableEngine implements Engine {
   update(view: ListenerView): void {
     const listener = this.#listeners.get(view.id);
     if (listener !== undefined) listener.view = view;
+  }
+
+  waysChanged(): void {
+    this.#context.waysVersion++;
   }
 
   unlisten(listenerId: number, code: 'listener-removed' | 'shutdown'): void {

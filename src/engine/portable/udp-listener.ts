@@ -124,7 +124,7 @@ export class UdpListener implements RoomMaker {
     }
     const answer = host.open(this.view, client, socket.local, this);
     if (typeof answer === 'string') return;
-    const conversation = new Conversation(this.#context, answer, () => this.#forget(key, conversation));
+    const conversation = new Conversation(this.#context, this, answer, () => this.#forget(key, conversation));
     served.conversations.set(key, conversation);
     conversation.begin(bytes, from, socket);
   }

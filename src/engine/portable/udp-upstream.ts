@@ -1,0 +1,107 @@
+/**
+ * A UDP socket of one conversation, connected to its backend. Connecting sends nothing: it only makes the kernel filter
+ * what comes from elsewhere, and report ICMP errors to this socket.
+ *
+ *    dialing --> connected --> lingering --> closed      'lingering': its backend is at another address now, and only
+ *                                                        what was under way is still heard
+ */
+import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
+import { formerAddressMs } from '../../core/limits.ts';
+import type { Bind } from '../../core/plan.ts';
+import { isSelfConnection } from '../../core/self-connection.ts';
+import type { Way } from '../../core/way.ts';
+import { sendQueueBytesMax } from './bounds.ts';
+import type { Context } from './context.ts';
+import type { Watched } from './deadlines.ts';
+import { socketAddress } from './socket-address.ts';
+
+export interface UpstreamOwner {
+  connected(upstream: UdpUpstream): void;
+  /** While it is dialled, the end of it; afterwards, perhaps an ICMP message about an earlier datagram. */
+  failed(upstream: UdpUpstream, error: Pick<NodeJS.ErrnoException, 'code'>): void;
+  heard(bytes: Buffer): void;
+  heardStranger(): void;
+}
+
+export class UdpUpstream implements Watched {
+  wheelSlot = -1;
+  deadlineMs = Number.POSITIVE_INFINITY;
+  readonly way: Way;
+  readonly #context: Context;
+  readonly #socket: Socket;
+  #isClosed = false;
+
+  /** Begins to connect to `target`, which is that of `way`. */
+  constructor(context: Context, way: Way, target: Bind & { kind: 'inet' }, owner: UpstreamOwner) {
+    this.#context = context;
+    this.way = way;
+    const socket = createSocket(target.ip.includes(':') ? 'udp6' : 'udp4');
+    this.#socket = socket;
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      if (!this.#isClosed) owner.failed(this, error);
+    });
+    const isBackend = comesFrom(target);
+    socket.on('message', (bytes, from) => {
+      if (this.#isClosed) return;
+      if (isBackend(from)) owner.heard(bytes);
+      else owner.heardStranger();
+    });
+    socket.once('connect', () => {
+      if (this.#isClosed) return;
+      if (this.#isConnectedToItself()) owner.failed(this, { code: 'ECONNREFUSED' });
+      else owner.connected(this);
+    });
+    const source = context.sources.next(way.upstream, target.ip);
+    if (source === undefined) socket.connect(target.port, target.ip);
+    else {
+      socket.bind({ address: source, port: 0, exclusive: true }, () => {
+        if (!this.#isClosed) socket.connect(target.port, target.ip);
+      });
+    }
+  }
+
+  /** False, and `done` is not called: too much waits already. */
+  send(bytes: Buffer, done: (error: Error | null) => void): boolean {
+    if (this.#socket.getSendQueueSize() > sendQueueBytesMax) return false;
+    this.#socket.send(bytes, done);
+    return true;
+  }
+
+  linger(): void {
+    this.deadlineMs = this.#context.nowMs() + formerAddressMs;
+    this.#context.deadlines.watch(this);
+  }
+
+  expire(): void {
+    this.close();
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#context.deadlines.forget(this);
+    this.#socket.close();
+  }
+
+  #isConnectedToItself(): boolean {
+    const { address: localAddress, port: localPort } = this.#socket.address();
+    const { address: remoteAddress, port: remotePort } = this.#socket.remoteAddress();
+    return isSelfConnection({ localAddress, localPort, remoteAddress, remotePort });
+  }
+}
+
+/**
+ * Whether a datagram is the backend's. Until it is connected a socket hears everybody who guesses its port, and what came then is
+ * still in its queue afterwards.
+ */
+function comesFrom({ ip, port }: Bind & { kind: 'inet' }): (from: RemoteInfo) => boolean {
+  const expected = socketAddress(ip, port)?.toString();
+  let known = ip;
+  return (from) => {
+    if (from.port !== port) return false;
+    if (from.address === known) return true;
+    if (socketAddress(from.address, from.port)?.toString() !== expected) return false;
+    known = from.address;
+    return true;
+  };
+}
