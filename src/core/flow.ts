@@ -34,6 +34,8 @@ export class Flow {
   /** Its place in the worker's list of open flows. */
   registryIndex = -1;
   hasReplied = false;
+  /** UDP: its client has sent for a while, and nothing was answered: an exporter and no forged source. */
+  isOneWay = false;
   /** The backend the shared table has been asked about for its client (affinity.claim: before-dial); 0: it has not. */
   askedBackendId = 0;
 

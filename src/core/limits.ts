@@ -34,6 +34,14 @@ export const datagramBytesMax = 65_507;
  */
 export const unconfirmedPinTtlMs = 60_000;
 
+/**
+ * A UDP client that is never answered (syslog, NetFlow) is taken for real once it still sends after this long, with at least
+ * so many datagrams: it then has what an answered one has. A forged source sends one, or a few at once. Longer than two
+ * visits of a worker to each open flow, within which sending is noticed; shorter than an unconfirmed pin.
+ */
+export const oneWayMsMin = 25_000;
+export const oneWayDatagramsMin = 3;
+
 /** Finished flows a worker keeps for the next report to control; beyond it they are counted, not told. */
 export const flowRecordsMax = 8_192;
 /** Clients that were turned away are told together, for each listener and code. Milliseconds. */
@@ -86,6 +94,7 @@ export const descriptorsReserved = 256;
 export const pipesPerWorkerMax = 256;
 export const descriptorsPerPipe = 2;
 
+assert.ok(oneWayMsMin < unconfirmedPinTtlMs);
 // Pins hold pool and backend ids in 16 bits each.
 assert.ok(poolIdsMax <= 0xffff && backendIdsMax <= 0xffff);
 assert.ok(backendsPerPoolMax <= backendIdsMax);

@@ -156,6 +156,12 @@ export interface Engine {
    */
   terminate(flow: Flow, code: TerminationCode): void;
 
+  /**
+   * UDP: the client is real though its backend never answers: the conversation is not among those that make room for others
+   * first. Nothing happens if it is over.
+   */
+  trust(flow: Flow): void;
+
   /** Ends every listener and flow with `shutdown` and frees all. The engine is not used afterwards. */
   stop(): void;
 }

@@ -1,9 +1,9 @@
 /** The director without an engine: what it decides about flows when control's orders and new flows meet. */
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { Address, noAddress } from '../core/address.ts';
 import type { Counters } from '../core/counters.ts';
 import type { Flow } from '../core/flow.ts';
-import { terminationsPerTurnMax } from '../core/limits.ts';
+import { oneWayMsMin, terminationsPerTurnMax, unconfirmedPinTtlMs } from '../core/limits.ts';
 import type { PinTable } from '../core/pins/table.ts';
 import type { ListenerView, Snapshot } from '../core/snapshot.ts';
 import type { TerminationCode } from '../core/termination.ts';
@@ -271,4 +271,67 @@ test('a pin lives while its flow is open, whatever its ttl, and only new flows c
   expect(pins.stats()).toMatchObject({ hits: 0, misses: 1 });
   director.route(openFlow(director, listener, 1));
   expect(pins.stats()).toMatchObject({ hits: 1, misses: 1 });
+});
+
+describe('UDP that is never answered', () => {
+  const ttlMs = 600_000;
+  const view = listenerView(0, 'udp', {});
+  const listener = { ...view, plan: { ...view.plan, affinity: { ...view.plan.affinity, ttlMs } } };
+
+  /** Plays for `durationMs`; the client sends `datagrams` at the start of each period. */
+  function exporter(client: number, periodMs: number, durationMs: number, datagrams = 1) {
+    const stage = directorOf(listener);
+    stage.pins.reportChanges(true);
+    const trusted: Flow[] = [];
+    stage.director.engine = { trust: (flow) => trusted.push(flow) } as Partial<Engine> as Engine;
+    const flow = openFlow(stage.director, listener, client);
+    stage.director.route(flow);
+    stage.director.dialed(flow);
+    const startMs = clockMs;
+    for (let nextMs = startMs; clockMs < startMs + durationMs; clockMs += 50) {
+      if (clockMs >= nextMs) {
+        flow.datagramsIn += datagrams;
+        nextMs += periodMs;
+      }
+      stage.director.tick();
+    }
+    const told: number[] = [];
+    stage.pins.drainChanges(10, (change) => void told.push(change.backendId));
+    const pinnedMs = (): number => {
+      const from = clockMs;
+      let leftMs = 0;
+      while (leftMs < 2 * ttlMs && stage.pins.lookup(1, flow.key, from + leftMs) === backendId)
+        leftMs += 1_000;
+      return leftMs;
+    };
+    return { trusted, told, pinnedMs, flow };
+  }
+
+  test('an exporter is pinned, told to the pair and trusted once it has sent for a while', () => {
+    for (const periodMs of [500, 10_000]) {
+      const { trusted, told, pinnedMs, flow } = exporter(1, periodMs, oneWayMsMin + 2 * 10_000);
+      expect(trusted).toEqual([flow]);
+      expect(told).toEqual([backendId]);
+      expect(pinnedMs()).toBeGreaterThan(ttlMs * 0.9);
+    }
+  });
+
+  test('one that sends seldom keeps its pin until it is trusted', () => {
+    const { trusted, pinnedMs } = exporter(1, 45_000, 100_000);
+    expect(trusted.length).toBe(1);
+    expect(pinnedMs()).toBeGreaterThan(ttlMs * 0.9);
+  });
+
+  test('one datagram, or many at once, prove nothing', () => {
+    for (const datagrams of [1, 1_000]) {
+      const { trusted, told, pinnedMs } = exporter(1, 1_000_000, oneWayMsMin * 2, datagrams);
+      expect([trusted, told]).toEqual([[], []]);
+      expect(pinnedMs()).toBeLessThan(unconfirmedPinTtlMs);
+    }
+  });
+
+  test('one that sends again too soon is not trusted', () => {
+    const { trusted, told } = exporter(1, oneWayMsMin / 4, oneWayMsMin * 0.9);
+    expect([trusted, told]).toEqual([[], []]);
+  });
 });

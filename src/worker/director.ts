@@ -9,7 +9,13 @@ import { Chooser } from '../core/choose.ts';
 import type { Counters } from '../core/counters.ts';
 import { Flow } from '../core/flow.ts';
 import { keyOf } from '../core/key.ts';
-import { terminationsPerTurnMax, unconfirmedPinTtlMs, waitingFlowsMax } from '../core/limits.ts';
+import {
+  oneWayDatagramsMin,
+  oneWayMsMin,
+  terminationsPerTurnMax,
+  unconfirmedPinTtlMs,
+  waitingFlowsMax,
+} from '../core/limits.ts';
 import type { PinTable } from '../core/pins/table.ts';
 import { createPolicy, samePolicy } from '../core/policy/create.ts';
 import type { BackendView, ListenerView, Snapshot } from '../core/snapshot.ts';
@@ -294,7 +300,9 @@ export class Director implements EngineHost {
     if (nowMs - this.pinsKeptAtMs >= this.visitMs) {
       this.pinsKeptAtMs = nowMs;
       this.registry.visitSlice(Math.ceil(this.registry.size / this.visitsPerRound), (flow) => {
+        const hasSent = flow.datagramsIn > flow.accounted.datagramsIn;
         this.account(flow);
+        if (hasSent && !flow.hasReplied) this.reviewOneWay(flow, nowMs);
         this.keepPin(flow, nowMs);
       });
     }
@@ -370,13 +378,36 @@ export class Director implements EngineHost {
   private keepPin(flow: Flow, nowMs: number): void {
     const { affinity, protocol } = flow.listener.plan;
     if (affinity.key === 'none' || flow.connectedAtMs === 0) return;
-    if (protocol === 'udp' && !flow.hasReplied) return;
+    if (protocol === 'udp' && !flow.hasReplied && !flow.isOneWay) return;
     this.options.pins.prolong(flow.listener.poolId, flow.key, affinity.ttlMs, nowMs);
   }
 
   private refused(listener: ListenerView, code: TerminationCode, client: Address, nowMs: number): void {
     this.options.counters.addListener(listener.id, 'refused', 1);
     this.refusals.add(listener, code, client, nowMs);
+  }
+
+  /**
+   * UDP: the client has sent since the last visit, and never had an answer. One that goes on is no forged source, which cannot
+   * know that it should: from some time on it is served like one that was answered.
+   */
+  private reviewOneWay(flow: Flow, nowMs: number): void {
+    if (flow.isOneWay || flow.connectedAtMs === 0 || flow.datagramsIn < 2) return;
+    const { pins } = this.options;
+    const { affinity } = flow.listener.plan;
+    const { poolId } = flow.listener;
+    const { ttlMs } = affinity;
+    if (nowMs - flow.startedAtMs < oneWayMsMin || flow.datagramsIn < oneWayDatagramsMin) {
+      if (affinity.key !== 'none')
+        pins.prolong(poolId, flow.key, Math.min(ttlMs, unconfirmedPinTtlMs), nowMs);
+      return;
+    }
+    flow.isOneWay = true;
+    this.engine.trust(flow);
+    if (affinity.key === 'none') return;
+    // Its pin may have run out while it sent seldom.
+    pins.claim(poolId, flow.key, flow.backend!.id, ttlMs, nowMs, 'policy');
+    this.confirm(flow);
   }
 
   private suspect(flow: Flow, backend: BackendView): void {

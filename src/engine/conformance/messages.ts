@@ -44,6 +44,7 @@ export type ToEngine =
   | { readonly type: 'proceed'; readonly flowId: number }
   | { readonly type: 'abandon-dial'; readonly flowId: number }
   | { readonly type: 'terminate'; readonly flowId: number; readonly code: TerminationCode }
+  | { readonly type: 'trust'; readonly flowId: number }
   | { readonly type: 'stop' }
   /** Answered with `synced` when everything said before has been done. */
   | { readonly type: 'sync'; readonly round: number };

@@ -293,6 +293,29 @@ export const udpConversationStories = [
     assert.equal(stage.all('closed').length, 1);
   }),
 
+  story(
+    'udp: a full table spares a conversation that is trusted though it was never answered',
+    async (stage) => {
+      const backend = await UdpPeer.open(stage);
+      const { port } = await stage.listen('udp', [backend.view]);
+      const exporter = await conversation(stage, port, backend, false);
+      await stage.tell({ type: 'trust', flowId: 1 });
+      await conversation(stage, port, backend, false);
+      await conversation(stage, port, backend, false);
+      const closed = await stage.event('closed');
+      assert.deepEqual([closed.flowId, closed.code], [2, 'evicted']);
+      // Should its backend answer one day, that is its first reply.
+      exporter.send('records', port);
+      backend.reply('thanks', await backend.receives('records'));
+      await exporter.receives('thanks');
+      assert.equal((await stage.event('replied')).flowId, 1);
+      stage.send({ type: 'terminate', flowId: 1, code: 'backend-removed' });
+      await stage.closed(1);
+      await stage.tell({ type: 'trust', flowId: 1 });
+    },
+    { start: { conversationsMax: 2 } },
+  ),
+
   story('udp: a thousand conversations at once', async (stage) => {
     const backend = await UdpPeer.echo(stage);
     const { port } = await stage.listen('udp', [backend.view]);

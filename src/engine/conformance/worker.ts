@@ -73,6 +73,9 @@ function command(running: Engine, message: Exclude<ToEngine, { type: 'start' }>)
       running.terminate(recorder.flow(message.flowId), message.code);
       if (!recorder.isClosed(message.flowId)) recorder.violation('terminate returned before closed');
       return;
+    case 'trust':
+      running.trust(recorder.flow(message.flowId));
+      return;
     case 'stop':
       running.stop();
       if (recorder.openFlows > 0) recorder.violation(`${recorder.openFlows} flows open after stop`);

@@ -74,7 +74,7 @@ export class ConversationTable {
     this.replied(conversation);
   }
 
-  /** Takes it off the list of those that may be evicted. */
+  /** Takes it off the list of those that may be evicted: it was replied to, or is trusted. */
   replied(conversation: UdpConversation): void {
     if (!conversation.unreplied) return;
     conversation.unreplied = false;

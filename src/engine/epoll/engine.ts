@@ -151,6 +151,11 @@ export class EpollEngine implements Engine {
     if (state instanceof TcpFlow || state instanceof UdpConversation) state.reset(code);
   }
 
+  trust(flow: Flow): void {
+    const state = flow.engineState;
+    if (state instanceof UdpConversation) this.#context.conversations.replied(state);
+  }
+
   stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;

@@ -65,6 +65,7 @@ export class UdpConversation implements Handler, Timed {
   #fullEvents = 0;
   #sinceMs: number;
   #isDraining = false;
+  #hasReplied = false;
   #waiting: Uint8Array[] = [];
 
   constructor(context: Context, listener: UdpListener, flow: Flow, identity: Int32Array) {
@@ -185,7 +186,7 @@ export class UdpConversation implements Handler, Timed {
   heard(length: number): void {
     this.#context.replies.commit(this, length);
     this.#sinceMs = this.#context.reactor.nowMs;
-    if (this.unreplied) this.#onFirstReply();
+    if (!this.#hasReplied) this.#onFirstReply();
   }
 
   /** An error the socket had in store: perhaps an ICMP message about an earlier datagram. */
@@ -224,6 +225,7 @@ export class UdpConversation implements Handler, Timed {
   }
 
   #onFirstReply(): void {
+    this.#hasReplied = true;
     this.#context.conversations.replied(this);
     this.#context.host.replied(this.#flow);
   }

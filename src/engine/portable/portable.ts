@@ -10,6 +10,7 @@ import type { TerminationCode } from '../../core/termination.ts';
 import type { BindFailure, Engine, EngineHost } from '../engine.ts';
 import { conversationsMaxDefault, tickMs } from './bounds.ts';
 import { type Carried, type Context, unlistened } from './context.ts';
+import { Conversation } from './conversation.ts';
 import { ConversationCensus } from './conversation-census.ts';
 import { Deadlines } from './deadlines.ts';
 import { ignoredOptions, SourceAddresses } from './socket-options.ts';
@@ -127,6 +128,11 @@ class PortableEngine implements Engine {
 
   terminate(flow: Flow, code: TerminationCode): void {
     carriedOf(flow)?.end(code);
+  }
+
+  trust(flow: Flow): void {
+    const state = flow.engineState;
+    if (state instanceof Conversation) this.#context.census.answered(state);
   }
 
   stop(): void {
