@@ -219,6 +219,7 @@ class Play implements EngineHost {
   }
 
   dialed(): void {}
+  dialsFrom(): void {}
   dialFailed(): void {
     assert.fail('every dial succeeds here');
   }

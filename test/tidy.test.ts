@@ -89,7 +89,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'node:path',
     'node:timers/promises',
   ],
-  checks: ['core', 'rooms', 'node:net', 'node:dns/promises'],
+  checks: ['core', 'rooms', 'node:net', 'node:dgram', 'node:os', 'node:dns/promises'],
   observe: ['control', 'control/cluster', 'core', 'front', 'rooms', 'pino', 'prom-client'],
   front: [
     'control',

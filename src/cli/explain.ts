@@ -74,6 +74,8 @@ function explainFromPlan(plan: Plan, client: Address, options: ExplainOptions): 
     flowsMax: 1,
     flowLogSample: 0,
     isShared: false,
+    machineIps: [],
+    memberListeners: [],
     listeners: plan.listeners.map((listener) => ({
       id: ids.listener(listener.name, listener.protocol, listener.bind),
       plan: listener,

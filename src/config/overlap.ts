@@ -29,11 +29,5 @@ export function reachesItself(bind: Bind, address: BackendAddress): boolean {
   if (bind.kind === 'unix') return address.kind === 'unix' && address.path === bind.path;
   if (address.kind !== 'inet' || address.port !== bind.port) return false;
   const [bound, target] = [Address.parse(bind.ip, 0)!, Address.parse(address.ip, 0)!];
-  return bound.equals(target) || (covers(bound, target) && isLoopback(target));
-}
-
-/** 127.0.0.0/8 (RFC 1122 section 3.2.1.3) and ::1 (RFC 4291 section 2.5.3). */
-function isLoopback(address: Address): boolean {
-  if (address.family === 4) return address.w3 >>> 24 === 127;
-  return address.w0 === 0 && address.w1 === 0 && address.w2 === 0 && address.w3 === 1;
+  return bound.equals(target) || (covers(bound, target) && target.isLoopback);
 }

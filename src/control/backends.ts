@@ -13,6 +13,7 @@
 import type { Check, Checks } from '../checks/client.ts';
 import type { Target } from '../checks/resolve.ts';
 import type { BackendStates } from '../core/backend-states.ts';
+import type { LoopBackend, Loops } from '../core/loops.ts';
 import type { BackendPlan, Bind, PoolPlan, Protocol } from '../core/plan.ts';
 import type { BackendView } from '../core/snapshot.ts';
 import { isSameTarget } from '../core/way.ts';
@@ -23,6 +24,8 @@ import { findTargets, type Targets, unresolvedBecause } from './targets.ts';
 const resolveIntervalMs = 30_000;
 /** First checks are spread over this time when there are many backends. */
 const firstCheckSpreadMs = 1_000;
+/** After this a backend whose flows came back is tried again: the way to it may be another one by then. */
+const loopRetryMs = 60_000;
 
 interface Backend {
   readonly id: number;
@@ -34,9 +37,16 @@ interface Backend {
   /** The check's word; true while there is none. */
   isHealthy: boolean;
   ejectTimer: NodeJS.Timeout | undefined;
+  /** The listener of this instance that its address leads back to. */
+  leadsTo: string | undefined;
+  /** The same, seen at run time; forgotten after a while. */
+  seenLeadingTo: string | undefined;
+  seenTimer: NodeJS.Timeout | undefined;
+  /** It has the port of a listener of this instance: its dials are kept track of. */
+  mayLeadBack: boolean;
   isDraining: boolean;
   isUp: boolean;
-  /** Not merely ejected: not resolved, or its check says no. */
+  /** Not merely ejected: not resolved, it leads back, or its check says no. */
   isLost: boolean;
   checker: Check | undefined;
   graceTimer: NodeJS.Timeout | undefined;
@@ -55,6 +65,8 @@ export interface BackendStatus {
   readonly up: boolean;
   readonly draining: boolean;
   readonly ejected: boolean;
+  /** The listener of this instance that it leads back to; it is down for that. */
+  readonly leadsTo: string | null;
 }
 
 export interface BackendsOptions {
@@ -143,7 +155,7 @@ export class Backends {
       return {
         id,
         name: plan.name,
-        target: this.backends.get(id)?.target,
+        ...this.wayTo(this.backends.get(id)),
         addressText: addressText(plan),
         weight: plan.weight,
         maxConnections: plan.maxConnections,
@@ -161,7 +173,36 @@ export class Backends {
       up: backend.isUp,
       draining: backend.isDraining,
       ejected: backend.ejectTimer !== undefined,
+      leadsTo: leadsBackTo(backend) ?? null,
     }));
+  }
+
+  /** Where each is, for whoever looks for loops. */
+  places(): LoopBackend[] {
+    return [...this.backends.values()].map(({ id, pool, target }) => ({ id, pool: pool.name, target }));
+  }
+
+  /** Those that lead back to a listener of this instance are down, whatever a check says that is answered by ourselves. */
+  setLoops({ leadingBack, suspects }: Loops): void {
+    for (const backend of this.backends.values()) {
+      backend.mayLeadBack = suspects.has(backend.id);
+      this.setLoop(backend, () => (backend.leadsTo = leadingBack.get(backend.id)));
+    }
+    this.reviewPools();
+  }
+
+  /** A flow to this backend has come in at a listener of ours. Addresses did not show it: they are translated on the way. */
+  loopSeen(backendId: number, listener: string): void {
+    const backend = this.backends.get(backendId);
+    if (backend === undefined) return;
+    clearTimeout(backend.seenTimer);
+    const set = (to: string | undefined): void => {
+      this.setLoop(backend, () => (backend.seenLeadingTo = to));
+      this.reviewPools();
+      this.options.onMoved();
+    };
+    backend.seenTimer = setTimeout(set, loopRetryMs, undefined);
+    set(listener);
   }
 
   /** @returns false if there is no such backend. */
@@ -219,6 +260,25 @@ export class Backends {
     return found ?? (old?.targetOf === text ? old.target : undefined);
   }
 
+  private setLoop(backend: Backend, set: () => void): void {
+    const before = leadsBackTo(backend);
+    set();
+    const to = leadsBackTo(backend);
+    if (to === before) return;
+    this.check(backend, undefined);
+    this.judge(
+      backend,
+      to === undefined ? 'it leads back to no listener any more' : `it leads back to listener ${to}`,
+    );
+  }
+
+  private wayTo(backend: Backend | undefined): Pick<BackendView, 'target' | 'loop'> {
+    const { target } = backend ?? {};
+    if (backend === undefined || target === undefined) return { target, loop: undefined };
+    if (leadsBackTo(backend) !== undefined) return { target: undefined, loop: 'leads-back' };
+    return { target, loop: backend.mayLeadBack ? 'may-lead-back' : undefined };
+  }
+
   private find(pool: string, name: string): Backend | undefined {
     for (const backend of this.backends.values()) {
       if (backend.pool.name === pool && backend.plan.name === name) return backend;
@@ -249,6 +309,10 @@ export class Backends {
       targetOf: text,
       isHealthy: true,
       ejectTimer: undefined,
+      leadsTo: undefined,
+      seenLeadingTo: undefined,
+      seenTimer: undefined,
+      mayLeadBack: false,
       isDraining: false,
       isUp: target !== undefined,
       isLost: target === undefined,
@@ -289,7 +353,7 @@ export class Backends {
     backend.checker?.stop();
     backend.checker = undefined;
     const { health } = backend.pool;
-    if (health.type === 'none' || backend.target === undefined) {
+    if (health.type === 'none' || backend.target === undefined || leadsBackTo(backend) !== undefined) {
       backend.isHealthy = true;
       return;
     }
@@ -310,7 +374,7 @@ export class Backends {
   /** The one place where a backend becomes up or down. */
   private judge(backend: Backend, why: string): void {
     const { isLost: wasLost } = backend;
-    backend.isLost = backend.target === undefined || !backend.isHealthy;
+    backend.isLost = backend.target === undefined || leadsBackTo(backend) !== undefined || !backend.isHealthy;
     const isUp = !backend.isLost && backend.ejectTimer === undefined;
     const isFlip = isUp !== backend.isUp;
     const isLostNow = backend.isLost && !wasLost;
@@ -437,6 +501,11 @@ function quiet(backend: Backend): void {
   backend.checker?.stop();
   clearTimeout(backend.ejectTimer);
   clearTimeout(backend.graceTimer);
+  clearTimeout(backend.seenTimer);
+}
+
+function leadsBackTo({ leadsTo, seenLeadingTo }: Backend): string | undefined {
+  return leadsTo ?? seenLeadingTo;
 }
 
 /** Why what a plan says of a backend makes it come up. */

@@ -23,6 +23,7 @@ import { type DescriptorShares, shareDescriptors, tightDescriptorLimit } from '.
 import type { ControlWatcher } from './events.ts';
 import { Ids } from './ids.ts';
 import { Listeners, StartFailure } from './listeners.ts';
+import { LoopWatch } from './loop-watch.ts';
 import { Refusals } from './refusals.ts';
 import { Rooms } from './rooms.ts';
 import { addsBackends, createClusterClient, namesTable } from './sharing.ts';
@@ -78,6 +79,7 @@ export class Control {
   >();
   private readonly snapshots: Snapshots;
   private readonly refusals: Refusals;
+  private readonly loopWatch: LoopWatch;
   /** What the plan in use asks for in vain, as far as it has been told. */
   private readonly troubles = new Set<string>();
   private nextRequestId = 1;
@@ -117,6 +119,7 @@ export class Control {
       nowMs: () => this.now(),
       onMoved: () => this.publish(this.published),
     });
+    this.loopWatch = new LoopWatch(() => this.publish(this.published));
     this.snapshots = new Snapshots(this.ids, this.backends);
     this.refusals = new Refusals(options.watch);
     this.listeners = new Listeners(
@@ -179,6 +182,7 @@ export class Control {
     const targets = await this.backends.add(plan.pools);
     if (this.isStopping) return;
     this.backends.change(plan.pools, targets);
+    this.loopWatch.start();
     this.publish(plan);
     this.cluster?.start();
     await this.cluster?.catchUp();
@@ -308,6 +312,7 @@ export class Control {
     this.isStopping = true;
     clearInterval(this.expiryTimer);
     this.backends.stop();
+    this.loopWatch.stop();
     await Promise.all(this.workers.map((worker) => worker.stop(workerStopMs)));
     await Promise.all([this.cluster?.stop(), this.checks.stop(checksStopMs)]);
   }
@@ -326,10 +331,26 @@ export class Control {
     const { flowsMax, sparePerWorker } = this.descriptorShares(plan);
     this.spareDescriptors = sparePerWorker;
     this.published = plan;
-    this.snapshot = this.snapshots.of(plan, flowsMax, this.cluster !== undefined);
+    this.findLoops(plan);
+    this.snapshot = this.snapshots.of(plan, {
+      flowsMax,
+      isShared: this.cluster !== undefined,
+      machineIps: this.loopWatch.ips,
+      memberListeners: [],
+    });
     // Before the workers: a pin they make must find its names.
     this.cluster?.tellNews();
     for (const worker of this.workers) this.tellSnapshot(worker, this.snapshot);
+  }
+
+  private findLoops(plan: Plan): void {
+    const listeners = this.snapshots.listeners(plan).map(({ id, plan: { name, protocol, bind, pool } }) => ({
+      name,
+      protocol,
+      bind: bind.kind === 'inet' ? { ...bind, port: this.listeners.port(id) ?? bind.port } : bind,
+      pool,
+    }));
+    this.backends.setLoops(this.loopWatch.find(listeners, this.backends.places()));
   }
 
   private tellSnapshot(worker: WorkerClient, snapshot: Snapshot): void {
@@ -366,6 +387,9 @@ export class Control {
         break;
       case 'backend-suspect':
         this.backends.suspect(message.backendId, message.protocol);
+        break;
+      case 'backend-leads-back':
+        this.backends.loopSeen(message.backendId, message.listener);
         break;
       case 'accept-paused': {
         const listener = this.snapshot?.listeners.find(({ id }) => id === message.listenerId)?.plan.name;
@@ -424,6 +448,7 @@ export class Control {
     this.restarted.add(worker);
     this.views.counters.places.giveAllOf(worker);
     this.releaseLocksOf(worker);
+    this.views.dials.clearAll();
     const message = error?.message ?? 'the thread exited';
     this.options.watch({ event: 'worker-died', worker, message, restartInMs });
     this.listeners.workerDied(worker);

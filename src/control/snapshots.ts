@@ -19,13 +19,12 @@ export class Snapshots {
     this.backends = backends;
   }
 
-  of(plan: Plan, flowsMax: number, isShared: boolean): Snapshot {
+  of(plan: Plan, more: Pick<Snapshot, 'flowsMax' | 'isShared' | 'machineIps' | 'memberListeners'>): Snapshot {
     return {
+      ...more,
       generation: ++this.generation,
       listeners: this.listeners(plan),
       pools: plan.pools.map((pool) => this.poolView(pool)),
-      flowsMax,
-      isShared,
       flowLogSample: plan.log.flows.level === 'off' ? 0 : plan.log.flows.sample,
     };
   }

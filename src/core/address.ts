@@ -53,6 +53,12 @@ export class Address {
     return this.w0 === 0 && this.w1 === 0 && this.w3 === 0 && (this.w2 === 0 || this.w2 === mappedPrefix);
   }
 
+  /** 127.0.0.0/8 (RFC 1122 section 3.2.1.3) and ::1 (RFC 4291 section 2.5.3). */
+  get isLoopback(): boolean {
+    if (this.family === 4) return this.w3 >>> 24 === 127;
+    return this.w0 === 0 && this.w1 === 0 && this.w2 === 0 && this.w3 === 1;
+  }
+
   equals(other: Address): boolean {
     return (
       this.w3 === other.w3 &&

@@ -42,6 +42,8 @@ export interface ChooseRequest {
 export class Chooser implements Loads {
   readonly pool: PoolView;
   readonly policy: Policy;
+  /** All its backends lead back to listeners of this instance. */
+  readonly leadsBack: boolean;
   private readonly states: BackendStates;
   private readonly counters: Counters;
   private readonly pins: PinTable;
@@ -50,6 +52,7 @@ export class Chooser implements Loads {
   constructor(pool: PoolView, policy: Policy, states: BackendStates, counters: Counters, pins: PinTable) {
     this.pool = pool;
     this.policy = policy;
+    this.leadsBack = pool.backends.every(({ loop }) => loop === 'leads-back');
     this.states = states;
     this.counters = counters;
     this.pins = pins;

@@ -23,6 +23,7 @@ export const listenerCounters = [
   'droppedWaiting',
   'droppedUnknown',
   'droppedShutdown',
+  'droppedServerSource',
   'acceptPauses',
 ] as const;
 export const backendCounters = ['opened', 'dialFailures', 'bytesIn', 'bytesOut', 'unreachable'] as const;

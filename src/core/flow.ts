@@ -36,6 +36,10 @@ export class Flow {
   hasReplied = false;
   /** UDP: its client has sent for a while, and nothing was answered: an exporter and no forged source. */
   isOneWay = false;
+  /** Its dial might come back to this instance: the engine tells the host where it leaves from. */
+  tracesDial = false;
+  /** Where that is. */
+  dialsFrom: Address | undefined = undefined;
   /** The backend the shared table has been asked about for its client (affinity.claim: before-dial); 0: it has not. */
   askedBackendId = 0;
 

@@ -48,6 +48,8 @@ export const flowRecordsMax = 8_192;
 export const refusalsToldEveryMs = 1_000;
 /** Flows ended by policy (backend down, drain) in one turn of the loop, so that the rest are not kept waiting. */
 export const terminationsPerTurnMax = 256;
+/** So long a client waits that is turned away because all its backends lead back to us. */
+export const turnAwayAfterMs = 100;
 /** Datagrams of one UDP conversation kept while it waits for a route. */
 export const waitingDatagramsMax = 8;
 /**
@@ -95,7 +97,7 @@ export const pipesPerWorkerMax = 256;
 export const descriptorsPerPipe = 2;
 
 assert.ok(oneWayMsMin < unconfirmedPinTtlMs);
-// Pins hold pool and backend ids in 16 bits each.
+// Pins hold pool and backend ids in 16 bits each, and so do the words of core/dial-table.ts.
 assert.ok(poolIdsMax <= 0xffff && backendIdsMax <= 0xffff);
 assert.ok(backendsPerPoolMax <= backendIdsMax);
 assert.ok(waitingDatagramsMax * datagramBytesMax <= 1024 * 1024, 'a client that waits holds little memory');

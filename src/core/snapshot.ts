@@ -5,6 +5,7 @@
  * name and kept for the life of the process, so a row never changes its meaning.
  */
 import type { Bind, ListenerPlan, PoolPlan } from './plan.ts';
+import type { ListeningAddress } from './server-addresses.ts';
 
 export interface BackendView {
   /** Row in the shared backend tables; the value a pin holds. From 1: 0 is "none". */
@@ -12,6 +13,11 @@ export interface BackendView {
   readonly name: string;
   /** Resolved: never a host name. Undefined while a name has not been resolved; such a backend is down. */
   readonly target: Bind | undefined;
+  /**
+   * `leads-back`: its address is a listener of this instance that leads back to where its flows come in, and is left out.
+   * `may-lead-back`: it has the port of one, so its dials are kept track of. Absent: neither.
+   */
+  readonly loop?: 'leads-back' | 'may-lead-back' | undefined;
   /** `address` as configured, the text hash policies use with `identity: address`. */
   readonly addressText: string;
   readonly weight: number;
@@ -43,4 +49,8 @@ export interface Snapshot {
   readonly isShared: boolean;
   /** Share of finished flows that are reported, 0 to 1. */
   readonly flowLogSample: number;
+  /** This machine's addresses, as far as control can list them. */
+  readonly machineIps: readonly string[];
+  /** Where the other instances of the cluster listen. */
+  readonly memberListeners: readonly ListeningAddress[];
 }

@@ -17,6 +17,7 @@ export const terminationCodes = [
   'backend-refused',
   'backend-timeout',
   'backend-unreachable',
+  'loop', // the way to the backend comes back to a listener of ours
   'local-fault', // our own machine said no: no descriptor, no source port, no memory
   // Policy reached a flow that was open.
   'backend-down',

@@ -45,6 +45,12 @@ export interface EngineHost {
    */
   route(flow: Flow): BackendView | 'wait' | TerminationCode;
 
+  /**
+   * The dial to `flow.backend` leaves from `local`. Only for flows that ask for it (`tracesDial`), as soon as it is known and before
+   * `dialed`: on this machine the other end may come in at once. Again when a UDP conversation goes on by another way.
+   */
+  dialsFrom(flow: Flow, local: Address): void;
+
   /** TCP: the dial connected. UDP: the upstream socket is ready. Bytes may move from here on. */
   dialed(flow: Flow): void;
 

@@ -119,6 +119,16 @@ function instanceFamilies({ views, state, version }: MetricsSource): Family[] {
   ];
 }
 
+/** Datagrams that were dropped, by why. */
+const drops = [
+  ['droppedQueueFull', 'queue-full'],
+  ['droppedTooLong', 'too-long'],
+  ['droppedWaiting', 'waiting-full'],
+  ['droppedUnknown', 'unknown-source'],
+  ['droppedShutdown', 'shutdown'],
+  ['droppedServerSource', 'server-source'],
+] as const;
+
 function listenerFamilies({ views, state }: MetricsSource): Family[] {
   const { counters } = views;
   const family = (
@@ -171,11 +181,7 @@ function listenerFamilies({ views, state }: MetricsSource): Family[] {
       'Datagrams dropped.',
       ['reason'],
       (id, add) => {
-        add(counters.listener(id, 'droppedQueueFull'), 'queue-full');
-        add(counters.listener(id, 'droppedTooLong'), 'too-long');
-        add(counters.listener(id, 'droppedWaiting'), 'waiting-full');
-        add(counters.listener(id, 'droppedUnknown'), 'unknown-source');
-        add(counters.listener(id, 'droppedShutdown'), 'shutdown');
+        for (const [counter, reason] of drops) add(counters.listener(id, counter), reason);
       },
     ),
     family('pinion_listener_accept_pauses_total', 'counter', 'Times accepting stopped.', [], (id, add) =>

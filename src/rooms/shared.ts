@@ -1,6 +1,7 @@
 /** The shared memory every thread of one instance sees. Made by control, posted to each worker at its start. */
 import { BackendStates } from '../core/backend-states.ts';
 import { Counters, type CountersShared } from '../core/counters.ts';
+import { DialTable } from '../core/dial-table.ts';
 import { workersMax } from '../core/limits.ts';
 import { PinTable, type PinTableShared } from '../core/pins/table.ts';
 
@@ -8,6 +9,7 @@ export interface SharedMemory {
   readonly pins: PinTableShared;
   readonly states: SharedArrayBuffer;
   readonly counters: CountersShared;
+  readonly dials: SharedArrayBuffer;
   /** CLOCK_MONOTONIC, in milliseconds, that all threads count from. */
   readonly clockOriginMs: number;
 }
@@ -16,18 +18,27 @@ export interface SharedViews {
   readonly pins: PinTable;
   readonly states: BackendStates;
   readonly counters: Counters;
+  readonly dials: DialTable;
 }
 
 export function createSharedMemory(workers: number, pinsMax: number): SharedViews & { shared: SharedMemory } {
   const pins = PinTable.create(pinsMax, { reportChanges: false });
   const states = new BackendStates();
   const counters = Counters.create(workers);
+  const dials = new DialTable();
   const clockOriginMs = Number(process.hrtime.bigint()) / 1e6;
   return {
     pins,
     states,
     counters,
-    shared: { pins: pins.shared, states: states.shared, counters: counters.shared, clockOriginMs },
+    dials,
+    shared: {
+      pins: pins.shared,
+      states: states.shared,
+      counters: counters.shared,
+      dials: dials.shared,
+      clockOriginMs,
+    },
   };
 }
 
@@ -40,6 +51,7 @@ export function attachSharedMemory(shared: SharedMemory, worker: number): Shared
     pins: PinTable.attach(shared.pins, worker + 1),
     states: new BackendStates(shared.states),
     counters: new Counters(shared.counters, worker < workersMax ? worker : 0),
+    dials: new DialTable(shared.dials),
   };
 }
 

@@ -27,13 +27,21 @@ interface Stage {
 }
 
 function directorOf(listener: ListenerView): Stage {
-  const { pins, states, counters } = createSharedMemory(1, 1024);
+  const { pins, states, counters, dials } = createSharedMemory(1, 1024);
   const open = (id: number): void => {
     states.setUp(id, true);
     states.setWeight(id, 1);
   };
   open(backendId);
-  const director = new Director({ worker: 0, pins, states, counters, nowMs: () => clockMs, post: () => {} });
+  const director = new Director({
+    worker: 0,
+    pins,
+    states,
+    counters,
+    dials,
+    nowMs: () => clockMs,
+    post: () => {},
+  });
   const ended = new Map<Flow, TerminationCode>();
   const terminate: Engine['terminate'] = (flow, code) => {
     ended.set(flow, code);
@@ -71,6 +79,8 @@ function directorOf(listener: ListenerView): Stage {
     flowsMax: 100_000,
     isShared: false,
     flowLogSample: 0,
+    machineIps: [],
+    memberListeners: [],
   };
   director.useSnapshot(snapshot);
   const useBackends: Stage['useBackends'] = (names, { tries = 1, ...changes } = {}) => {

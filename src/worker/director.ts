@@ -7,17 +7,21 @@ import type { Address } from '../core/address.ts';
 import type { BackendStates } from '../core/backend-states.ts';
 import { Chooser } from '../core/choose.ts';
 import type { Counters } from '../core/counters.ts';
+import type { DialTable } from '../core/dial-table.ts';
 import { Flow } from '../core/flow.ts';
 import { keyOf } from '../core/key.ts';
 import {
   oneWayDatagramsMin,
   oneWayMsMin,
   terminationsPerTurnMax,
+  turnAwayAfterMs,
   unconfirmedPinTtlMs,
   waitingFlowsMax,
 } from '../core/limits.ts';
 import type { PinTable } from '../core/pins/table.ts';
+import type { Bind, ListenerPlan } from '../core/plan.ts';
 import { createPolicy, samePolicy } from '../core/policy/create.ts';
+import { ServerAddresses } from '../core/server-addresses.ts';
 import type { BackendView, ListenerView, Snapshot } from '../core/snapshot.ts';
 import type { TerminationCode } from '../core/termination.ts';
 import { isSameTarget } from '../core/way.ts';
@@ -36,6 +40,7 @@ export interface DirectorOptions {
   readonly pins: PinTable;
   readonly states: BackendStates;
   readonly counters: Counters;
+  readonly dials: DialTable;
   readonly nowMs: () => number;
   readonly post: (message: MessageFromWorker) => void;
 }
@@ -66,6 +71,12 @@ export class Director implements EngineHost {
   private readonly suspects: SuspectBackends;
   private snapshot: Snapshot | undefined;
   private choosers = new Map<number, Chooser>();
+  private readonly servers = new ServerAddresses();
+  /** A pool has a backend that may lead back to us. */
+  private mayLeadBack = false;
+  /** They are told a moment later. */
+  private readonly turnedAway = new Set<Flow>();
+  private readonly toldLeadingBack = new Set<number>();
   private endings: Ending[] = [];
   /** Flows that wait for the shared table's word on their client's pin. */
   private readonly waiting = new Map<number, Flow>();
@@ -104,6 +115,17 @@ export class Director implements EngineHost {
     this.visitMs = Math.min(visitMsMax, ttlMsMin / 4);
     this.visitsPerRound = Math.max(1, Math.min(10, Math.floor(ttlMsMin / 4000)));
     this.reports.sample = snapshot.flowLogSample;
+    if (this.servers.learn(snapshot)) this.endServers();
+    this.mayLeadBack = snapshot.pools.some(({ backends }) =>
+      backends.some(({ loop }) => loop === 'may-lead-back'),
+    );
+    this.toldLeadingBack.clear();
+  }
+
+  /** A UDP listener has been bound, with the port it really has, or its address is given up (undefined). */
+  listens(listenerId: number, bind: Bind | undefined): void {
+    this.servers.listens(listenerId, bind);
+    if (bind !== undefined) this.endServers();
   }
 
   listener(id: number): ListenerView | undefined {
@@ -114,12 +136,15 @@ export class Director implements EngineHost {
 
   open(listener: ListenerView, client: Address, local: Address, room?: RoomMaker): Flow | TerminationCode {
     const { counters } = this.options;
+    if (listener.plan.protocol === 'udp' && this.servers.has(client, local)) {
+      counters.addListener(listener.id, 'droppedServerSource', 1);
+      return 'loop';
+    }
     const nowMs = this.options.nowMs();
     // Nobody is made to leave for one who finds no backend.
     const refusal =
-      this.choosers.get(listener.poolId)?.mayServe() === false
-        ? 'no-backend'
-        : this.limits.admit(listener, client, this.snapshot?.flowsMax ?? 0, nowMs, room);
+      this.hopeless(listener, client) ??
+      this.limits.admit(listener, client, this.snapshot?.flowsMax ?? 0, nowMs, room);
     if (refusal !== undefined) {
       this.refused(listener, refusal, client, nowMs);
       counters.addEnd(listener.id, refusal);
@@ -164,10 +189,20 @@ export class Director implements EngineHost {
       },
       this.options.nowMs(),
     );
+    if (choice === undefined && chooser.leadsBack) return this.turnAway(flow);
     if (choice === undefined) return flow.lastFailure ?? 'no-backend';
     flow.backend = choice.backend;
     flow.reason = choice.reason;
+    // In a loop all but the first come from this machine: only theirs are worth a system call each.
+    flow.tracesDial =
+      choice.backend.loop === 'may-lead-back' && this.servers.isOfMachine(flow.client, flow.local);
     return choice.backend;
+  }
+
+  dialsFrom(flow: Flow, local: Address): void {
+    this.forgetDial(flow, flow.backend!);
+    flow.dialsFrom = local;
+    this.options.dials.note(flow.listener.plan.protocol, local, flow.backend!.id);
   }
 
   dialed(flow: Flow): void {
@@ -184,6 +219,7 @@ export class Director implements EngineHost {
     const backend = flow.backend!;
     const { counters } = this.options;
     counters.places.giveBackend(backend.id);
+    this.forgetDial(flow, backend);
     flow.backend = undefined;
     flow.failed.push(backend.id);
     flow.lastFailure = failure;
@@ -221,11 +257,13 @@ export class Director implements EngineHost {
     this.registry.remove(flow);
     this.limits.closed(flow);
     if (flow.askedBackendId !== 0) this.waiting.delete(flow.id);
+    if (this.turnedAway.size > 0) this.turnedAway.delete(flow);
     const listenerId = flow.listener.id;
     counters.addEnd(listenerId, code);
     this.account(flow);
     if (flow.backend !== undefined) {
       counters.places.giveBackend(flow.backend.id);
+      this.forgetDial(flow, flow.backend);
       this.keepPin(flow, nowMs);
     }
     if (flow.isTurnedAway) this.refused(flow.listener, code, flow.client, nowMs);
@@ -305,6 +343,9 @@ export class Director implements EngineHost {
         if (hasSent && !flow.hasReplied) this.reviewOneWay(flow, nowMs);
         this.keepPin(flow, nowMs);
       });
+    }
+    for (const flow of [...this.turnedAway]) {
+      if (nowMs - flow.startedAtMs >= turnAwayAfterMs) this.engine.proceed(flow);
     }
     this.reports.flush();
     this.refusals.flush(nowMs);
@@ -414,6 +455,48 @@ export class Director implements EngineHost {
     const passive = this.choosers.get(flow.listener.poolId)?.pool.plan.passive;
     if (passive === undefined || passive.failures === 0) return;
     this.suspects.failed(backend.id, flow.listener.plan.protocol, passive, this.options.nowMs());
+  }
+
+  /** The code of a client that cannot be served, whatever room there is. */
+  private hopeless({ plan, poolId }: ListenerView, client: Address): TerminationCode | undefined {
+    if (this.mayLeadBack && this.isOwnDial(plan, client)) return 'loop';
+    const chooser = this.choosers.get(poolId);
+    if (chooser === undefined || chooser.mayServe()) return undefined;
+    if (!chooser.leadsBack) return 'no-backend';
+    return plan.protocol === 'udp' ? 'loop' : undefined;
+  }
+
+  /** Whether the client is the other end of a dial of this instance. */
+  private isOwnDial(plan: ListenerPlan, client: Address): boolean {
+    const backendId = this.options.dials.backendOf(plan.protocol, client);
+    if (backendId === 0) return false;
+    // The source of a datagram proves nothing: nobody may take a backend away by forging one.
+    if (plan.protocol === 'tcp' && !this.toldLeadingBack.has(backendId)) {
+      this.toldLeadingBack.add(backendId);
+      this.options.post({ type: 'backend-leads-back', backendId, listener: plan.name });
+    }
+    return true;
+  }
+
+  /** Not at once: who is in a loop and tries again would be back as fast as it is refused. */
+  private turnAway(flow: Flow): 'wait' | 'loop' {
+    if (this.turnedAway.delete(flow)) return 'loop';
+    this.turnedAway.add(flow);
+    return 'wait';
+  }
+
+  private forgetDial(flow: Flow, backend: BackendView): void {
+    if (flow.dialsFrom === undefined) return;
+    this.options.dials.clear(flow.listener.plan.protocol, flow.dialsFrom, backend.id);
+    flow.dialsFrom = undefined;
+  }
+
+  /** Conversations of those that turn out to be servers end: whatever both say goes to and fro. */
+  private endServers(): void {
+    if (this.registry.size === 0) return;
+    const matches = ({ listener, client, local }: Flow): boolean =>
+      listener.plan.protocol === 'udp' && this.servers.has(client, local);
+    this.endings.push({ matches, code: 'loop' });
   }
 
   private poolName(flow: Flow): string {

@@ -135,6 +135,7 @@ function handle(
       listen(message, director, post);
       break;
     case 'unlisten':
+      director.listens(message.listenerId, undefined);
       try {
         engine.unlisten(message.listenerId, message.code);
       } finally {
@@ -171,8 +172,11 @@ function listen(
   const { bind } = view.plan;
   const bound = bind.kind === 'inet' ? { ...view, plan: { ...view.plan, bind: { ...bind, port } } } : view;
   const answer = (result: { readonly port: number } | BindFailure): void => {
-    if ('code' in result) post({ type: 'bind-failed', listenerId, failure: result });
-    else post({ type: 'listening', listenerId, port: result.port });
+    if ('code' in result) return post({ type: 'bind-failed', listenerId, failure: result });
+    if (bind.kind === 'inet' && view.plan.protocol === 'udp') {
+      director.listens(listenerId, { ...bind, port: result.port });
+    }
+    post({ type: 'listening', listenerId, port: result.port });
   };
   director.engine.listen(bound, answer, isFirst);
 }

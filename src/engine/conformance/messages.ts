@@ -88,6 +88,7 @@ export type FromEngine =
   | { readonly type: 'refused'; readonly listenerId: number; readonly code: TerminationCode }
   | { readonly type: 'waiting'; readonly flowId: number }
   | { readonly type: 'dialing'; readonly flowId: number; readonly backend: string }
+  | { readonly type: 'dials-from'; readonly flowId: number; readonly local: string }
   | { readonly type: 'dialed'; readonly flowId: number; readonly backend: string }
   | {
       readonly type: 'dial-failed';

@@ -93,9 +93,16 @@ export class Recorder implements EngineHost {
     } else if (typeof step === 'object') {
       record.progress = 'dialing';
       flow.backend = step;
+      flow.tracesDial = step.loop === 'may-lead-back';
       this.#report({ type: 'dialing', flowId: flow.id, backend: step.name });
     }
     return step;
+  }
+
+  dialsFrom(flow: Flow, local: Address): void {
+    this.#at(flow, 'dialsFrom', ['dialing', 'dialed']);
+    if (!flow.tracesDial) this.violation(`dialsFrom for flow ${flow.id}, which did not ask`);
+    this.#report({ type: 'dials-from', flowId: flow.id, local: local.toString() });
   }
 
   dialed(flow: Flow): void {

@@ -36,6 +36,29 @@ export const tcpDialStories = [
     assert.equal(stage.all('dial-failed').length, 2);
   }),
 
+  story(
+    'tcp: the host hears where a dial leaves from, if it asks, before it hears that it connected',
+    async (stage) => {
+      const backend = await TcpBackend.echo(stage);
+      const traced = { ...backend.named('traced'), loop: 'may-lead-back' } as const;
+      const { port } = await stage.listen('tcp', [traced]);
+      const client = await TcpPeer.connect(stage, port);
+      client.send('hello');
+      await client.receives('hello');
+      await stage.settle();
+      const order = stage.events.map(({ type }) => type);
+      assert.ok(order.indexOf('dials-from') < order.indexOf('dialed'));
+      const { remotePort } = (await backend.accepted()).socket;
+      assert.equal((await stage.event('dials-from')).local, `127.0.0.1:${remotePort}`);
+      await stage.behave([backend.view]);
+      const other = await TcpPeer.connect(stage, port);
+      other.send('hello');
+      await other.receives('hello');
+      await stage.settle();
+      assert.equal(stage.all('dials-from').length, 1);
+    },
+  ),
+
   story('tcp: a backend without an address is unreachable', async (stage) => {
     const unresolved = { ...backendView(loopback()), target: undefined };
     const { port } = await stage.listen('tcp', [unresolved, 'no-backend']);

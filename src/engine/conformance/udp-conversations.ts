@@ -61,6 +61,16 @@ export const udpConversationStories = [
     assert.equal((await stage.closed(1)).code, 'expired');
   }),
 
+  story('udp: the host hears where a conversation leaves from, if it asks', async (stage) => {
+    const backend = await UdpPeer.echo(stage);
+    const traced = { ...backend.view, loop: 'may-lead-back' } as const;
+    const { port } = await stage.listen('udp', [traced]);
+    const client = await UdpPeer.open(stage);
+    client.send('hello', port);
+    await client.receives('hello');
+    assert.equal((await stage.event('dials-from')).local, `127.0.0.1:${backend.received[0]!.from.port}`);
+  }),
+
   story('udp: datagrams wait for a route within bounds and keep their order', async (stage) => {
     const backend = await UdpPeer.echo(stage);
     const { port } = await stage.listen('udp', ['wait', backend.view]);

@@ -2,11 +2,14 @@
  * What all sockets of one epoll engine share: the reactor, the host, and memory that is used for the length of one
  * call and then by the next.
  */
+import type { Flow } from '../../core/flow.ts';
 import { Arena, type Region } from '../../linux/arena.ts';
 import { ChunkPool } from '../../linux/chunk-pool.ts';
+import { type Descriptor, socketName } from '../../linux/libc.ts';
 import { MessageBatch } from '../../linux/message-batch.ts';
 import { PipePool } from '../../linux/pipe-pool.ts';
 import type { Reactor } from '../../linux/reactor.ts';
+import { decodeAddress } from '../../wire/sockaddr.ts';
 import type { EngineHost } from '../engine.ts';
 import { ConversationTable } from './conversation-table.ts';
 import { Dialer } from './dialer.ts';
@@ -60,6 +63,12 @@ export class Context {
     this.pipes = new PipePool(limits.pipes, reactor.wheel);
     this.shortage = new Shortage(reactor);
     this.conversations = new ConversationTable(limits.conversations);
+  }
+
+  /** Where the dial of `fd` leaves from. A unix socket has no address. */
+  tellDialsFrom(flow: Flow, fd: Descriptor): void {
+    const local = socketName(fd, this.name) < 0 ? undefined : decodeAddress(this.name.view, 0);
+    if (local !== undefined) this.host.dialsFrom(flow, local);
   }
 
   /** Datagrams just received from clients. Made when the first UDP listener is. */

@@ -238,6 +238,7 @@ export class TcpFlow implements Timed, Starved {
       close(fd);
       return dialFailure(result, endpoint.family);
     }
+    if (this.#flow.tracesDial) this.#context.tellDialsFrom(this.#flow, fd);
     side.fd = fd;
     side.exact = endpoint.family === AF_UNIX;
     side.sends = side.exact || !this.#flow.listener.plan.tcp.noDelay ? optionsSet : result > 0 ? 1 : 0;

@@ -254,6 +254,7 @@ export class UdpConversation implements Handler, Timed {
       close(fd);
       return dialFailure(result, endpoint.family);
     }
+    if (this.#flow.tracesDial) this.#context.tellDialsFrom(this.#flow, fd);
     this.#fd = fd;
     this.#way = { target: backend.target, upstream };
     this.#waysVersion = waysVersion;

@@ -151,6 +151,7 @@ export class Conversation implements Counted, Watched, UpstreamOwner {
 
   connected(upstream: UdpUpstream): void {
     guarded(this.#context, this, () => {
+      if (this.flow.tracesDial) this.#tellDialsFrom(upstream);
       if (upstream === this.#next) this.#followed(upstream);
       else if (upstream === this.#upstream) this.#dialed();
     });
@@ -172,6 +173,10 @@ export class Conversation implements Counted, Watched, UpstreamOwner {
 
   heardStranger(): void {
     this.#context.host.dropped(this.flow.listener, 'unknown-source');
+  }
+
+  #tellDialsFrom({ local }: UdpUpstream): void {
+    if (local !== undefined) this.#context.host.dialsFrom(this.flow, local);
   }
 
   #dialFailed(error: Pick<NodeJS.ErrnoException, 'code'>): void {

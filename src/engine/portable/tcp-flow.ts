@@ -24,6 +24,7 @@ import { type Carried, type Context, guarded, reportClosed } from './context.ts'
 import type { Watched } from './deadlines.ts';
 import { dialFailureOf } from './dial-failure.ts';
 import { relay } from './relay.ts';
+import { socketAddress } from './socket-address.ts';
 
 type Phase = 'routing' | 'waiting' | 'dialing' | 'relaying' | 'over';
 
@@ -149,8 +150,17 @@ export class TcpFlow implements Carried, Watched {
       const from = this.#context.sources.next(this.flow.listener.plan.upstream, target.ip);
       const source = from === undefined ? {} : { localAddress: from };
       backend.connect({ host: target.ip, port: target.port, ...source });
+      // Node connects in the next tick: right behind it the address is known, and nobody has accepted yet.
+      if (this.flow.tracesDial) process.nextTick(() => this.#tellDialsFrom(backend));
     }
     this.#context.deadlines.watch(this);
+  }
+
+  #tellDialsFrom(backend: Socket): void {
+    if (this.#backend !== backend || this.#phase !== 'dialing') return;
+    const local = socketAddress(backend.localAddress, backend.localPort);
+    if (local !== undefined)
+      guarded(this.#context, this, () => this.#context.host.dialsFrom(this.flow, local));
   }
 
   #dialFailed(failure: DialFailure): void {

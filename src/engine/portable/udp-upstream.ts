@@ -6,6 +6,7 @@
  *                                                        what was under way is still heard
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
+import type { Address } from '../../core/address.ts';
 import { formerAddressMs } from '../../core/limits.ts';
 import type { Bind } from '../../core/plan.ts';
 import { isSelfConnection } from '../../core/self-connection.ts';
@@ -81,6 +82,12 @@ export class UdpUpstream implements Watched {
     this.#isClosed = true;
     this.#context.deadlines.forget(this);
     this.#socket.close();
+  }
+
+  /** Where it is connected from. */
+  get local(): Address | undefined {
+    const { address, port } = this.#socket.address();
+    return socketAddress(address, port);
   }
 
   #isConnectedToItself(): boolean {
