@@ -87,7 +87,7 @@ requirePackage('redis')('a pair that shares its pins through one Redis', () => {
     await until('removed', () => b.at(5) === undefined);
     // Nobody lost track: each shard was read once, at first contact.
     expect([a.cluster.status().gaps, b.cluster.status().gaps]).toEqual([16, 16]);
-    expect(a.hand.list({ client: '10.0.0.4' }, 10)).toMatchObject([
+    expect(await a.hand.list({ client: '10.0.0.4' }, 10)).toMatchObject([
       { backend: 'b3', writer: 'b', reason: 'backend-down' },
     ]);
   });
@@ -595,7 +595,7 @@ requirePackage('redis')('without Redis, row by row', () => {
     await follows(b, [1], 'b1');
     await follows(a, [2], 'b2');
     for (const node of [a, b]) {
-      for (const row of node.hand.list({}, 10)) {
+      for (const row of await node.hand.list({}, 10)) {
         expect(row.expiresInMs).toBeGreaterThan(50_000);
         expect(row.expiresInMs).toBeLessThanOrEqual(75_000);
       }

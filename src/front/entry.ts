@@ -15,6 +15,7 @@ import type { MessageFromFront, PageName } from './messages-from-front.ts';
 import type { MessageToFront } from './messages-to-front.ts';
 import { Outside } from './outside.ts';
 import { adminRoutes, metricsRoutes, type PageSource } from './routes.ts';
+import { Turns } from './turns.ts';
 
 /** What control makes the room with. */
 export interface FrontRoomData {
@@ -66,6 +67,7 @@ async function serve(
     outside,
     views,
     hand: pinsByHand(data, outside, views),
+    turns: new Turns(),
     metrics: createMetrics({ views, version, state: () => outside.known, isShared: shards !== undefined }),
     nowMs: sharedClock(data.shared.clockOriginMs),
   };

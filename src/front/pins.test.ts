@@ -1,11 +1,12 @@
 import { expect, test } from 'vitest';
 import type { PinFilter } from '../pins/by-hand.ts';
 import { type PinPages, pinRoutes } from './pins.ts';
+import { Turns } from './turns.ts';
 
 function bench() {
   const done: [string, PinFilter, unknown?][] = [];
   const hand = {
-    list: (filter: PinFilter, most: number) => {
+    list: async (filter: PinFilter, most: number) => {
       if (most > 1) done.push(['list', filter, most]);
       return filter.pool === 'left-over' ? ['a pin'] : [];
     },
@@ -14,7 +15,7 @@ function bench() {
   };
   const pools = ['web', 'db'].map((name) => ({ plan: { name } }));
   const outside = { state: async () => ({ published: { snapshot: { pools, listeners: [] } } }) };
-  const routes = pinRoutes({ hand, outside } as unknown as PinPages);
+  const routes = pinRoutes({ hand, outside, turns: new Turns() } as unknown as PinPages);
   const ask = async (route: string, query: string) =>
     routes[route]!({ params: {}, query: new URLSearchParams(query) });
   return { ask, done };

@@ -6,20 +6,22 @@ import { clientMatcher, type PinFilter, type PinsByHand } from '../pins/by-hand.
 import type { Answer, Routes } from './http.ts';
 import { mostRule, readMost } from './most.ts';
 import type { FrontState } from './state.ts';
+import type { Turns } from './turns.ts';
 
 export interface PinPages {
   readonly hand: Pick<PinsByHand, 'list' | 'set' | 'move' | 'delete'>;
   readonly outside: { state(): Promise<Pick<FrontState, 'published'>> };
+  readonly turns: Turns;
 }
 
 export function pinRoutes(pages: PinPages): Routes {
   const { hand } = pages;
   return {
     'GET /pins': ({ query }) =>
-      withFilter(pages, query, (filter) => {
+      withFilter(pages, query, async (filter) => {
         const most = readMost(query.get('most'));
         if (most === undefined) return refused(400, `most ${query.get('most')}: ${mostRule}`);
-        return { status: 200, body: { pins: hand.list(filter, most) } };
+        return { status: 200, body: { pins: await hand.list(filter, most) } };
       }),
     'POST /pins/set': ({ query }) => set(pages, query),
     'POST /pins/move': ({ query }) =>
@@ -76,7 +78,7 @@ async function listenersOf(outside: PinPages['outside']): Promise<ListenerPlan[]
 }
 
 async function withFilter(
-  { hand, outside }: PinPages,
+  { hand, outside, turns }: PinPages,
   query: URLSearchParams,
   act: (filter: PinFilter) => Answer | Promise<Answer>,
 ): Promise<Answer> {
@@ -92,8 +94,9 @@ async function withFilter(
   }
   const { published } = await outside.state();
   const pools = (published.snapshot?.pools ?? []).map(({ plan }) => plan.name);
-  const isKnown = (pool: string): boolean => pools.includes(pool) || hand.list({ pool }, 1).length > 0;
-  if (filter.pool !== undefined && !isKnown(filter.pool))
+  const isKnown = async (pool: string): Promise<boolean> =>
+    pools.includes(pool) || (await hand.list({ pool }, 1)).length > 0;
+  if (filter.pool !== undefined && !(await isKnown(filter.pool)))
     return refused(404, `no pool ${filter.pool}; there are: ${pools.join(', ')}`);
-  return act(filter);
+  return turns.take(() => act(filter));
 }

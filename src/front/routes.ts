@@ -11,12 +11,15 @@ import type { Outside } from './outside.ts';
 import { pinRoutes } from './pins.ts';
 import { notReadyBecause } from './readiness.ts';
 import type { FrontState } from './state.ts';
+import type { Turns } from './turns.ts';
 
 /** What pages are made from. */
 export interface PageSource {
   readonly outside: Outside;
   readonly views: SharedViews;
   readonly hand: PinsByHand;
+  /** For pages that cost more than a moment. */
+  readonly turns: Turns;
   readonly metrics: Registry;
   /** Milliseconds on the clock the pin table is used with. */
   readonly nowMs: () => number;
@@ -49,7 +52,7 @@ export function adminRoutes(source: PageSource): Routes {
       await outside.state();
       return explained(source, query);
     },
-    'GET /connections': ({ query }) => connections(outside, query),
+    'GET /connections': ({ query }) => connections(source, query),
     ...pinRoutes(source),
     'POST /reload': () => outside.order({ kind: 'reload' }),
     'POST /pools/:pool/backends/:backend/drain': ({ params }) => drain(outside, params, true),
@@ -109,10 +112,10 @@ function explained({ outside, views, hand, nowMs }: PageSource, query: URLSearch
 }
 
 /** Who is connected where: of this instance, or with `cluster` of all. */
-async function connections(outside: Outside, query: URLSearchParams): Promise<Answer> {
+async function connections({ outside, turns }: PageSource, query: URLSearchParams): Promise<Answer> {
   const most = readMost(query.get('most'));
   if (most === undefined) return { status: 400, body: { error: `most: ${mostRule}` } };
-  return outside.order({ kind: 'connections', most, ofCluster: query.has('cluster') });
+  return turns.take(() => outside.order({ kind: 'connections', most, ofCluster: query.has('cluster') }));
 }
 
 function drain(

@@ -38,22 +38,22 @@ function bench() {
       pins.claim(poolId, key, poolId * 10 + 1, 60_000, 0, 'policy');
     }
   }
-  const at = (backend: string) => hand.list({ backend }, 100).map(({ pool }) => pool);
+  const at = async (backend: string) => (await hand.list({ backend }, 100)).map(({ pool }) => pool);
   return { hand, at };
 }
 
 test('a move that one pool cannot make moves nobody', async () => {
   const { hand, at } = bench();
   expect(await hand.move({}, 'y')).toBeUndefined();
-  expect(at('y')).toEqual([]);
+  expect(await at('y')).toEqual([]);
 });
 
 test('pins of a pool that is gone keep nobody from moving', async () => {
   const { hand, at } = bench();
   expect(await hand.move({ pool: 'web' }, 'y')).toBe(5);
-  expect(at('y')).toEqual(Array(5).fill('web'));
+  expect(await at('y')).toEqual(Array(5).fill('web'));
   expect(await hand.move({}, 'x')).toBe(5);
-  expect(at('y')).toEqual([]);
+  expect(await at('y')).toEqual([]);
   expect(await hand.move({ pool: 'old' }, 'y')).toBe(0);
   expect(await hand.delete({ pool: 'old' })).toBe(5);
 });

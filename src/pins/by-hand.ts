@@ -5,6 +5,7 @@
  */
 import { Address } from '../core/address.ts';
 import { Key, maskAddress } from '../core/key.ts';
+import { pinsPerTurnMax } from '../core/limits.ts';
 import type { Pin, PinTable } from '../core/pins/table.ts';
 import type { AffinityKey } from '../core/plan.ts';
 import type { PinNames } from './names.ts';
@@ -67,26 +68,22 @@ export class PinsByHand {
    * Live pins of this instance's table, at most `max`.
    * @throws RangeError if the filter's client is neither an address nor a network
    */
-  list(filter: PinFilter, max: number): PinRow[] {
+  async list(filter: PinFilter, max: number): Promise<PinRow[]> {
     const rows: PinRow[] = [];
-    for (const pin of this.matching(filter)) {
-      if (rows.length >= max) break;
+    await this.each(filter, (pin) => {
       const row = this.row(pin);
       if (row !== undefined) rows.push(row);
-    }
+      return rows.length < max;
+    });
     return rows;
   }
 
-  /** The pin of one key; undefined if there is none. Looks through the table: for people, not for flows. */
+  /** The pin of one key; undefined if there is none. */
   find(pool: string, key: Key): PinRow | undefined {
     const { pins, names, nowMs } = this.options;
     const poolId = names.poolId(pool);
-    if (pins.lookup(poolId, key, nowMs()) === 0) return undefined;
-    for (const pin of pins.entries(nowMs())) {
-      if (pin.poolId === poolId && pin.kind === key.kind && pin.address.equals(key.address))
-        return this.row(pin);
-    }
-    return undefined;
+    const pin = pins.pin(poolId, key, nowMs());
+    return pin === undefined ? undefined : this.row(pin);
   }
 
   /** Pins a client to a backend, whatever it was pinned to. Undefined: no such pool or backend. */
@@ -111,18 +108,18 @@ export class PinsByHand {
   async move(filter: PinFilter, backend: string): Promise<number | undefined> {
     const { pins, nowMs } = this.options;
     const targets = new Map<number, number | undefined>();
-    for (const { poolId } of this.matching(filter)) {
+    await this.each(filter, ({ poolId }) => {
       if (!targets.has(poolId)) targets.set(poolId, this.targetIn(poolId, backend));
-    }
+    });
     if ([...targets.values()].includes(0)) return undefined;
     let moved = 0;
-    for (const pin of this.matching(filter)) {
+    await this.each(filter, (pin) => {
       const toId = targets.get(pin.poolId);
-      if (toId === undefined || toId === pin.backendId) continue;
+      if (toId === undefined || toId === pin.backendId) return;
       const key = new Key(pin.kind, pin.address);
       // The table tells the cluster by itself: moved from what it knew of.
       if (pins.move(pin.poolId, key, pin.backendId, toId, pin.ttlMs, nowMs(), 'operator') === toId) moved++;
-    }
+    });
     return moved;
   }
 
@@ -138,16 +135,17 @@ export class PinsByHand {
     const { pins, nowMs } = this.options;
     let deleted = 0;
     let told: Promise<HandOutcome>[] = [];
-    for (const pin of this.matching(filter)) {
+    await this.each(filter, (pin) => {
       const key = new Key(pin.kind, pin.address);
       if (pins.remove(pin.poolId, key, pin.backendId, nowMs())) deleted++;
       // By client: it goes whatever the others know of it. By backend: only while it is there.
-      if (filter.client === undefined) continue;
+      if (filter.client === undefined) return true;
       told.push(this.tell(pin.poolId, key, '', pin.ttlMs));
-      if (told.length < toldAtOnce) continue;
-      await Promise.all(told);
+      if (told.length < toldAtOnce) return true;
+      const answers = Promise.all(told);
       told = [];
-    }
+      return answers.then(() => true);
+    });
     return deleted;
   }
 
@@ -156,14 +154,21 @@ export class PinsByHand {
     return place === undefined ? 'here-only' : this.options.share({ ...place, backend, ttlMs });
   }
 
-  private *matching(filter: PinFilter): Generator<Pin, void, undefined> {
+  /**
+   * Visits all matching pins, a bounded number in a turn of the loop: a table of a million takes seconds.
+   * @param visit false: that was enough
+   */
+  private async each(filter: PinFilter, visit: (pin: Pin) => unknown): Promise<void> {
     const { pins, names, nowMs } = this.options;
     const matchesClient = filter.client === undefined ? undefined : clientMatcher(filter.client);
+    let looked = 0;
     for (const pin of pins.entries(nowMs())) {
+      if (++looked % pinsPerTurnMax === 0) await new Promise((resolve) => setImmediate(resolve));
       if (matchesClient !== undefined && !matchesClient(pin.address)) continue;
       if (filter.pool !== undefined && names.poolName(pin.poolId) !== filter.pool) continue;
       if (filter.backend !== undefined && names.backendName(pin.backendId) !== filter.backend) continue;
-      yield pin;
+      const wish = visit(pin);
+      if ((wish instanceof Promise ? await wish : wish) === false) return;
     }
   }
 

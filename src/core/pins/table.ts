@@ -194,6 +194,16 @@ export class PinTable extends PinDataPlane {
     }
   }
 
+  /** The live pin of one key, whole; undefined if it has none. */
+  pin(poolId: number, key: Key, nowMs: number): Pin | undefined {
+    this.probe.aim(poolId, key);
+    const slot = this.slots.find(this.probe);
+    const pin = slot < 0 ? undefined : this.#readSlot(slot, nowMs);
+    // Another thread may have given the slot to another key meanwhile.
+    const isItsOwn = pin?.poolId === poolId && pin.kind === key.kind && pin.address.equals(key.address);
+    return isItsOwn ? pin : undefined;
+  }
+
   #readSlot(slot: number, nowMs: number): Pin | undefined {
     const { slots, locks, entry } = this;
     const group = slots.groupOf(slot);
