@@ -1,7 +1,6 @@
 /** Redis in all its forms: unix socket, TLS, an ACL user with the rights the manual names, Sentinel, Redis Cluster. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Cluster } from 'ioredis';
 import { afterEach, expect, test } from 'vitest';
 import { parseRedisUrl } from '../src/config/redis-url.ts';
 import { RedisStore } from '../src/control/cluster/redis-store.ts';
@@ -253,17 +252,17 @@ requirePackage('redis')('Redis in all its forms', () => {
     store.command.on('error', () => {});
     store.follower.on('error', () => {});
     try {
-      const isReady = (): boolean => store.follower.status === 'ready';
+      const isReady = (): boolean => store.follower.isUsable;
       await until('reading', isReady);
       let looks = 0;
-      store.follower.on('connecting', () => {
+      store.follower.primaries()[0]!.redis.on('connecting', () => {
         looks++;
         store.reconnectFollower();
         setTimeout(() => store.reconnectFollower(), 1);
       });
       store.reconnectFollower();
       await until('looking', () => looks > 0);
-      await until(() => `reading again: ${store.follower.status}`, isReady, 10_000);
+      await until('reading again', isReady, 10_000);
     } finally {
       store.close();
     }
@@ -291,18 +290,20 @@ requirePackage('redis')('Redis in all its forms', () => {
     store.follower.on('error', () => {});
     try {
       const isReading = (): Promise<boolean> =>
-        store.follower.xlen('x').then(
-          () => true,
-          () => false,
-        );
+        store.follower
+          .ask(store.keys.members, (redis) => redis.xread('STREAMS', store.keys.members, '0'))
+          .then(
+            () => true,
+            () => false,
+          );
       await until('reading', isReading);
-      for (const node of (store.follower as Cluster).nodes('all')) {
-        node.options.retryStrategy = () => 300;
-        node.disconnect(true);
+      for (const { redis } of store.follower.primaries()) {
+        redis.options.retryStrategy = () => 300;
+        redis.disconnect(true);
       }
       await until('nobody is there', async () => !(await isReading()));
       store.reconnectFollower();
-      await until(() => `reading again: ${store.follower.status}`, isReading, 10_000);
+      await until('reading again', isReading, 10_000);
     } finally {
       store.close();
     }

@@ -2,10 +2,10 @@
  * Two instances' cluster sides in one process, each with its own pin table, and a real Redis that is made to fail in
  * every way of RELIABILITY rows 20 to 32. What a row promises is asserted on the tables, states and events.
  */
-import type { Redis as Connection } from 'ioredis';
 import { afterEach, expect, test } from 'vitest';
 import { parseRedisUrl } from '../src/config/redis-url.ts';
 import type { ClaimOutcome } from '../src/control/cluster/claims.ts';
+import type { RedisStore } from '../src/control/cluster/redis-store.ts';
 import type { RedisPlan } from '../src/core/cluster-plan.ts';
 import {
   type ClusterNode,
@@ -574,7 +574,8 @@ requirePackage('redis')('without Redis, row by row', () => {
     const redis = await startRedis();
     const [a, b] = pair(redis);
     await inStep(a, b);
-    const { follower } = (b.cluster as unknown as { store: { follower: Connection } }).store;
+    const { store } = b.cluster as unknown as { store: RedisStore };
+    const follower = store.follower.primaries()[0]!.redis;
     follower.options.retryStrategy = () => 1_000;
     follower.disconnect(true);
     await until('b does not read', () => follower.status === 'reconnecting');

@@ -10,7 +10,7 @@ import type { SharedMemory, SharedViews } from '../rooms/shared.ts';
 import type { FlowRecord } from '../worker/messages-from-worker.ts';
 import { ClusterClient } from './cluster/client.ts';
 import type { ClusterFlow } from './cluster/flow-table.ts';
-import { checkRedisFiles } from './cluster/redis-files.ts';
+import { checkRedisFiles } from './cluster/redis/secrets.ts';
 import type { ControlWatcher } from './events.ts';
 import type { Ids } from './ids.ts';
 import { StartFailure } from './listeners.ts';

@@ -93,6 +93,23 @@ export const frontHeapMibMax = 512;
 /** A journal of hundreds of thousands of changes, and what is read at once of a million pins. */
 export const clusterHeapMibMax = 768;
 
+/**
+ * What one reply of Redis, and all under way from one Redis together, may take in memory. What is asked for is cut so that
+ * an honest one stays below a tenth of it. Bytes.
+ */
+export const redisReplyBytesMax = 16 * 1024 * 1024;
+export const redisRepliesBytesMax = 32 * 1024 * 1024;
+/** A simple text or an error of Redis. Bytes. */
+export const redisLineBytesMax = 64 * 1024;
+/** Arrays in arrays in a reply; XREAD has four. */
+export const redisReplyDepthMax = 8;
+/** Sentinels remembered beside those of the configuration. */
+export const sentinelsLearnedMax = 32;
+/** The primaries of a Redis Cluster: its specification recommends at most 1,000 nodes. */
+export const redisPrimariesMax = 1_000;
+/** Connections to nodes that a Redis Cluster redirects to and that its table of slots does not name yet. */
+export const redisNodesUnlistedMax = 16;
+
 /** Descriptors a flow needs (client side and backend side) and those kept free for everything else. */
 export const descriptorsPerTcpFlow = 2;
 export const descriptorsReserved = 256;

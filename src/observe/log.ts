@@ -142,7 +142,7 @@ function clusterInWords(event: ClusterEvent): string {
     case 'cluster-connected':
       return `pins are shared: every shard is in step after ${event.afterMs} ms`;
     case 'cluster-away':
-      return `Redis cannot be used, carrying on alone: ${event.message}`;
+      return `pins are not shared, clients are served: ${event.message}`;
     case 'cluster-fault':
       return `Redis: ${event.fault}: ${event.message}${event.times > 1 ? ` (${event.times} times)` : ''}`;
     case 'cluster-resync':

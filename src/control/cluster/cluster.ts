@@ -88,11 +88,10 @@ export interface ClusterStatus {
 /** How many leases old a peer's counts may be when Redis is away; then they count for nothing. */
 const countsLeases = 3;
 const leaveTimeoutMs = 1_000;
-/** How long a start waits for the shared pins: with Redis connected (a million pins take about ten seconds), and without. */
-const catchUpMaxMs = { connected: 15_000, away: 2_000 } as const;
+/** How long a start waits for the shared pins: while Redis answers (a million pins take about ten seconds), and else. */
+const catchUpMaxMs = { answering: 15_000, away: 2_000 } as const;
 const connectionRowsMax = 100_000;
 
-/** @throws Error when a file the plan names (password, certificate) cannot be read */
 export function createCluster(options: ClusterOptions): Cluster {
   return new Cluster(options);
 }
@@ -152,7 +151,6 @@ export class Cluster {
   start(): void {
     const { store } = this;
     store.command.on('error', (error) => this.faults.note(error));
-    store.command.on('node error', (error) => this.faults.note(error));
     // The follower's errors are the same again.
     store.follower.on('error', () => {});
     store.command.on('ready', () => {
@@ -173,12 +171,18 @@ export class Cluster {
    */
   async catchUp(): Promise<void> {
     const sinceMs = performance.now();
-    const { store, replication } = this;
+    const { replication } = this;
     while (!replication.caughtUp && !this.isStopped) {
-      const patienceMs = store.isConnected ? catchUpMaxMs.connected : catchUpMaxMs.away;
+      const patienceMs = this.isAnswering ? catchUpMaxMs.answering : catchUpMaxMs.away;
       if (performance.now() - sinceMs > patienceMs) return;
       await sleep(this.options.plan.flushMs);
     }
+  }
+
+  /** Redis says what it was asked, or that it will when it has read its file: a connection alone proves nothing. */
+  private get isAnswering(): boolean {
+    if (!this.store.isConnected) return false;
+    return this.replication.liveShards > 0 || this.faults.last?.fault === 'loading';
   }
 
   /** A reload has brought new pools or backends: pins that were ignored for want of them are read again. */

@@ -4,6 +4,8 @@ import { faultOf } from './errors.ts';
 test.each([
   ["READONLY You can't write against a read only replica.", 'read-only'],
   ['NOAUTH Authentication required.', 'no-auth'],
+  ['ERR Protocol error: unauthenticated multibulk length', 'no-auth'],
+  ['ERR Protocol error: unauthenticated bulk length', 'no-auth'],
   ['WRONGPASS invalid username-password pair or user is disabled.', 'no-auth'],
   ["NOPERM this user has no permissions to run the 'eval' command", 'no-permission'],
   ["ERR The user executing the script can't run this command or subcommand script: 7f", 'no-permission'],

@@ -16,9 +16,22 @@ export const redisFaults = [
   'busy', // a script of somebody runs for too long
   'cluster-down', // a Redis Cluster without a node for our slots, or moving them
   'tls', // the certificate, or no TLS where it was expected
+  'file', // a password or certificate file cannot be read or used
+  'protocol', // not Redis, or not what Redis says
+  'too-large', // more than an answer may hold
   'other',
 ] as const;
 export type RedisFault = (typeof redisFaults)[number];
+
+/** An error whose fault is known where it is made. */
+export class FaultError extends Error {
+  readonly fault: RedisFault;
+
+  constructor(fault: RedisFault, message: string) {
+    super(message);
+    this.fault = fault;
+  }
+}
 
 const byFirstWord: Readonly<Record<string, RedisFault>> = {
   READONLY: 'read-only',
@@ -51,6 +64,7 @@ const awayCodes = new Set([
 
 /** The fault an error stands for; `other` if it is not known. */
 export function faultOf(error: unknown): RedisFault {
+  if (error instanceof FaultError) return error.fault;
   if (!(error instanceof Error)) return 'other';
   const message = error.message;
   const first = /^(?:ReplyError: )?-?([A-Z]+)\b/.exec(message)?.[1];
@@ -59,6 +73,8 @@ export function faultOf(error: unknown): RedisFault {
   // A script's error begins with the one of the command inside in some versions, and quotes it in others.
   const quoted = /\b(READONLY|OOM|MISCONF|NOPERM|LOADING)\b/.exec(message)?.[1];
   if (quoted !== undefined) return byFirstWord[quoted]!;
+  // Before it knows who asks, Redis takes only small commands, and ends the connection at others.
+  if (/unauthenticated (?:multi)?bulk length/.test(message)) return 'no-auth';
   if (/ACL failure|permissions? to (?:run|access)|user executing the script can't/i.test(message))
     return 'no-permission';
   if (/out of memory|maxmemory/i.test(message)) return 'out-of-memory';

@@ -2,13 +2,18 @@
  * The real store: requests of shards as commands to Redis. It only translates; when to ask, and what an error
  * means, is decided by its callers. Two connections, because a reader that waits for news would make everybody wait.
  */
-import { type ChainableCommander, Cluster, type Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import type { ClusterPlan } from '../../core/cluster-plan.ts';
-import { connectRedis, isUsable, type RedisConnection } from './connect.ts';
+import { redisRepliesBytesMax } from '../../core/limits.ts';
+import { connectRedis } from './connect.ts';
+import { FaultError } from './errors.ts';
 import { beatsPerFlowTable } from './flow-table.ts';
 import { toPosition } from './position.ts';
+import type { RedisLink } from './redis/link.ts';
+import type { RedisNode } from './redis/node.ts';
+import { ReplyBudget } from './redis/reply-guard.ts';
 import { RedisKeys } from './redis-keys.ts';
-import { applyScript, beatScript, pulseScript, readScript } from './scripts.ts';
+import { applyScript, beatScript, pulseScript, readScript, type Script } from './scripts.ts';
 import type {
   ApplyReply,
   ClusterStore,
@@ -22,14 +27,6 @@ import type {
 } from './store.ts';
 import { formatSteps, parseStreams, parseTimed, parseVerdict } from './stream-text.ts';
 
-type Script = (keys: number, ...rest: readonly (string | number)[]) => Promise<unknown>;
-interface Scripts {
-  readonly pinionPulse: Script;
-  readonly pinionApply: Script;
-  readonly pinionRead: Script;
-  readonly pinionBeat: Script;
-}
-
 /** How long one wait for news takes at most; a stopped instance leaves within this. */
 export const blockMs = 500;
 /** A Redis Cluster cannot wait for several slots in one command, so there the streams are asked this often. */
@@ -40,29 +37,24 @@ const scanCount = 1_000;
 
 export class RedisStore implements ClusterStore {
   readonly keys: RedisKeys;
-  readonly command: RedisConnection;
-  readonly follower: RedisConnection;
+  readonly command: RedisLink;
+  readonly follower: RedisLink;
   private readonly plan: ClusterPlan;
-  private readonly scripts: Scripts;
   private readonly streamShards: ReadonlyMap<string, number>;
 
-  /** @throws Error when a file of the plan (password, certificate) cannot be read */
   constructor(plan: ClusterPlan) {
     this.plan = plan;
     this.keys = new RedisKeys(plan.name, plan.instance, plan.shards);
     const shards = Array.from({ length: plan.shards }, (_, shard) => shard);
     this.streamShards = new Map(shards.map((shard) => [this.keys.stream(shard), shard]));
-    this.command = connectRedis(plan.redis, 0);
-    this.follower = connectRedis(plan.redis, blockMs);
-    this.command.defineCommand('pinionPulse', { lua: pulseScript });
-    this.command.defineCommand('pinionApply', { lua: applyScript });
-    this.command.defineCommand('pinionRead', { lua: readScript });
-    this.command.defineCommand('pinionBeat', { lua: beatScript });
-    this.scripts = this.command as unknown as Scripts;
+    const keys = [...this.streamShards.keys(), this.keys.members];
+    const budget = new ReplyBudget(redisRepliesBytesMax);
+    this.command = connectRedis(plan.redis, { keys, budget });
+    this.follower = connectRedis(plan.redis, { keys, budget, blockMs });
   }
 
   get isConnected(): boolean {
-    return isUsable(this.command);
+    return this.command.isUsable;
   }
 
   async pulse(
@@ -74,9 +66,9 @@ export class RedisStore implements ClusterStore {
   ): Promise<PulseReply | Fenced> {
     const { keys, plan } = this;
     const where = [keys.stream(shard), keys.head(shard), keys.lease(shard)];
-    const reply = await this.scripts.pinionPulse(3, ...where, token, incarnation, plan.leaseMs, epoch, mode);
-    const [word, first, second] = strings(reply);
-    if (word === 'FENCED') return { kind: 'fenced', holder: first ?? '' };
+    const words = [token, incarnation, plan.leaseMs, epoch, mode];
+    const [first, second] = await this.decide(pulseScript, where, words);
+    if (second === undefined) return { kind: 'fenced', holder: first ?? '' };
     return { kind: 'ok', epoch: first ?? '', last: toPosition(second ?? '') };
   }
 
@@ -89,18 +81,18 @@ export class RedisStore implements ClusterStore {
   ): Promise<ApplyReply | Fenced> {
     const { keys, plan } = this;
     const base = keys.pinBase(shard);
-    const words: (string | number)[] = [keys.stream(shard), keys.head(shard), keys.lease(shard)];
-    for (const step of steps) words.push(base + step.text);
-    words.push(token, epoch, entriesMax, plan.instance, base.length, formatSteps(steps));
-    const reply = strings(await this.scripts.pinionApply(steps.length + 3, ...words));
-    if (reply[0] === 'FENCED') return { kind: 'fenced', holder: reply[1] ?? '' };
-    const [, headEpoch = '', last = '', added] = reply;
+    const where = [keys.stream(shard), keys.head(shard), keys.lease(shard)];
+    for (const step of steps) where.push(base + step.text);
+    const words = [token, epoch, entriesMax, plan.instance, base.length, formatSteps(steps)];
+    const reply = await this.decide(applyScript, where, words);
+    const [headEpoch = '', last, added] = reply;
+    if (last === undefined) return { kind: 'fenced', holder: headEpoch };
     return {
       kind: 'ok',
       epoch: headEpoch,
       last: toPosition(last),
       added: added === '1',
-      verdicts: reply.slice(4).map(parseVerdict),
+      verdicts: reply.slice(3).map(parseVerdict),
     };
   }
 
@@ -108,7 +100,7 @@ export class RedisStore implements ClusterStore {
     const { keys } = this;
     const base = keys.pinBase(shard);
     const where = [keys.stream(shard), keys.head(shard), ...texts.map((text) => base + text)];
-    const [epoch = '', last = '', ...values] = strings(await this.scripts.pinionRead(where.length, ...where));
+    const [epoch = '', last = '', ...values] = strings(await this.run(readScript, where, []));
     return {
       epoch,
       last: toPosition(last),
@@ -118,18 +110,22 @@ export class RedisStore implements ClusterStore {
 
   async entries(shard: number, position: string): Promise<readonly StreamEntry[]> {
     const key = this.keys.stream(shard);
-    const reply = await this.command.xread('COUNT', entriesPerAnswer * 4, 'STREAMS', key, position);
+    const reply = await this.command.ask(key, (redis) =>
+      redis.xread('COUNT', entriesPerAnswer * 4, 'STREAMS', key, position),
+    );
     return parseStreams(reply).get(key) ?? [];
   }
 
   /** Waits for entries after the cursors given, for at most {@link blockMs}. */
   async follow(cursors: ReadonlyMap<number, string>): Promise<ReadonlyMap<number, readonly StreamEntry[]>> {
-    if (this.follower instanceof Cluster) return this.followEach(cursors);
+    if (!this.follower.isOne) return this.followEach(cursors);
     const keys = [...cursors.keys()].map((shard) => this.keys.stream(shard));
     const where = [...keys, ...cursors.values()];
     try {
       return this.collect(
-        await this.follower.xread('COUNT', entriesPerAnswer, 'BLOCK', blockMs, 'STREAMS', ...where),
+        await this.follower.ask(keys[0]!, (redis) =>
+          redis.xread('COUNT', entriesPerAnswer, 'BLOCK', blockMs, 'STREAMS', ...where),
+        ),
       );
     } catch (error) {
       // One key that is no stream must not keep us from the others. The next beat puts it right.
@@ -144,9 +140,12 @@ export class RedisStore implements ClusterStore {
   ): Promise<ReadonlyMap<number, readonly StreamEntry[]>> {
     await new Promise((resolve) => setTimeout(resolve, pollMs));
     const replies = await Promise.allSettled(
-      [...cursors].map(([shard, cursor]) =>
-        this.follower.xread('COUNT', entriesPerAnswer, 'STREAMS', this.keys.stream(shard), cursor),
-      ),
+      [...cursors].map(([shard, cursor]) => {
+        const key = this.keys.stream(shard);
+        return this.follower.ask(key, (redis) =>
+          redis.xread('COUNT', entriesPerAnswer, 'STREAMS', key, cursor),
+        );
+      }),
     );
     const failure = replies.find((reply) => reply.status === 'rejected');
     if (failure !== undefined && replies.every((reply) => reply.status === 'rejected')) throw failure.reason;
@@ -157,10 +156,10 @@ export class RedisStore implements ClusterStore {
 
   /** The keys of all pins, a few hundred at a time, by shard. A key may come twice, and one made meanwhile not at all. */
   async *scan(): AsyncGenerator<Map<number, string[]>, void, undefined> {
-    const nodes = this.command instanceof Cluster ? this.command.nodes('master') : [this.command];
     let failure: unknown;
-    for (const node of nodes) {
+    for (const node of this.command.primaries()) {
       try {
+        await node.untilUsable(this.plan.redis.connectTimeoutMs);
         for await (const keys of this.scanNode(node)) yield this.byShard(keys);
       } catch (error) {
         // One node of a Redis Cluster that is down must not keep us from what the others have.
@@ -170,9 +169,9 @@ export class RedisStore implements ClusterStore {
     if (failure !== undefined) throw failure;
   }
 
-  private async *scanNode(node: Pick<Redis, 'scan'>): AsyncGenerator<string[], void, undefined> {
+  private async *scanNode(node: RedisNode): AsyncGenerator<string[], void, undefined> {
     const ask = (cursor: string): Promise<[string, string[]]> => {
-      const page = node.scan(cursor, 'MATCH', this.keys.pinPattern, 'COUNT', scanCount);
+      const page = node.ask((redis) => redis.scan(cursor, 'MATCH', this.keys.pinPattern, 'COUNT', scanCount));
       // Asked for ahead of time: when the reader gives up meanwhile, nobody hears of its failure.
       page.catch(() => {});
       return page;
@@ -203,7 +202,7 @@ export class RedisStore implements ClusterStore {
     const own = [keys.of('instance', plan.instance), keys.of('counts', plan.instance)];
     const where = [keys.members, keys.layout, ...own];
     const words = [plan.instance, plan.leaseMs, member, counts, keys.common, layout];
-    const [found = '', ...rest] = strings(await this.scripts.pinionBeat(where.length, ...where, ...words));
+    const [found = '', ...rest] = strings(await this.run(beatScript, where, words));
     const rows: MemberRow[] = [];
     for (let i = 0; i + 2 < rest.length; i += 3) {
       rows.push({ instance: rest[i]!, member: rest[i + 1]!, counts: rest[i + 2]! });
@@ -215,11 +214,12 @@ export class RedisStore implements ClusterStore {
   async leave(member: string): Promise<void> {
     const { keys, plan } = this;
     const { instance } = plan;
-    const pipeline = this.command.pipeline();
-    pipeline.set(keys.of('instance', instance), member, 'PX', plan.leaseMs);
-    pipeline.del(keys.of('counts', instance));
-    pipeline.del(keys.of('flows', instance));
-    await finish(pipeline);
+    const own = keys.of('instance', instance);
+    await allOf<unknown>([
+      this.command.ask(own, (redis) => redis.set(own, member, 'PX', plan.leaseMs)),
+      this.drop(keys.of('counts', instance)),
+      this.drop(keys.of('flows', instance)),
+    ]);
   }
 
   /**
@@ -230,18 +230,25 @@ export class RedisStore implements ClusterStore {
     const { instance, leaseMs, heartbeatMs } = this.plan;
     const key = this.keys.of('flows', instance);
     const lastMs = leaseMs + beatsPerFlowTable * heartbeatMs;
-    const pipeline = this.command.pipeline();
-    // Before the rows are set: that would make a key that was gone anew, with these alone.
-    pipeline.pexpire(key, lastMs);
-    if (set.size > 0) pipeline.hset(key, ...[...set].flat());
-    if (gone.length > 0) pipeline.hdel(key, ...gone);
-    pipeline.pexpire(key, lastMs);
-    const [wereThere] = await finish(pipeline);
+    const ask = (command: (redis: Redis) => Promise<number>): Promise<number> =>
+      this.command.ask(key, command);
+    // All at once, and Redis takes them in this order. It looks whether the rows were there before new ones are set: these
+    // would make a key that was gone anew, with these alone.
+    const [wereThere] = await allOf([
+      ask((redis) => redis.pexpire(key, lastMs)),
+      ...(set.size > 0 ? [ask((redis) => redis.hset(key, ...[...set].flat()))] : []),
+      ...(gone.length > 0 ? [ask((redis) => redis.hdel(key, ...gone))] : []),
+      ask((redis) => redis.pexpire(key, lastMs)),
+    ]);
     return wereThere === 1;
   }
 
   async dropFlows(): Promise<void> {
-    await this.command.del(this.keys.of('flows', this.plan.instance));
+    await this.drop(this.keys.of('flows', this.plan.instance));
+  }
+
+  private drop(key: string): Promise<number> {
+    return this.command.ask(key, (redis) => redis.del(key));
   }
 
   /** Rows of an instance's connection table, at most about `max`. */
@@ -250,27 +257,23 @@ export class RedisStore implements ClusterStore {
     const rows: string[] = [];
     let cursor = '0';
     do {
-      const [next, pairs] = await this.command.hscan(key, cursor, 'COUNT', scanCount);
+      const [next, pairs] = await this.command.ask(key, (redis) =>
+        redis.hscan(key, cursor, 'COUNT', scanCount),
+      );
       cursor = next;
       for (let i = 1; i < pairs.length; i += 2) rows.push(pairs[i]!);
     } while (cursor !== '0' && rows.length < max);
     return rows.slice(0, max);
   }
 
-  /**
-   * For a reader that hears nothing though there is news: it may listen to a server that is no longer the one. One that is
-   * on its way back already is left alone: ioredis (6.0) gives a connection up for good when it is told to
-   * reconnect while it asks the Sentinels where to.
-   */
+  /** For a reader that hears nothing though there is news: it may listen to a server that is no longer the one. */
   reconnectFollower(): void {
-    // Never a Redis Cluster as a whole: while all its nodes are on their way back it waits for a node to close, for ever.
-    const nodes = this.follower instanceof Cluster ? this.follower.nodes('all') : [this.follower];
-    for (const node of nodes) if (node.status === 'ready') node.disconnect(true);
+    this.follower.reconnect();
   }
 
   close(): void {
-    this.command.disconnect();
-    this.follower.disconnect();
+    this.command.close();
+    this.follower.close();
   }
 
   private collect(reply: unknown): Map<number, readonly StreamEntry[]> {
@@ -281,17 +284,48 @@ export class RedisStore implements ClusterStore {
     }
     return found;
   }
+
+  /** Runs a script that begins its answer with OK, or with FENCED and one more word. @returns what follows, or that word */
+  private async decide(
+    script: Script,
+    keys: readonly string[],
+    words: readonly (string | number)[],
+  ): Promise<string[]> {
+    const [verdict, ...rest] = strings(await this.run(script, keys, words));
+    if (verdict === 'OK' && rest.length >= 2) return rest;
+    if (verdict === 'FENCED') return rest.slice(0, 1);
+    throw new FaultError('protocol', 'Redis answered a script with what it does not return');
+  }
+
+  /** Runs a script where its first key is. */
+  private async run(
+    { lua, sha }: Script,
+    keys: readonly string[],
+    words: readonly (string | number)[],
+  ): Promise<unknown> {
+    const key = keys[0]!;
+    try {
+      return await this.command.ask(key, (redis) => redis.evalsha(sha, keys.length, ...keys, ...words));
+    } catch (error) {
+      // Redis was started anew, its scripts were dropped, or this node of a Redis Cluster has not met it yet.
+      if (!String(error).includes('NOSCRIPT')) throw error;
+      return this.command.ask(key, (redis) => redis.eval(lua, keys.length, ...keys, ...words));
+    }
+  }
 }
 
 /** A reply of a script, all of whose items are texts; what is not, is ''. */
 function strings(reply: unknown): string[] {
-  if (!Array.isArray(reply)) throw new Error('an answer of Redis that is not a list');
+  if (!Array.isArray(reply))
+    throw new FaultError('protocol', 'Redis answered a script with what is not a list');
   return reply.map((item) => (typeof item === 'string' ? item : ''));
 }
 
-async function finish(pipeline: ChainableCommander): Promise<unknown[]> {
-  const replies = (await pipeline.exec()) ?? [];
-  const failure = replies.find(([error]) => error !== null)?.[0];
-  if (failure) throw failure;
-  return replies.map(([, reply]) => reply);
+/** The answers to commands sent together, once all have one; rejects like the first that failed. */
+async function allOf<T>(answers: readonly Promise<T>[]): Promise<T[]> {
+  const settled = await Promise.allSettled(answers);
+  return settled.map((one) => {
+    if (one.status === 'rejected') throw one.reason;
+    return one.value;
+  });
 }

@@ -8,9 +8,9 @@ import type { ClusterPlan } from '../../core/cluster-plan.ts';
 import type { PinChange, PinTable } from '../../core/pins/table.ts';
 import type { PinNames } from '../../pins/names.ts';
 import { changeOf } from './changes.ts';
-import { retryDelayMs } from './connect.ts';
 import type { ClusterWatcher } from './events.ts';
 import type { Faults } from './faults.ts';
+import { retryDelayMs } from './retry-delay.ts';
 import { Scanner, type ScanSource } from './scanner.ts';
 import { ShardDriver } from './shard-driver.ts';
 import { ShardReplica } from './shard-replica.ts';
@@ -42,6 +42,8 @@ const drainMax = 16_384;
 /** An idle instance looks for changes this many times less often: looking is most of what it does. */
 const idleFlushes = 4;
 const idleFollowMs = 20;
+/** How long after a start Redis may not be there before that is told; that it refuses is told at once. */
+const startQuietMs = 1_000;
 /** Gaps are told together, at most this often: a stream that is tampered with must not fill the log. */
 const gapsQuietMs = 1_000;
 
@@ -65,7 +67,8 @@ export class Replication {
   private gapsUntold = 0;
   private gapWhy = '';
   private gapsToldAtMs = Number.NEGATIVE_INFINITY;
-  private isConnected = false;
+  /** As it was told last; undefined before anything was. */
+  private isConnected: boolean | undefined;
   /** Changes of the last round that had no names. */
   private nameless: PinChange[] = [];
   /** Changes the last round took from the pin table. */
@@ -308,10 +311,11 @@ export class Replication {
   private tellConnection(): void {
     const { nowMs, watch, faults } = this.options;
     const live = this.liveShards;
-    if (!this.isConnected && live === this.replicas.length) {
+    if (this.isConnected !== true && live === this.replicas.length) {
       this.isConnected = true;
       watch({ event: 'cluster-connected', afterMs: Math.round(nowMs() - this.since) });
-    } else if (this.isConnected && live === 0) {
+    } else if (this.isConnected !== false && live === 0) {
+      if (this.isConnected === undefined && this.mayStillCome()) return;
       this.isConnected = false;
       this.since = nowMs();
       // Redis is there; that the name is taken is told by whoever asks for it.
@@ -319,6 +323,12 @@ export class Replication {
       const { fault, message } = faults.last ?? { fault: undefined, message: 'no reason is known' };
       watch({ event: 'cluster-away', fault, message });
     }
+  }
+
+  private mayStillCome(): boolean {
+    const { nowMs, faults } = this.options;
+    if (faults.last === undefined || this.yieldedShards > 0) return true;
+    return faults.last.fault === 'away' && nowMs() - this.since < startQuietMs;
   }
 
   private replica(): ShardReplica {

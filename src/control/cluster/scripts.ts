@@ -8,6 +8,17 @@
  *   stream  one entry per step: `l` the id of the entry before it, so that a reader notices a hole of any
  *           origin, and `p` lines of "<pin>\t<px>\t<value>", the value empty when the pin was removed
  */
+import { createHash } from 'node:crypto';
+
+export interface Script {
+  readonly lua: string;
+  /** What EVALSHA knows it by. */
+  readonly sha: string;
+}
+
+function script(lua: string): Script {
+  return { lua, sha: createHash('sha1').update(lua).digest('hex') };
+}
 
 /** What somebody put there by mistake, of a type we do not use, is as if it were not there, and goes. */
 const getText = `
@@ -37,7 +48,7 @@ const beginAnew = "redis.call('DEL', KEYS[1])";
  * mode renew: only with the token; take: unless another incarnation holds it; seize: in any case
  * -> OK epoch last | FENCED holder
  */
-export const pulseScript = `
+export const pulseScript = script(`
 ${getText}
 local holder = get(KEYS[3])
 local mode = ARGV[5]
@@ -52,7 +63,7 @@ if not epoch then
 end
 if poisoned(redis.pcall('XREAD', 'STREAMS', KEYS[1], '$')) then redis.call('DEL', KEYS[1]) end
 return {'OK', epoch, last}
-`;
+`);
 
 /**
  * KEYS stream head lease pin... | ARGV token, epoch if there is none, stream entries kept, writer, length of what
@@ -64,7 +75,7 @@ return {'OK', epoch, last}
  *           somebody removed it is in the stream), F of another version,
  *           "L <pttl> <value>" lost: somebody else's value stands
  */
-export const applyScript = `
+export const applyScript = script(`
 ${getText}
 local holder = get(KEYS[3])
 if holder ~= ARGV[1] then return {'FENCED', holder or ''} end
@@ -131,10 +142,10 @@ if #news > 0 then
   reply[3], reply[4] = id, '1'
 end
 return reply
-`;
+`);
 
 /** KEYS stream head pin... -> epoch ('' if there is none), last, then for each pin "pttl value", or '' if there is none of a fit length. */
-export const readScript = `
+export const readScript = script(`
 ${getText}
 ${readHead}
 local reply = {epoch or '', last or '0-0'}
@@ -147,14 +158,14 @@ for i = 3, #KEYS do
   end
 end
 return reply
-`;
+`);
 
 /**
  * KEYS members layout own-member own-counts | ARGV instance, lease ms, member, counts, prefix, layout
  * Says "I am here" and hears who else is. Names whose lease is over are forgotten.
  * -> layout, then for each member: instance, member, counts
  */
-export const beatScript = `
+export const beatScript = script(`
 ${getText}
 local layout = get(KEYS[2])
 if not layout then
@@ -180,4 +191,4 @@ for _, name in ipairs(redis.call('SMEMBERS', KEYS[1])) do
   end
 end
 return reply
-`;
+`);

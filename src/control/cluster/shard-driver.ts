@@ -4,8 +4,8 @@
  */
 
 import type { ClusterPlan } from '../../core/cluster-plan.ts';
-import { retryDelayMs } from './connect.ts';
 import { comparePositions } from './position.ts';
+import { retryDelayMs } from './retry-delay.ts';
 import type { ShardReplica } from './shard-replica.ts';
 import type { ClusterStore, PulseMode } from './store.ts';
 

@@ -1,0 +1,75 @@
+/**
+ * Passwords and certificates, read from their files anew for every connection, so that what is renewed in place is
+ * used without a restart. Each function throws a {@link FaultError} that names the file.
+ */
+import { readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { createSecureContext, type SecureContext } from 'node:tls';
+import type { RedisPlan, RedisTlsPlan } from '../../../core/cluster-plan.ts';
+import { FaultError } from '../errors.ts';
+
+/** No password and no chain of certificates is longer. Bytes. */
+const fileBytesMax = 1024 * 1024;
+
+export interface TlsSecrets {
+  readonly secureContext: SecureContext;
+  readonly servername?: string;
+}
+
+/** Reads all of them once, so that a start with one that is missing is refused at once. */
+export function checkRedisFiles(plan: RedisPlan): void {
+  serverPassword(plan);
+  if (plan.form.kind === 'sentinel') sentinelPassword(plan);
+  if (plan.tls !== undefined) tlsSecrets(plan.tls);
+}
+
+/** For the server itself. */
+export function serverPassword(plan: RedisPlan): string | undefined {
+  return plan.passwordFile === undefined ? plan.password : readPassword(plan.passwordFile);
+}
+
+/** For the Sentinels. */
+export function sentinelPassword(plan: RedisPlan): string | undefined {
+  return plan.sentinelPasswordFile === undefined ? undefined : readPassword(plan.sentinelPasswordFile);
+}
+
+export function tlsSecrets(plan: RedisTlsPlan): TlsSecrets {
+  const { caFile, certFile, keyFile, serverName } = plan;
+  const files = {
+    ...(caFile === undefined ? {} : { ca: readText(caFile) }),
+    ...(certFile === undefined ? {} : { cert: readText(certFile) }),
+    ...(keyFile === undefined ? {} : { key: readText(keyFile) }),
+  };
+  try {
+    const secureContext = createSecureContext(files);
+    return { secureContext, ...(serverName === undefined ? {} : { servername: serverName }) };
+  } catch (error) {
+    const names = [caFile, certFile, keyFile].filter((file) => file !== undefined).join(', ');
+    throw new FaultError('file', `tls: ${names} cannot be used: ${(error as Error).message}`);
+  }
+}
+
+/** The first line of a file, or of the systemd credential NAME for `credential:NAME` (systemd.exec(5), CREDENTIALS). */
+function readPassword(file: string): string {
+  const path = file.startsWith('credential:')
+    ? join(
+        process.env.CREDENTIALS_DIRECTORY ?? '/run/credentials/pinion.service',
+        file.slice('credential:'.length),
+      )
+    : file;
+  return readText(path).split('\n', 1)[0]!.trim();
+}
+
+function readText(file: string): string {
+  try {
+    const found = statSync(file);
+    // Control would wait for ever for a pipe nobody writes to.
+    if (!found.isFile()) throw new Error('it is not a regular file');
+    if (found.size > fileBytesMax) throw new Error(`it is larger than ${fileBytesMax} bytes`);
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const fault = new FaultError('file', `${file} cannot be read: ${code ?? message}`);
+    throw code === undefined ? fault : Object.assign(fault, { code, path: file });
+  }
+}
