@@ -345,3 +345,21 @@ describe('UDP that is never answered', () => {
     expect([trusted, told]).toEqual([[], []]);
   });
 });
+
+test('a client elsewhere whose address looks like that of our own dial takes no backend away', () => {
+  const listener = listenerView(0, 'tcp', {});
+  const { director, snapshot } = directorOf(listener);
+  const [pool] = snapshot.pools;
+  const backends = [{ ...pool!.backends[0]!, loop: 'may-lead-back' as const }];
+  director.useSnapshot({
+    ...snapshot,
+    pools: [{ ...pool!, version: 2, backends }],
+    machineIps: ['10.0.0.1'],
+  });
+  const flow = openFlow(director, listener, 0x7f000001);
+  expect(director.route(flow)).toMatchObject({ id: backendId });
+  director.dialsFrom(flow, Address.v4(0x0a000001, 5_555));
+  // The same sixteen bits are kept of both.
+  expect(director.open(listener, Address.v4(0x0a010000, 5_555), noAddress)).not.toBe('loop');
+  expect(director.open(listener, Address.v4(0x0a000001, 5_555), noAddress)).toBe('loop');
+});

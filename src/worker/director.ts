@@ -143,7 +143,7 @@ export class Director implements EngineHost {
     const nowMs = this.options.nowMs();
     // Nobody is made to leave for one who finds no backend.
     const refusal =
-      this.hopeless(listener, client) ??
+      this.hopeless(listener, client, local) ??
       this.limits.admit(listener, client, this.snapshot?.flowsMax ?? 0, nowMs, room);
     if (refusal !== undefined) {
       this.refused(listener, refusal, client, nowMs);
@@ -458,18 +458,25 @@ export class Director implements EngineHost {
   }
 
   /** The code of a client that cannot be served, whatever room there is. */
-  private hopeless({ plan, poolId }: ListenerView, client: Address): TerminationCode | undefined {
-    if (this.mayLeadBack && this.isOwnDial(plan, client)) return 'loop';
+  private hopeless(
+    { plan, poolId }: ListenerView,
+    client: Address,
+    local: Address,
+  ): TerminationCode | undefined {
+    if (this.mayLeadBack && this.isOwnDial(plan, client, local)) return 'loop';
     const chooser = this.choosers.get(poolId);
     if (chooser === undefined || chooser.mayServe()) return undefined;
     if (!chooser.leadsBack) return 'no-backend';
     return plan.protocol === 'udp' ? 'loop' : undefined;
   }
 
-  /** Whether the client is the other end of a dial of this instance. */
-  private isOwnDial(plan: ListenerPlan, client: Address): boolean {
+  /**
+   * Whether the client is the other end of a dial of this instance. Only a client on this machine can be: the table keeps a
+   * part of the IP, and nobody elsewhere may take a backend away by an address that looks alike.
+   */
+  private isOwnDial(plan: ListenerPlan, client: Address, local: Address): boolean {
     const backendId = this.options.dials.backendOf(plan.protocol, client);
-    if (backendId === 0) return false;
+    if (backendId === 0 || !this.servers.isOfMachine(client, local)) return false;
     // The source of a datagram proves nothing: nobody may take a backend away by forging one.
     if (plan.protocol === 'tcp' && !this.toldLeadingBack.has(backendId)) {
       this.toldLeadingBack.add(backendId);
