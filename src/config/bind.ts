@@ -4,11 +4,9 @@
  * what to write instead. Nothing is resolved and nothing is bound here.
  */
 import { Address } from '../core/address.ts';
+import { unixPathBytesMax } from '../core/limits.ts';
 import type { BackendAddress, Bind, Protocol } from '../core/plan.ts';
 import { type Reading, showValue } from './problem.ts';
-
-/** sun_path holds 108 bytes with the closing NUL: unix(7). */
-const unixPathBytesMax = 107;
 
 /** A listener's bind. A unix socket carries a byte stream and counts as `tcp`. Port 0 means any free port. */
 export interface ListenerBind {

@@ -110,6 +110,51 @@ export const redisPrimariesMax = 1_000;
 /** Connections to nodes that a Redis Cluster redirects to and that its table of slots does not name yet. */
 export const redisNodesUnlistedMax = 16;
 
+/**
+ * HTTP (metrics, admin), for each address it listens on. Connections whose request is not complete and connections that
+ * are being answered have places of their own, so that neither kind can take those of the other.
+ */
+export const httpWaitingMax = 128;
+export const httpAnsweringMax = 128;
+/** Connections accepted beyond those until the loop has read everybody once and can tell who has to go. */
+export const httpBurstMax = 64;
+/** Connections of one peer (IPv4 address, IPv6 /64), and how many a peer may hold before it is the first to lose one. */
+export const httpPerPeerMax = 64;
+export const httpPeerShare = 8;
+/** Requests of one connection that may wait for their turn behind the one that is answered. */
+export const httpPipelinedMax = 8;
+/** What a connection has sent is parsed in pieces of so many bytes, and no further once it is cut. */
+export const httpPieceBytesMax = 1024;
+/** Request line and headers. Bytes. */
+export const httpHeaderBytesMax = 16 * 1024;
+export const httpHeadersMax = 100;
+export const httpBodyBytesMax = 64 * 1024;
+/** All that a connection may send before its next answer, what encloses chunks included. */
+export const httpRequestBytesMax = 512 * 1024;
+/** Answers that nobody has taken yet, of all connections; a page that is shared counts once. One alone may be larger. */
+export const httpUntakenBytesMax = 32 * 1024 * 1024;
+/** Until a request is complete, with its body. */
+export const httpRequestMs = 5_000;
+/** Until the kernel has taken an answer from us, however steadily its reader drips. */
+export const httpTakenMs = 10_000;
+/** A reader that takes longer than this is the first to go when there are too many. */
+export const httpPatienceMs = 1_000;
+/** A connection without a request is kept so long. Node tells the client in `Keep-Alive`. */
+export const httpIdleMs = 5_000;
+/** A connection older than this is closed with its next answer. */
+export const httpAgeMs = 600_000;
+/** Until a client has been told why it is refused. */
+export const httpLeaveMs = 1_000;
+/** How often the clocks above are looked at. */
+export const httpSweepMs = 250;
+/** A page that is rendered is shared by all who ask within this time after. */
+export const pageFreshMs = 100;
+/** A rendering is followed by a rest of several times as long, during which the page is shared as well, but no longer than this. */
+export const pageRestPerRenderTime = 4;
+export const pageFreshMsMax = 1_000;
+/** Renderings of one route kept at once where they depend on the query. */
+export const sharedPagesMax = 4;
+
 /** Descriptors a flow needs (client side and backend side) and those kept free for everything else. */
 export const descriptorsPerTcpFlow = 2;
 export const descriptorsReserved = 256;
@@ -122,5 +167,10 @@ assert.ok(oneWayMsMin < unconfirmedPinTtlMs);
 assert.ok(poolIdsMax <= 0xffff && backendIdsMax <= 0xffff);
 assert.ok(backendsPerPoolMax <= backendIdsMax);
 assert.ok(waitingDatagramsMax * datagramBytesMax <= 1024 * 1024, 'a client that waits holds little memory');
+assert.ok(
+  httpPeerShare < httpPerPeerMax && httpPerPeerMax < httpWaitingMax,
+  'no peer alone takes all places',
+);
+assert.ok(httpHeaderBytesMax + httpBodyBytesMax < httpRequestBytesMax);
 // A flow that is turned away for want of descriptors must still be accepted and closed.
 assert.ok(descriptorsReserved > workersMax);

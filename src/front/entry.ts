@@ -14,7 +14,7 @@ import { type HttpService, serveHttp } from './http.ts';
 import type { MessageFromFront, PageName } from './messages-from-front.ts';
 import type { MessageToFront } from './messages-to-front.ts';
 import { Outside } from './outside.ts';
-import { adminRoutes, metricsRoutes, type PageSource } from './routes.ts';
+import { adminRoutes, metricsRoutes, type PageSource, renderedPages } from './routes.ts';
 import { Turns } from './turns.ts';
 
 /** What control makes the room with. */
@@ -71,10 +71,12 @@ async function serve(
     metrics: createMetrics({ views, version, state: () => outside.known, isShared: shards !== undefined }),
     nowMs: sharedClock(data.shared.clockOriginMs),
   };
+  const rendered = renderedPages(source);
   const services: HttpService[] = [];
   for (const { page, bind } of data.pages) {
     try {
-      const service = await serveHttp(bind, page === 'admin' ? adminRoutes(source) : metricsRoutes(source));
+      const routes = page === 'admin' ? adminRoutes(source, rendered) : metricsRoutes(source, rendered);
+      const service = await serveHttp(bind, routes);
       services.push(service);
       post({ type: 'listening', page, port: service.port });
     } catch (error) {

@@ -4,6 +4,7 @@ import {
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -14,7 +15,8 @@ import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type HttpService, type Routes, serveHttp } from './http.ts';
+import { httpPipelinedMax, httpTakenMs } from '../core/limits.ts';
+import { type Answer, type HttpService, type Routes, serveHttp } from './http.ts';
 
 let folder: string;
 const open: { close(): void }[] = [];
@@ -154,6 +156,28 @@ test('an address that is taken is refused with what to do', async () => {
   );
 });
 
+test('of two who want one path at the same moment, one has it', async () => {
+  const path = join(folder, 'admin.sock');
+  const both = await Promise.allSettled([serveUnix(path), serveUnix(path), serveUnix(path)]);
+  const refused = both.filter((one) => one.status === 'rejected');
+  expect(refused.map(({ reason }) => String(reason))).toEqual([
+    expect.stringContaining('(a second pinion?) listens there'),
+    expect.stringContaining('(a second pinion?) listens there'),
+  ]);
+  expect((await ask(path, 'GET', '/page')).status).toBe(200);
+  expect(readdirSync(folder)).toEqual(['admin.sock']);
+});
+
+test('a path may be as long as the kernel allows', async () => {
+  const path = join(folder, 'x'.repeat(107 - Buffer.byteLength(join(folder, '/'))));
+  expect(Buffer.byteLength(path)).toBe(107);
+  const service = await serveUnix(path);
+  expect(lstatSync(path).mode & 0o777).toBe(0o600);
+  expect((await ask(path, 'GET', '/page')).status).toBe(200);
+  service.close();
+  expect(readdirSync(folder)).toEqual([]);
+});
+
 describe('requests', () => {
   test('HEAD is GET without the body; another method is told which ones there are', async () => {
     const port = await serveTcp();
@@ -190,6 +214,156 @@ describe('requests', () => {
     // No browser reaches a unix socket; a proxy somebody put in front of it is that person's decision.
     expect((await ask(path, 'POST', '/change', { origin: 'http://evil.example' })).status).toBe(200);
     expect(changes).toEqual(['change', 'change', 'change']);
+  });
+});
+
+/** All that the server says to `bytes` until it closes, or until `enough` is among it. */
+async function exchange(port: number, bytes: string, enough?: string): Promise<string> {
+  const client = connect(port, '127.0.0.1');
+  let said = '';
+  await new Promise<void>((resolve) => {
+    client.setEncoding('latin1').on('data', (piece) => {
+      said += piece;
+      if (enough !== undefined && said.includes(enough)) resolve();
+    });
+    client.on('error', () => {}).once('close', () => resolve());
+    client.write(bytes, 'latin1');
+  });
+  client.destroy();
+  return said;
+}
+
+const statusesOf = (said: string): number[] =>
+  [...said.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => Number(status));
+
+describe('one connection', () => {
+  let answering = 0;
+  let most = 0;
+  let asked: string[];
+  let service: HttpService;
+
+  beforeEach(async () => {
+    answering = 0;
+    most = 0;
+    asked = [];
+    const take = async (name: string, ms: number): Promise<Answer> => {
+      asked.push(name);
+      answering += 1;
+      most = Math.max(most, answering);
+      await new Promise((resolve) => setTimeout(resolve, ms));
+      answering -= 1;
+      return { status: 200, body: `${name};` };
+    };
+    service = await serveHttp(
+      { kind: 'inet', ip: '127.0.0.1', port: 0 },
+      {
+        'GET /slow/:name': ({ params }) => take(params.name!, 20),
+        'GET /longer-than-any-time-out': () => take('long', httpTakenMs + 1_000),
+        'GET /large': () => ({ status: 200, body: Buffer.alloc(20 * 1024 * 1024) }),
+        'GET /last': () => ({ status: 200, body: 'the last;' }),
+      },
+    );
+    open.push(service);
+  });
+
+  const get = (path: string, headers = ''): string =>
+    `GET ${path} HTTP/1.1\r\nhost: localhost\r\n${headers}\r\n`;
+
+  test('has one request answered at a time, in order', async () => {
+    const names = Array.from({ length: 1 + httpPipelinedMax }, (_, i) => `n${i}`);
+    const said = await exchange(service.port, names.map((name) => get(`/slow/${name}`)).join(''), 'n8;');
+    expect([...said.matchAll(/n\d;/g)].join('')).toBe(names.map((name) => `${name};`).join(''));
+    expect({ asked, most }).toEqual({ asked: names, most: 1 });
+  });
+
+  test('is cut when it asks for more than a few at once, and nothing was begun for it', async () => {
+    expect(await exchange(service.port, get('/slow/n').repeat(2_000))).toBe('');
+    expect(asked).toEqual([]);
+    expect(service.counts().pipelined).toBe(1);
+  });
+
+  test('keeps its requests in order while it takes a large answer', async () => {
+    const long = `x: ${'y'.repeat(3_000)}\r\n`;
+    const client = connect(service.port, '127.0.0.1').pause();
+    client.write(get('/large') + get('/slow/a', long) + get('/slow/b', long));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    client.write(get('/slow/c', long) + get('/last', long));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    let said = '';
+    await new Promise<void>((resolve) => {
+      client
+        .resume()
+        .setEncoding('latin1')
+        .on('data', (piece) => {
+          said = (said + piece).slice(-10_000);
+          if (said.includes('the last;')) resolve();
+        });
+    });
+    client.destroy();
+    expect([...said.matchAll(/[abc];|the last;/g)].join('')).toBe('a;b;c;the last;');
+  });
+
+  test('may wait for an answer longer than any time-out, and keeps nobody else waiting', async () => {
+    const long = exchange(service.port, get('/longer-than-any-time-out'), 'long;');
+    for (let i = 0; i < 5; i++) expect((await ask(service.port, 'GET', '/last')).text).toBe('the last;');
+    expect(statusesOf(await long)).toEqual([200]);
+  });
+});
+
+describe('what is no proper request', () => {
+  const host = 'host: localhost\r\n';
+  const post = `POST /change HTTP/1.1\r\n${host}`;
+  test.each<[string, string, number[]]>([
+    ['no Host', 'GET /page HTTP/1.1\r\n\r\n', [400]],
+    ['two Hosts', `GET /page HTTP/1.1\r\n${host}${host}\r\n`, [400]],
+    ['many headers', `GET /page HTTP/1.1\r\n${host}${'a: b\r\n'.repeat(500)}\r\n`, [431]],
+    ['a long line', `GET /${'p'.repeat(20_000)} HTTP/1.1\r\n${host}\r\n`, [431]],
+    ['a long header', `GET /page HTTP/1.1\r\n${host}a: ${'b'.repeat(20_000)}\r\n\r\n`, [431]],
+    ['two lengths', `${post}content-length: 1\r\ncontent-length: 2\r\n\r\nab`, [400]],
+    ['length and chunks', `${post}content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n`, [400]],
+    ['chunks in another coding', `${post}transfer-encoding: chunked, x\r\n\r\n0\r\n\r\n`, [400]],
+    ['a chunk of no length', `${post}transfer-encoding: chunked\r\n\r\nxyz\r\n`, [400]],
+    ['a long chunk extension', `${post}transfer-encoding: chunked\r\n\r\n1;${'e'.repeat(20_000)}`, [413]],
+    ['a long body', `${post}content-length: 70000\r\n\r\n`, [413]],
+    [
+      'many chunks',
+      `${post}transfer-encoding: chunked\r\n\r\n${`400\r\n${'x'.repeat(1024)}\r\n`.repeat(70)}`,
+      [413],
+    ],
+    ['a folded header', `GET /page HTTP/1.1\r\n${host}a: b\r\n c\r\n\r\n`, [400]],
+    ['a NUL', `GET /page HTTP/1.1\r\n${host}a: \0\r\n\r\n`, [400]],
+    ['a bare LF', `GET /page HTTP/1.1\n${host}\n`, [400]],
+    ['another protocol', '\x16\x03\x01\x02\x00\x01\x00\x01', [400]],
+    ['HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', [400]],
+    ['CONNECT', `CONNECT localhost:1 HTTP/1.1\r\n${host}\r\n`, [400]],
+    ['another expectation', `${post}expect: wonders\r\ncontent-length: 1\r\n\r\nx`, [417]],
+  ])('%s is refused, and the connection closed', async (_, bytes, statuses) => {
+    const service = await serveHttp({ kind: 'inet', ip: '127.0.0.1', port: 0 }, routes);
+    open.push(service);
+    changes.length = 0;
+    expect(statusesOf(await exchange(service.port, bytes))).toEqual(statuses);
+    expect(changes).toEqual([]);
+    const { malformed, 'too-large': large } = service.counts();
+    expect(malformed + large).toBe(1);
+    expect((await ask(service.port, 'GET', '/page')).status).toBe(200);
+  });
+
+  test.each<[string, string, number[]]>([
+    ['an upgrade', `GET /page HTTP/1.1\r\n${host}connection: upgrade\r\nupgrade: h2c\r\n\r\n`, [200]],
+    ['an absolute path', `GET http://localhost/page HTTP/1.1\r\n${host}\r\n`, [200]],
+    ['OPTIONS *', `OPTIONS * HTTP/1.1\r\n${host}\r\n`, [404]],
+    ['HTTP/1.0', 'GET /page HTTP/1.0\r\n\r\n', [200]],
+    ['HTTP/1.0 that stays', 'GET /page HTTP/1.0\r\nconnection: keep-alive\r\n\r\n', [200]],
+    ['100-continue', `${post}expect: 100-continue\r\ncontent-length: 1\r\n\r\nx`, [100, 200]],
+    ['a chunked body', `${post}transfer-encoding: chunked\r\n\r\n1;x=y\r\nz\r\n0\r\na: b\r\n\r\n`, [200]],
+  ])('%s is none of it', async (_, bytes, statuses) => {
+    const port = await serveTcp();
+    const enough = bytes.startsWith('OPTIONS')
+      ? 'no such page'
+      : bytes.startsWith('POST')
+        ? 'true'
+        : 'a page';
+    expect(statusesOf(await exchange(port, bytes, enough))).toEqual(statuses);
   });
 });
 

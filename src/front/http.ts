@@ -1,87 +1,82 @@
 /**
- * A small HTTP server for people and monitors: routes are a table, bodies are bounded, slow clients are cut off.
+ * A small HTTP server for people and monitors. Strangers may reach it, so whatever they send, however much of it and
+ * however slowly, costs a bounded part of this thread: one request of a connection at a time, a few more waiting behind
+ * it, bounds on connections, bytes and time (core/limits.ts; connections.ts says who goes first).
  *
- * On TCP it asks nobody for a password, and a browser on this machine reaches it for any web page. So there it answers
- * only requests whose Host is this machine or an IP address (DNS rebinding: a page reaches us through a name it
- * controls), and changes nothing for a page of another origin (which needs no such name to send a POST).
+ * It runs in a worker thread as well. A page that takes long holds up its own connection and no other; a page that
+ * blocks the thread blocks all.
  */
-import {
-  createServer,
-  type IncomingHttpHeaders,
-  type IncomingMessage,
-  type Server,
-  type ServerResponse,
-} from 'node:http';
-import { isIP } from 'node:net';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { bindHints } from '../control/listeners.ts';
+import * as limits from '../core/limits.ts';
 import type { Bind } from '../core/plan.ts';
+import { type Answer, type EncodedAnswer, encode, type Routes } from './answer.ts';
+import { skipBody } from './body.ts';
+import type { Connection } from './connection.ts';
+import { Connections, type HttpRefusalCounts } from './connections.ts';
+import { foreignness, malformation, Router } from './router.ts';
 import { listenAtPath } from './unix-socket.ts';
 
-export interface Answer {
-  readonly status: number;
-  /** Text, or an object that is sent as JSON. */
-  readonly body: string | object;
-  readonly contentType?: string;
-  readonly headers?: Readonly<Record<string, string>>;
-}
+export type { Answer, RouteRequest, Routes } from './answer.ts';
 
 export interface HttpService {
   /** 0 on a unix socket. */
   readonly port: number;
+  /** What was refused or cut since the start, by reason. */
+  counts(): HttpRefusalCounts;
   /** Stops listening, and cuts off who is connected. */
   close(): void;
 }
 
-/** `GET /pools/:name`: a segment that starts with a colon is passed in `params`. */
-export type Routes = Readonly<Record<string, (request: RouteRequest) => Answer | Promise<Answer>>>;
-
-export interface RouteRequest {
-  readonly params: Readonly<Record<string, string>>;
-  readonly query: URLSearchParams;
+interface Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
 }
-
-const requestTimeoutMs = 5_000;
-/** Until a client has taken an answer. */
-const takenWithinMs = 10_000;
-/** How often Node looks for requests that are late. Its default of 30 s would let them live as long. */
-const lateCheckMs = 1_000;
-const bodyBytesMax = 64 * 1024;
 
 /**
  * Unix sockets are made for their owner alone (0600); one that nobody answers on is replaced.
  * @throws Error saying why the address cannot be had and what to do
  */
 export async function serveHttp(bind: Bind, routes: Routes): Promise<HttpService> {
-  const server = createServer(
-    {
-      requestTimeout: requestTimeoutMs,
-      headersTimeout: requestTimeoutMs,
-      connectionsCheckingInterval: lateCheckMs,
-    },
-    (request, response) => {
-      void answer(request, response, routes, bind.kind === 'unix');
-    },
-  );
-  server.maxConnections = 256;
-  server.keepAliveTimeout = requestTimeoutMs;
-  let removePath: () => void = () => {};
-  if (bind.kind === 'unix') removePath = await listenAtPath(server, bind.path);
-  else await listen(server, bind.port, bind.ip);
-  server.on('error', () => {});
+  const server = createServer({
+    maxHeaderSize: limits.httpHeaderBytesMax,
+    insecureHTTPParser: false,
+    // What these two would do without the order of the queue is done in it.
+    requireHostHeader: false,
+    requestTimeout: 0,
+    headersTimeout: 0,
+    keepAliveTimeout: limits.httpIdleMs,
+  });
+  server.maxHeadersCount = limits.httpHeadersMax + 1;
+  server.maxConnections = limits.httpWaitingMax + limits.httpAnsweringMax + limits.httpBurstMax;
+  const connections = new Connections();
+  attach(server, connections, new Exchanges(connections, new Router(routes), bind.kind === 'unix'));
+  let removePath = (): void => {};
+  try {
+    if (bind.kind === 'unix') removePath = await listenAtPath(server, bind.path);
+    else await listen(server, bind.ip, bind.port);
+  } catch (error) {
+    connections.close();
+    throw error;
+  }
   const bound = server.address();
-  const port = bound !== null && typeof bound === 'object' ? bound.port : 0;
+  let isClosed = false;
   return {
-    port,
+    port: bound !== null && typeof bound === 'object' ? bound.port : 0,
+    counts: () => connections.counts(),
     close() {
+      if (isClosed) return;
+      isClosed = true;
       removePath();
       server.close();
-      server.closeAllConnections();
+      connections.close();
     },
   };
 }
 
-function listen(server: Server, port: number, ip: string): Promise<void> {
-  return new Promise((resolve, reject) => {
+async function listen(server: Server, ip: string, port: number): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
     const failed = ({ code, message }: NodeJS.ErrnoException): void => {
       const hint = bindHints[code ?? ''];
       reject(new Error(hint === undefined ? message : `${code}; ${hint}`));
@@ -94,104 +89,154 @@ function listen(server: Server, port: number, ip: string): Promise<void> {
   });
 }
 
-async function answer(
-  request: IncomingMessage,
-  response: ServerResponse,
-  routes: Routes,
-  trusted: boolean,
-): Promise<void> {
-  let result: Answer;
-  try {
-    result = await route(request, routes, trusted);
-  } catch (error) {
-    result = { status: 500, body: { error: error instanceof Error ? error.message : String(error) } };
-  }
-  const isText = typeof result.body === 'string';
-  response.writeHead(result.status, {
-    'content-type': result.contentType ?? (isText ? 'text/plain; charset=utf-8' : 'application/json'),
-    'cache-control': 'no-store',
-    ...result.headers,
+function attach(server: Server, connections: Connections, exchanges: Exchanges): void {
+  const take = (request: IncomingMessage, response: ServerResponse): void => {
+    exchanges.take({ request, response });
+  };
+  // All of them, or Node would answer some out of turn.
+  server.on('request', take).on('checkContinue', take).on('checkExpectation', take);
+  const refuse = (socket: Socket, code: string | undefined): void => {
+    const connection = connections.find(socket);
+    if (connection === undefined || code === undefined || !code.startsWith('HPE_')) {
+      // The connection broke, or is cut already.
+      socket.destroy();
+    } else if (code === 'HPE_HEADER_OVERFLOW') connections.refuse(connection, 431, 'too-large');
+    else if (code === 'HPE_CHUNK_EXTENSIONS_OVERFLOW') connections.refuse(connection, 413, 'too-large');
+    else connections.refuse(connection, 400, 'malformed');
+  };
+  server.on('clientError', ({ code }: NodeJS.ErrnoException, socket) => refuse(socket as Socket, code));
+  server.on('connect', (_request, socket) => refuse(socket as Socket, 'HPE_CONNECT'));
+  server.on('connection', (socket) => {
+    connections.add(socket);
+    parseInPieces(socket, connections);
   });
-  // Node's own time-outs are for what is received.
-  if (response.socket !== null) cutOffWhenSlow(response);
-  else response.once('socket', () => cutOffWhenSlow(response));
-  // To HEAD Node sends no body.
-  response.end(isText ? result.body : `${JSON.stringify(result.body)}\n`);
+  server.on('drop', () => connections.count('full'));
+  // Of accept, for want of descriptors: the next one may succeed.
+  server.on('error', () => {});
 }
 
-/** From when the answer's turn on its connection has come. */
-function cutOffWhenSlow(response: ServerResponse): void {
-  const timer = setTimeout(() => response.destroy(), takenWithinMs);
-  response.once('close', () => clearTimeout(timer));
+/**
+ * Node's parser takes whatever is read at once, up to 64 kB, and makes 2,000 requests of it before anybody is asked.
+ * Its listener gets it piece by piece here, so that nothing is parsed of who was cut meanwhile.
+ */
+function parseInPieces(socket: Socket, connections: Connections): void {
+  const [parse] = socket.listeners('data');
+  if (parse === undefined) return;
+  socket.removeAllListeners('data');
+  socket.on('data', (bytes: Buffer) => {
+    for (let at = 0; at < bytes.byteLength; at += limits.httpPieceBytesMax) {
+      const connection = connections.find(socket);
+      if (connection === undefined || connection.phase === 'leaving' || socket.destroyed) return;
+      if (socket.isPaused()) {
+        // Node waits until answers have been taken.
+        socket.unshift(bytes.subarray(at));
+        return;
+      }
+      parse.call(socket, bytes.subarray(at, at + limits.httpPieceBytesMax));
+    }
+  });
 }
 
-async function route(request: IncomingMessage, routes: Routes, trusted: boolean): Promise<Answer> {
-  if (!trusted) {
-    const refusal = refusalOf(request);
-    if (refusal !== undefined) return refusal;
+/** What came on which connection and is not answered yet, in its order. */
+class Exchanges {
+  readonly #connections: Connections;
+  readonly #router: Router;
+  readonly #isTrusted: boolean;
+  readonly #queues = new WeakMap<Connection, Exchange[]>();
+
+  constructor(connections: Connections, router: Router, isTrusted: boolean) {
+    this.#connections = connections;
+    this.#router = router;
+    this.#isTrusted = isTrusted;
   }
-  let received = 0;
-  for await (const chunk of request) {
-    received += (chunk as Buffer).length;
-    if (received > bodyBytesMax)
-      return { status: 413, body: { error: `bodies have at most ${bodyBytesMax} bytes` } };
-  }
-  const target = targetOf(request.url ?? '/');
-  if (target === undefined) return { status: 400, body: { error: 'this is not the path of a page' } };
-  const method = request.method === 'HEAD' ? 'GET' : request.method;
-  const allowed: string[] = [];
-  for (const [pattern, handle] of Object.entries(routes)) {
-    const [routeMethod, template] = pattern.split(' ') as [string, string];
-    const params = match(template.split('/').slice(1), target.path);
-    if (params === undefined) continue;
-    if (method === routeMethod) return handle({ params, query: target.query });
-    allowed.push(...(routeMethod === 'GET' ? ['GET', 'HEAD'] : [routeMethod]));
-  }
-  if (allowed.length > 0) {
-    return {
-      status: 405,
-      body: { error: `${request.method} is not for /${target.path.join('/')}` },
-      headers: { allow: allowed.join(', ') },
-    };
-  }
-  return { status: 404, body: { error: `no such page; there are: ${Object.keys(routes).join(', ')}` } };
-}
 
-/** What a web page must not do through the browser of somebody who can reach us. */
-function refusalOf({ method, headers }: IncomingMessage): Answer | undefined {
-  if (!isOwnHost(headers.host)) return { status: 421, body: { error: 'ask by IP address or as localhost' } };
-  if (method === 'GET' || method === 'HEAD' || !isFromPage(headers)) return undefined;
-  return { status: 403, body: { error: 'a web page may not change anything here; use the pinion command' } };
-}
-
-/** Browsers send Origin with every request that is not GET or HEAD, and say how its page is related to us. */
-function isFromPage(headers: IncomingHttpHeaders): boolean {
-  const site = headers['sec-fetch-site'];
-  return headers.origin !== undefined || (site !== undefined && site !== 'none' && site !== 'same-origin');
-}
-
-/** The decoded segments of a request's path and its query; undefined for what is no path: `//`, `/%`. */
-function targetOf(text: string): { readonly path: string[]; readonly query: URLSearchParams } | undefined {
-  try {
-    const url = new URL(text, 'http://localhost');
-    return { path: url.pathname.split('/').slice(1).map(decodeURIComponent), query: url.searchParams };
-  } catch {
-    return undefined;
+  take(exchange: Exchange): void {
+    exchange.request.on('error', () => {});
+    exchange.response.on('error', () => {});
+    const connection = this.#connections.find(exchange.request.socket);
+    // The parser goes on to the end of the piece it is reading.
+    if (connection === undefined || connection.phase === 'leaving') return;
+    const queue = this.#queues.get(connection);
+    if (queue === undefined) {
+      const begun = [exchange];
+      this.#queues.set(connection, begun);
+      void this.#work(connection, begun);
+    } else if (queue.length > limits.httpPipelinedMax) this.#connections.cut(connection, 'pipelined');
+    else queue.push(exchange);
   }
-}
 
-function match(template: readonly string[], path: readonly string[]): Record<string, string> | undefined {
-  if (template.length !== path.length) return undefined;
-  const params: Record<string, string> = {};
-  for (const [i, segment] of template.entries()) {
-    if (segment.startsWith(':')) params[segment.slice(1)] = path[i]!;
-    else if (segment !== path[i]) return undefined;
+  /** Never rejects. */
+  async #work(connection: Connection, queue: Exchange[]): Promise<void> {
+    for (let next = queue[0]; next !== undefined && connection.socket.writable; next = queue[0]) {
+      try {
+        await this.#exchange(connection, next);
+      } catch {
+        this.#connections.cut(connection, 'failed');
+      }
+      queue.shift();
+    }
+    this.#queues.delete(connection);
+    if (connection.phase !== 'leaving') this.#connections.enter(connection, 'idle');
   }
-  return params;
-}
 
-function isOwnHost(host: string | undefined): boolean {
-  if (host === undefined) return true;
-  const name = host.replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
-  return name === 'localhost' || isIP(name) !== 0;
+  async #exchange(connection: Connection, { request, response }: Exchange): Promise<void> {
+    const closed = new Promise((resolve) => response.once('close', resolve));
+    this.#connections.enter(connection, 'asking');
+    let refusal = this.#refusalOf(request);
+    if (refusal === undefined) {
+      const end = await skipBody(request, response);
+      if (end === 'gone') return;
+      if (end !== 'complete') refusal = this.#bodyRefusal(end);
+    }
+    // Whoever was cut meanwhile asks for nothing any more.
+    if (this.#connections.find(connection.socket) === undefined) return;
+    let answer: EncodedAnswer;
+    if (refusal === undefined) {
+      this.#connections.enter(connection, 'answering');
+      answer = await this.#answer(request);
+    } else answer = encode(refusal);
+    // Whoever has gone meanwhile, or was refused in the middle of its body, is answered nothing.
+    if (!connection.socket.writable || response.destroyed) return;
+    this.#connections.enter(connection, 'taking', answer.body);
+    const isOld = performance.now() - connection.openedMs > limits.httpAgeMs;
+    response.writeHead(answer.status, {
+      'content-type': answer.contentType,
+      'content-length': answer.body.byteLength,
+      'cache-control': 'no-store',
+      ...(isOld || refusal !== undefined ? { connection: 'close' } : {}),
+      ...answer.headers,
+    });
+    // To HEAD Node sends no body.
+    response.end(answer.body);
+    await closed;
+  }
+
+  async #answer(request: IncomingMessage): Promise<EncodedAnswer> {
+    try {
+      return encode(await this.#router.route(request));
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error);
+      return encode({ status: 500, body: { error: text } });
+    }
+  }
+
+  #refusalOf(request: IncomingMessage): Answer | undefined {
+    const malformed = malformation(request);
+    if (malformed !== undefined) {
+      this.#connections.count('malformed');
+      return malformed;
+    }
+    const foreign = this.#isTrusted ? undefined : foreignness(request);
+    if (foreign !== undefined) this.#connections.count('foreign');
+    return foreign;
+  }
+
+  #bodyRefusal(end: 'too-large' | 'unexpected'): Answer {
+    if (end === 'too-large') {
+      this.#connections.count('too-large');
+      return { status: 413, body: { error: `bodies have at most ${limits.httpBodyBytesMax} bytes` } };
+    }
+    this.#connections.count('malformed');
+    return { status: 417, body: { error: 'nothing but 100-continue can be expected here' } };
+  }
 }

@@ -1,15 +1,17 @@
 /** The pages: what a monitor may read on the metrics address, and what an operator may do on the admin socket. */
 import type { Registry } from 'prom-client';
 import { Address } from '../core/address.ts';
+import { pageFreshMs } from '../core/limits.ts';
 import type { PinsByHand } from '../pins/by-hand.ts';
 import type { SharedViews } from '../rooms/shared.ts';
+import type { Answer, Routes } from './answer.ts';
 import { explain } from './explain.ts';
 import { faultRoutes } from './faults.ts';
-import type { Answer, Routes } from './http.ts';
 import { mostRule, readMost } from './most.ts';
 import type { Outside } from './outside.ts';
 import { pinRoutes } from './pins.ts';
 import { notReadyBecause } from './readiness.ts';
+import { freshFor, type SharedPage } from './shared-page.ts';
 import type { FrontState } from './state.ts';
 import type { Turns } from './turns.ts';
 
@@ -25,16 +27,29 @@ export interface PageSource {
   readonly nowMs: () => number;
 }
 
+/** The pages that are rendered, one for all addresses. */
+export interface RenderedPages {
+  readonly metrics: SharedPage;
+  readonly status: SharedPage;
+}
+
+export function renderedPages({ outside, views, metrics }: PageSource): RenderedPages {
+  return {
+    metrics: freshFor(pageFreshMs, async () => {
+      await outside.state();
+      return { status: 200, body: await metrics.metrics(), contentType: metrics.contentType };
+    }),
+    status: freshFor(pageFreshMs, async () => ({ status: 200, body: status(await outside.state(), views) })),
+  };
+}
+
 /**
  * `/healthz`: control lives. `/readyz`: it accepts clients (503 while starting or draining); with `?in-step`, it
  * has also read the pins it shares with its cluster once.
  */
-export function metricsRoutes({ outside, metrics }: PageSource): Routes {
+export function metricsRoutes({ outside }: PageSource, rendered: RenderedPages): Routes {
   return {
-    'GET /metrics': async () => {
-      await outside.state();
-      return { status: 200, body: await metrics.metrics(), contentType: metrics.contentType };
-    },
+    'GET /metrics': rendered.metrics,
     'GET /healthz': async () => {
       await outside.state();
       return { status: 200, body: 'ok\n' };
@@ -43,11 +58,11 @@ export function metricsRoutes({ outside, metrics }: PageSource): Routes {
   };
 }
 
-export function adminRoutes(source: PageSource): Routes {
+export function adminRoutes(source: PageSource, rendered: RenderedPages): Routes {
   const { outside } = source;
-  return {
-    ...metricsRoutes(source),
-    'GET /status': async () => ({ status: 200, body: status(await outside.state(), source.views) }),
+  const routes: Routes = {
+    ...metricsRoutes(source, rendered),
+    'GET /status': rendered.status,
     'GET /explain': async ({ query }) => {
       await outside.state();
       return explained(source, query);
@@ -59,6 +74,24 @@ export function adminRoutes(source: PageSource): Routes {
     'POST /pools/:pool/backends/:backend/undrain': ({ params }) => drain(outside, params, false),
     ...faultRoutes(outside),
   };
+  return forgettingAfterChange(routes, rendered);
+}
+
+/** Who has changed something and then looks sees what it has changed. */
+function forgettingAfterChange(routes: Routes, rendered: RenderedPages): Routes {
+  const forgetting = Object.entries(routes).map(([pattern, handle]): [string, Routes[string]] => {
+    if (pattern.startsWith('GET ')) return [pattern, handle];
+    const changing: Routes[string] = async (request) => {
+      try {
+        return await handle(request);
+      } finally {
+        rendered.metrics.forget();
+        rendered.status.forget();
+      }
+    };
+    return [pattern, changing];
+  });
+  return Object.fromEntries(forgetting);
 }
 
 function readiness({ ready, cluster }: FrontState, inStep: boolean): Answer {

@@ -3,7 +3,9 @@
  * so itself (`"event":"ready"`); the ports it bound come from its `listening` lines, so a test may bind port 0.
  */
 import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { pageFreshMs, pageFreshMsMax, pageRestPerRenderTime } from '../../src/core/limits.ts';
 import { type Transport, waitUntilBound } from './ports.ts';
 import { type ExitStatus, type RunningProcess, startProcess } from './processes.ts';
 import { openDescriptors, residentBytes } from './procfs.ts';
@@ -90,6 +92,7 @@ class StartedPinion implements Pinion {
   readonly configPath: string;
   readonly logs: LogRecord[] = [];
   readonly #watchers = new Set<(record: LogRecord) => void>();
+  #metricsKeptUntilMs = 0;
 
   constructor(configPath: string, options: PinionOptions) {
     this.configPath = configPath;
@@ -149,10 +152,17 @@ class StartedPinion implements Pinion {
     throw new Error(`no listening line for ${listener} in:\n${this.process.output()}`);
   }
 
+  /** As it is now: a page that was rendered for the last question is shared for a while. */
   async metrics(url?: string): Promise<string> {
+    await sleep(Math.max(0, this.#metricsKeptUntilMs - performance.now()));
+    const startMs = performance.now();
     const response = await fetch(url ?? `http://127.0.0.1:${this.port('metrics')}/metrics`);
     if (!response.ok) throw new Error(`the metrics page answered ${response.status}`);
-    return response.text();
+    const text = await response.text();
+    const tookMs = performance.now() - startMs;
+    const restMs = Math.min(tookMs * pageRestPerRenderTime, pageFreshMsMax);
+    this.#metricsKeptUntilMs = performance.now() + Math.max(pageFreshMs, restMs) + 20;
+    return text;
   }
 
   async metric(name: string, labels: Readonly<Record<string, string>> = {}): Promise<number | undefined> {
