@@ -63,16 +63,22 @@ async function serve(
   const outside = new Outside(post);
   const views = attachSharedMemory(data.shared, sharingWriters.front);
   const { version, shards } = data;
+  const services: HttpService[] = [];
   const source: PageSource = {
     outside,
     views,
     hand: pinsByHand(data, outside, views),
     turns: new Turns(),
-    metrics: createMetrics({ views, version, state: () => outside.known, isShared: shards !== undefined }),
+    metrics: createMetrics({
+      views,
+      version,
+      state: () => outside.known,
+      httpRefusals: () => sum(services),
+      isShared: shards !== undefined,
+    }),
     nowMs: sharedClock(data.shared.clockOriginMs),
   };
   const rendered = renderedPages(source);
-  const services: HttpService[] = [];
   for (const { page, bind } of data.pages) {
     try {
       const routes = page === 'admin' ? adminRoutes(source, rendered) : metricsRoutes(source, rendered);
@@ -88,6 +94,16 @@ async function serve(
     for (const service of services) service.close();
     leaveRoom();
   };
+}
+
+/** Refusals of all pages, by reason. */
+function sum(services: readonly HttpService[]): Record<string, number> {
+  const total: Record<string, number> = {};
+  for (const service of services) {
+    for (const [reason, count] of Object.entries(service.counts()))
+      total[reason] = (total[reason] ?? 0) + count;
+  }
+  return total;
 }
 
 await serveRoom<FrontRoomData, MessageToFront, MessageFromFront>(serve);

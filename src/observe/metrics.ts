@@ -14,6 +14,8 @@ export interface MetricsSource {
   /** As it was asked for last: before each page. */
   readonly state: () => FrontState;
   readonly version: string;
+  /** HTTP requests and connections that were refused or cut, by reason, on all pages together. */
+  readonly httpRefusals: () => Readonly<Record<string, number>>;
   /** There is a cluster: without, nothing is said of one. */
   readonly isShared: boolean;
 }
@@ -64,7 +66,7 @@ function register(registry: Registry, family: Family): void {
   }
 }
 
-function instanceFamilies({ views, state, version }: MetricsSource): Family[] {
+function instanceFamilies({ views, state, version, httpRefusals }: MetricsSource): Family[] {
   const { pins, counters } = views;
   const single = (name: string, type: Family['type'], help: string, read: () => number): Family => ({
     name,
@@ -100,6 +102,15 @@ function instanceFamilies({ views, state, version }: MetricsSource): Family[] {
       labels: ['room'],
       read: (add) => {
         for (const { room, restarts } of state().rooms) add(restarts, room);
+      },
+    },
+    {
+      name: 'pinion_http_refused_total',
+      help: 'HTTP requests or connections to the metrics and admin addresses that were refused or cut.',
+      type: 'counter',
+      labels: ['reason'],
+      read: (add) => {
+        for (const [reason, count] of Object.entries(httpRefusals())) add(count, reason);
       },
     },
     single(
