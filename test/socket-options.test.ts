@@ -307,7 +307,12 @@ describe.skipIf(!namespacesWork())('in a namespace', () => {
 
   test('buffers, keepalive and its absence, as ss shows them', async () => {
     const tcp = { keepalive: '200s', receive_buffer: '96KiB', send_buffer: '72KiB' };
-    const udp = { receive_buffer: '100KiB', send_buffer: '80KiB' };
+    const udp = {
+      receive_buffer: '100KiB',
+      send_buffer: '80KiB',
+      backend_receive_buffer: '120KiB',
+      backend_send_buffer: '90KiB',
+    };
     const listeners = [
       { ...both[0]!, tcp, timeouts: { connect: '200ms' } },
       { ...both[1]!, udp },
@@ -319,6 +324,7 @@ describe.skipIf(!namespacesWork())('in a namespace', () => {
       pinion,
       `await startBackend('127.0.0.1');
        const one = await tcp('127.0.0.1');
+       await udp('127.0.0.1');
        await new Promise((resolve) => one.socket.once('close', resolve));
        return one.seen;`,
     );
@@ -334,6 +340,11 @@ describe.skipIf(!namespacesWork())('in a namespace', () => {
     }
     const [listener] = await sockets(pinion, '-ua', 'sport = :7000');
     expect(listener).toMatch(new RegExp(`rb${2 * 100 * 1024},.*tb${2 * 80 * 1024},`));
+    const [upstream] = await eventually('a socket towards the backend', async () => {
+      const lines = await sockets(pinion, '-u', 'dport = :9000');
+      return lines[0]?.includes('rb') && lines;
+    });
+    expect(upstream).toMatch(new RegExp(`rb${2 * 120 * 1024},.*tb${2 * 90 * 1024},`));
     await pinion.stop();
     expect(await client).toBe('127.0.0.1');
   });

@@ -93,7 +93,7 @@ function buildListener(listener: ListenerShape): ListenerPlan {
       newFlowsPerSecond: listener.limits?.new_flows ?? limits.newFlowsPerSecond,
     },
     tcp: buildTcp(listener.tcp ?? {}),
-    ...(listener.udp === undefined ? {} : { udp: buildBuffers(listener.udp) }),
+    ...(listener.udp === undefined ? {} : { udp: buildUdp(listener.udp) }),
   };
 }
 
@@ -115,7 +115,18 @@ function buildTcp(tcp: NonNullable<ListenerShape['tcp']>): ListenerPlan['tcp'] {
   };
 }
 
-function buildBuffers(from: NonNullable<ListenerShape['udp']>): NonNullable<ListenerPlan['udp']> {
+function buildUdp(from: NonNullable<ListenerShape['udp']>): NonNullable<ListenerPlan['udp']> {
+  const { backend_receive_buffer: receive, backend_send_buffer: send } = from;
+  return {
+    ...buildBuffers(from),
+    ...(receive === undefined ? {} : { backendReceiveBufferBytes: receive }),
+    ...(send === undefined ? {} : { backendSendBufferBytes: send }),
+  };
+}
+
+function buildBuffers(
+  from: Pick<NonNullable<ListenerShape['udp']>, 'receive_buffer' | 'send_buffer'>,
+): Pick<ListenerPlan['tcp'], 'receiveBufferBytes' | 'sendBufferBytes'> {
   return {
     ...(from.receive_buffer === undefined ? {} : { receiveBufferBytes: from.receive_buffer }),
     ...(from.send_buffer === undefined ? {} : { sendBufferBytes: from.send_buffer }),

@@ -74,12 +74,21 @@ export const tcpSection = section(
   },
 );
 
-export const udpSection = section('Socket options of a UDP listener; a change waits for the next bind.', {
-  receive_buffer: buffer('Datagrams of all clients that wait for us (SO_RCVBUF). Without it 4MiB.'),
-  send_buffer: buffer(
-    'Replies to all clients that wait for the network (SO_SNDBUF). Without it 4MiB on the epoll engine.',
-  ),
-});
+export const udpSection = section(
+  'Socket options of a UDP listener; a change waits for the next bind, of those for backends for the next conversation.',
+  {
+    receive_buffer: buffer('Datagrams of all clients that wait for us (SO_RCVBUF). Without it 4MiB.'),
+    send_buffer: buffer(
+      'Replies to all clients that wait for the network (SO_SNDBUF). Without it 4MiB on the epoll engine.',
+    ),
+    backend_receive_buffer: buffer(
+      'Replies to one client that wait for us, in the socket towards its backend (SO_RCVBUF). Without it 4MiB: a ceiling that only waiting datagrams fill.',
+    ),
+    backend_send_buffer: buffer(
+      "Datagrams of one client that wait for the network, in the same socket (SO_SNDBUF). Without it the kernel's net.core.wmem_default.",
+    ),
+  },
+);
 
 /** A network device: what the kernel takes for a name (dev_valid_name), at most IFNAMSIZ - 1 letters. */
 export function device(description: string) {

@@ -24,6 +24,8 @@ export const listenerCounters = [
   'droppedUnknown',
   'droppedShutdown',
   'droppedServerSource',
+  'droppedReceiveBuffer',
+  'droppedBackendBuffer',
   'acceptPauses',
 ] as const;
 export const backendCounters = ['opened', 'dialFailures', 'bytesIn', 'bytesOut', 'unreachable'] as const;

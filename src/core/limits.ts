@@ -63,6 +63,15 @@ export const formerAddressMs = 5_000;
 /** TCP flows that may wait for `claim: before-dial` at once, per worker. */
 export const waitingFlowsMax = 4_096;
 
+/**
+ * Replies to one UDP client that may wait for us: a burst of 1,500 datagrams of 1,200 bytes, for which the kernel books
+ * 2,304 each on loopback and 4 KiB from some network cards. It doubles what is asked (socket(7)), and takes memory only for
+ * what waits. Bytes.
+ */
+export const upstreamReceiveBufferBytes = 4 * 1024 * 1024;
+/** The same replies on their way to clients, while the kernel takes no more of them, for one listener. Bytes. */
+export const replyQueueBytesMax = 4 * 1024 * 1024;
+
 /** TCP bytes the portable engine holds per direction before it stops reading the sender. */
 export const pendingBytesMax = 256 * 1024;
 

@@ -89,8 +89,14 @@ export interface ListenerPlan {
     readonly receiveBufferBytes?: number;
     readonly sendBufferBytes?: number;
   };
-  /** Buffers of a UDP listener's socket, which all its clients share. Absent: the engine's own. */
-  readonly udp?: { readonly receiveBufferBytes?: number; readonly sendBufferBytes?: number };
+  readonly udp?: {
+    /** Buffers of a UDP listener's socket, which all its clients share. Absent: the engine's own. */
+    readonly receiveBufferBytes?: number;
+    readonly sendBufferBytes?: number;
+    /** Of the sockets towards backends, one for each client. Absent: `upstreamReceiveBufferBytes`, and the kernel's. */
+    readonly backendReceiveBufferBytes?: number;
+    readonly backendSendBufferBytes?: number;
+  };
   /** How connections to the backends of `pool` leave; absent: as the kernel likes. Not in the digest. */
   readonly upstream?: UpstreamPlan;
 }

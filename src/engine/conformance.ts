@@ -14,6 +14,7 @@ import { tcpDialStories } from './conformance/tcp-dials.ts';
 import { tcpEndStories } from './conformance/tcp-ends.ts';
 import { tcpPauseStories } from './conformance/tcp-pauses.ts';
 import { tcpRelayStories } from './conformance/tcp-relay.ts';
+import { udpBurstStories } from './conformance/udp-bursts.ts';
 import { udpConversationStories } from './conformance/udp-conversations.ts';
 import { udpMoveStories } from './conformance/udp-moves.ts';
 import { udpPauseStories } from './conformance/udp-pauses.ts';
@@ -28,6 +29,7 @@ const stories = [
   ...listeningStories,
   ...udpRelayStories,
   ...udpConversationStories,
+  ...udpBurstStories,
   ...udpMoveStories,
   ...udpPauseStories,
   ...udpStopStories,

@@ -75,8 +75,8 @@ export interface EngineHost {
   /** The flow is over and holds no descriptor any more. Called exactly once for each flow `open` returned. */
   closed(flow: Flow, code: TerminationCode): void;
 
-  /** UDP: a datagram was dropped on purpose. */
-  dropped(listener: ListenerView, reason: DropReason): void;
+  /** UDP: datagrams were dropped, one unless `count` says otherwise. */
+  dropped(listener: ListenerView, reason: DropReason, count?: number): void;
 
   /**
    * Accepting stopped because the process is out of descriptors (true) or resumed (false). Pauses in quick succession are
@@ -97,8 +97,17 @@ export interface EngineHost {
 /**
  * `queue-full`: a socket's buffer was full. `too-long`: larger than UDP carries. `waiting-full`: no route yet.
  * `unknown-source`: not from the backend. `shutdown`: from a new client of a listener that shuts down.
+ * `receive-buffer-full`, `backend-receive-buffer-full`: by the kernel, as the socket of the listener, or the one towards
+ * a backend, held as much as it may; an engine finds out about these later.
  */
-export type DropReason = 'queue-full' | 'too-long' | 'waiting-full' | 'unknown-source' | 'shutdown';
+export type DropReason =
+  | 'queue-full'
+  | 'too-long'
+  | 'waiting-full'
+  | 'unknown-source'
+  | 'shutdown'
+  | 'receive-buffer-full'
+  | 'backend-receive-buffer-full';
 
 export interface BindFailure {
   /** The errno name: EADDRINUSE, EACCES, EADDRNOTAVAIL, ... */

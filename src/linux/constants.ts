@@ -25,6 +25,7 @@ export const SO_BINDTODEVICE = 25;
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
 export const SO_MARK = 36;
+export const SO_MEMINFO = 55;
 
 export const IPPROTO_IP = 0;
 export const IPPROTO_TCP = 6;

@@ -19,7 +19,14 @@
  */
 import koffi from 'koffi';
 import type { Region } from './arena.ts';
-import { MSG_DONTWAIT, MSG_NOSIGNAL, SPLICE_F_MOVE, SPLICE_F_NONBLOCK } from './constants.ts';
+import {
+  MSG_DONTWAIT,
+  MSG_NOSIGNAL,
+  SO_MEMINFO,
+  SOL_SOCKET,
+  SPLICE_F_MOVE,
+  SPLICE_F_NONBLOCK,
+} from './constants.ts';
 import { EIO } from './errno.ts';
 
 declare const descriptorBrand: unique symbol;
@@ -179,6 +186,18 @@ export function option(fd: Descriptor, level: number, name: number): number {
   scratch[1] = 4;
   const result = checked(cGetsockopt(fd, level, name, scratchAddress, scratchAddress + 4));
   return result < 0 ? result : scratch[0]!;
+}
+
+/** Words of SO_MEMINFO, and the one that counts drops: SK_MEMINFO_VARS and SK_MEMINFO_DROPS of linux/sock_diag.h. */
+const memoryWords = 9;
+const memoryDropsWord = 8;
+
+/** Datagrams the kernel dropped at this socket since it was made, in 32 bits, or a negative errno. */
+export function dropsOf(fd: Descriptor): number {
+  scratch[memoryWords] = memoryWords * 4;
+  const lengthAddress = scratchAddress + memoryWords * 4;
+  const result = checked(cGetsockopt(fd, SOL_SOCKET, SO_MEMINFO, scratchAddress, lengthAddress));
+  return result < 0 ? result : scratch[memoryDropsWord]! >>> 0;
 }
 
 /** recv(2) without waiting. Bytes (0: the stream has ended, or an empty datagram) or a negative errno. */

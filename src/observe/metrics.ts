@@ -137,6 +137,8 @@ const drops = [
   ['droppedWaiting', 'waiting-full'],
   ['droppedUnknown', 'unknown-source'],
   ['droppedShutdown', 'shutdown'],
+  ['droppedReceiveBuffer', 'receive-buffer-full'],
+  ['droppedBackendBuffer', 'backend-receive-buffer-full'],
   ['droppedServerSource', 'server-source'],
 ] as const;
 

@@ -53,6 +53,8 @@ const dropCounter = {
   'waiting-full': 'droppedWaiting',
   'unknown-source': 'droppedUnknown',
   shutdown: 'droppedShutdown',
+  'receive-buffer-full': 'droppedReceiveBuffer',
+  'backend-receive-buffer-full': 'droppedBackendBuffer',
 } as const;
 
 interface Ending {
@@ -270,8 +272,8 @@ export class Director implements EngineHost {
     else this.reports.ended(flow, this.poolName(flow), code, nowMs);
   }
 
-  dropped(listener: ListenerView, reason: DropReason): void {
-    this.options.counters.addListener(listener.id, dropCounter[reason], 1);
+  dropped(listener: ListenerView, reason: DropReason, count = 1): void {
+    this.options.counters.addListener(listener.id, dropCounter[reason], count);
   }
 
   acceptPaused(listener: ListenerView, paused: boolean): void {

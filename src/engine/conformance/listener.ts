@@ -9,6 +9,7 @@ export interface ListenerTraits {
   readonly name?: string;
   readonly bind?: Bind;
   readonly timeouts?: Partial<ListenerPlan['timeouts']>;
+  readonly udp?: ListenerPlan['udp'];
 }
 
 export function listenerView(id: number, protocol: Protocol, traits: ListenerTraits): ListenerView {
@@ -31,6 +32,7 @@ export function listenerView(id: number, protocol: Protocol, traits: ListenerTra
       timeouts: { connectMs: 20_000, idleMs: 300_000, halfCloseMs: 300_000, ...traits.timeouts },
       limits: { flows: 100_000, flowsPerClient: 0, newFlowsPerClientPerSecond: 0, newFlowsPerSecond: 0 },
       tcp: { backlog: 1024, noDelay: true, keepAliveMs: 30_000 },
+      ...(traits.udp === undefined ? {} : { udp: traits.udp }),
     },
   };
 }

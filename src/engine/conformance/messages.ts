@@ -99,7 +99,12 @@ export type FromEngine =
   | { readonly type: 'replied'; readonly flowId: number }
   | { readonly type: 'unreachable'; readonly flowId: number }
   | Closed
-  | { readonly type: 'dropped'; readonly listenerId: number; readonly reason: DropReason }
+  | {
+      readonly type: 'dropped';
+      readonly listenerId: number;
+      readonly reason: DropReason;
+      readonly count: number;
+    }
   | { readonly type: 'accept-paused'; readonly listenerId: number; readonly paused: boolean }
   | {
       readonly type: 'trouble';

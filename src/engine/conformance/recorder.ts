@@ -148,8 +148,8 @@ export class Recorder implements EngineHost {
     this.#report({ type: 'closed', flowId: flow.id, code, bytesIn, bytesOut, datagramsIn, datagramsOut });
   }
 
-  dropped(listener: ListenerView, reason: DropReason): void {
-    this.#report({ type: 'dropped', listenerId: listener.id, reason });
+  dropped(listener: ListenerView, reason: DropReason, count = 1): void {
+    this.#report({ type: 'dropped', listenerId: listener.id, reason, count });
   }
 
   acceptPaused(listener: ListenerView, paused: boolean): void {

@@ -41,7 +41,7 @@ import { bind, close, connect, type Descriptor, setOption, socketName } from '..
 import { encodeAddress, inet6Bytes } from '../../wire/sockaddr.ts';
 import type { DialFailure, EngineHost } from '../engine.ts';
 import { type Endpoint, encodeEndpoint } from './endpoints.ts';
-import { bindToDevice, setBeforeHandshake } from './socket-options.ts';
+import { bindToDevice, setBeforeHandshake, setUpstreamBuffers } from './socket-options.ts';
 import { closeWithReset, dialFailure, newSocket } from './sockets.ts';
 
 type Kind = 'stream' | 'datagram';
@@ -88,14 +88,15 @@ export class Dialer {
     kind: Kind,
     upstream: UpstreamPlan | undefined,
   ): Descriptor | DialFailure {
-    const { tcp } = flow.listener.plan;
+    const { tcp, udp } = flow.listener.plan;
     this.result = 0;
     if (upstream !== undefined && endpoint.family !== AF_UNIX) {
       return this.#dialFrom(upstream, flow, endpoint, kind);
     }
     const fd = newSocket(endpoint.family, kind);
     if (fd < 0) return this.#withoutSocket(fd, endpoint.family);
-    if (kind === 'stream' && endpoint.family !== AF_UNIX) setBeforeHandshake(fd, tcp);
+    if (kind === 'datagram') setUpstreamBuffers(fd, udp);
+    else if (endpoint.family !== AF_UNIX) setBeforeHandshake(fd, tcp);
     return this.#connect(fd, endpoint);
   }
 
@@ -135,6 +136,7 @@ export class Dialer {
       const fd = newSocket(family, kind);
       if (fd < 0) return this.#withoutSocket(fd, family);
       if (kind === 'stream') setBeforeHandshake(fd, flow.listener.plan.tcp);
+      else setUpstreamBuffers(fd, flow.listener.plan.udp);
       let trouble = setRoute(fd, upstream);
       if (trouble === undefined && upstream.transparent) {
         trouble = this.#bindToClient(fd, flow.client, family, kind);

@@ -2,6 +2,7 @@
  * The options of the engine's sockets that a user may set, and when each has to be set to count. What the plan
  * does not name is left to the kernel and costs no call.
  */
+import { upstreamReceiveBufferBytes } from '../../core/limits.ts';
 import type { ListenerPlan } from '../../core/plan.ts';
 import {
   IPPROTO_TCP,
@@ -19,6 +20,7 @@ import {
   TCP_NODELAY,
   TCP_USER_TIMEOUT,
 } from '../../linux/constants.ts';
+import { EPERM } from '../../linux/errno.ts';
 import { type Descriptor, setOption, setOptionText } from '../../linux/libc.ts';
 
 type TcpOptions = ListenerPlan['tcp'];
@@ -55,6 +57,15 @@ export function setOnListening(fd: Descriptor, tcp: TcpOptions): void {
   if (tcp.fastOpenQueue !== undefined) setOption(fd, IPPROTO_TCP, TCP_FASTOPEN, tcp.fastOpenQueue);
 }
 
+/** Of a UDP socket towards a backend, which one client has. */
+export function setUpstreamBuffers(fd: Descriptor, udp: ListenerPlan['udp']): void {
+  const receiveBytes = udp?.backendReceiveBufferBytes ?? upstreamReceiveBufferBytes;
+  setBuffers(fd, receiveBytes, udp?.backendSendBufferBytes);
+}
+
+/** Not one setsockopt in vain for each UDP conversation. A process does not gain the capability later. */
+let mayForce = true;
+
 /** Buffers of at least these sizes, or what the kernel allows; undefined leaves one as it is. */
 export function setBuffers(
   fd: Descriptor,
@@ -62,10 +73,17 @@ export function setBuffers(
   sendBytes: number | undefined,
 ): void {
   // The forced forms exceed net.core.rmem_max but need CAP_NET_ADMIN; without it, as much as is allowed.
-  if (receiveBytes !== undefined && setOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, receiveBytes) < 0)
-    setOption(fd, SOL_SOCKET, SO_RCVBUF, receiveBytes);
-  if (sendBytes !== undefined && setOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, sendBytes) < 0)
-    setOption(fd, SOL_SOCKET, SO_SNDBUF, sendBytes);
+  if (receiveBytes !== undefined) setBuffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, receiveBytes);
+  if (sendBytes !== undefined) setBuffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, sendBytes);
+}
+
+function setBuffer(fd: Descriptor, forced: number, plain: number, bytes: number): void {
+  if (mayForce) {
+    const result = setOption(fd, SOL_SOCKET, forced, bytes);
+    if (result === 0) return;
+    mayForce = result !== -EPERM;
+  }
+  setOption(fd, SOL_SOCKET, plain, bytes);
 }
 
 /** Only what comes and goes through `device`; undefined: any. 0 or a negative errno (no such device). */

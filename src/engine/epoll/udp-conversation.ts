@@ -17,7 +17,7 @@ import { isSameWay, type Way } from '../../core/way.ts';
 import type { Region } from '../../linux/arena.ts';
 import { AF_UNIX, EPOLLIN } from '../../linux/constants.ts';
 import { EAGAIN, EMSGSIZE, ENOBUFS, errnoName } from '../../linux/errno.ts';
-import { close, type Descriptor, noDescriptor, receive, send } from '../../linux/libc.ts';
+import { close, type Descriptor, dropsOf, noDescriptor, receive, send } from '../../linux/libc.ts';
 import type { MessageBatch } from '../../linux/message-batch.ts';
 import type { Handler } from '../../linux/reactor.ts';
 import type { Timed } from '../../linux/timer-wheel.ts';
@@ -34,6 +34,10 @@ import { replyBytesMax } from './udp-replies.ts';
 const readsMax = 32;
 /** Events with one datagram until a second read is tried. */
 const fullEventsToAsk = 16;
+/** How often the kernel is asked what it dropped. */
+const dropsIntervalMs = 10_000;
+/** Replies after which it is worth asking whether the kernel has dropped some. */
+const repliesToAsk = 4;
 
 export class UdpConversation implements Handler, Timed {
   slot = -1;
@@ -65,6 +69,9 @@ export class UdpConversation implements Handler, Timed {
   #fullEvents = 0;
   #sinceMs: number;
   #isDraining = false;
+  /** What the kernel dropped, and the replies there were, when it was asked last. */
+  #drops = 0;
+  #outAtDrops = 0;
   #hasReplied = false;
   #waiting: Uint8Array[] = [];
 
@@ -77,7 +84,7 @@ export class UdpConversation implements Handler, Timed {
     this.nameBytes = listener.nameBytes;
     this.#sinceMs = context.reactor.nowMs;
     flow.engineState = this;
-    context.reactor.wheel.set(this, this.#sinceMs + flow.listener.plan.timeouts.idleMs);
+    this.#setTimer(this.#sinceMs);
   }
 
   get flow(): Flow {
@@ -110,6 +117,7 @@ export class UdpConversation implements Handler, Timed {
     conversations.remove(this);
     reactor.wheel.clear(this);
     reactor.remove(this);
+    if (this.#mayHaveDropped) this.#countDrops();
     if (this.#fd >= 0) close(this.#fd);
     this.#fd = noDescriptor;
     this.#former?.close();
@@ -122,7 +130,21 @@ export class UdpConversation implements Handler, Timed {
   /** Its listener shuts down: it is over when it is quiet. */
   drain(): void {
     this.#isDraining = true;
-    this.#context.reactor.wheel.set(this, this.#deadlineMs);
+    this.#setTimer(this.#context.reactor.nowMs);
+  }
+
+  /** Fewer replies cannot have been the rest of a full buffer: no call for each short or quiet conversation. */
+  get #mayHaveDropped(): boolean {
+    return this.#flow.datagramsOut - this.#outAtDrops >= repliesToAsk;
+  }
+
+  /** Of the socket towards the backend. */
+  #countDrops(): void {
+    const drops = dropsOf(this.#fd);
+    this.#outAtDrops = this.#flow.datagramsOut;
+    if (drops <= this.#drops) return;
+    this.listener.dropped('backend-receive-buffer-full', drops - this.#drops);
+    this.#drops = drops;
   }
 
   onFault(error: unknown): void {
@@ -131,16 +153,22 @@ export class UdpConversation implements Handler, Timed {
   }
 
   onTimer(nowMs: number): void {
-    const { wheel } = this.#context.reactor;
+    if (this.#mayHaveDropped) this.#countDrops();
     const deadlineMs = this.#deadlineMs;
-    if (nowMs < deadlineMs) return wheel.set(this, deadlineMs);
+    if (nowMs < deadlineMs) return this.#setTimer(nowMs);
     // This thread may not have run for a while, and what came meanwhile may not have been read yet.
     const hasReadClient = this.listener.hasReadThrough(deadlineMs);
     if (hasReadClient && this.#state === 'open') this.onEvents();
     if (this.#isOver()) return;
     const isQuiet = this.#deadlineMs <= nowMs;
     if (isQuiet && hasReadClient) this.reset('expired');
-    else wheel.set(this, isQuiet ? nowMs + 1 : this.#deadlineMs);
+    else if (isQuiet) this.#context.reactor.wheel.set(this, nowMs + 1);
+    else this.#setTimer(nowMs);
+  }
+
+  /** For its deadline, or to ask what the kernel has dropped. */
+  #setTimer(nowMs: number): void {
+    this.#context.reactor.wheel.set(this, Math.min(this.#deadlineMs, nowMs + dropsIntervalMs));
   }
 
   get #deadlineMs(): number {
@@ -264,7 +292,8 @@ export class UdpConversation implements Handler, Timed {
   /** Watches `fd` in place of the socket so far, which lingers. */
   #replace(fd: Descriptor): number {
     const { reactor } = this.#context;
-    const former = new FormerSocket(this.#context, this, this.#fd);
+    this.#countDrops();
+    const former = new FormerSocket(this.#context, this, this.#fd, this.#drops);
     let result = reactor.pass(this.#fd, this, former, EPOLLIN);
     if (result < 0) return result;
     result = reactor.add(fd, this, EPOLLIN);
@@ -274,6 +303,7 @@ export class UdpConversation implements Handler, Timed {
     }
     this.#former?.close();
     this.#former = former;
+    this.#drops = 0;
     former.linger();
     return 0;
   }

@@ -7,7 +7,7 @@
  */
 import { formerAddressMs } from '../../core/limits.ts';
 import { EAGAIN } from '../../linux/errno.ts';
-import { close, type Descriptor, noDescriptor, receive } from '../../linux/libc.ts';
+import { close, type Descriptor, dropsOf, noDescriptor, receive } from '../../linux/libc.ts';
 import type { Handler } from '../../linux/reactor.ts';
 import type { Timed } from '../../linux/timer-wheel.ts';
 import type { Context } from './context.ts';
@@ -25,9 +25,12 @@ export class FormerSocket implements Handler, Timed {
   timerTick = -1;
   readonly #context: Context;
   readonly #conversation: UdpConversation;
+  readonly #drops: number;
   #fd: Descriptor;
 
-  constructor(context: Context, conversation: UdpConversation, fd: Descriptor) {
+  /** @param drops what the kernel had dropped there when it was asked last */
+  constructor(context: Context, conversation: UdpConversation, fd: Descriptor, drops: number) {
+    this.#drops = drops;
     this.#context = context;
     this.#conversation = conversation;
     this.#fd = fd;
@@ -60,6 +63,8 @@ export class FormerSocket implements Handler, Timed {
 
   close(): void {
     if (this.#fd < 0) return;
+    const fresh = dropsOf(this.#fd) - this.#drops;
+    if (fresh > 0) this.#conversation.listener.dropped('backend-receive-buffer-full', fresh);
     this.#context.reactor.wheel.clear(this);
     this.#context.reactor.remove(this);
     close(this.#fd);

@@ -9,25 +9,33 @@
 import { Address, noAddress } from '../../core/address.ts';
 import type { ListenerView } from '../../core/snapshot.ts';
 import type { TerminationCode } from '../../core/termination.ts';
-import { AF_INET, EPOLLIN } from '../../linux/constants.ts';
+import { AF_INET, EPOLLIN, EPOLLOUT } from '../../linux/constants.ts';
 import { EAGAIN } from '../../linux/errno.ts';
-import { close, type Descriptor, socketName } from '../../linux/libc.ts';
+import { close, type Descriptor, dropsOf, socketName } from '../../linux/libc.ts';
 import type { MessageBatch } from '../../linux/message-batch.ts';
 import type { Handler } from '../../linux/reactor.ts';
+import type { Timed } from '../../linux/timer-wheel.ts';
 import { decodeAddress, inet6Bytes, inetBytes } from '../../wire/sockaddr.ts';
 import type { DropReason, RoomMaker } from '../engine.ts';
 import { ReadThrough } from '../read-through.ts';
 import type { Context } from './context.ts';
 import { interfaceWordAt, localWordsAt } from './conversation-table.ts';
 import { datagramBufferBytes } from './sockets.ts';
+import { UdpBacklog } from './udp-backlog.ts';
 import { UdpConversation } from './udp-conversation.ts';
 
 /** Full batches taken in one turn before others have theirs. */
 const batchesMax = 4;
 
-export class UdpListener implements Handler, RoomMaker {
+/** How often the kernel is asked what it dropped. */
+const dropsIntervalMs = 1_000;
+
+export class UdpListener implements Handler, RoomMaker, Timed {
   slot = -1;
   queued = false;
+  timerNext: Timed | undefined = undefined;
+  timerPrevious: Timed | undefined = undefined;
+  timerTick = -1;
   view: ListenerView;
   readonly id: number;
   readonly fd: Descriptor;
@@ -36,11 +44,14 @@ export class UdpListener implements Handler, RoomMaker {
   /** Bound to all addresses: each datagram says which one it came to, and the reply leaves from that. */
   readonly isWildcard: boolean;
   readonly nameBytes: number;
+  readonly backlog = new UdpBacklog();
   readonly #context: Context;
   readonly #nameWords: number;
   readonly #readThrough: ReadThrough;
   #lookedAtMs = 0;
   #isDraining = false;
+  #awaitsWritable = false;
+  #drops = 0;
   #closed = false;
 
   /** @param fd bound; the listener owns it */
@@ -63,10 +74,44 @@ export class UdpListener implements Handler, RoomMaker {
 
   /** Starts to receive. 0 or a negative errno. */
   open(): number {
-    return this.#context.reactor.add(this.fd, this, EPOLLIN);
+    const { reactor } = this.#context;
+    const result = reactor.add(this.fd, this, EPOLLIN);
+    if (result === 0) reactor.wheel.set(this, reactor.nowMs + dropsIntervalMs);
+    return result;
   }
 
-  onEvents(): void {
+  onTimer(nowMs: number): void {
+    this.#countDrops();
+    this.#context.reactor.wheel.set(this, nowMs + dropsIntervalMs);
+  }
+
+  #countDrops(): void {
+    const drops = dropsOf(this.fd);
+    if (drops <= this.#drops) return;
+    this.dropped('receive-buffer-full', drops - this.#drops);
+    this.#drops = drops;
+  }
+
+  onEvents(events: number): void {
+    if ((events & EPOLLOUT) !== 0) this.#onWritable();
+    if ((events & ~EPOLLOUT) !== 0) this.#receive();
+  }
+
+  /** Replies wait in the backlog until then. */
+  awaitWritable(): void {
+    if (this.#awaitsWritable || this.#closed) return;
+    this.#awaitsWritable = true;
+    this.#context.reactor.modify(this.fd, this, EPOLLIN | EPOLLOUT);
+  }
+
+  #onWritable(): void {
+    this.#context.replies.release(this);
+    if (!this.backlog.isEmpty || this.#closed) return;
+    this.#awaitsWritable = false;
+    this.#context.reactor.modify(this.fd, this, EPOLLIN);
+  }
+
+  #receive(): void {
     const batch = this.#context.requests;
     batch.useControl(this.isWildcard);
     for (let batches = 0; batches < batchesMax; batches++) {
@@ -84,7 +129,7 @@ export class UdpListener implements Handler, RoomMaker {
   }
 
   onAgain(): void {
-    this.onEvents();
+    this.#receive();
   }
 
   /**
@@ -95,7 +140,7 @@ export class UdpListener implements Handler, RoomMaker {
     const { nowMs } = this.#context.reactor;
     if (this.#readThrough.atMs < momentMs && this.#lookedAtMs !== nowMs && !this.#closed) {
       this.#lookedAtMs = nowMs;
-      this.onEvents();
+      this.#receive();
     }
     return this.#readThrough.atMs >= momentMs;
   }
@@ -116,6 +161,8 @@ export class UdpListener implements Handler, RoomMaker {
     for (const conversation of this.#context.conversations.all()) {
       if (conversation.listener === this) conversation.reset(code);
     }
+    this.#countDrops();
+    this.#context.reactor.wheel.clear(this);
     this.#context.reactor.remove(this);
     close(this.fd);
   }
@@ -124,8 +171,8 @@ export class UdpListener implements Handler, RoomMaker {
     return this.#context.conversations.evict(limit === 'limit-listener' ? this.id : undefined);
   }
 
-  dropped(reason: DropReason): void {
-    this.#context.host.dropped(this.view, reason);
+  dropped(reason: DropReason, count = 1): void {
+    this.#context.host.dropped(this.view, reason, count);
   }
 
   #onDatagram(batch: MessageBatch, i: number): void {

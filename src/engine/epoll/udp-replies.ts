@@ -1,12 +1,16 @@
 /**
  * Replies on their way to clients. They are received straight into the places of a batch and leave together at the end of the turn
- * with one sendmmsg of the listener's socket, earlier when the batch is full or another listener's turn comes.
+ * with one sendmmsg of the listener's socket, earlier when the batch is full or another listener's turn comes. What the socket
+ * does not take waits in the listener's backlog.
  */
 import { EAGAIN, EMSGSIZE, ENOBUFS } from '../../linux/errno.ts';
 import { type MessageBatch, payloadBytes } from '../../linux/message-batch.ts';
 import type { Reactor, TurnEnd } from '../../linux/reactor.ts';
 import type { UdpConversation } from './udp-conversation.ts';
 import type { UdpListener } from './udp-listener.ts';
+
+/** Batches sent in one turn when a socket is writable again, before others have theirs. */
+const releasesMax = 16;
 
 export class UdpReplies implements TurnEnd {
   readonly batch: MessageBatch;
@@ -49,7 +53,7 @@ export class UdpReplies implements TurnEnd {
     this.flush();
   }
 
-  /** Sends what is there. What the socket does not take is dropped and counted. */
+  /** Sends what is there, after what has waited longer. */
   flush(): void {
     const listener = this.#listener;
     const count = this.#count;
@@ -57,14 +61,44 @@ export class UdpReplies implements TurnEnd {
     // Emptied first: what the host does about a drop may come back here.
     this.#count = 0;
     for (let next = 0; next < count; ) {
-      const sent = this.batch.send(listener.fd, next, count);
-      const end = sent > 0 ? next + sent : sent === -EAGAIN || sent === -ENOBUFS ? count : next + 1;
+      const sent = listener.backlog.isEmpty ? this.batch.send(listener.fd, next, count) : -EAGAIN;
+      if (sent === -EAGAIN) return this.#keep(listener, next, count);
+      const end = sent > 0 ? next + sent : sent === -ENOBUFS ? count : next + 1;
       for (; next < end; next++) {
         if (sent > 0) this.#conversations[next]!.onReplySent(this.batch.prepared(next));
         else listener.dropped(sent === -EMSGSIZE ? 'too-long' : 'queue-full');
         this.#conversations[next] = undefined;
       }
     }
+  }
+
+  /** Sends what has waited, as far as the socket takes it. The batch is free for it once it is flushed. */
+  release(listener: UdpListener): void {
+    this.flush();
+    this.#listener = undefined;
+    const { batch } = this;
+    const { backlog } = listener;
+    batch.useControl(listener.isWildcard);
+    for (let rounds = 0; rounds < releasesMax && !backlog.isEmpty; rounds++) {
+      const sent = batch.send(listener.fd, 0, backlog.fill(batch));
+      if (sent === -EAGAIN) return;
+      backlog.drop(Math.max(1, sent));
+      if (sent < 0) listener.dropped(sent === -EMSGSIZE ? 'too-long' : 'queue-full');
+    }
+  }
+
+  #keep(listener: UdpListener, first: number, end: number): void {
+    const { payloads } = this.batch;
+    for (let i = first; i < end; i++) {
+      const conversation = this.#conversations[i]!;
+      const at = this.batch.offset(i);
+      const length = this.batch.prepared(i);
+      this.#conversations[i] = undefined;
+      if (listener.backlog.add(conversation, payloads.bytes.subarray(at, at + length)))
+        conversation.onReplySent(length);
+      else listener.dropped('queue-full');
+    }
+    listener.awaitWritable();
   }
 }
 

@@ -18,7 +18,7 @@ export const conversationsMaxDefault = 16_384;
 /** Receive buffer asked for on listening UDP sockets; the kernel gives at most net.core.rmem_max. Bytes. */
 export const receiveBufferBytes = 4 * 1024 * 1024;
 
-/** Bytes that may wait in one UDP socket for the kernel to take them; what comes on top is dropped. */
+/** Bytes that may wait in the socket of one UDP conversation for the kernel to take them; what comes on top is dropped. */
 export const sendQueueBytesMax = 1024 * 1024;
 
 /** Addresses of a wildcard bind that get a socket of their own. */

@@ -6,6 +6,7 @@ import type { TerminationCode } from '../../core/termination.ts';
 import type { BindFailure, EngineHost } from '../engine.ts';
 import type { ConversationCensus } from './conversation-census.ts';
 import type { Deadlines } from './deadlines.ts';
+import type { KernelDrops } from './kernel-drops.ts';
 import type { SourceAddresses } from './socket-options.ts';
 
 /** A flow as this engine carries it: the value of `flow.engineState`. */
@@ -26,6 +27,7 @@ export interface Context {
   readonly census: ConversationCensus;
   readonly reusePort: boolean;
   readonly sources: SourceAddresses;
+  readonly drops: KernelDrops;
   /** Changes whenever the ways to backends may have. */
   waysVersion: number;
 }

@@ -144,9 +144,9 @@ export class Conversation implements Counted, Watched, UpstreamOwner {
   }
 
   #dial(target: Bind & { kind: 'inet' }): UdpUpstream {
-    const { upstream } = this.#listener.view.plan;
+    const { udp, upstream } = this.#listener.view.plan;
     this.#waysVersion = this.#context.waysVersion;
-    return new UdpUpstream(this.#context, { target, upstream }, target, this);
+    return new UdpUpstream(this.#context, { target, upstream }, target, udp, this);
   }
 
   connected(upstream: UdpUpstream): void {
@@ -177,6 +177,10 @@ export class Conversation implements Counted, Watched, UpstreamOwner {
 
   #tellDialsFrom({ local }: UdpUpstream): void {
     if (local !== undefined) this.#context.host.dialsFrom(this.flow, local);
+  }
+
+  kernelDropped(count: number): void {
+    this.#context.host.dropped(this.flow.listener, 'backend-receive-buffer-full', count);
   }
 
   #dialFailed(error: Pick<NodeJS.ErrnoException, 'code'>): void {

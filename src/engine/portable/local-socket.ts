@@ -4,9 +4,11 @@
  */
 import { createSocket, type RemoteInfo, type Socket, type SocketOptions } from 'node:dgram';
 import { Address } from '../../core/address.ts';
+import { replyQueueBytesMax } from '../../core/limits.ts';
 import type { ListenerPlan } from '../../core/plan.ts';
 import { ReadThrough } from '../read-through.ts';
-import { receiveBufferBytes, sendQueueBytesMax } from './bounds.ts';
+import { receiveBufferBytes } from './bounds.ts';
+import type { KernelDrops } from './kernel-drops.ts';
 import { socketAddress } from './socket-address.ts';
 
 export type SendOutcome = 'sent' | 'queue-full' | 'too-long';
@@ -31,6 +33,7 @@ export class LocalSocket {
   #counted = 0;
   #isLooking = false;
   #isClosed = false;
+  #forgetDrops: () => void = () => {};
 
   private constructor(socket: Socket, receiveBufferBytes: number) {
     this.#socket = socket;
@@ -113,16 +116,25 @@ export class LocalSocket {
 
   /** Sends one reply. @param done called once, later or at once */
   send(bytes: Buffer, ip: string, port: number, done: (outcome: SendOutcome) => void): void {
-    if (this.#isClosed || this.#socket.getSendQueueSize() > sendQueueBytesMax) {
+    if (this.#isClosed || this.#socket.getSendQueueSize() > replyQueueBytesMax) {
       done('queue-full');
       return;
     }
     this.#socket.send(bytes, port, ip, (error) => done(error === null ? 'sent' : sendOutcomeOf(error)));
   }
 
+  /** @param dropped is told what the kernel dropped at this socket, until it is closed */
+  watchDrops(drops: KernelDrops, dropped: (count: number) => void): void {
+    const isV6 = this.#socket.address().family === 'IPv6';
+    const dropping = { local: this.local, isV6, drops: 0, dropped };
+    drops.watch(dropping);
+    this.#forgetDrops = () => drops.forget(dropping);
+  }
+
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#forgetDrops();
     this.#socket.close();
   }
 }

@@ -13,6 +13,7 @@ import { type Carried, type Context, unlistened } from './context.ts';
 import { Conversation } from './conversation.ts';
 import { ConversationCensus } from './conversation-census.ts';
 import { Deadlines } from './deadlines.ts';
+import { KernelDrops } from './kernel-drops.ts';
 import { ignoredOptions, SourceAddresses } from './socket-options.ts';
 import { TcpFlow } from './tcp-flow.ts';
 import { TcpListener } from './tcp-listener.ts';
@@ -55,6 +56,7 @@ class PortableEngine implements Engine {
       census: new ConversationCensus(options.conversationsMax ?? conversationsMaxDefault),
       reusePort: options.reusePort === true,
       sources: new SourceAddresses(),
+      drops: new KernelDrops(),
       waysVersion: 0,
     };
   }
@@ -65,7 +67,7 @@ class PortableEngine implements Engine {
     isFirst = true,
   ): void {
     assert.ok(!this.#listeners.has(view.id), `listener ${view.id} is bound already`);
-    const listener = listenerOf(this.#context, view);
+    const listener = listenerOf(this.#context, view, isFirst);
     this.#listeners.set(view.id, listener);
     if (isFirst) this.#tellIgnored(view);
     const stranger =
@@ -92,7 +94,7 @@ class PortableEngine implements Engine {
   async #addressInUse(view: ListenerView): Promise<BindFailure | undefined> {
     const { bind } = view.plan;
     if (bind.kind === 'unix' || bind.port === 0) return undefined;
-    const trial = listenerOf({ ...this.#context, reusePort: false }, view);
+    const trial = listenerOf({ ...this.#context, reusePort: false }, view, false);
     const result = await trial.listen();
     trial.close('listener-removed');
     return 'code' in result && result.code === 'EADDRINUSE' ? result : undefined;
@@ -147,6 +149,7 @@ function carriedOf(flow: Flow): Carried | undefined {
   return flow.engineState as Carried | undefined;
 }
 
-function listenerOf(context: Context, view: ListenerView): TcpListener | UdpListener {
-  return view.plan.protocol === 'tcp' ? new TcpListener(context, view) : new UdpListener(context, view);
+function listenerOf(context: Context, view: ListenerView, isFirst: boolean): TcpListener | UdpListener {
+  if (view.plan.protocol === 'tcp') return new TcpListener(context, view);
+  return new UdpListener(context, view, isFirst || !context.reusePort);
 }

@@ -20,13 +20,16 @@ interface Served {
 export class UdpListener implements RoomMaker {
   view: ListenerView;
   readonly #context: Context;
+  readonly #countsDrops: boolean;
   readonly #served = new Map<LocalSocket, Served>();
   #sockets: LocalSockets | undefined;
   #isDraining = false;
   #isClosed = false;
 
-  constructor(context: Context, view: ListenerView) {
+  /** @param countsDrops of the kernel, at this address: one of the threads that share it does */
+  constructor(context: Context, view: ListenerView, countsDrops: boolean) {
     this.#context = context;
+    this.#countsDrops = countsDrops;
     this.view = view;
   }
 
@@ -81,6 +84,10 @@ export class UdpListener implements RoomMaker {
     socket.receive(
       (bytes, from) => this.#datagram(bytes, from, socket, served),
       (error) => this.#context.host.fault(error, undefined),
+    );
+    if (!this.#countsDrops) return;
+    socket.watchDrops(this.#context.drops, (count) =>
+      this.#context.host.dropped(this.view, 'receive-buffer-full', count),
     );
   }
 

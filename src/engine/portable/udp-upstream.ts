@@ -7,13 +7,14 @@
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import type { Address } from '../../core/address.ts';
-import { formerAddressMs } from '../../core/limits.ts';
-import type { Bind } from '../../core/plan.ts';
+import { formerAddressMs, upstreamReceiveBufferBytes } from '../../core/limits.ts';
+import type { Bind, ListenerPlan } from '../../core/plan.ts';
 import { isSelfConnection } from '../../core/self-connection.ts';
 import type { Way } from '../../core/way.ts';
 import { sendQueueBytesMax } from './bounds.ts';
 import type { Context } from './context.ts';
 import type { Watched } from './deadlines.ts';
+import type { Dropping } from './kernel-drops.ts';
 import { socketAddress } from './socket-address.ts';
 
 export interface UpstreamOwner {
@@ -22,21 +23,39 @@ export interface UpstreamOwner {
   failed(upstream: UdpUpstream, error: Pick<NodeJS.ErrnoException, 'code'>): void;
   heard(bytes: Buffer): void;
   heardStranger(): void;
+  /** Replies that waited for us. */
+  kernelDropped(count: number): void;
 }
 
-export class UdpUpstream implements Watched {
+export class UdpUpstream implements Watched, Dropping {
   wheelSlot = -1;
+  drops = 0;
+  readonly isV6: boolean;
   deadlineMs = Number.POSITIVE_INFINITY;
   readonly way: Way;
   readonly #context: Context;
+  readonly #owner: UpstreamOwner;
   readonly #socket: Socket;
   #isClosed = false;
 
   /** Begins to connect to `target`, which is that of `way`. */
-  constructor(context: Context, way: Way, target: Bind & { kind: 'inet' }, owner: UpstreamOwner) {
+  constructor(
+    context: Context,
+    way: Way,
+    target: Bind & { kind: 'inet' },
+    buffers: ListenerPlan['udp'],
+    owner: UpstreamOwner,
+  ) {
     this.#context = context;
     this.way = way;
-    const socket = createSocket(target.ip.includes(':') ? 'udp6' : 'udp4');
+    this.#owner = owner;
+    this.isV6 = target.ip.includes(':');
+    const sendBufferSize = buffers?.backendSendBufferBytes;
+    const socket = createSocket({
+      type: this.isV6 ? 'udp6' : 'udp4',
+      recvBufferSize: buffers?.backendReceiveBufferBytes ?? upstreamReceiveBufferBytes,
+      ...(sendBufferSize === undefined ? {} : { sendBufferSize }),
+    });
     this.#socket = socket;
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (!this.#isClosed) owner.failed(this, error);
@@ -50,7 +69,10 @@ export class UdpUpstream implements Watched {
     socket.once('connect', () => {
       if (this.#isClosed) return;
       if (this.#isConnectedToItself()) owner.failed(this, { code: 'ECONNREFUSED' });
-      else owner.connected(this);
+      else {
+        context.drops.watch(this);
+        owner.connected(this);
+      }
     });
     const source = context.sources.next(way.upstream, target.ip);
     if (source === undefined) socket.connect(target.port, target.ip);
@@ -59,6 +81,10 @@ export class UdpUpstream implements Watched {
         if (!this.#isClosed) socket.connect(target.port, target.ip);
       });
     }
+  }
+
+  dropped(count: number): void {
+    this.#owner.kernelDropped(count);
   }
 
   /** False, and `done` is not called: too much waits already. */
@@ -81,6 +107,7 @@ export class UdpUpstream implements Watched {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#context.deadlines.forget(this);
+    this.#context.drops.forget(this);
     this.#socket.close();
   }
 

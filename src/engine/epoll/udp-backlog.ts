@@ -1,0 +1,58 @@
+/**
+ * Replies that a listener's socket did not take: its send buffer is full, because a client is behind a slower network than its
+ * backend. They wait here in order, up to a bound, and leave when the socket is writable. Copied, for the places they were
+ * received into are needed by others; where the network keeps up nothing ever comes here.
+ */
+import { replyQueueBytesMax } from '../../core/limits.ts';
+import type { MessageBatch } from '../../linux/message-batch.ts';
+import type { UdpConversation } from './udp-conversation.ts';
+
+interface Reply {
+  readonly conversation: UdpConversation;
+  readonly bytes: Uint8Array;
+}
+
+/** What a reply costs besides its payload, so that empty ones are bounded too. Bytes. */
+const replyCostBytes = 256;
+
+export class UdpBacklog {
+  #replies: Reply[] = [];
+  #first = 0;
+  #bytes = 0;
+
+  get isEmpty(): boolean {
+    return this.#first === this.#replies.length;
+  }
+
+  /** @param bytes are copied. @returns false: there is no room */
+  add(conversation: UdpConversation, bytes: Uint8Array): boolean {
+    const cost = bytes.length + replyCostBytes;
+    if (this.#bytes + cost > replyQueueBytesMax) return false;
+    this.#bytes += cost;
+    this.#replies.push({ conversation, bytes: bytes.slice() });
+    return true;
+  }
+
+  /** Writes the first ones to `batch`, as many as it takes. @returns their number */
+  fill(batch: MessageBatch): number {
+    const count = Math.min(batch.count, this.#replies.length - this.#first);
+    for (let place = 0; place < count; place++) {
+      const { conversation, bytes } = this.#replies[this.#first + place]!;
+      batch.payloads.bytes.set(bytes, batch.offset(place));
+      conversation.address(batch, place);
+      batch.prepare(place, conversation.nameBytes, bytes.length);
+    }
+    return count;
+  }
+
+  /** The first `count` are gone. */
+  drop(count: number): void {
+    for (let i = 0; i < count; i++)
+      this.#bytes -= this.#replies[this.#first + i]!.bytes.length + replyCostBytes;
+    this.#first += count;
+    if (this.isEmpty) {
+      this.#replies = [];
+      this.#first = 0;
+    }
+  }
+}
