@@ -24,6 +24,7 @@ function poolOf(maxConnections: number): PoolView {
       health: { type: 'none', intervalMs: 1000, timeoutMs: 1000, fall: 3, rise: 2, port: undefined },
       passive: { failures: 0, ejectMs: 0 },
       onDown: { action: 'close', graceMs: 0 },
+      onAddressChange: { action: 'keep', graceMs: 0 },
       tries: 1,
       failOpen: false,
     },

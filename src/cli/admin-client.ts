@@ -1,6 +1,6 @@
 /** Asking a running instance over its admin socket. */
 import { request } from 'node:http';
-import { formatAddress } from '../config/bind.ts';
+import { formatAddress } from '../core/address-text.ts';
 import type { Bind } from '../core/plan.ts';
 
 export interface AdminAnswer {

@@ -4,12 +4,12 @@
  */
 
 import { hostname } from 'node:os';
-import { formatAddress } from '../config/bind.ts';
 import { diffPlans, liveKeys } from '../config/diff.ts';
 import { formatProblem, loadPlan } from '../config/load.ts';
 import { Control } from '../control/control.ts';
 import type { ControlWatcher } from '../control/events.ts';
 import { StartFailure } from '../control/listeners.ts';
+import { formatAddress } from '../core/address-text.ts';
 import type { Bind, Plan } from '../core/plan.ts';
 import { reusePortSupported } from '../engine/portable/portable.ts';
 import { decideEngine, type EngineDecision } from '../engine/select.ts';

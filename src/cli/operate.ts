@@ -1,6 +1,7 @@
 /** Commands that talk to a running instance: status, drain, undrain, reload. */
 import { Command } from 'commander';
-import { formatAddress, readListen } from '../config/bind.ts';
+import { readListen } from '../config/bind.ts';
+import { formatAddress } from '../core/address-text.ts';
 import type { Bind } from '../core/plan.ts';
 import { askAdmin } from './admin-client.ts';
 import { exitStatus } from './exit.ts';

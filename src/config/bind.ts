@@ -82,13 +82,6 @@ export function readBackendAddress(value: unknown): Reading<BackendAddress> {
   return inet;
 }
 
-/** The text {@link readListen} and {@link readBackendAddress} read: `[::1]:80`, `unix:/path`, `host:80`. */
-export function formatAddress(address: BackendAddress): string {
-  if (address.kind === 'unix') return `unix:${address.path}`;
-  if (address.kind === 'name') return `${address.host}:${address.port}`;
-  return address.ip.includes(':') ? `[${address.ip}]:${address.port}` : `${address.ip}:${address.port}`;
-}
-
 function withProtocol(protocol: Protocol, reading: Reading<Bind>): Reading<ListenerBind> {
   return 'value' in reading ? { value: { protocol, bind: reading.value } } : reading;
 }

@@ -7,6 +7,7 @@ import type {
   Bind,
   HealthPlan,
   ListenerPlan,
+  OpenFlowsPlan,
   Plan,
   PoolPlan,
   Protocol,
@@ -65,8 +66,10 @@ export function buildPlan(file: FileShape, source: string): Plan {
     return upstream === undefined ? listener : { ...listener, upstream };
   });
   const pools = plan.pools.map((pool): PoolPlan => {
-    const { sources = [] } = upstreams.get(pool.name) ?? {};
-    return sources.length === 0 ? pool : { ...pool, health: { ...pool.health, sources } };
+    const upstream = upstreams.get(pool.name);
+    if (upstream === undefined) return pool;
+    const { sources } = upstream;
+    return { ...pool, upstream, ...(sources.length === 0 ? {} : { health: { ...pool.health, sources } }) };
   });
   return deepFreeze({ ...plan, listeners, pools, digest });
 }
@@ -172,7 +175,8 @@ function buildPool(name: string, pool: PoolShape, usedBy: readonly Protocol[]): 
       failures: pool.passive?.failures ?? poolDefaults.passive.failures,
       ejectMs: pool.passive?.eject ?? poolDefaults.passive.ejectMs,
     },
-    onDown: buildOnDown(pool.on_down),
+    onDown: buildOpenFlows(pool.on_down, poolDefaults.onDown),
+    onAddressChange: buildOpenFlows(pool.on_address_change, poolDefaults.onAddressChange),
     tries: pool.tries ?? poolDefaults.tries,
     failOpen: pool.fail_open ?? poolDefaults.failOpen,
     backends: pool.backends.map(buildBackend),
@@ -191,11 +195,11 @@ function buildHealth(health: PoolShape['health'], usedBy: readonly Protocol[]): 
   };
 }
 
-function buildOnDown(onDown: PoolShape['on_down']): PoolPlan['onDown'] {
-  if (onDown === undefined) return { ...poolDefaults.onDown };
-  return typeof onDown === 'string'
-    ? { action: onDown, graceMs: 0 }
-    : { action: 'close', graceMs: onDown.grace };
+function buildOpenFlows(option: PoolShape['on_down'], missing: OpenFlowsPlan): OpenFlowsPlan {
+  if (option === undefined) return { ...missing };
+  return typeof option === 'string'
+    ? { action: option, graceMs: 0 }
+    : { action: 'close', graceMs: option.grace };
 }
 
 function buildBackend(backend: BackendShape): BackendPlan {

@@ -1,8 +1,9 @@
 /**
  * Rules for listeners: names, addresses that two of them want, the pool they point to, and settings that do nothing.
  */
+
+import { formatAddress } from '../core/address-text.ts';
 import type { Bind, Protocol } from '../core/plan.ts';
-import { formatAddress } from './bind.ts';
 import { checkListenerSockets } from './check-sockets.ts';
 import type { Draft, ListenerDraft } from './draft.ts';
 import { overlaps } from './overlap.ts';

@@ -1,10 +1,11 @@
 /**
  * Rules for pools: backends' names and weights, the policy's own settings, and what the listeners in front ask of them.
  */
+
+import { formatAddress } from '../core/address-text.ts';
 import { backendIdsMax, poolIdsMax, ringPointsMax } from '../core/limits.ts';
 import type { PolicyName } from '../core/plan.ts';
 import { pointsPerWeight } from '../core/policy/ring.ts';
-import { formatAddress } from './bind.ts';
 import { checkUpstream } from './check-sockets.ts';
 import { backendDefaults, healthDefaults, poolDefaults } from './defaults.ts';
 import type { Draft, ListenerDraft, PoolDraft } from './draft.ts';

@@ -64,6 +64,8 @@ export const poolDefaults = {
   identity: 'name',
   passive: { failures: 3, ejectMs: 10 * second },
   onDown: { action: 'close', graceMs: 0 },
+  /** The server at the old address is checked as long as flows are on it: when it dies, `on_down` has the word. */
+  onAddressChange: { action: 'keep', graceMs: 0 },
   tries: 3,
   failOpen: false,
 } as const satisfies Omit<PoolPlan, 'name' | 'health' | 'backends'>;

@@ -60,7 +60,16 @@ export const backendShape = section('One server.', {
 });
 
 const boundError = 'must be none or a number above 1, up to 1000';
-const onDownError = 'must be close, keep or { grace: 30s }';
+/** What becomes of open flows: `on_down` and `on_address_change`. */
+function openFlows(meaning: string, grace: string, ends: string, missing: string) {
+  return z
+    .union(
+      [z.enum(['close', 'keep']), section(ends, { grace: duration(grace, { zero: true }).nonoptional() })],
+      { error: 'must be close, keep or { grace: 30s }' },
+    )
+    .meta(described(meaning, missing))
+    .optional();
+}
 
 export const poolShape = section('Backends that serve the same thing, and how one is chosen.', {
   policy: choice('How a new client gets its backend.', policyNames, poolDefaults.policy),
@@ -93,25 +102,18 @@ export const poolShape = section('Backends that serve the same thing, and how on
       defaultMs: poolDefaults.passive.ejectMs,
     }),
   }).optional(),
-  on_down: z
-    .union(
-      [
-        z.enum(['close', 'keep']),
-        section('Ends them after a while.', {
-          grace: duration('How long they may go on, if the backend stays down.', {
-            zero: true,
-          }).nonoptional(),
-        }),
-      ],
-      { error: onDownError },
-    )
-    .meta(
-      described(
-        'What becomes of the open flows of a backend that goes down. close: they are ended at once, and a client that connects again gets another backend; keep: they go on until they end by themselves; { grace: 30s }: they are ended after that time, unless the backend is up again.',
-        poolDefaults.onDown.action,
-      ),
-    )
-    .optional(),
+  on_down: openFlows(
+    'What becomes of the open flows of a backend that goes down. close: they are ended at once, and a client that connects again gets another backend; keep: they go on until they end by themselves; { grace: 30s }: they are ended after that time, unless the backend is up again.',
+    'How long they may go on, if the backend stays down.',
+    'Ends them after a while.',
+    poolDefaults.onDown.action,
+  ),
+  on_address_change: openFlows(
+    'What becomes of open TCP connections when their backend is at another address (its name resolves to another one, a reload gives another one), or when a reload changes source, transparent, mark or device. keep: they go on where they are, and that address is checked as long as they do: when it goes down, on_down has the word; close: they are ended at once; { grace: 30s }: they are ended after that time. UDP goes on by the new way with its next datagram, whatever is said here.',
+    'How long they may go on.',
+    'Ends them after a while.',
+    poolDefaults.onAddressChange.action,
+  ),
   tries: whole('Backends tried for one flow, the first included.', 1, 64, poolDefaults.tries),
   fail_open: flag('When no backend is up, use them all the same.', poolDefaults.failOpen),
   ...upstreamShape,

@@ -11,8 +11,8 @@ import { Ids } from './ids.ts';
 
 vi.mock('../checks/tcp-check.ts');
 
-const first: Bind = { kind: 'inet', ip: '127.0.0.1', port: 1 };
-const second: Bind = { kind: 'inet', ip: '127.0.0.2', port: 1 };
+const first = { kind: 'inet', ip: '127.0.0.1', port: 1 } satisfies Bind;
+const second = { kind: 'inet', ip: '127.0.0.2', port: 1 } satisfies Bind;
 const byName: BackendAddress = { kind: 'name', host: 'db.example', port: 1 };
 
 function poolOf(address: BackendAddress): PoolPlan[] {
@@ -26,6 +26,7 @@ function poolOf(address: BackendAddress): PoolPlan[] {
       health: { type: 'none', intervalMs: 1000, timeoutMs: 1000, fall: 3, rise: 2, port: undefined },
       passive: { failures: 0, ejectMs: 0 },
       onDown: { action: 'close', graceMs: 0 },
+      onAddressChange: { action: 'keep', graceMs: 0 },
       tries: 1,
       failOpen: false,
       backends: [{ name: 'a', address, weight: 1, maxConnections: 0 }],
@@ -43,9 +44,12 @@ const checks: Checks = {
     return checker;
   },
 };
+/** Of a backend without an address: no TCP flow is open by it, and what is open by the last one is another matter. */
+const nowhere = { target: undefined, upstream: undefined };
 const endFlows = vi.fn();
 const watch = vi.fn();
 const onMoved = vi.fn();
+const countFormer = vi.fn(async () => undefined);
 let backends: Backends;
 
 beforeEach(() => {
@@ -64,6 +68,8 @@ beforeEach(() => {
     checks,
     endFlows,
     onMoved,
+    countFormer,
+    flowsOf: () => 1,
     nowMs: () => Date.now(),
   });
 });
@@ -193,7 +199,7 @@ test('a backend that moves to a name nobody answers for serves where it was unti
     vi.mocked(resolveAddress).mockResolvedValue(first);
     await use(poolOf(first));
   }
-  expect(watch).toHaveBeenLastCalledWith({ event: 'pool-down', pool: 'pool' });
+  expect(told().at(-1)).toBe('pool-down');
   expect(onMoved).toHaveBeenCalledTimes(2);
 });
 
@@ -213,7 +219,10 @@ test('an ejected backend keeps its TCP flows until its check says that it is gon
   vi.mocked(resolveAddress).mockResolvedValueOnce(undefined);
   await use([{ ...pool!, passive, backends: [{ ...pool!.backends[0]!, address: byName }, other] }]);
   expect(endFlows).toHaveBeenCalledTimes(2);
-  expect(endFlows).toHaveBeenLastCalledWith(1, 'backend-down', { connectedBeforeMs: Date.now() });
+  expect(endFlows).toHaveBeenLastCalledWith(1, 'backend-down', {
+    connectedBeforeMs: Date.now(),
+    way: nowhere,
+  });
 });
 
 test('an ejection is not carried over to another address, given or resolved', async () => {
@@ -311,7 +320,10 @@ test('a grace period ends the flows from before it, and a reload may end or canc
   await vi.advanceTimersByTimeAsync(4_999);
   expect(endFlows).not.toHaveBeenCalled();
   await vi.advanceTimersByTimeAsync(1);
-  expect(endFlows).toHaveBeenCalledExactlyOnceWith(1, 'backend-down', { connectedBeforeMs: wentDownAtMs });
+  expect(endFlows).toHaveBeenCalledExactlyOnceWith(1, 'backend-down', {
+    connectedBeforeMs: wentDownAtMs,
+    way: nowhere,
+  });
 
   endFlows.mockReset();
   vi.mocked(resolveAddress).mockResolvedValue(first);
@@ -333,7 +345,10 @@ test('a grace period ends the flows from before it, and a reload may end or canc
   expect(endFlows).not.toHaveBeenCalled();
   await reload(on('close', 15_000));
   await vi.advanceTimersByTimeAsync(1);
-  expect(endFlows).toHaveBeenCalledExactlyOnceWith(1, 'backend-down', { connectedBeforeMs: downAgainAtMs });
+  expect(endFlows).toHaveBeenCalledExactlyOnceWith(1, 'backend-down', {
+    connectedBeforeMs: downAgainAtMs,
+    way: nowhere,
+  });
 });
 
 test('a name that moves while its backend is down: the new address comes up', async () => {
@@ -473,4 +488,66 @@ test('a reload that takes away the last backend that is up, or the pool, or brin
   expect(await reload(pools)).toEqual(['pool-down']);
   expect(await reload([])).toEqual([]);
   expect(await reload(pools)).toEqual(['backend-down', 'pool-down']);
+});
+
+test('TCP flows on the old address are ended when the pool says so, once the workers know the new one', async () => {
+  const closing = (address: BackendAddress): PoolPlan[] =>
+    poolOf(address).map((pool) => ({ ...pool, onAddressChange: { action: 'close', graceMs: 0 } }));
+  vi.mocked(resolveAddress).mockResolvedValue(first);
+  await use(closing(byName));
+  vi.mocked(resolveAddress).mockResolvedValue(second);
+  onMoved.mockImplementation(() => expect(endFlows).not.toHaveBeenCalled());
+  await vi.advanceTimersByTimeAsync(30_001);
+  expect(onMoved).toHaveBeenCalledOnce();
+  const way = { target: first, upstream: undefined };
+  expect(endFlows).toHaveBeenCalledExactlyOnceWith(1, 'address-changed', { way, protocol: 'tcp' });
+  expect(backends.status()).toMatchObject([
+    { up: true, at: '127.0.0.2:1', former: [{ address: '127.0.0.1:1', up: true, flows: 1 }] },
+  ]);
+});
+
+test('a reload that changes how connections leave leaves the open ones on a former way', async () => {
+  vi.mocked(resolveAddress).mockImplementation(async (address) => address as Bind);
+  const upstream = { sources: [], transparent: false, mark: 7 };
+  const marked = poolOf(first).map((pool) => ({ ...pool, upstream }));
+  await use(marked);
+  await use(marked);
+  expect(backends.status()).toMatchObject([{ former: [] }]);
+  await use(poolOf(first));
+  backends.settle(poolOf(first));
+  expect(backends.status()).toMatchObject([{ at: '127.0.0.1:1', former: [{ address: '127.0.0.1:1' }] }]);
+  expect(endFlows).not.toHaveBeenCalled();
+});
+
+test('a backend that goes down at its new address costs nobody at the old one', async () => {
+  const health = {
+    ...poolOf(first)[0]!.health,
+    type: 'tcp' as const,
+    intervalMs: 100,
+    timeoutMs: 100,
+    fall: 1,
+  };
+  const checked = (address: Bind): PoolPlan[] => poolOf(address).map((pool) => ({ ...pool, health }));
+  vi.mocked(resolveAddress).mockImplementation(async (address) => address as Bind);
+  vi.mocked(checkTcp).mockImplementation(async (bind) =>
+    bind.kind === 'inet' && bind.ip === second.ip ? { verdict: 'fail', why: 'refused' } : { verdict: 'pass' },
+  );
+  await use(checked(first));
+  await use(checked(second));
+  backends.settle(checked(second));
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(backends.status()).toMatchObject([{ up: false, former: [{ up: true }] }]);
+  expect(endFlows.mock.calls.map(([, code, { way }]) => [code, way.target])).toEqual([
+    ['backend-down', second],
+  ]);
+  // The old server dies as well.
+  vi.mocked(checkTcp).mockResolvedValue({ verdict: 'fail', why: 'refused' });
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(endFlows).toHaveBeenLastCalledWith(1, 'backend-down', {
+    way: { target: first, upstream: undefined },
+    protocol: 'tcp',
+  });
+  expect(watch).toHaveBeenCalledWith(
+    expect.objectContaining({ event: 'address-down', address: '127.0.0.1:1' }),
+  );
 });

@@ -12,12 +12,14 @@
 
 import type { Check, Checks } from '../checks/client.ts';
 import type { Target } from '../checks/resolve.ts';
+import { formatAddress } from '../core/address-text.ts';
 import type { BackendStates } from '../core/backend-states.ts';
 import type { LoopBackend, Loops } from '../core/loops.ts';
 import type { BackendPlan, Bind, PoolPlan, Protocol } from '../core/plan.ts';
 import type { BackendView } from '../core/snapshot.ts';
-import { isSameTarget } from '../core/way.ts';
+import { isSameTarget, isSameWay, type Way } from '../core/way.ts';
 import type { ControlWatcher } from './events.ts';
+import { type FormerStatus, FormerWays, type FormerWaysOptions } from './former-ways.ts';
 import type { Ids } from './ids.ts';
 import { findTargets, type Targets, unresolvedBecause } from './targets.ts';
 
@@ -67,6 +69,10 @@ export interface BackendStatus {
   readonly ejected: boolean;
   /** The listener of this instance that it leads back to; it is down for that. */
   readonly leadsTo: string | null;
+  /** Where it is now: what its name resolves to. */
+  readonly at: string | null;
+  /** Where TCP flows are still open to it. */
+  readonly former: readonly FormerStatus[];
 }
 
 export interface BackendsOptions {
@@ -77,10 +83,12 @@ export interface BackendsOptions {
   /** Ends the open flows of a backend. */
   readonly endFlows: (
     backendId: number,
-    code: 'backend-down' | 'backend-removed',
+    code: 'backend-down' | 'backend-removed' | 'address-changed',
     which?: {
       /** Default: both. */
       readonly protocol?: Protocol;
+      /** TCP: only flows that are open by this way. Default: by any. */
+      readonly way?: Way;
       /** On the shared clock. Default: all that are open now. */
       readonly connectedBeforeMs?: number;
     },
@@ -89,6 +97,8 @@ export interface BackendsOptions {
   readonly nowMs: () => number;
   /** Addresses have changed: the workers need a new snapshot. */
   readonly onMoved: () => void;
+  readonly countFormer: FormerWaysOptions['countFlows'];
+  readonly flowsOf: FormerWaysOptions['flowsOf'];
 }
 
 export class Backends {
@@ -99,10 +109,20 @@ export class Backends {
   private readonly fresh = new Set<number>();
   private resolveTimer: NodeJS.Timeout | undefined;
   private movedTimer: NodeJS.Immediate | undefined;
+  private readonly formers: FormerWays;
   private isStopped = false;
 
   constructor(options: BackendsOptions) {
     this.options = options;
+    const { watch, checks, nowMs, countFormer: countFlows, flowsOf, endFlows } = options;
+    this.formers = new FormerWays({
+      watch,
+      checks,
+      nowMs,
+      countFlows,
+      flowsOf,
+      endFlows: (id, code, way) => endFlows(id, code, { way, protocol: 'tcp' }),
+    });
   }
 
   /** Adds what the pools have anew. All else stays as it is until {@link change}, which takes the answer. */
@@ -146,6 +166,7 @@ export class Backends {
       if (!wanted.has(backend.id)) this.remove(backend);
       else if (!backend.isUp && !isSame(backend.onDown, backend.pool.onDown)) this.endOpenFlows(backend);
     }
+    this.formers.settle(pools);
     this.reviewPools();
   }
 
@@ -174,6 +195,8 @@ export class Backends {
       draining: backend.isDraining,
       ejected: backend.ejectTimer !== undefined,
       leadsTo: leadsBackTo(backend) ?? null,
+      at: backend.target === undefined ? null : formatAddress(backend.target),
+      former: this.formers.status(backend.id),
     }));
   }
 
@@ -240,6 +263,7 @@ export class Backends {
     clearInterval(this.resolveTimer);
     clearImmediate(this.movedTimer);
     for (const backend of this.backends.values()) quiet(backend);
+    this.formers.stop();
   }
 
   /** Only one that takes newcomers can stand in, and that the workers know: ejected, this one would take none either. */
@@ -325,9 +349,11 @@ export class Backends {
       old !== undefined &&
       JSON.stringify([old.pool.health, old.target]) === JSON.stringify([pool.health, target]);
     const isForgiven = forgiveMoved(backend, target);
+    const before = old === undefined ? undefined : wayOf(old);
     backend.pool = pool;
     backend.plan = plan;
     backend.target = target;
+    if (before !== undefined) this.noteMoved(backend, before);
     if (found !== 'unanswered') backend.targetOf = text;
     states.setWeight(id, plan.weight);
     if (old === undefined) {
@@ -341,8 +367,19 @@ export class Backends {
     this.judge(backend, target === undefined ? unresolvedBecause(found) : upNow);
   }
 
+  /** Flows stay on the way they were opened by: what becomes of them is told once the workers know the new one. */
+  private noteMoved(backend: Backend, before: Way): void {
+    const now = wayOf(backend);
+    if (isSameWay(before, now)) return;
+    this.formers.returned(backend.id, now);
+    if (before.target === undefined) return;
+    const { id, plan, pool, isHealthy, downSinceMs } = backend;
+    this.formers.left({ id, name: plan.name, isHealthy, downSinceMs }, pool, before);
+  }
+
   private remove(backend: Backend): void {
     quiet(backend);
+    this.formers.drop(backend.id);
     this.backends.delete(backend.id);
     this.options.states.setUp(backend.id, false);
     this.options.endFlows(backend.id, 'backend-removed');
@@ -400,11 +437,13 @@ export class Backends {
     if (action === 'keep') return;
     const connectedBeforeMs = backend.downSinceMs;
     const leftMs = connectedBeforeMs + graceMs - this.options.nowMs();
+    // As it is now: by then it may be elsewhere, where nobody is to be ended for this.
+    const [way, isLost] = [wayOf(backend), backend.isLost];
     const end = (): void =>
       this.options.endFlows(
         backend.id,
         'backend-down',
-        backend.isLost ? { connectedBeforeMs } : { connectedBeforeMs, protocol: 'udp' },
+        isLost ? { connectedBeforeMs, way } : { connectedBeforeMs, protocol: 'udp' },
       );
     if (leftMs <= 0) end();
     else backend.graceTimer = setTimeout(end, leftMs);
@@ -465,14 +504,16 @@ export class Backends {
     if (JSON.stringify(target) === JSON.stringify(backend.target)) return;
     const hadTarget = backend.target !== undefined;
     const isForgiven = forgiveMoved(backend, target);
+    const before = wayOf(backend);
     backend.target = target;
+    this.noteMoved(backend, before);
     this.check(backend, hadTarget ? backend.isHealthy : undefined);
     if (target !== undefined) {
       this.options.watch({
         event: 'backend-resolved',
         pool: backend.pool.name,
         backend: backend.plan.name,
-        address: target.kind === 'inet' ? `${target.ip}:${target.port}` : target.path,
+        address: formatAddress(target),
       });
     }
     const upNow = isForgiven ? movedBecause : 'its name resolves';
@@ -482,8 +523,13 @@ export class Backends {
     this.movedTimer ??= setImmediate(() => {
       this.movedTimer = undefined;
       this.options.onMoved();
+      this.formers.settle([]);
     });
   }
+}
+
+function wayOf({ target, pool: { upstream } }: Backend): Way {
+  return { target, upstream };
 }
 
 const movedBecause = 'it is at another address';
@@ -519,9 +565,6 @@ function isSame(one: PoolPlan['onDown'], other: PoolPlan['onDown']): boolean {
 }
 
 /** As configured: `10.0.0.1:5432`, `[::1]:5432`, `db1.example.org:5432`, `unix:/run/db.sock`. */
-export function addressText(plan: BackendPlan): string {
-  const { address } = plan;
-  if (address.kind === 'unix') return `unix:${address.path}`;
-  if (address.kind === 'name') return `${address.host}:${address.port}`;
-  return address.ip.includes(':') ? `[${address.ip}]:${address.port}` : `${address.ip}:${address.port}`;
+export function addressText({ address }: BackendPlan): string {
+  return formatAddress(address);
 }

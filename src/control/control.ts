@@ -14,8 +14,9 @@ import type { Plan } from '../core/plan.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import type { NamesTable } from '../pins/names-table.ts';
 import { createSharedMemory, type SharedMemory, type SharedViews, sharingWriters } from '../rooms/shared.ts';
+import { Waiting } from '../rooms/waiting.ts';
 import { WorkerClient, type WorkerDeath } from '../worker/client.ts';
-import type { FlowRecord, MessageFromWorker } from '../worker/messages-from-worker.ts';
+import type { FlowRecord, MessageFromWorker, WayCount } from '../worker/messages-from-worker.ts';
 import type { MessageToWorker } from '../worker/messages-to-worker.ts';
 import { Backends } from './backends.ts';
 import type { ClusterClient } from './cluster/client.ts';
@@ -77,6 +78,7 @@ export class Control {
     number,
     { records: FlowRecord[]; waiting: number; done: () => void }
   >();
+  private readonly formerCounts = new Waiting<readonly WayCount[] | undefined>();
   private readonly snapshots: Snapshots;
   private readonly refusals: Refusals;
   private readonly loopWatch: LoopWatch;
@@ -110,12 +112,14 @@ export class Control {
       states: views.states,
       watch: options.watch,
       checks: this.checks,
-      endFlows: (backendId, code, { protocol, connectedBeforeMs } = {}) =>
+      endFlows: (backendId, code, { protocol, connectedBeforeMs, way } = {}) =>
         this.toWorkers({
           type: 'end-flows',
-          select: { by: 'backend', backendId, protocol, connectedBeforeMs },
+          select: { by: 'backend', backendId, protocol, connectedBeforeMs, way },
           code,
         }),
+      countFormer: () => this.countFormer(),
+      flowsOf: (backendId) => views.counters.backend(backendId, 'active'),
       nowMs: () => this.now(),
       onMoved: () => this.publish(this.published),
     });
@@ -234,6 +238,17 @@ export class Control {
     });
   }
 
+  private async countFormer(): Promise<readonly WayCount[] | undefined> {
+    const answers = await Promise.all(
+      this.workers.map((worker) =>
+        this.formerCounts.wait(listFlowsTimeoutMs, undefined, (requestId) =>
+          worker.post({ type: 'count-former', requestId }),
+        ),
+      ),
+    );
+    return answers.includes(undefined) ? undefined : answers.flatMap((counts) => counts!);
+  }
+
   /**
    * Takes a new plan into use. Flows stay unless their backend or listener is gone.
    * @throws StartFailure when a new listener cannot be bound; the old plan stays in force. And before the start is over:
@@ -343,13 +358,17 @@ export class Control {
     for (const worker of this.workers) this.tellSnapshot(worker, this.snapshot);
   }
 
+  /** A listener that a reload may still fail to open receives nothing; at the start that would be the end of it. */
   private findLoops(plan: Plan): void {
-    const listeners = this.snapshots.listeners(plan).map(({ id, plan: { name, protocol, bind, pool } }) => ({
-      name,
-      protocol,
-      bind: bind.kind === 'inet' ? { ...bind, port: this.listeners.port(id) ?? bind.port } : bind,
-      pool,
-    }));
+    const listeners = this.snapshots
+      .listeners(plan)
+      .flatMap(({ id, plan: { name, protocol, bind, pool } }) => {
+        const port = this.listeners.openPort(id);
+        if (port === undefined && this.isReady) return [];
+        return [
+          { name, protocol, bind: bind.kind === 'inet' ? { ...bind, port: port ?? bind.port } : bind, pool },
+        ];
+      });
     this.backends.setLoops(this.loopWatch.find(listeners, this.backends.places()));
   }
 
@@ -381,6 +400,9 @@ export class Control {
         break;
       case 'refused':
         this.refusals.add(message);
+        break;
+      case 'former-counted':
+        this.formerCounts.answer(message.requestId, message.counts);
         break;
       case 'flows':
         this.flowsListed(message.requestId, message.records);

@@ -41,6 +41,26 @@ export type ControlEvent =
       readonly backend: string;
       readonly address: string;
     }
+  /** TCP flows are open on an address (or way) of the backend that newcomers do not get any more. */
+  | {
+      readonly event: 'address-left';
+      readonly pool: string;
+      readonly backend: string;
+      readonly address: string;
+      /** UDP conversations included, which follow by themselves. */
+      readonly flows: number;
+      readonly action: 'close' | 'keep';
+      readonly graceMs: number;
+    }
+  /** The server there is down, or up again, as the check of a former address says. */
+  | {
+      readonly event: 'address-down' | 'address-up';
+      readonly pool: string;
+      readonly backend: string;
+      readonly address: string;
+      readonly flows: number;
+      readonly why: string;
+    }
   | { readonly event: 'pool-down'; readonly pool: string }
   /** After a pool-down. */
   | { readonly event: 'pool-up'; readonly pool: string }

@@ -53,7 +53,7 @@ test('a worker that starts anew while another is asked waits for its turn, and b
   ]);
   answer(stage, 1, 7, 5_000);
   expect(await opened).toBeUndefined();
-  expect(stage.listeners.port(7)).toBe(5_000);
+  expect(stage.listeners.openPort(7)).toBe(5_000);
 });
 
 test('a worker that answered, died and started anew before the others answered is asked in the end', async () => {
@@ -131,5 +131,5 @@ test('the way back after a failure opens what can be opened, and tells what cann
       /^listener listener-1: cannot bind .*EADDRNOTAVAIL; this machine has no such address/,
     ),
   ]);
-  expect([stage.listeners.port(1), stage.listeners.port(2)]).toEqual([undefined, 5_002]);
+  expect([stage.listeners.openPort(1), stage.listeners.openPort(2)]).toEqual([undefined, 5_002]);
 });

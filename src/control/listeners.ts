@@ -113,9 +113,10 @@ export class Listeners {
     await this.closeThese([...this.open.keys()], 'shutdown');
   }
 
-  /** The port a listener really has. */
-  port(listenerId: number): number | undefined {
-    return this.open.get(listenerId)?.port;
+  /** The port a listener really has, once every worker has bound it. */
+  openPort(listenerId: number): number | undefined {
+    const listener = this.open.get(listenerId);
+    return listener?.isOpening === false ? listener.port : undefined;
   }
 
   /** Asks the workers that do not have it. */

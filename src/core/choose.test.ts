@@ -44,6 +44,7 @@ function poolOf(
       health: { type: 'none', intervalMs: 1000, timeoutMs: 1000, fall: 3, rise: 2, port: undefined },
       passive: { failures: 3, ejectMs: 10_000 },
       onDown: { action: 'close', graceMs: 0 },
+      onAddressChange: { action: 'keep', graceMs: 0 },
       tries: 3,
       failOpen: false,
       ...plan,

@@ -48,6 +48,8 @@ export const flowRecordsMax = 8_192;
 export const refusalsToldEveryMs = 1_000;
 /** Flows ended by policy (backend down, drain) in one turn of the loop, so that the rest are not kept waiting. */
 export const terminationsPerTurnMax = 256;
+/** Former addresses of one backend that are watched for the flows still on them; the oldest is left alone beyond it. */
+export const formerWaysMax = 16;
 /** So long a client waits that is turned away because all its backends lead back to us. */
 export const turnAwayAfterMs = 100;
 /** Datagrams of one UDP conversation kept while it waits for a route. */

@@ -129,6 +129,12 @@ export interface HealthPlan {
   readonly sources?: readonly string[];
 }
 
+/** What becomes of open flows: they end after `graceMs`, or they stay. */
+export interface OpenFlowsPlan {
+  readonly action: 'close' | 'keep';
+  readonly graceMs: number;
+}
+
 export interface PoolPlan {
   readonly name: string;
   readonly policy: PolicyName;
@@ -145,12 +151,16 @@ export interface PoolPlan {
     readonly ejectMs: number;
   };
   /** What happens to open flows when their backend goes down. */
-  readonly onDown: { readonly action: 'close' | 'keep'; readonly graceMs: number };
+  readonly onDown: OpenFlowsPlan;
+  /** What happens to open TCP flows when their backend is at another address, or is reached by another way, than theirs. */
+  readonly onAddressChange: OpenFlowsPlan;
   /** Backends tried for one flow, the first included. */
   readonly tries: number;
   /** When no backend is up, use them all the same. */
   readonly failOpen: boolean;
   readonly backends: readonly BackendPlan[];
+  /** As its listeners have it. Not in the digest. */
+  readonly upstream?: UpstreamPlan;
 }
 
 export interface BackendPlan {

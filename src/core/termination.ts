@@ -22,6 +22,7 @@ export const terminationCodes = [
   // Policy reached a flow that was open.
   'backend-down',
   'backend-removed',
+  'address-changed', // its backend is at another address, or reached by another way
   'listener-removed',
   'shutdown',
   'evicted', // a UDP conversation that made room for another

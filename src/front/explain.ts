@@ -3,6 +3,7 @@
  * The same chooser, policies and pin table as the workers use, asked without writing anything.
  */
 import type { Address } from '../core/address.ts';
+import { formatAddress } from '../core/address-text.ts';
 import { Chooser } from '../core/choose.ts';
 import { keyOf } from '../core/key.ts';
 import { createPolicy } from '../core/policy/create.ts';
@@ -18,6 +19,8 @@ export interface Explanation {
   /** What the client is recognised by: kind and value. */
   readonly key: string;
   readonly backend: string | null;
+  /** Where that is now. */
+  readonly address: string | null;
   readonly by: 'pin' | 'policy' | 'none';
   /** The pin's backend, also when it is not followed. */
   readonly pinned: string | null;
@@ -72,6 +75,7 @@ export function explain(
     client: client.port === 0 ? client.ip : client.toString(),
     key: `${key.kind} ${key.text}`,
     backend: chosen?.name ?? null,
+    address: chosen?.target === undefined ? null : formatAddress(chosen.target),
     by: chosen === undefined ? 'none' : followed ? 'pin' : 'policy',
     pinned: pinned?.name ?? null,
     pin: (pinned === undefined ? undefined : hand?.find(pool.plan.name, key)) ?? null,

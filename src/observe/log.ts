@@ -85,6 +85,9 @@ export const eventLevels: Readonly<Record<Exclude<ControlEvent['event'], 'flow-e
   'backend-down': 'warn',
   'backend-draining': 'info',
   'backend-resolved': 'info',
+  'address-left': 'info',
+  'address-down': 'warn',
+  'address-up': 'info',
   'pool-down': 'error',
   'pool-up': 'info',
   'clients-refused': 'warn',
@@ -186,6 +189,14 @@ export function inWords(event: ControlEvent): string {
       return `${event.pool}/${event.backend} ${event.draining ? 'drains: no new clients, pinned ones stay' : 'takes new clients again'}`;
     case 'backend-resolved':
       return `${event.pool}/${event.backend} is at ${event.address} now`;
+    case 'address-left': {
+      const fate =
+        event.action === 'keep' ? 'stay' : event.graceMs === 0 ? 'end' : `end in ${event.graceMs} ms`;
+      return `${event.pool}/${event.backend} is reached otherwise now: TCP connections by ${event.address} ${fate}`;
+    }
+    case 'address-down':
+    case 'address-up':
+      return `${event.pool}/${event.backend}: its former address ${event.address}, with ${event.flows} flows, is ${event.event.slice('address-'.length)}: ${event.why}`;
     case 'pool-down':
       return `${event.pool} has no backend that is up`;
     case 'pool-up':

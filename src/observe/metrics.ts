@@ -233,6 +233,12 @@ function backendFamilies({ views, state }: MetricsSource): Family[] {
     ),
     family('pinion_backend_weight', 'gauge', 'Its weight in force.', ({ id }) => views.states.weight(id)),
     family('pinion_backend_flows', 'gauge', 'Flows open now.', ({ id }) => counters.backend(id, 'active')),
+    family(
+      'pinion_backend_former_flows',
+      'gauge',
+      'TCP flows open now to an address it had before; counted seldom.',
+      ({ former }) => former.reduce((sum, { flows }) => sum + flows, 0),
+    ),
     family('pinion_backend_flows_total', 'counter', 'Flows connected.', ({ id }) =>
       counters.backend(id, 'opened'),
     ),

@@ -11,6 +11,7 @@ import { listenerView } from '../engine/conformance/listener.ts';
 import type { Engine } from '../engine/engine.ts';
 import { createSharedMemory } from '../rooms/shared.ts';
 import { Director } from './director.ts';
+import type { MessageFromWorker } from './messages-from-worker.ts';
 
 const backendId = 1;
 let clockMs = 1;
@@ -22,6 +23,7 @@ interface Stage {
   readonly snapshot: Snapshot;
   readonly counters: Counters;
   readonly pins: PinTable;
+  readonly posted: MessageFromWorker[];
   /** Gives the pool backends of these names, numbered from 1. */
   useBackends(names: readonly string[], changes?: Partial<Snapshot & { tries: number }>): void;
 }
@@ -33,6 +35,7 @@ function directorOf(listener: ListenerView): Stage {
     states.setWeight(id, 1);
   };
   open(backendId);
+  const posted: MessageFromWorker[] = [];
   const director = new Director({
     worker: 0,
     pins,
@@ -40,7 +43,7 @@ function directorOf(listener: ListenerView): Stage {
     counters,
     dials,
     nowMs: () => clockMs,
-    post: () => {},
+    post: (message) => void posted.push(message),
   });
   const ended = new Map<Flow, TerminationCode>();
   const terminate: Engine['terminate'] = (flow, code) => {
@@ -70,6 +73,7 @@ function directorOf(listener: ListenerView): Stage {
           health: { type: 'none', intervalMs: 1000, timeoutMs: 1000, fall: 3, rise: 2, port: undefined },
           passive: { failures: 0, ejectMs: 0 },
           onDown: { action: 'close', graceMs: 0 },
+          onAddressChange: { action: 'keep', graceMs: 0 },
           tries: 1,
           failOpen: false,
         },
@@ -94,7 +98,7 @@ function directorOf(listener: ListenerView): Stage {
     }));
     director.useSnapshot({ ...snapshot, pools, ...changes });
   };
-  return { director, ended, abandoned, snapshot, counters, pins, useBackends };
+  return { director, ended, abandoned, snapshot, counters, pins, posted, useBackends };
 }
 
 function openFlow(director: Director, listener: ListenerView, client: number): Flow {
@@ -362,4 +366,72 @@ test('a client elsewhere whose address looks like that of our own dial takes no 
   // The same sixteen bits are kept of both.
   expect(director.open(listener, Address.v4(0x0a010000, 5_555), noAddress)).not.toBe('loop');
   expect(director.open(listener, Address.v4(0x0a000001, 5_555), noAddress)).toBe('loop');
+});
+
+describe('a backend at another address', () => {
+  const moved = { kind: 'inet', ip: '127.0.0.1', port: 2 } as const;
+
+  /** One TCP flow that is open, one that still dials, one UDP conversation; then the backend moves. */
+  function move(): Stage & { readonly open: Flow; readonly dialing: Flow; readonly conversation: Flow } {
+    const listener = listenerView(0, 'tcp', {});
+    const stage = directorOf(listener);
+    const { director, snapshot } = stage;
+    const begin = (view: ListenerView): Flow => {
+      const flow = openFlow(director, view, 0x0a000001);
+      director.route(flow);
+      return flow;
+    };
+    const open = begin(listener);
+    director.dialed(open);
+    const dialing = begin(listener);
+    const conversation = begin(listenerView(0, 'udp', {}));
+    director.dialed(conversation);
+    const pools = snapshot.pools.map((pool) => ({
+      ...pool,
+      version: 2,
+      backends: pool.backends.map((backend) => ({ ...backend, target: moved })),
+    }));
+    director.useSnapshot({ ...snapshot, pools });
+    return { ...stage, open, dialing, conversation };
+  }
+
+  test('an order for its former way spares UDP only where it says so, and who is on the new way', () => {
+    const { director, ended, abandoned, open, dialing, conversation, snapshot } = move();
+    const newcomer = openFlow(director, snapshot.listeners[0]!, 0x0a000002);
+    director.route(newcomer);
+    director.dialed(newcomer);
+    const { target } = snapshot.pools[0]!.backends[0]!;
+    const way = { target, upstream: undefined };
+    const select = { by: 'backend', backendId, protocol: 'tcp', way } as const;
+    director.endFlows(select, 'address-changed');
+    while (director.tick());
+    expect([...ended]).toEqual([[open, 'address-changed']]);
+    expect(abandoned).toEqual([dialing]);
+    // The dial that was given up goes on at the new address.
+    expect(director.route(dialing)).toMatchObject({ id: backendId, target: moved });
+    director.endFlows(
+      { ...select, protocol: undefined, way: { target: moved, upstream: undefined } },
+      'backend-down',
+    );
+    while (director.tick());
+    expect(ended.get(newcomer)).toBe('backend-down');
+    expect(ended.get(conversation)).toBe('backend-down');
+    expect(ended.has(dialing)).toBe(false);
+  });
+
+  test('flows on a former way are counted, however they were opened', () => {
+    const { director, posted } = move();
+    director.countFormer(7);
+    expect(posted.at(-1)).toEqual({
+      type: 'former-counted',
+      requestId: 7,
+      counts: [
+        {
+          backendId,
+          way: { target: { kind: 'inet', ip: '127.0.0.1', port: 1 }, upstream: undefined },
+          flows: 2,
+        },
+      ],
+    });
+  });
 });

@@ -4,6 +4,7 @@
  * is not owed to one event: reports, ending flows in batches, keeping the pins of open flows alive.
  */
 import type { Address } from '../core/address.ts';
+import { formatAddress } from '../core/address-text.ts';
 import type { BackendStates } from '../core/backend-states.ts';
 import { Chooser } from '../core/choose.ts';
 import type { Counters } from '../core/counters.ts';
@@ -19,17 +20,17 @@ import {
   waitingFlowsMax,
 } from '../core/limits.ts';
 import type { PinTable } from '../core/pins/table.ts';
-import type { Bind, ListenerPlan } from '../core/plan.ts';
+import type { Bind, ListenerPlan, UpstreamPlan } from '../core/plan.ts';
 import { createPolicy, samePolicy } from '../core/policy/create.ts';
 import { ServerAddresses } from '../core/server-addresses.ts';
 import type { BackendView, ListenerView, Snapshot } from '../core/snapshot.ts';
 import type { TerminationCode } from '../core/termination.ts';
-import { isSameTarget } from '../core/way.ts';
+import { isSameTarget, isSameWay, type Way } from '../core/way.ts';
 import type { DialFailure, DropReason, Engine, EngineHost, RoomMaker } from '../engine/engine.ts';
 import { FlowLimits } from './flow-limits.ts';
 import { FlowRegistry } from './flow-registry.ts';
 import { FlowReports } from './flow-reports.ts';
-import type { MessageFromWorker } from './messages-from-worker.ts';
+import type { MessageFromWorker, WayCount } from './messages-from-worker.ts';
 import type { FlowSelector } from './messages-to-worker.ts';
 import { Refusals } from './refusals.ts';
 import { SuspectBackends } from './suspects.ts';
@@ -223,8 +224,11 @@ export class Director implements EngineHost {
     counters.places.giveBackend(backend.id);
     this.forgetDial(flow, backend);
     flow.backend = undefined;
-    flow.failed.push(backend.id);
     flow.lastFailure = failure;
+    const now = this.choosers.get(flow.listener.poolId)?.backend(backend.id);
+    // It is elsewhere by now, and there nobody has failed yet.
+    if (now?.target !== undefined && !isSameTarget(now.target, backend.target)) return;
+    flow.failed.push(backend.id);
     if (failure === 'local-fault') {
       flow.hadLocalFault = true;
       return;
@@ -305,11 +309,41 @@ export class Director implements EngineHost {
     });
   }
 
+  /** Flows of one view and one plan are on one way: compared once, however many they are. */
+  countFormer(requestId: number): void {
+    const counts = new Map<BackendView, Map<UpstreamPlan | undefined, { flows: number } & WayCount>>();
+    for (const flow of this.registry.select(isOpenOverTcp, Number.POSITIVE_INFINITY)) {
+      const { upstream } = flow.listener.plan;
+      const ofView = counts.get(flow.backend!) ?? new Map();
+      counts.set(flow.backend!, ofView);
+      const count = ofView.get(upstream) ?? { backendId: flow.backend!.id, way: wayOf(flow), flows: 0 };
+      ofView.set(upstream, count);
+      count.flows++;
+    }
+    const all = [...counts.values()].flatMap((ofView) => [...ofView.values()]);
+    this.options.post({
+      type: 'former-counted',
+      requestId,
+      counts: all.filter((count) => this.isFormer(count)),
+    });
+  }
+
+  private isFormer({ backendId, way }: WayCount): boolean {
+    for (const { pool } of this.choosers.values()) {
+      const now = pool.backends.find(({ id }) => id === backendId);
+      if (now !== undefined) return !isSameWay(way, { target: now.target, upstream: pool.plan.upstream });
+    }
+    return true;
+  }
+
   listFlows(requestId: number, most: number): void {
     const nowMs = this.options.nowMs();
     const records = this.registry
       .select(() => true, most)
-      .map((flow) => this.reports.record(flow, this.poolName(flow), undefined, nowMs));
+      .map((flow) => ({
+        ...this.reports.record(flow, this.poolName(flow), undefined, nowMs),
+        ...(flow.backend?.target === undefined ? {} : { address: formatAddress(flow.backend.target) }),
+      }));
     this.options.post({ type: 'flows', requestId, records });
   }
 
@@ -357,7 +391,8 @@ export class Director implements EngineHost {
   /** A flow that still dials a backend that is gone has lost nothing yet: another one may take it. */
   private end(flow: Flow, code: TerminationCode): void {
     const isDialing = flow.connectedAtMs === 0 && flow.listener.plan.protocol === 'tcp';
-    if (code === 'backend-removed' && isDialing) this.engine.abandonDial(flow);
+    const isWorthAnother = code === 'backend-removed' || code === 'address-changed';
+    if (isWorthAnother && isDialing) this.engine.abandonDial(flow);
     else this.engine.terminate(flow, code);
   }
 
@@ -513,13 +548,21 @@ export class Director implements EngineHost {
   }
 }
 
+/** How a TCP flow's backend was dialled, or is being. */
+function wayOf({ backend, listener }: Flow): Way {
+  return { target: backend?.target, upstream: listener.plan.upstream };
+}
+
 function matcher(select: FlowSelector): (flow: Flow) => boolean {
   switch (select.by) {
     case 'backend':
       return (flow) =>
         flow.backend?.id === select.backendId &&
         (select.connectedBeforeMs === undefined || flow.connectedAtMs < select.connectedBeforeMs) &&
-        (select.protocol === undefined || select.protocol === flow.listener.plan.protocol);
+        (select.protocol === undefined || select.protocol === flow.listener.plan.protocol) &&
+        (select.way === undefined ||
+          flow.listener.plan.protocol === 'udp' ||
+          isSameWay(wayOf(flow), select.way));
     case 'listener':
       return (flow) => flow.listener.id === select.listenerId;
     case 'flow':
@@ -527,4 +570,8 @@ function matcher(select: FlowSelector): (flow: Flow) => boolean {
     case 'all':
       return () => true;
   }
+}
+
+function isOpenOverTcp({ backend, listener }: Flow): boolean {
+  return backend !== undefined && listener.plan.protocol === 'tcp';
 }

@@ -148,6 +148,9 @@ function handle(
     case 'claimed':
       director.claimed(message.flowId);
       break;
+    case 'count-former':
+      director.countFormer(message.requestId);
+      break;
     case 'list-flows':
       director.listFlows(message.requestId, message.most);
       break;

@@ -2,6 +2,7 @@
 import type { ChoiceReason } from '../core/flow.ts';
 import type { AffinityKey, Protocol } from '../core/plan.ts';
 import type { TerminationCode } from '../core/termination.ts';
+import type { Way } from '../core/way.ts';
 import type { BindFailure } from '../engine/engine.ts';
 
 /** One flow, finished or (in an answer to list-flows) still open. Plain data, ready for a log line. */
@@ -24,6 +25,15 @@ export interface FlowRecord {
   /** From the client's arrival to the backend's answer to our dial; undefined if none answered. */
   readonly connectMs: number | undefined;
   readonly code: TerminationCode | undefined;
+  /** Of one that is still open: where it is connected to, which its backend's name may not lead to any more. */
+  readonly address?: string;
+}
+
+/** TCP flows of a backend that are open by one way. */
+export interface WayCount {
+  readonly backendId: number;
+  readonly way: Way;
+  readonly flows: number;
 }
 
 export type MessageFromWorker =
@@ -42,6 +52,7 @@ export type MessageFromWorker =
       /** The first of them. */
       readonly client: string;
     }
+  | { readonly type: 'former-counted'; readonly requestId: number; readonly counts: readonly WayCount[] }
   | { readonly type: 'flows'; readonly requestId: number; readonly records: readonly FlowRecord[] }
   /** Dials failed, or ports were unreachable, this often in a row. */
   | { readonly type: 'backend-suspect'; readonly backendId: number; readonly protocol: Protocol }

@@ -2,6 +2,7 @@
 import type { Protocol } from '../core/plan.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import type { TerminationCode } from '../core/termination.ts';
+import type { Way } from '../core/way.ts';
 
 /** Which flows are meant. */
 export type FlowSelector =
@@ -11,6 +12,8 @@ export type FlowSelector =
       readonly protocol: Protocol | undefined;
       /** On the shared clock. Undefined: before the order came. */
       readonly connectedBeforeMs?: number | undefined;
+      /** TCP: only those that are open by this way. Undefined: by any. */
+      readonly way?: Way | undefined;
     }
   | { readonly by: 'listener'; readonly listenerId: number }
   | { readonly by: 'flow'; readonly flowId: number }
@@ -40,6 +43,8 @@ export type MessageToWorker =
     }
   /** End open flows, a batch a turn. */
   | { readonly type: 'end-flows'; readonly select: FlowSelector; readonly code: TerminationCode }
+  /** How many TCP flows are on another way than their backend's present one? */
+  | { readonly type: 'count-former'; readonly requestId: number }
   | { readonly type: 'list-flows'; readonly requestId: number; readonly most: number }
   /** A waiting flow's answer has come (affinity.claim: before-dial). */
   | { readonly type: 'claimed'; readonly flowId: number }
