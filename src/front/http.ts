@@ -216,7 +216,8 @@ class Exchanges {
       return encode(await this.#router.route(request));
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
-      return encode({ status: 500, body: { error: text } });
+      const status = (error as { status?: number } | undefined)?.status ?? 500;
+      return encode({ status, body: { error: text } });
     }
   }
 

@@ -15,6 +15,9 @@ const late: Answer = { status: 503, body: { error: 'control does not answer; try
 
 /** Control did not answer in time. */
 export class ControlSilent extends Error {
+  /** Not now, perhaps soon. */
+  readonly status = 503;
+
   constructor() {
     super('control does not answer; try again');
   }
