@@ -223,6 +223,9 @@ class Play implements EngineHost {
   dialFailed(): void {
     assert.fail('every dial succeeds here');
   }
+  proved(): boolean {
+    return assert.fail('TCP has nothing to prove');
+  }
   unreachable(): void {}
   backendNow(flow: Flow): BackendView {
     return flow.backend!;

@@ -4,6 +4,7 @@ import { addressText } from '../control/backends.ts';
 import { Ids } from '../control/ids.ts';
 import { Address } from '../core/address.ts';
 import type { Plan } from '../core/plan.ts';
+import { shareFlows } from '../core/shares.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import { type Explanation, explain } from '../front/explain.ts';
 import { createSharedMemory } from '../rooms/shared.ts';
@@ -72,6 +73,7 @@ function explainFromPlan(plan: Plan, client: Address, options: ExplainOptions): 
   const snapshot: Snapshot = {
     generation: 1,
     flowsMax: 1,
+    shares: shareFlows(plan.listeners, 1, plan.limits.udpShare),
     flowLogSample: 0,
     isShared: false,
     machineIps: [],

@@ -37,6 +37,7 @@ export function buildPlan(file: FileShape, source: string): Plan {
   const { log, limits } = instanceDefaults;
   const instanceLimits = {
     flows: file.limits?.flows ?? limits.flows,
+    udpShare: file.limits?.udp_share ?? limits.udpShare,
     pins: file.limits?.pins ?? limits.pins,
   };
   const plan: Omit<Plan, 'digest'> = {
@@ -91,6 +92,7 @@ function buildListener(listener: ListenerShape): ListenerPlan {
     },
     limits: {
       flows: listener.limits?.flows ?? limits.flows,
+      reserve: listener.limits?.reserve ?? limits.reserve,
       flowsPerClient: listener.limits?.flows_per_client ?? limits.flowsPerClient,
       newFlowsPerClientPerSecond: listener.limits?.new_flows_per_client ?? limits.newFlowsPerClientPerSecond,
       newFlowsPerSecond: listener.limits?.new_flows ?? limits.newFlowsPerSecond,

@@ -4,6 +4,7 @@
 
 import { formatAddress } from '../core/address-text.ts';
 import type { Bind, Protocol } from '../core/plan.ts';
+import { checkReserves } from './check-reserves.ts';
 import { checkListenerSockets } from './check-sockets.ts';
 import type { Draft, ListenerDraft } from './draft.ts';
 import { overlaps } from './overlap.ts';
@@ -28,6 +29,7 @@ export function checkListeners(draft: Draft, report: Report): void {
     (name, first) => `"${name}" is the name of another listener: ${first}`,
   );
   checkClaims(draft, report);
+  checkReserves(draft, report);
   for (const listener of draft.listeners) {
     checkPoolOf(listener, draft, report);
     checkUseless(listener, draft, report);

@@ -16,6 +16,8 @@ export const instanceDefaults = {
   limits: {
     /** What the descriptor limit carries: a fixed number would be refused on one machine and waste another. */
     flows: 'auto',
+    /** Leaves TCP a quarter whatever UDP sources, which can be forged, do. */
+    udpShare: 0.75,
     /** Clients remembered, which outlive their flows. */
     pins: 262_144,
   },
@@ -44,6 +46,7 @@ export function timeoutDefaults(protocol: Protocol): ListenerPlan['timeouts'] {
 /** 0 is no limit: a listener may use up all flows of the instance. */
 export const listenerLimitDefaults: ListenerPlan['limits'] = {
   flows: 0,
+  reserve: 'auto',
   flowsPerClient: 0,
   newFlowsPerClientPerSecond: 0,
   newFlowsPerSecond: 0,

@@ -33,6 +33,7 @@ export type InstanceKey =
   | 'workers'
   | 'limits.pins'
   | 'limits.flows'
+  | 'limits.udp_share'
   | 'log'
   | 'metrics'
   | 'admin'
@@ -40,7 +41,7 @@ export type InstanceKey =
   | 'shutdown';
 
 /** Settings of the instance that a reload puts in force; the others were used up at start and wait for a restart. */
-export const liveKeys: readonly InstanceKey[] = ['limits.flows', 'shutdown'];
+export const liveKeys: readonly InstanceKey[] = ['limits.flows', 'limits.udp_share', 'shutdown'];
 
 export interface PlanDiff {
   readonly listeners: Changes<ListenerPlan, ListenerChange>;
@@ -100,6 +101,7 @@ function instanceSettings(plan: Plan): [InstanceKey, unknown][] {
     ['workers', plan.workers],
     ['limits.pins', plan.limits.pins],
     ['limits.flows', plan.limits.flows],
+    ['limits.udp_share', plan.limits.udpShare],
     ['log', plan.log],
     ['metrics', plan.metrics],
     ['admin', plan.admin],

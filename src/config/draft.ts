@@ -43,6 +43,7 @@ export interface Draft {
   /** Every pool the file names, also those that are no maps; undefined: it has no map of pools. */
   readonly poolNames: readonly string[] | undefined;
   readonly instanceFlows: number | 'auto' | undefined;
+  readonly udpShare: number | undefined;
   /** The address of Redis, if it could be read. */
   readonly redis: Placed<RedisPlan> | undefined;
   /** Where metrics and admin listen. */
@@ -60,13 +61,15 @@ export function draftOf(tree: Tree, findings: readonly Finding[]): Draft {
   const wrong = new Set(findings.map((finding) => formatPath(finding.path)));
   const pools = valueAt(tree.value, ['pools']);
   const listeners = itemsOf(root, ['listeners'], listenerParts);
+  const limits = instanceLimitsShape.safeParse(valueAt(root, ['limits'])).data;
   return {
     listeners: listeners.placed,
     listenersComplete: listeners.complete && listeners.placed.every(({ value }) => value.pool !== undefined),
     pools: entriesOf(valueAt(root, ['pools'])).flatMap(([name, pool]) => poolDraft(root, name, pool)),
     poolNames: isMap(pools) ? Object.keys(pools) : undefined,
     wasWrong: (path) => wrong.has(formatPath(path)),
-    instanceFlows: instanceLimitsShape.safeParse(valueAt(root, ['limits'])).data?.flows,
+    instanceFlows: limits?.flows,
+    udpShare: limits?.udp_share,
     redis: redisOf(root),
     services: [metricsShape, adminShape].flatMap((shape, i) => {
       const path = [i === 0 ? 'metrics' : 'admin'];

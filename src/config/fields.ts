@@ -73,11 +73,11 @@ export function whole(description: string, min: number, max: number, fallback?: 
     .optional();
 }
 
-/** `auto`, or a whole number from 1. */
-export function autoOr(description: string, max: number, fallback: number | 'auto') {
-  const error = `must be auto or a whole number from 1 to ${max}`;
+/** `auto`, or a whole number. */
+export function autoOr(description: string, max: number, fallback: number | 'auto', min = 1) {
+  const error = `must be auto or a whole number from ${min} to ${max}`;
   return z
-    .union([z.enum(['auto']), z.int({ error }).min(1, { error }).max(max, { error })], { error })
+    .union([z.enum(['auto']), z.int({ error }).min(min, { error }).max(max, { error })], { error })
     .meta(described(description, fallback))
     .optional();
 }

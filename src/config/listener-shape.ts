@@ -4,8 +4,8 @@
 import * as z from 'zod';
 import { affinityKeys } from '../core/plan.ts';
 import { readListenerBind } from './bind.ts';
-import { affinityDefaults, timeoutDefaults } from './defaults.ts';
-import { choice, duration, flowsMax, name, readBy, section, whole } from './fields.ts';
+import { affinityDefaults, listenerLimitDefaults, timeoutDefaults } from './defaults.ts';
+import { autoOr, choice, duration, flowsMax, name, readBy, section, whole } from './fields.ts';
 import { device, tcpSection, udpSection } from './socket-shape.ts';
 import { formatDuration } from './units.ts';
 
@@ -70,6 +70,12 @@ export const listenerShape = section('An address that clients reach.', {
   }).optional(),
   limits: section('How much this listener carries; what is above is turned away.', {
     flows: whole('Open flows; 0: as many as limits.flows of the instance.', 0, flowsMax, 0),
+    reserve: autoOr(
+      'Open flows that other listeners cannot take from this one; auto: its even part of a quarter of limits.flows of the instance.',
+      flowsMax,
+      listenerLimitDefaults.reserve,
+      0,
+    ),
     flows_per_client: whole(
       'Open flows of one client address in each worker, whose connections the kernel spreads over all; 0: no limit.',
       0,

@@ -23,6 +23,17 @@ const adminListen = readBy(
   { type: 'string' },
 );
 
+/** Above 0 to 1. */
+function share(description: string, fallback: number) {
+  const error = 'must be a number above 0, at most 1';
+  return z
+    .number({ error })
+    .gt(0, { error })
+    .max(1, { error })
+    .meta(described(description, fallback))
+    .optional();
+}
+
 const log = section('What is logged.', {
   level: choice(
     'The least severe level that is logged.',
@@ -52,6 +63,10 @@ export const instanceLimitsShape = section('How much the whole instance carries.
     'Open flows. auto: what the descriptor limit (ulimit -n, LimitNOFILE= in systemd) carries: two for each flow, 256 for all else, and up to an eighth for pipes (epoll); at most 1,000,000.',
     flowsMax,
     instanceDefaults.limits.flows,
+  ),
+  udp_share: share(
+    'What UDP listeners may have of limits.flows together, above 0 to 1, where there are TCP listeners as well: the sources of datagrams can be forged.',
+    instanceDefaults.limits.udpShare,
   ),
   pins: whole(
     'Clients remembered. Full: the one unused for longest is forgotten.',

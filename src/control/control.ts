@@ -468,7 +468,7 @@ export class Control {
   private workerDied(worker: number, { error, restartInMs, inARow, leftOpen }: WorkerDeath): void {
     this.workerRestarts++;
     this.restarted.add(worker);
-    this.views.counters.places.giveAllOf(worker);
+    this.views.counters.clearOpenOf(worker);
     this.releaseLocksOf(worker);
     this.views.dials.clearAll();
     const message = error?.message ?? 'the thread exited';

@@ -4,6 +4,7 @@
  */
 import { backendsPerPoolMax } from '../core/limits.ts';
 import type { Plan, PoolPlan } from '../core/plan.ts';
+import { shareFlows } from '../core/shares.ts';
 import type { ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
 import type { Backends } from './backends.ts';
 import type { Ids } from './ids.ts';
@@ -25,6 +26,7 @@ export class Snapshots {
       generation: ++this.generation,
       listeners: this.listeners(plan),
       pools: plan.pools.map((pool) => this.poolView(pool)),
+      shares: shareFlows(plan.listeners, more.flowsMax, plan.limits.udpShare),
       flowLogSample: plan.log.flows.level === 'off' ? 0 : plan.log.flows.sample,
     };
   }

@@ -7,6 +7,7 @@
  *
  * These only ever grow. How many flows are open (`active`) is counted exactly, in words of its own: places.ts.
  */
+import { Evictable } from './evictable.ts';
 import { backendIdsMax, listenersMax } from './limits.ts';
 import { Places } from './places.ts';
 import { type TerminationCode, terminationCodes, terminationIndex } from './termination.ts';
@@ -47,12 +48,14 @@ function indexed<T extends string>(names: readonly T[]): Record<T, number> {
 export interface CountersShared {
   readonly buffer: SharedArrayBuffer;
   readonly places: SharedArrayBuffer;
+  readonly evictable: SharedArrayBuffer;
   readonly workers: number;
 }
 
 export class Counters {
   readonly shared: CountersShared;
   readonly places: Places;
+  readonly evictable: Evictable;
   private readonly words: Float64Array;
   private readonly base: number;
 
@@ -62,11 +65,13 @@ export class Counters {
     this.words = new Float64Array(shared.buffer);
     this.base = worker * blockWords;
     this.places = new Places(shared.places, worker);
+    this.evictable = new Evictable(shared.evictable, worker);
   }
 
   static create(workers: number): Counters {
     const buffer = new SharedArrayBuffer(workers * blockWords * 8);
-    return new Counters({ buffer, places: Places.bufferOf(workers), workers });
+    const places = Places.bufferOf(workers);
+    return new Counters({ buffer, places, evictable: Evictable.bufferOf(workers), workers });
   }
 
   /** Flows open now, over all workers. */
@@ -103,6 +108,11 @@ export class Counters {
   ends(listenerId: number, code: TerminationCode): number {
     const row = listenerWords + backendWords + listenerId * terminationCodes.length;
     return this.sum(row + terminationIndex.get(code)!);
+  }
+
+  /** Control only, when worker `worker` is dead: what it had open is gone. */
+  clearOpenOf(worker: number): void {
+    this.places.giveAllOf(worker, (listenerId) => this.evictable.clear(worker, listenerId));
   }
 
   private sum(offset: number): number {

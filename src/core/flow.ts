@@ -40,6 +40,8 @@ export class Flow {
   tracesDial = false;
   /** Where that is. */
   dialsFrom: Address | undefined = undefined;
+  /** UDP: it has been shown that somebody is there. */
+  isProved = false;
   /** The backend the shared table has been asked about for its client (affinity.claim: before-dial); 0: it has not. */
   askedBackendId = 0;
 

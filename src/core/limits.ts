@@ -166,6 +166,11 @@ export const pageFreshMsMax = 1_000;
 /** Renderings of one route kept at once where they depend on the query. */
 export const sharedPagesMax = 4;
 
+/** With `limits.reserve: auto` this share of all flows is kept for the listeners, each its even part. */
+export const reserveShareAuto = 1 / 4;
+/** Times a worker makes room for one client, as another worker may take the place that became free. */
+export const evictionTriesMax = 8;
+
 /** Descriptors a flow needs (client side and backend side) and those kept free for everything else. */
 export const descriptorsPerTcpFlow = 2;
 export const descriptorsReserved = 256;

@@ -64,6 +64,8 @@ export interface ListenerPlan {
   readonly limits: {
     /** Open flows of this listener, over all workers. */
     readonly flows: number;
+    /** Open flows that no other listener can take from it; auto: its even part of a quarter of `limits.flows`. */
+    readonly reserve: number | 'auto';
     /** Open flows of one client address; 0 is no limit. */
     readonly flowsPerClient: number;
     /** New flows a second of one client address; 0 is no limit. */
@@ -192,6 +194,8 @@ export interface Plan {
   readonly limits: {
     /** Open flows of the whole instance; auto: what the descriptor limit carries. */
     readonly flows: number | 'auto';
+    /** What UDP listeners may have of `flows` together, above 0 to 1, where there are TCP listeners as well. */
+    readonly udpShare: number;
     /** Entries of the pin table. */
     readonly pins: number;
   };

@@ -6,6 +6,7 @@
  */
 import type { Bind, ListenerPlan, PoolPlan } from './plan.ts';
 import type { ListeningAddress } from './server-addresses.ts';
+import type { FlowShares } from './shares.ts';
 
 export interface BackendView {
   /** Row in the shared backend tables; the value a pin holds. From 1: 0 is "none". */
@@ -45,6 +46,8 @@ export interface Snapshot {
   readonly listeners: readonly ListenerView[];
   readonly pools: readonly PoolView[];
   readonly flowsMax: number;
+  /** How they are shared out among the listeners. */
+  readonly shares: FlowShares;
   /** Pins are shared with other instances: `claim: before-dial` has somebody to ask. */
   readonly isShared: boolean;
   /** Share of finished flows that are reported, 0 to 1. */

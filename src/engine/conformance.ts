@@ -16,6 +16,7 @@ import { tcpPauseStories } from './conformance/tcp-pauses.ts';
 import { tcpRelayStories } from './conformance/tcp-relay.ts';
 import { udpBurstStories } from './conformance/udp-bursts.ts';
 import { udpConversationStories } from './conformance/udp-conversations.ts';
+import { udpEvictionStories } from './conformance/udp-evictions.ts';
 import { udpMoveStories } from './conformance/udp-moves.ts';
 import { udpPauseStories } from './conformance/udp-pauses.ts';
 import { udpRelayStories } from './conformance/udp-relay.ts';
@@ -32,6 +33,7 @@ const stories = [
   ...udpBurstStories,
   ...udpMoveStories,
   ...udpPauseStories,
+  ...udpEvictionStories,
   ...udpStopStories,
   ...releaseStories,
 ];

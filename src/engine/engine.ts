@@ -18,25 +18,15 @@ import type { TerminationCode } from '../core/termination.ts';
 /** Why a dial did not connect. `local-fault` says nothing about the backend (no descriptor, no source port). */
 export type DialFailure = 'backend-refused' | 'backend-timeout' | 'backend-unreachable' | 'local-fault';
 
-export interface RoomMaker {
-  /**
-   * Ends the oldest conversation that was never answered: of all, or of this listener.
-   * @returns false if there is none
-   */
-  makeRoom(limit: 'limit-flows' | 'limit-listener'): boolean;
-}
-
 export interface EngineHost {
   /**
    * A TCP client has connected, or a first datagram came from a client without a conversation.
    * @param client its address; `noAddress` on a unix socket
-   * @param local the address the client used
-   * @param room UDP: may be asked to give up an unanswered conversation when a total is reached; a flood of forged sources
-   * has only those. Who is over a limit of its own makes nobody leave.
+   * @param local the address the client used. The host may call `evict` from inside.
    * @returns the flow to serve, or the code it is turned away with (the engine resets it, or drops the datagram;
    * `closed` is not called for it, the host has counted it)
    */
-  open(listener: ListenerView, client: Address, local: Address, room?: RoomMaker): Flow | TerminationCode;
+  open(listener: ListenerView, client: Address, local: Address): Flow | TerminationCode;
 
   /**
    * The next backend to dial. 'wait': the host calls `engine.proceed(flow)` later, and the engine keeps the
@@ -59,6 +49,12 @@ export interface EngineHost {
 
   /** The backend has sent its first byte or datagram. Once per flow. */
   replied(flow: Flow): void;
+
+  /**
+   * UDP: the client has shown that somebody is there (eviction-order.ts).
+   * @returns false: the place of this conversation has been given away; it stays among those that make room
+   */
+  proved(flow: Flow): boolean;
 
   /**
    * UDP: the backend's port was reported unreachable (ICMP) after `dialed`. The flow stays open unless the host
@@ -176,6 +172,14 @@ export interface Engine {
    * first. Nothing happens if it is over.
    */
   trust(flow: Flow): void;
+
+  /**
+   * Ends the UDP conversation of the listener that is first in line: one that has not proved that somebody is there.
+   * `host.closed(flow, 'evicted')` is called before this returns.
+   * @param quietToo where few are left of those, one that is proved and has long been silent
+   * @returns false: there is none, and nothing has been done
+   */
+  evict(listenerId: number, quietToo: boolean): boolean;
 
   /** Ends every listener and flow with `shutdown` and frees all. The engine is not used afterwards. */
   stop(): void;

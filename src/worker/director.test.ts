@@ -5,6 +5,7 @@ import type { Counters } from '../core/counters.ts';
 import type { Flow } from '../core/flow.ts';
 import { oneWayMsMin, terminationsPerTurnMax, unconfirmedPinTtlMs } from '../core/limits.ts';
 import type { PinTable } from '../core/pins/table.ts';
+import { shareFlows } from '../core/shares.ts';
 import type { ListenerView, Snapshot } from '../core/snapshot.ts';
 import type { TerminationCode } from '../core/termination.ts';
 import { listenerView } from '../engine/conformance/listener.ts';
@@ -81,6 +82,7 @@ function directorOf(listener: ListenerView): Stage {
       },
     ],
     flowsMax: 100_000,
+    shares: shareFlows([listener.plan], 100_000, 1),
     isShared: false,
     flowLogSample: 0,
     machineIps: [],
@@ -154,17 +156,17 @@ test('a client for whom room is made is not refused, and one that may not come i
   const listener = { ...view, plan: { ...view.plan, limits } };
   const { director, counters } = directorOf(listener);
   const open: Flow[] = [];
-  const room = {
-    asked: 0,
-    makeRoom(): boolean {
-      room.asked++;
+  let asked = 0;
+  director.engine = {
+    evict: () => {
+      asked++;
       const oldest = open.shift();
       if (oldest !== undefined) director.closed(oldest, 'evicted');
       return oldest !== undefined;
     },
-  };
+  } as Partial<Engine> as Engine;
   const connect = (client: number): Flow | TerminationCode => {
-    const flow = director.open(listener, Address.v4(0x0a000000 + client, 0), noAddress, room);
+    const flow = director.open(listener, Address.v4(0x0a000000 + client, 0), noAddress);
     if (typeof flow !== 'string') open.push(flow);
     return flow;
   };
@@ -173,10 +175,10 @@ test('a client for whom room is made is not refused, and one that may not come i
     'object',
     'object',
   ]);
-  expect(room.asked).toBe(1);
+  expect(asked).toBe(1);
   expect(counters.listener(0, 'refused')).toBe(0);
   expect(connect(3), 'it has one').toBe('limit-client');
-  expect(room.asked).toBe(1);
+  expect(asked).toBe(1);
   open.length = 0;
   expect(connect(4)).toBe('limit-listener');
   expect(counters.listener(0, 'refused')).toBe(2);

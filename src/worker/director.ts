@@ -26,7 +26,7 @@ import { ServerAddresses } from '../core/server-addresses.ts';
 import type { BackendView, ListenerView, Snapshot } from '../core/snapshot.ts';
 import type { TerminationCode } from '../core/termination.ts';
 import { isSameTarget, isSameWay, type Way } from '../core/way.ts';
-import type { DialFailure, DropReason, Engine, EngineHost, RoomMaker } from '../engine/engine.ts';
+import type { DialFailure, DropReason, Engine, EngineHost } from '../engine/engine.ts';
 import { FlowLimits } from './flow-limits.ts';
 import { FlowRegistry } from './flow-registry.ts';
 import { FlowReports } from './flow-reports.ts';
@@ -114,6 +114,7 @@ export class Director implements EngineHost {
       }),
     );
     this.snapshot = snapshot;
+    this.limits.useSnapshot(snapshot);
     const ttlMsMin = Math.min(...snapshot.listeners.map((listener) => listener.plan.affinity.ttlMs));
     this.visitMs = Math.min(visitMsMax, ttlMsMin / 4);
     this.visitsPerRound = Math.max(1, Math.min(10, Math.floor(ttlMsMin / 4000)));
@@ -137,7 +138,7 @@ export class Director implements EngineHost {
 
   // ---- the engine's questions -------------------------------------------------------------------------------
 
-  open(listener: ListenerView, client: Address, local: Address, room?: RoomMaker): Flow | TerminationCode {
+  open(listener: ListenerView, client: Address, local: Address): Flow | TerminationCode {
     const { counters } = this.options;
     if (listener.plan.protocol === 'udp' && this.servers.has(client, local)) {
       counters.addListener(listener.id, 'droppedServerSource', 1);
@@ -146,8 +147,7 @@ export class Director implements EngineHost {
     const nowMs = this.options.nowMs();
     // Nobody is made to leave for one who finds no backend.
     const refusal =
-      this.hopeless(listener, client, local) ??
-      this.limits.admit(listener, client, this.snapshot?.flowsMax ?? 0, nowMs, room);
+      this.hopeless(listener, client, local) ?? this.limits.admit(listener, client, nowMs, this.engine);
     if (refusal !== undefined) {
       this.refused(listener, refusal, client, nowMs);
       counters.addEnd(listener.id, refusal);
@@ -242,6 +242,10 @@ export class Director implements EngineHost {
     if (flow.listener.plan.protocol !== 'udp') return;
     this.suspects.succeeded(flow.backend!.id, 'udp');
     this.confirm(flow);
+  }
+
+  proved(flow: Flow): boolean {
+    return this.limits.proved(flow);
   }
 
   unreachable(flow: Flow): void {
@@ -385,7 +389,8 @@ export class Director implements EngineHost {
     }
     this.reports.flush();
     this.refusals.flush(nowMs);
-    return this.endings.length > 0;
+    const owesMore = this.limits.payOthers(this.engine, terminationsPerTurnMax);
+    return owesMore || this.endings.length > 0;
   }
 
   /** A flow that still dials a backend that is gone has lost nothing yet: another one may take it. */

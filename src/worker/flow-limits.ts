@@ -7,9 +7,12 @@
 import type { Address } from '../core/address.ts';
 import type { Counters } from '../core/counters.ts';
 import type { Flow } from '../core/flow.ts';
-import type { ListenerView } from '../core/snapshot.ts';
+import { evictionTriesMax } from '../core/limits.ts';
+import type { FlowLimit } from '../core/places.ts';
+import type { ListenerView, Snapshot } from '../core/snapshot.ts';
 import type { TerminationCode } from '../core/termination.ts';
-import type { RoomMaker } from '../engine/engine.ts';
+import type { Engine } from '../engine/engine.ts';
+import { Evictions } from './evictions.ts';
 
 /** A bucket that fills at `rate` tokens a second up to one second's worth. */
 interface Bucket {
@@ -26,23 +29,33 @@ export class FlowLimits {
   private readonly clientBuckets = new Map<string, Bucket>();
   private readonly listenerBuckets = new Map<number, Bucket>();
 
+  private readonly evictions: Evictions;
+  private snapshot: Snapshot | undefined;
+  private limits = new Map<number, FlowLimit>();
+
   constructor(counters: Counters) {
     this.counters = counters;
+    this.evictions = new Evictions(counters.places, counters.evictable);
+  }
+
+  useSnapshot(snapshot: Snapshot): void {
+    this.snapshot = snapshot;
+    this.evictions.useListeners(snapshot.listeners);
+    this.limits = new Map(
+      snapshot.listeners.map((view, i) => [
+        view.id,
+        limitOf(view, snapshot, snapshot.shares.reserves[i] ?? 0),
+      ]),
+    );
   }
 
   /**
    * Takes a place for one more flow, which `closed` gives back.
    * What the client may do by itself comes first: one that may not come in must not make others leave.
-   * @param room asked to make room when a total is reached
+   * @param engine asked to make room when a total is reached
    * @returns the code of the limit that is reached, or undefined: come in.
    */
-  admit(
-    listener: ListenerView,
-    client: Address,
-    flowsMax: number,
-    nowMs: number,
-    room: RoomMaker | undefined,
-  ): TerminationCode | undefined {
+  admit(listener: ListenerView, client: Address, nowMs: number, engine: Engine): TerminationCode | undefined {
     const { flowsPerClient } = listener.plan.limits;
     if (flowsPerClient > 0) {
       const open = this.flowsOfClient.get(clientKey(listener, client)) ?? 0;
@@ -50,24 +63,39 @@ export class FlowLimits {
     }
     const refusal = this.rateRefusal(listener, client, nowMs);
     if (refusal !== undefined) return refusal;
-    const total = this.take(listener, flowsMax);
-    if (total === undefined || room?.makeRoom(total) !== true) return total;
-    return this.take(listener, flowsMax);
-  }
-
-  private take({ id, plan }: ListenerView, flowsMax: number): 'limit-flows' | 'limit-listener' | undefined {
-    const { flows } = plan.limits;
-    return this.counters.places.takeFlow(id, flows === 0 ? Number.POSITIVE_INFINITY : flows, flowsMax);
+    // One that the plan in use does not have any more takes who was in its queue, and has nothing of its own.
+    const limit = this.limits.get(listener.id) ?? limitOf(listener, this.snapshot!, 0);
+    let reached = this.counters.places.takeFlow(limit);
+    for (let tries = 0; reached !== undefined && tries < evictionTriesMax; tries++) {
+      if (!this.evictions.makeRoomFor(listener, reached, engine)) return reached;
+      reached = this.counters.places.takeFlow(limit);
+    }
+    return reached;
   }
 
   opened(flow: Flow): void {
+    if (flow.listener.plan.protocol === 'udp') this.counters.evictable.add(flow.listener.id);
     if (flow.listener.plan.limits.flowsPerClient === 0) return;
     const key = clientKey(flow.listener, flow.client);
     this.flowsOfClient.set(key, (this.flowsOfClient.get(key) ?? 0) + 1);
   }
 
+  /** Somebody has proved to be behind a UDP conversation. @returns false: others have taken all such places over */
+  proved(flow: Flow): boolean {
+    flow.isProved ||= this.counters.evictable.prove(flow.listener.id);
+    return flow.isProved;
+  }
+
+  /** Ends conversations whose places others have taken over. @returns whether more is to be done */
+  payOthers(engine: Engine, most: number): boolean {
+    return this.evictions.pay(engine, most);
+  }
+
   closed(flow: Flow): void {
-    this.counters.places.giveFlow(flow.listener.id);
+    const { places, evictable } = this.counters;
+    const { id, plan } = flow.listener;
+    if (plan.protocol === 'udp' && evictable.pay(id, flow.isProved)) places.disown(id);
+    else places.giveFlow(id);
     if (flow.listener.plan.limits.flowsPerClient === 0) return;
     const key = clientKey(flow.listener, flow.client);
     const open = (this.flowsOfClient.get(key) ?? 1) - 1;
@@ -91,6 +119,21 @@ export class FlowLimits {
     }
     return undefined;
   }
+}
+
+function limitOf({ id, plan }: ListenerView, { flowsMax, shares }: Snapshot, reserve: number): FlowLimit {
+  const { flows } = plan.limits;
+  const { commonMax, udpCommonMax } = shares;
+  const listenerMax = flows === 0 ? Number.POSITIVE_INFINITY : flows;
+  return {
+    listenerId: id,
+    isUdp: plan.protocol === 'udp',
+    listenerMax,
+    reserve,
+    flowsMax,
+    commonMax,
+    udpCommonMax,
+  };
 }
 
 function clientKey(listener: ListenerView, client: Address): string {

@@ -9,6 +9,7 @@ import { Chooser } from '../../src/core/choose.ts';
 import { Counters, type CountersShared } from '../../src/core/counters.ts';
 import { Key } from '../../src/core/key.ts';
 import { PinTable, type PinTableShared } from '../../src/core/pins/table.ts';
+import type { FlowLimit } from '../../src/core/places.ts';
 import { createPolicy } from '../../src/core/policy/create.ts';
 import type { PoolView } from '../../src/core/snapshot.ts';
 
@@ -19,8 +20,7 @@ export interface PlacesWorkerData {
   readonly counters: CountersShared;
   readonly pins: PinTableShared;
   readonly rounds: number;
-  readonly flowsMax: number;
-  readonly listenerMax: number;
+  readonly limit: FlowLimit;
   /** See {@link boardWords}. */
   readonly board: SharedArrayBuffer;
   /** It leaves with a flow open, as a thread that dies does. */
@@ -58,7 +58,7 @@ function run(data: PlacesWorkerData): void {
   const { places } = counters;
   // Turned away is not counted as a round: a thread may sleep with the last place in its hands.
   for (let round = 0; round < data.rounds; ) {
-    if (places.takeFlow(0, data.listenerMax, data.flowsMax) !== undefined) continue;
+    if (places.takeFlow(data.limit) !== undefined) continue;
     enter(board, boardWords.open, boardWords.mostOpen);
     round++;
     const key = new Key('client-ip', Address.v4(0x0a000000 + (round % 50), 0));

@@ -4,7 +4,7 @@
  * good until the next operation.
  *
  *   read      without a lock: look, and look again if somebody wrote meanwhile
- *   write     lock, find the pin again, change `entry`, keep (or makeRoom, place), release
+ *   write     lock, find the pin again, change `entry`, keep (or evict, place), release
  */
 import type { PinChanges } from './changes.ts';
 import { type PinCounters, pinCounter } from './counters.ts';
@@ -66,7 +66,7 @@ export abstract class PinAccess {
    * Under the lock: a slot for a new pin of the probe's key, with `entry` reset for it; -1 if there is none.
    * @param found the slot of this key if it has one, with a pin that has expired or was removed.
    */
-  protected makeRoom(found: number, nowMs: number): number {
+  protected evict(found: number, nowMs: number): number {
     const { slots, probe, entry } = this;
     const free = found >= 0 ? -1 : slots.freeSlot(probe);
     let slot = found >= 0 ? found : free;
@@ -80,7 +80,7 @@ export abstract class PinAccess {
     return slot;
   }
 
-  /** Under the lock: writes `entry` to what {@link makeRoom} found for the probe's key. */
+  /** Under the lock: writes `entry` to what {@link evict} found for the probe's key. */
   protected place(slot: number, found: number): void {
     const { slots, probe, entry } = this;
     // In its old slot it stays visible: a rescan that looks without the lock must not miss a dirty one.

@@ -61,7 +61,7 @@ export class PinDataPlane extends PinAccess {
     if (found >= 0 && this.loadLive(found, nowMs)) {
       winner = entry.backendId;
     } else {
-      const slot = this.makeRoom(found, nowMs);
+      const slot = this.evict(found, nowMs);
       if (slot >= 0) {
         this.#assign(backendId, ttlMs, nowMs, reason);
         this.place(slot, found);

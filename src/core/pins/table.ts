@@ -151,7 +151,7 @@ export class PinTable extends PinDataPlane {
       this.#agree(found, remote);
       return true;
     }
-    const slot = isLive ? found : this.makeRoom(found, nowMs);
+    const slot = isLive ? found : this.evict(found, nowMs);
     if (slot < 0) return false;
     entry.reset(probe.kind, false);
     entry.backendId = remote.backendId;

@@ -97,6 +97,7 @@ export type FromEngine =
       readonly failure: DialFailure;
     }
   | { readonly type: 'replied'; readonly flowId: number }
+  | { readonly type: 'proved'; readonly flowId: number }
   | { readonly type: 'unreachable'; readonly flowId: number }
   | Closed
   | {

@@ -8,7 +8,7 @@ import { Flow } from '../../core/flow.ts';
 import { keyOf } from '../../core/key.ts';
 import type { BackendView, ListenerView } from '../../core/snapshot.ts';
 import type { TerminationCode } from '../../core/termination.ts';
-import type { DialFailure, DropReason, Engine, EngineHost, RoomMaker } from '../engine.ts';
+import type { DialFailure, DropReason, Engine, EngineHost } from '../engine.ts';
 import type { Behaviour, FromEngine } from './messages.ts';
 
 type Progress = 'routing' | 'waiting' | 'dialing' | 'dialed' | 'closed';
@@ -54,10 +54,10 @@ export class Recorder implements EngineHost {
     this.#report({ type: 'violation', text });
   }
 
-  open(listener: ListenerView, client: Address, local: Address, room?: RoomMaker): Flow | TerminationCode {
+  open(listener: ListenerView, client: Address, local: Address): Flow | TerminationCode {
     const { refuse, throwIn } = this.behaviour;
     if (throwIn === 'open') throw new Error('scripted defect in open');
-    if (refuse === 'limit-flows' || refuse === 'limit-listener') room?.makeRoom(refuse);
+    if (refuse === 'limit-listener') this.engine?.evict(listener.id, true);
     if (refuse !== undefined) {
       this.#report({ type: 'refused', listenerId: listener.id, code: refuse });
       return refuse;
@@ -127,6 +127,12 @@ export class Recorder implements EngineHost {
     const { proceedInReplied } = record.behaviour;
     if (proceedInReplied !== undefined) this.engine?.proceed(this.flow(proceedInReplied));
     this.#scripted(record, 'replied');
+  }
+
+  proved(flow: Flow): boolean {
+    this.#at(flow, 'proved', ['waiting', 'dialing', 'dialed']);
+    this.#report({ type: 'proved', flowId: flow.id });
+    return true;
   }
 
   unreachable(flow: Flow): void {

@@ -1,4 +1,4 @@
-/** Stories of UDP conversations: how they begin, wait, expire, are evicted, and what reaches them from outside. */
+/** Stories of UDP conversations: how they begin, wait, expire, and what reaches them from outside. */
 import assert from 'node:assert/strict';
 import { waitingDatagramsMax } from '../../core/limits.ts';
 import { leaveDescriptors } from './descriptor-limit.ts';
@@ -12,7 +12,7 @@ const textsBefore = (count: number): string[] =>
   Array.from({ length: count }, (_, index) => `early ${index}`);
 
 /** A client whose conversation is open and, if `answered`, has had its reply. */
-async function conversation(
+export async function conversation(
   stage: Stage,
   port: number,
   backend: UdpPeer,
@@ -241,90 +241,6 @@ export const udpConversationStories = [
     lucky.send('y', port);
     await lucky.receives('y');
   }),
-
-  story(
-    'udp: a full table evicts the oldest that was never answered',
-    async (stage) => {
-      const backend = await UdpPeer.open(stage);
-      const { port } = await stage.listen('udp', [backend.view]);
-      const answered = await conversation(stage, port, backend, true);
-      await conversation(stage, port, backend, false);
-      await conversation(stage, port, backend, false);
-      await conversation(stage, port, backend, true);
-      const closed = await stage.event('closed');
-      assert.deepEqual([closed.flowId, closed.code], [2, 'evicted']);
-      answered.send('still there?', port);
-      await backend.receives('still there?');
-      await stage.settle();
-      assert.deepEqual(
-        stage.all('opened').map((event) => event.flowId),
-        [1, 2, 3, 4],
-      );
-    },
-    { start: { conversationsMax: 3 } },
-  ),
-
-  story(
-    'udp: a table full of answered conversations turns newcomers away',
-    async (stage) => {
-      const backend = await UdpPeer.open(stage);
-      const { port } = await stage.listen('udp', [backend.view]);
-      await conversation(stage, port, backend, true);
-      await conversation(stage, port, backend, true);
-      const late = await UdpPeer.open(stage);
-      late.send('too late', port);
-      await stage.event('dropped');
-      assert.equal(stage.all('opened').length, 2);
-      stage.send({ type: 'terminate', flowId: 1, code: 'backend-removed' });
-      await stage.closed(1);
-      late.send('in time', port);
-      await backend.receives('in time');
-      await stage.settle();
-      assert.equal(stage.all('closed').length, 1);
-    },
-    { start: { conversationsMax: 2 } },
-  ),
-
-  story('udp: a listener at its limit gives up its own conversations only', async (stage) => {
-    const backend = await UdpPeer.open(stage);
-    const other = await stage.listen('udp', [backend.view]);
-    await conversation(stage, other.port, backend, false);
-    const full = await stage.listen('udp', [backend.view]);
-    await conversation(stage, full.port, backend, false);
-    await stage.behave([backend.view], { refuse: 'limit-listener' });
-    const late = await UdpPeer.open(stage);
-    late.send('may I?', full.port);
-    const closed = await stage.event('closed');
-    assert.deepEqual([closed.flowId, closed.code], [2, 'evicted']);
-    // Now there is nobody of its own left to give up.
-    late.send('may I now?', full.port);
-    await stage.eventually('two refusals', () => stage.all('refused').length === 2);
-    await stage.settle();
-    assert.equal(stage.all('closed').length, 1);
-  }),
-
-  story(
-    'udp: a full table spares a conversation that is trusted though it was never answered',
-    async (stage) => {
-      const backend = await UdpPeer.open(stage);
-      const { port } = await stage.listen('udp', [backend.view]);
-      const exporter = await conversation(stage, port, backend, false);
-      await stage.tell({ type: 'trust', flowId: 1 });
-      await conversation(stage, port, backend, false);
-      await conversation(stage, port, backend, false);
-      const closed = await stage.event('closed');
-      assert.deepEqual([closed.flowId, closed.code], [2, 'evicted']);
-      // Should its backend answer one day, that is its first reply.
-      exporter.send('records', port);
-      backend.reply('thanks', await backend.receives('records'));
-      await exporter.receives('thanks');
-      assert.equal((await stage.event('replied')).flowId, 1);
-      stage.send({ type: 'terminate', flowId: 1, code: 'backend-removed' });
-      await stage.closed(1);
-      await stage.tell({ type: 'trust', flowId: 1 });
-    },
-    { start: { conversationsMax: 2 } },
-  ),
 
   story('udp: a thousand conversations at once', async (stage) => {
     const backend = await UdpPeer.echo(stage);

@@ -11,6 +11,7 @@ import { PipePool } from '../../linux/pipe-pool.ts';
 import type { Reactor } from '../../linux/reactor.ts';
 import { decodeAddress } from '../../wire/sockaddr.ts';
 import type { EngineHost } from '../engine.ts';
+import { EvictionOrder } from '../eviction-order.ts';
 import { ConversationTable } from './conversation-table.ts';
 import { Dialer } from './dialer.ts';
 import { Endpoints } from './endpoints.ts';
@@ -48,6 +49,7 @@ export class Context {
   readonly conversations: ConversationTable;
   /** Changes whenever the ways to backends may have. */
   waysVersion = 0;
+  readonly order: EvictionOrder;
   #requests: MessageBatch | undefined;
   #replies: UdpReplies | undefined;
 
@@ -63,6 +65,7 @@ export class Context {
     this.pipes = new PipePool(limits.pipes, reactor.wheel);
     this.shortage = new Shortage(reactor);
     this.conversations = new ConversationTable(limits.conversations);
+    this.order = new EvictionOrder((flow) => host.proved(flow));
   }
 
   /** Where the dial of `fd` leaves from. A unix socket has no address. */

@@ -1,8 +1,7 @@
 /**
  * The UDP conversations of one engine, found by the words of the socket address a datagram came from, with no text and no
  * allocation. Chained hashing over a power of two of buckets that doubles with the load; the hash is seeded per
- * engine, so nobody outside can choose addresses that collide. Beside it, for each listener, a list of those never replied
- * to, oldest first: what is given up when room is needed.
+ * engine, so nobody outside can choose addresses that collide.
  */
 import type { UdpConversation } from './udp-conversation.ts';
 
@@ -11,18 +10,12 @@ export const identityWords = 12;
 export const localWordsAt = 7;
 export const interfaceWordAt = 11;
 
-interface Unreplied {
-  oldest: UdpConversation | undefined;
-  newest: UdpConversation | undefined;
-}
-
 export class ConversationTable {
   /** Scratch the caller fills before `find` and `add`. */
   readonly identity = new Int32Array(identityWords);
   readonly conversationsMax: number;
   #buckets: (UdpConversation | undefined)[] = new Array<UdpConversation | undefined>(1024).fill(undefined);
   #size = 0;
-  readonly #unreplied = new Map<number, Unreplied>();
   readonly #seed = Math.floor(Math.random() * 0x1_0000_0000) | 0;
 
   constructor(conversationsMax: number) {
@@ -52,12 +45,6 @@ export class ConversationTable {
     conversation.nextInBucket = this.#buckets[bucket];
     this.#buckets[bucket] = conversation;
     this.#size++;
-    const list = this.#listOf(conversation.listenerId);
-    conversation.older = list.newest;
-    if (list.newest === undefined) list.oldest = conversation;
-    else list.newest.newer = conversation;
-    list.newest = conversation;
-    conversation.unreplied = true;
   }
 
   remove(conversation: UdpConversation): void {
@@ -71,47 +58,6 @@ export class ConversationTable {
     }
     conversation.nextInBucket = undefined;
     this.#size--;
-    this.replied(conversation);
-  }
-
-  /** Takes it off the list of those that may be evicted: it was replied to, or is trusted. */
-  replied(conversation: UdpConversation): void {
-    if (!conversation.unreplied) return;
-    conversation.unreplied = false;
-    const { older, newer } = conversation;
-    const list = this.#listOf(conversation.listenerId);
-    if (older === undefined) list.oldest = newer;
-    else older.newer = newer;
-    if (newer === undefined) list.newest = older;
-    else newer.older = older;
-    conversation.older = undefined;
-    conversation.newer = undefined;
-  }
-
-  /**
-   * Ends the oldest conversation that was never replied to. False if there is none.
-   * @param listenerId of this listener only: its limit is no business of the others
-   */
-  evict(listenerId?: number): boolean {
-    let oldest: UdpConversation | undefined;
-    if (listenerId !== undefined) oldest = this.#listOf(listenerId).oldest;
-    else {
-      for (const { oldest: one } of this.#unreplied.values()) {
-        if (one === undefined) continue;
-        if (oldest === undefined || one.flow.startedAtMs < oldest.flow.startedAtMs) oldest = one;
-      }
-    }
-    oldest?.reset('evicted');
-    return oldest !== undefined;
-  }
-
-  #listOf(listenerId: number): Unreplied {
-    let list = this.#unreplied.get(listenerId);
-    if (list === undefined) {
-      list = { oldest: undefined, newest: undefined };
-      this.#unreplied.set(listenerId, list);
-    }
-    return list;
   }
 
   /** Every conversation; made for shutdown, not for the loop. */

@@ -158,6 +158,7 @@ export class Dialer {
   #bindToSource(fd: Descriptor, source: Source, kind: Kind): string | undefined {
     this.#source.bytes.set(source.endpoint.bytes);
     const result = this.#bind(fd, source.endpoint.length, kind);
+    this.result = result;
     if (result === 0) return undefined;
     if (result === -EADDRINUSE) return withoutPort;
     const hint = result === -EADDRNOTAVAIL ? '; it is no address of this machine' : '';
@@ -178,6 +179,7 @@ export class Dialer {
     // The port, in both families: the client's own may be in use here, by what it sent us.
     this.#source.view.setUint16(2, 0);
     const result = this.#bind(fd, length, kind);
+    this.result = result;
     if (result === 0) return undefined;
     return result === -EADDRINUSE ? withoutPort : `transparent: bind: ${errnoName(result)}`;
   }

@@ -153,7 +153,11 @@ export class EpollEngine implements Engine {
 
   trust(flow: Flow): void {
     const state = flow.engineState;
-    if (state instanceof UdpConversation) this.#context.conversations.replied(state);
+    if (state instanceof UdpConversation) this.#context.order.trust(state);
+  }
+
+  evict(listenerId: number, quietToo: boolean): boolean {
+    return this.#context.order.evict(listenerId, quietToo, this.#reactor.nowMs);
   }
 
   stop(): void {

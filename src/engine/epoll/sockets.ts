@@ -24,6 +24,7 @@ import {
 } from '../../linux/constants.ts';
 import {
   EADDRINUSE,
+  EADDRNOTAVAIL,
   EAGAIN,
   ECONNREFUSED,
   ECONNRESET,
@@ -174,6 +175,11 @@ function failure(result: number, step: string, at: Bind): BindFailure {
 /** True if `result` says that this process or machine is out of descriptors or socket memory. */
 export function isExhausted(result: number): boolean {
   return result === -EMFILE || result === -ENFILE || result === -ENOBUFS || result === -ENOMEM;
+}
+
+/** Likewise, or that there is no port left to leave from: a socket that is closed helps. */
+export function lacksSocket(result: number): boolean {
+  return isExhausted(result) || result === -EAGAIN || result === -EADDRNOTAVAIL || result === -EADDRINUSE;
 }
 
 /** What a negative errno of socket(2), connect(2) or SO_ERROR says about a dial. */

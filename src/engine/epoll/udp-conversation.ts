@@ -22,11 +22,12 @@ import type { MessageBatch } from '../../linux/message-batch.ts';
 import type { Handler } from '../../linux/reactor.ts';
 import type { Timed } from '../../linux/timer-wheel.ts';
 import type { DialFailure } from '../engine.ts';
+import type { Ordered, Standing } from '../eviction-order.ts';
 import { speaksOfPeer } from '../peer-errors.ts';
 import { quietMs } from '../quiet.ts';
 import type { Context } from './context.ts';
 import { interfaceWordAt, localWordsAt } from './conversation-table.ts';
-import { dialFailure } from './sockets.ts';
+import { dialFailure, lacksSocket } from './sockets.ts';
 import { FormerSocket } from './udp-former.ts';
 import type { UdpListener } from './udp-listener.ts';
 import { replyBytesMax } from './udp-replies.ts';
@@ -39,7 +40,7 @@ const dropsIntervalMs = 10_000;
 /** Replies after which it is worth asking whether the kernel has dropped some. */
 const repliesToAsk = 4;
 
-export class UdpConversation implements Handler, Timed {
+export class UdpConversation implements Handler, Timed, Ordered {
   slot = -1;
   queued = false;
   timerNext: Timed | undefined = undefined;
@@ -48,9 +49,12 @@ export class UdpConversation implements Handler, Timed {
   // The table's own.
   hash = 0;
   nextInBucket: UdpConversation | undefined = undefined;
-  older: UdpConversation | undefined = undefined;
-  newer: UdpConversation | undefined = undefined;
-  unreplied = false;
+  // The order's own.
+  standing: Standing | undefined = undefined;
+  isAnswered = false;
+  enteredAtMs = 0;
+  older: Ordered | undefined = undefined;
+  newer: Ordered | undefined = undefined;
 
   /** Who: the words of conversation-table.ts. */
   readonly identity: Int32Array;
@@ -91,6 +95,14 @@ export class UdpConversation implements Handler, Timed {
     return this.#flow;
   }
 
+  get movedAtMs(): number {
+    return this.#sinceMs;
+  }
+
+  evict(): void {
+    this.reset('evicted');
+  }
+
   /** Routes and opens the upstream socket. Also what `proceed` does. */
   begin(): void {
     if (this.#state === 'waiting') this.#state = 'routing';
@@ -101,20 +113,28 @@ export class UdpConversation implements Handler, Timed {
       if (choice === 'wait') this.#state = 'waiting';
       else if (typeof choice === 'string') this.reset(choice);
       else {
-        const failure = this.#dial(choice);
+        let failure = this.#dial(choice);
+        if (failure === 'local-fault' && this.#takesSocketOfAnother()) failure = this.#dial(choice);
         if (failure !== undefined) host.dialFailed(this.#flow, failure);
       }
     }
+  }
+
+  /** Where no socket or no source port was to be had: another conversation that may have to make room has one. */
+  #takesSocketOfAnother(): boolean {
+    const { dialer, order, reactor } = this.#context;
+    return lacksSocket(dialer.result) && order.evictBeside(this, reactor.nowMs);
   }
 
   /** Forgets the conversation. Nothing if it is over. */
   reset(code: TerminationCode): void {
     if (this.#state === 'over') return;
     this.#state = 'over';
-    const { conversations, host, reactor, replies } = this.#context;
+    const { conversations, host, order, reactor, replies } = this.#context;
     // Replies that are under way leave, and are counted, before the flow is closed.
     replies.flush();
     conversations.remove(this);
+    order.leave(this);
     reactor.wheel.clear(this);
     reactor.remove(this);
     if (this.#mayHaveDropped) this.#countDrops();
@@ -254,7 +274,7 @@ export class UdpConversation implements Handler, Timed {
 
   #onFirstReply(): void {
     this.#hasReplied = true;
-    this.#context.conversations.replied(this);
+    this.#context.order.answered(this);
     this.#context.host.replied(this.#flow);
   }
 

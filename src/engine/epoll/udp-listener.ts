@@ -16,7 +16,7 @@ import type { MessageBatch } from '../../linux/message-batch.ts';
 import type { Handler } from '../../linux/reactor.ts';
 import type { Timed } from '../../linux/timer-wheel.ts';
 import { decodeAddress, inet6Bytes, inetBytes } from '../../wire/sockaddr.ts';
-import type { DropReason, RoomMaker } from '../engine.ts';
+import type { DropReason } from '../engine.ts';
 import { ReadThrough } from '../read-through.ts';
 import type { Context } from './context.ts';
 import { interfaceWordAt, localWordsAt } from './conversation-table.ts';
@@ -30,7 +30,7 @@ const batchesMax = 4;
 /** How often the kernel is asked what it dropped. */
 const dropsIntervalMs = 1_000;
 
-export class UdpListener implements Handler, RoomMaker, Timed {
+export class UdpListener implements Handler, Timed {
   slot = -1;
   queued = false;
   timerNext: Timed | undefined = undefined;
@@ -167,10 +167,6 @@ export class UdpListener implements Handler, RoomMaker, Timed {
     close(this.fd);
   }
 
-  makeRoom(limit: 'limit-flows' | 'limit-listener'): boolean {
-    return this.#context.conversations.evict(limit === 'limit-listener' ? this.id : undefined);
-  }
-
   dropped(reason: DropReason, count = 1): void {
     this.#context.host.dropped(this.view, reason, count);
   }
@@ -179,10 +175,12 @@ export class UdpListener implements Handler, RoomMaker, Timed {
     let conversation: UdpConversation | undefined;
     try {
       this.#identify(batch, i);
-      conversation = this.#context.conversations.find(this.id) ?? this.#open(batch, i);
+      const known = this.#context.conversations.find(this.id);
+      conversation = known ?? this.#open(batch, i);
       if (conversation === undefined) return;
       if (batch.truncated(i)) this.dropped('too-long');
       else conversation.forward(batch.payloads, batch.offset(i), batch.length(i));
+      if (known !== undefined && known.standing !== 'proved') this.#context.order.spoke(known);
     } catch (error) {
       if (conversation === undefined) this.#context.host.fault(error, undefined);
       else conversation.onFault(error);
@@ -217,20 +215,21 @@ export class UdpListener implements Handler, RoomMaker, Timed {
 
   /** A datagram of somebody new. Undefined: turned away. */
   #open(batch: MessageBatch, i: number): UdpConversation | undefined {
-    const { conversations, host } = this.#context;
+    const { conversations, host, order, reactor } = this.#context;
     if (this.#isDraining) {
       this.dropped('shutdown');
       return undefined;
     }
-    if (conversations.size >= conversations.conversationsMax && !conversations.evict()) {
+    if (conversations.size >= conversations.conversationsMax && !order.evictAnywhere(true, reactor.nowMs)) {
       this.dropped('queue-full');
       return undefined;
     }
     const client = decodeAddress(batch.names.view, batch.nameWord(i) * 4) ?? noAddress;
-    const answer = host.open(this.view, client, this.#localOf(conversations.identity), this);
+    const answer = host.open(this.view, client, this.#localOf(conversations.identity));
     if (typeof answer === 'string') return undefined;
     const conversation = new UdpConversation(this.#context, this, answer, conversations.identity.slice());
     conversations.add(conversation);
+    order.enter(conversation);
     try {
       conversation.begin();
     } catch (error) {

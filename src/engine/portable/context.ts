@@ -4,7 +4,7 @@
 import type { Flow } from '../../core/flow.ts';
 import type { TerminationCode } from '../../core/termination.ts';
 import type { BindFailure, EngineHost } from '../engine.ts';
-import type { ConversationCensus } from './conversation-census.ts';
+import type { EvictionOrder } from '../eviction-order.ts';
 import type { Deadlines } from './deadlines.ts';
 import type { KernelDrops } from './kernel-drops.ts';
 import type { SourceAddresses } from './socket-options.ts';
@@ -24,7 +24,9 @@ export interface Context {
   readonly deadlines: Deadlines;
   /** Every open flow. */
   readonly carried: Set<Carried>;
-  readonly census: ConversationCensus;
+  readonly order: EvictionOrder;
+  /** UDP conversations at once. */
+  readonly conversationsMax: number;
   readonly reusePort: boolean;
   readonly sources: SourceAddresses;
   readonly drops: KernelDrops;

@@ -12,24 +12,38 @@ import type { Bind } from '../../core/plan.ts';
 import type { ListenerView } from '../../core/snapshot.ts';
 import type { TerminationCode } from '../../core/termination.ts';
 import { isSameWay } from '../../core/way.ts';
+import type { Ordered, Standing } from '../eviction-order.ts';
 import { speaksOfPeer } from '../peer-errors.ts';
 import { quietMs } from '../quiet.ts';
-import { type Context, guarded, reportClosed } from './context.ts';
-import type { Counted } from './conversation-census.ts';
+import { type Carried, type Context, guarded, reportClosed } from './context.ts';
 import type { Watched } from './deadlines.ts';
 import { dialFailureOf } from './dial-failure.ts';
 import { type LocalSocket, type SendOutcome, sendOutcomeOf } from './local-socket.ts';
 import { UdpUpstream, type UpstreamOwner } from './udp-upstream.ts';
 
+/** errno names that say that a socket which is closed would help. */
+const lackOfSocket = new Set([
+  'EMFILE',
+  'ENFILE',
+  'ENOBUFS',
+  'ENOMEM',
+  'EAGAIN',
+  'EADDRNOTAVAIL',
+  'EADDRINUSE',
+]);
+
 type Phase = 'routing' | 'waiting' | 'dialing' | 'open' | 'over';
 
-export class Conversation implements Counted, Watched, UpstreamOwner {
+export class Conversation implements Carried, Ordered, Watched, UpstreamOwner {
   readonly flow: Flow;
   readonly bornAtMs: number;
   wheelSlot = -1;
-  older: Counted | undefined = undefined;
-  newer: Counted | undefined = undefined;
-  isUnanswered = false;
+  // The order's own.
+  standing: Standing | undefined = undefined;
+  isAnswered = false;
+  enteredAtMs = 0;
+  older: Ordered | undefined = undefined;
+  newer: Ordered | undefined = undefined;
   readonly #context: Context;
   readonly #listener: { readonly view: ListenerView };
   readonly #forget: () => void;
@@ -41,9 +55,10 @@ export class Conversation implements Counted, Watched, UpstreamOwner {
   /** The context's version of all ways to backends that its own has been compared with. */
   #waysVersion = -1;
   #waiting: Buffer[] = [];
-  #movedAtMs = 0;
+  #movedAtMs: number;
   #lookAtMs = 0;
   #isDraining = false;
+  #hasTakenSocket = false;
   #hasReplied = false;
   /** Where the client's last datagram came in, and how that socket writes the client's address. */
   #via: LocalSocket | undefined;
@@ -56,10 +71,19 @@ export class Conversation implements Counted, Watched, UpstreamOwner {
     this.#listener = listener;
     this.flow = flow;
     this.bornAtMs = context.nowMs();
+    this.#movedAtMs = this.bornAtMs;
     this.#forget = forget;
     flow.engineState = this;
     context.carried.add(this);
-    context.census.enter(this);
+    context.order.enter(this);
+  }
+
+  get movedAtMs(): number {
+    return this.#movedAtMs;
+  }
+
+  evict(): void {
+    this.end('evicted');
   }
 
   get deadlineMs(): number {
@@ -112,7 +136,7 @@ export class Conversation implements Counted, Watched, UpstreamOwner {
     this.#phase = 'over';
     this.#context.deadlines.forget(this);
     this.#context.carried.delete(this);
-    this.#context.census.leave(this);
+    this.#context.order.leave(this);
     this.#forget();
     this.#waiting = [];
     for (const upstream of [this.#upstream, this.#next, this.#former]) upstream?.close();
@@ -184,10 +208,23 @@ export class Conversation implements Counted, Watched, UpstreamOwner {
   }
 
   #dialFailed(error: Pick<NodeJS.ErrnoException, 'code'>): void {
-    this.#upstream?.close();
+    const { way } = this.#upstream!;
+    this.#upstream!.close();
     this.#upstream = undefined;
+    if (way.target?.kind === 'inet' && this.#takesSocketOfAnother(error.code)) {
+      this.#upstream = this.#dial(way.target);
+      return;
+    }
     this.#context.host.dialFailed(this.flow, dialFailureOf(error.code, false));
     if (!this.#isOver()) this.#route();
+  }
+
+  /** Once, where no socket or no source port was to be had: another conversation that may have to make room has one. */
+  #takesSocketOfAnother(code: string | undefined): boolean {
+    if (this.#hasTakenSocket || code === undefined || !lackOfSocket.has(code)) return false;
+    this.#hasTakenSocket = true;
+    const { nowMs, order } = this.#context;
+    return order.evictBeside(this, nowMs());
   }
 
   #dialed(): void {
@@ -273,7 +310,7 @@ export class Conversation implements Counted, Watched, UpstreamOwner {
     this.#movedAtMs = this.#context.nowMs();
     if (!this.#hasReplied) {
       this.#hasReplied = true;
-      this.#context.census.answered(this);
+      this.#context.order.answered(this);
       this.#context.host.replied(this.flow);
       if (this.#isOver()) return;
     }

@@ -8,10 +8,10 @@ import type { Flow } from '../../core/flow.ts';
 import type { ListenerView } from '../../core/snapshot.ts';
 import type { TerminationCode } from '../../core/termination.ts';
 import type { BindFailure, Engine, EngineHost } from '../engine.ts';
+import { EvictionOrder } from '../eviction-order.ts';
 import { conversationsMaxDefault, tickMs } from './bounds.ts';
 import { type Carried, type Context, unlistened } from './context.ts';
 import { Conversation } from './conversation.ts';
-import { ConversationCensus } from './conversation-census.ts';
 import { Deadlines } from './deadlines.ts';
 import { KernelDrops } from './kernel-drops.ts';
 import { ignoredOptions, SourceAddresses } from './socket-options.ts';
@@ -53,7 +53,8 @@ class PortableEngine implements Engine {
       nowMs: options.nowMs,
       deadlines: new Deadlines(options.nowMs, tickMs),
       carried: new Set(),
-      census: new ConversationCensus(options.conversationsMax ?? conversationsMaxDefault),
+      order: new EvictionOrder((flow) => host.proved(flow)),
+      conversationsMax: options.conversationsMax ?? conversationsMaxDefault,
       reusePort: options.reusePort === true,
       sources: new SourceAddresses(),
       drops: new KernelDrops(),
@@ -134,7 +135,11 @@ class PortableEngine implements Engine {
 
   trust(flow: Flow): void {
     const state = flow.engineState;
-    if (state instanceof Conversation) this.#context.census.answered(state);
+    if (state instanceof Conversation) this.#context.order.trust(state);
+  }
+
+  evict(listenerId: number, quietToo: boolean): boolean {
+    return this.#context.order.evict(listenerId, quietToo, this.#context.nowMs());
   }
 
   stop(): void {

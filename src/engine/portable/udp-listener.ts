@@ -4,7 +4,6 @@
 import type { RemoteInfo } from 'node:dgram';
 import type { ListenerView } from '../../core/snapshot.ts';
 import type { TerminationCode } from '../../core/termination.ts';
-import type { RoomMaker } from '../engine.ts';
 import { type Bound, bindFailureOf, type Context, unlistened } from './context.ts';
 import { Conversation } from './conversation.ts';
 import type { LocalSocket } from './local-socket.ts';
@@ -17,7 +16,7 @@ interface Served {
   readonly conversations: Map<number | string, Conversation>;
 }
 
-export class UdpListener implements RoomMaker {
+export class UdpListener {
   view: ListenerView;
   readonly #context: Context;
   readonly #countsDrops: boolean;
@@ -73,10 +72,6 @@ export class UdpListener implements RoomMaker {
     }
   }
 
-  makeRoom(limit: 'limit-flows' | 'limit-listener'): boolean {
-    return this.#context.census.evict(limit === 'limit-listener' ? this.view.id : undefined);
-  }
-
   #receive(socket: LocalSocket): void {
     for (const other of this.#served.keys()) this.#drop(other);
     const served = { sinceMs: this.#context.nowMs(), conversations: new Map() };
@@ -96,8 +91,11 @@ export class UdpListener implements RoomMaker {
     const key = clientKey(from.address, from.port);
     const known = served.conversations.get(key) ?? this.#takeOver(key, socket, served);
     try {
-      if (known !== undefined) known.fromClient(bytes, from, socket);
-      else this.#open(bytes, from, socket, served, key);
+      if (known === undefined) this.#open(bytes, from, socket, served, key);
+      else {
+        known.fromClient(bytes, from, socket);
+        if (known.standing !== 'proved') this.#context.order.spoke(known);
+      }
     } catch (error) {
       this.#context.host.fault(error, known?.flow);
       known?.end('worker-error');
@@ -118,18 +116,18 @@ export class UdpListener implements RoomMaker {
   }
 
   #open(bytes: Buffer, from: RemoteInfo, socket: LocalSocket, served: Served, key: number | string): void {
-    const { host, census } = this.#context;
+    const { conversationsMax, host, nowMs, order } = this.#context;
     const client = socketAddress(from.address, from.port);
     if (client === undefined) return;
     if (this.#isDraining) {
       host.dropped(this.view, 'shutdown');
       return;
     }
-    if (!census.makeRoom()) {
+    if (order.count >= conversationsMax && !order.evictAnywhere(true, nowMs())) {
       host.dropped(this.view, 'queue-full');
       return;
     }
-    const answer = host.open(this.view, client, socket.local, this);
+    const answer = host.open(this.view, client, socket.local);
     if (typeof answer === 'string') return;
     const conversation = new Conversation(this.#context, this, answer, () => this.#forget(key, conversation));
     served.conversations.set(key, conversation);
