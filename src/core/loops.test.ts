@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { findLoops, type LoopBackend, type LoopListener, type Machine } from './loops.ts';
 import type { Bind, Protocol } from './plan.ts';
@@ -109,4 +110,37 @@ test('only what has the port of an own listener, and is not known to be one, is 
   const others = [inet('10.0.0.2', 82), inet('10.0.0.2', 5432), unix('/run/x'), undefined];
   const backends = [elsewhere, chained, ...others.map((target) => backend('p', target))];
   expect([...findLoops(listeners, backends, machine).suspects]).toEqual([elsewhere.id]);
+});
+
+test('a thousand listeners in one chain, and in one circle', () => {
+  const listeners = Array.from({ length: 1_000 }, (_, i) =>
+    listener(`l${i}`, inet('10.0.0.1', i + 1), `p${i}`),
+  );
+  const backends = Array.from({ length: 999 }, (_, i) => backend(`p${i}`, inet('10.0.0.1', i + 2)));
+  const chain = findLoops(listeners, backends, machine);
+  expect([chain.leadingBack.size, chain.leadingOn.size]).toEqual([0, 999]);
+  const circle = findLoops(listeners, [...backends, backend('p999', inet('10.0.0.1', 1))], machine);
+  expect([circle.leadingBack.size, circle.leadingOn.size]).toEqual([1_000, 0]);
+});
+
+test('a backend leads back where walking on from it does', () => {
+  const size = 8;
+  const edge = fc.tuple(fc.nat(size - 1), fc.nat(size - 1));
+  fc.assert(
+    fc.property(fc.array(edge, { maxLength: 20 }), (edges) => {
+      const listeners = Array.from({ length: size }, (_, i) =>
+        listener(`l${i}`, inet('10.0.0.1', i + 1), `p${i}`),
+      );
+      const backends = edges.map(([from, to]) => backend(`p${from}`, inet('10.0.0.1', to + 1)));
+      const reached = (start: number): Set<number> => {
+        const seen = new Set([start]);
+        for (const at of seen) for (const [from, to] of edges) if (from === at) seen.add(to);
+        return seen;
+      };
+      const expected = backends.filter((_, i) => reached(edges[i]![1]).has(edges[i]![0])).map(({ id }) => id);
+      const { leadingBack, leadingOn } = findLoops(listeners, backends, machine);
+      expect([...leadingBack.keys()].sort((a, b) => a - b)).toEqual(expected);
+      expect(leadingOn.size).toBe(edges.length - expected.length);
+    }),
+  );
 });

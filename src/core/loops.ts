@@ -35,6 +35,8 @@ export interface Machine {
 export interface Loops {
   /** Backends that lead back, by id, with the listener each leads to. */
   readonly leadingBack: ReadonlyMap<number, string>;
+  /** Those that lead to a listener of ours and on from there. */
+  readonly leadingOn: ReadonlyMap<number, string>;
   /**
    * Backends with the port of an own listener, which their address did not lead to when this was looked at: an address may come
    * to this machine, or be translated.
@@ -53,25 +55,54 @@ export function findLoops(
   backends: readonly LoopBackend[],
   machine: Machine,
 ): Loops {
-  const byRoute = groupBy(listeners, routeOf);
-  const { edges, suspects } = findEdges(byRoute, listeners, backends, machine);
-  const reached = new Map<LoopListener, ReadonlySet<LoopListener>>();
-  const reachedFrom = (start: LoopListener): ReadonlySet<LoopListener> => {
-    const known = reached.get(start);
-    if (known !== undefined) return known;
-    const seen = new Set([start]);
-    for (const at of seen) for (const { to } of edges.get(routeOf(at)) ?? []) seen.add(to);
-    reached.set(start, seen);
-    return seen;
-  };
+  const { edges, suspects } = findEdges(listeners, backends, machine);
+  const circleOf = circlesOf(edges);
   const leadingBack = new Map<number, string>();
+  const leadingOn = new Map<number, string>();
   for (const [route, ways] of edges) {
     for (const { backendId, to } of ways) {
-      const seen = reachedFrom(to);
-      if (byRoute.get(route)!.some((from) => seen.has(from))) leadingBack.set(backendId, to.name);
+      const next = routeOf(to);
+      const isBack = next === route || circleOf.get(next) === circleOf.get(route);
+      (isBack ? leadingBack : leadingOn).set(backendId, to.name);
     }
   }
-  return { leadingBack, suspects };
+  for (const id of leadingBack.keys()) leadingOn.delete(id);
+  return { leadingBack, leadingOn, suspects };
+}
+
+/**
+ * A number for each route, the same for two that lead to each other: the strongly connected components after R. Tarjan
+ * (SIAM J. Comput. 1(2), 1972), each edge looked at once. Without recursion: a thousand listeners may be one chain.
+ */
+function circlesOf(edges: ReadonlyMap<string, readonly Edge[]>): ReadonlyMap<string, number> {
+  const order = new Map<string, number>();
+  const lowest = new Map<string, number>();
+  const circles = new Map<string, number>();
+  const open: string[] = [];
+  for (const start of edges.keys()) {
+    const path = order.has(start) ? [] : [{ route: start, nextEdge: 0 }];
+    for (let top = path.at(-1); top !== undefined; top = path.at(-1)) {
+      const { route } = top;
+      if (!order.has(route)) {
+        lowest.set(route, order.size);
+        order.set(route, order.size);
+        open.push(route);
+      }
+      const edge = edges.get(route)?.[top.nextEdge++];
+      if (edge !== undefined) {
+        const next = routeOf(edge.to);
+        if (!order.has(next)) path.push({ route: next, nextEdge: 0 });
+        else if (!circles.has(next)) lowest.set(route, Math.min(lowest.get(route)!, order.get(next)!));
+        continue;
+      }
+      path.pop();
+      const below = path.at(-1)?.route;
+      if (below !== undefined) lowest.set(below, Math.min(lowest.get(below)!, lowest.get(route)!));
+      if (lowest.get(route) !== order.get(route)) continue;
+      for (const member of open.splice(open.lastIndexOf(route))) circles.set(member, order.get(route)!);
+    }
+  }
+  return circles;
 }
 
 /** What listeners share that lead to the same places. */
@@ -81,24 +112,36 @@ function routeOf({ pool, protocol }: Pick<LoopListener, 'pool' | 'protocol'>): s
 
 /** Only backends with the port (or path) of an own listener are looked at: most have none. */
 function findEdges(
-  byRoute: ReadonlyMap<string, readonly LoopListener[]>,
   listeners: readonly LoopListener[],
   backends: readonly LoopBackend[],
   machine: Machine,
 ): { readonly edges: ReadonlyMap<string, readonly Edge[]>; readonly suspects: Set<number> } {
   const edges = new Map<string, Edge[]>();
   const suspects = new Set<number>();
-  const byPlace = groupBy(listeners, ({ bind }) => placeOf(bind, machine));
+  const routes = new Set(listeners.map(routeOf));
+  const doors = new Map<string, Door>();
+  for (const listener of listeners) {
+    const place = `${listener.protocol} ${placeOf(listener.bind, machine)}`;
+    const door = doors.get(place);
+    if (door === undefined) doors.set(place, new Door(listener));
+    else door.add(listener);
+  }
   for (const { id, pool, target } of backends) {
-    const there = target === undefined ? undefined : byPlace.get(placeOf(target, machine));
-    if (target === undefined || there === undefined) continue;
+    if (target === undefined) continue;
+    const place = placeOf(target, machine);
     for (const protocol of ['tcp', 'udp'] as const) {
       const route = routeOf({ pool, protocol });
-      if (!byRoute.has(route)) continue;
-      const near = there.filter((listener) => listener.protocol === protocol);
-      const to = near.find(({ bind }) => receives(bind, target, machine));
-      if (to !== undefined) addTo(edges, route, { backendId: id, to });
-      else if (near.length > 0 && target.kind === 'inet') suspects.add(id);
+      const door = doors.get(`${protocol} ${place}`);
+      if (door === undefined || !routes.has(route)) continue;
+      const to = door.listenerFor(target, machine);
+      const edge = to && { backendId: id, to };
+      if (edge === undefined) {
+        if (target.kind === 'inet') suspects.add(id);
+        continue;
+      }
+      const ways = edges.get(route);
+      if (ways === undefined) edges.set(route, [edge]);
+      else ways.push(edge);
     }
   }
   return { edges, suspects };
@@ -108,28 +151,41 @@ function placeOf(bind: Bind, machine: Machine): string {
   return bind.kind === 'unix' ? machine.canonicalPath(bind.path) : String(bind.port);
 }
 
-/** Whether a listener bound so receives what is sent to `target`, which has its port or path. */
-export function receives(bind: Bind, target: Bind, machine: Pick<Machine, 'leadsHere'>): boolean {
-  if (bind.kind === 'unix' || target.kind === 'unix') return bind.kind === target.kind;
-  // What is sent from this machine to itself does not come in through a device (but lo).
-  if (bind.device !== undefined && bind.device !== 'lo') return false;
-  const [bound, address] = [Address.parse(bind.ip, 0), Address.parse(target.ip, 0)];
-  if (bound === undefined || address === undefined) return false;
-  if (bound.equals(address)) return true;
-  // What is sent to a wildcard goes to loopback.
-  if (address.isWildcard) return bound.isWildcard || bound.isLoopback;
-  const covers = bound.isWildcard && (bound.family === 6 || address.family === 4);
-  return covers && machine.leadsHere(address.ip);
-}
+/** The listeners of one port (or path) and protocol, by their addresses. */
+class Door {
+  readonly #byIp = new Map<string, LoopListener>();
+  #onLoopback: LoopListener | undefined;
+  #unix: LoopListener | undefined;
 
-function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {
-  const groups = new Map<string, T[]>();
-  for (const item of items) addTo(groups, keyOf(item), item);
-  return groups;
-}
+  constructor(listener: LoopListener) {
+    this.add(listener);
+  }
 
-function addTo<T>(groups: Map<string, T[]>, key: string, item: T): void {
-  const group = groups.get(key);
-  if (group === undefined) groups.set(key, [item]);
-  else group.push(item);
+  add(listener: LoopListener): void {
+    const { bind } = listener;
+    if (bind.kind === 'unix') {
+      this.#unix ??= listener;
+      return;
+    }
+    // What is sent from this machine to itself does not come in through a device (but lo).
+    if (bind.device !== undefined && bind.device !== 'lo') return;
+    const address = Address.parse(bind.ip, 0);
+    if (address === undefined || this.#byIp.has(address.ip)) return;
+    this.#byIp.set(address.ip, listener);
+    if (address.isLoopback) this.#onLoopback ??= listener;
+  }
+
+  /** The one that receives what is sent to `target`, which has its port or path. */
+  listenerFor(target: Bind, machine: Machine): LoopListener | undefined {
+    if (target.kind === 'unix') return this.#unix;
+    const address = Address.parse(target.ip, 0);
+    if (address === undefined) return undefined;
+    const wildcards = [this.#byIp.get('::'), address.family === 4 ? this.#byIp.get('0.0.0.0') : undefined];
+    const covering = wildcards.find((listener) => listener !== undefined);
+    // What is sent to a wildcard goes to loopback.
+    if (address.isWildcard) return covering ?? this.#byIp.get('0.0.0.0') ?? this.#onLoopback;
+    const exact = this.#byIp.get(address.ip);
+    if (exact !== undefined || covering === undefined) return exact;
+    return machine.leadsHere(address.ip) ? covering : undefined;
+  }
 }
