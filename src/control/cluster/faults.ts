@@ -1,6 +1,7 @@
 /** Counts what goes wrong with Redis by kind, and says each kind at most once a minute. */
 import { faultOf, type RedisFault, redisFaults } from './errors.ts';
 import type { ClusterWatcher } from './events.ts';
+import { withoutPasswords } from './redis/secrets.ts';
 
 const quietMs = 60_000;
 
@@ -18,7 +19,7 @@ export class Faults {
 
   note(error: unknown): RedisFault {
     const fault = faultOf(error);
-    const message = (error instanceof Error ? error.message : String(error)).slice(0, 200);
+    const message = withoutPasswords(error instanceof Error ? error.message : String(error)).slice(0, 200);
     this.counts[fault]++;
     this.last = { fault, message };
     const nowMs = this.nowMs();

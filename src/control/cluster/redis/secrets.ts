@@ -25,12 +25,38 @@ export function checkRedisFiles(plan: RedisPlan): void {
 
 /** For the server itself. */
 export function serverPassword(plan: RedisPlan): string | undefined {
-  return plan.passwordFile === undefined ? plan.password : readPassword(plan.passwordFile);
+  return remembered(plan.passwordFile === undefined ? plan.password : readPassword(plan.passwordFile));
 }
 
 /** For the Sentinels. */
 export function sentinelPassword(plan: RedisPlan): string | undefined {
-  return plan.sentinelPasswordFile === undefined ? undefined : readPassword(plan.sentinelPasswordFile);
+  return remembered(
+    plan.sentinelPasswordFile === undefined ? undefined : readPassword(plan.sentinelPasswordFile),
+  );
+}
+
+/** Passwords that were sent, the newest last: what is renewed may still be in an answer to the one before. */
+const sent = new Set<string>();
+const sentMax = 8;
+/** Shorter ones would be found in any text. Characters. */
+const sentCharactersMin = 4;
+
+function remembered(password: string | undefined): string | undefined {
+  if (password === undefined || password.length < sentCharactersMin) return password;
+  sent.delete(password);
+  sent.add(password);
+  if (sent.size > sentMax) sent.delete(sent.values().next().value!);
+  return password;
+}
+
+/**
+ * What a server says, without the passwords it was sent: one that does not know AUTH answers with its arguments
+ * ("unknown command 'AUTH', with args beginning with: ...").
+ */
+export function withoutPasswords(text: string): string {
+  let result = text;
+  for (const password of sent) result = result.replaceAll(password, '***');
+  return result;
 }
 
 export function tlsSecrets(plan: RedisTlsPlan): TlsSecrets {
