@@ -5,7 +5,7 @@
 
 import { hostname } from 'node:os';
 import { diffPlans, liveKeys } from '../config/diff.ts';
-import { formatProblem, loadPlan } from '../config/load.ts';
+import { loadPlan, problemLines, warningLines } from '../config/load.ts';
 import { Control } from '../control/control.ts';
 import type { ControlWatcher } from '../control/events.ts';
 import { StartFailure } from '../control/listeners.ts';
@@ -113,7 +113,7 @@ export class Instance {
       };
     };
     const loaded = loadPlan(this.control.plan.source);
-    if ('problems' in loaded) return refuse(loaded.problems.map(formatProblem));
+    if ('problems' in loaded) return refuse(problemLines(loaded));
     try {
       await this.control.reload(loaded.plan);
       // Against the first plan and not the last: what a reload left for a restart still waits at the next one.
@@ -122,7 +122,7 @@ export class Instance {
         status: 200,
         body: {
           digest: loaded.plan.digest,
-          warnings: loaded.warnings.map(formatProblem),
+          warnings: warningLines(loaded),
           needRestart: instance.filter((key) => !liveKeys.includes(key)),
         },
       };

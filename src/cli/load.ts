@@ -1,6 +1,6 @@
 /** The configuration of a command: how it is named, and what is said about it on standard error, one problem a line. */
 import type { Command } from 'commander';
-import { formatProblem, loadPlan } from '../config/load.ts';
+import { loadPlan, problemLines, warningLines } from '../config/load.ts';
 import type { Plan } from '../core/plan.ts';
 import { exitStatus } from './exit.ts';
 
@@ -34,10 +34,10 @@ export function requiredConfigFile(command: Command, file: string | undefined): 
 export function loadOrComplain(path: string): Plan | undefined {
   const loaded = loadPlan(path);
   if ('problems' in loaded) {
-    for (const problem of loaded.problems) process.stderr.write(`${formatProblem(problem)}\n`);
+    for (const line of problemLines(loaded)) process.stderr.write(`${line}\n`);
     process.exitCode = exitStatus.refused;
     return undefined;
   }
-  for (const warning of loaded.warnings) process.stderr.write(`warning: ${formatProblem(warning)}\n`);
+  for (const line of warningLines(loaded)) process.stderr.write(`warning: ${line}\n`);
   return loaded.plan;
 }

@@ -7,6 +7,10 @@ import { Address } from '../core/address.ts';
 import { unixPathBytesMax } from '../core/limits.ts';
 import type { BackendAddress, Bind, Protocol } from '../core/plan.ts';
 import { type Reading, showValue } from './problem.ts';
+import { mayHoldSecret } from './secret.ts';
+
+/** A host name of 253, or a path of 107, with what stands around it. Characters. */
+const addressCharactersMax = 300;
 
 /** A listener's bind. A unix socket carries a byte stream and counts as `tcp`. Port 0 means any free port. */
 export interface ListenerBind {
@@ -16,7 +20,7 @@ export interface ListenerBind {
 
 /** Reads `tcp://0.0.0.0:5432`, `udp://[::]:7777` or `unix:/run/x.sock`. */
 export function readListenerBind(value: unknown): Reading<ListenerBind> {
-  if (typeof value !== 'string') {
+  if (typeof value !== 'string' || isOther(value)) {
     return { refused: `must be an address like tcp://0.0.0.0:5432, not ${showValue(value)}` };
   }
   if (value.startsWith('unix:')) return withProtocol('tcp', readUnix(value));
@@ -42,7 +46,7 @@ export function readListenerBind(value: unknown): Reading<ListenerBind> {
 
 /** Reads where metrics or admin listen: `127.0.0.1:9464`, `[::1]:9464` or `unix:/path`. */
 export function readListen(value: unknown): Reading<Bind> {
-  if (typeof value !== 'string') {
+  if (typeof value !== 'string' || isOther(value)) {
     return { refused: `must be an address like 127.0.0.1:9464 or unix:/path, not ${showValue(value)}` };
   }
   if (value.startsWith('unix:')) return readUnix(value);
@@ -56,7 +60,7 @@ export function readListen(value: unknown): Reading<Bind> {
 
 /** Reads a backend's address: `10.0.0.1:5432`, `[::1]:5432`, `db1.example.org:5432` or `unix:/path`. */
 export function readBackendAddress(value: unknown): Reading<BackendAddress> {
-  if (typeof value !== 'string') {
+  if (typeof value !== 'string' || isOther(value)) {
     return { refused: `must be an address like 10.0.0.1:5432, not ${showValue(value)}` };
   }
   if (value.startsWith('unix:')) return readUnix(value);
@@ -80,6 +84,14 @@ export function readBackendAddress(value: unknown): Reading<BackendAddress> {
     return { refused: `${inet.value.ip} is no server's address; write 127.0.0.1 or [::1] for this machine` };
   }
   return inet;
+}
+
+/**
+ * No address of ours at all: one with a user, or longer than any can be. The explanations below take a text apart, and
+ * no part of those is for a message.
+ */
+function isOther(text: string): boolean {
+  return text.length > addressCharactersMax || mayHoldSecret(text);
 }
 
 function withProtocol(protocol: Protocol, reading: Reading<Bind>): Reading<ListenerBind> {
@@ -177,7 +189,7 @@ function readName(text: string): Reading<BackendAddress> | undefined {
   const labels = host.replace(/\.$/, '').split('.');
   const valid = host.length <= 253 && labels.every((label) => /^(?!-)[A-Za-z0-9_-]{1,63}(?<!-)$/.test(label));
   // A name that ends in a number is read as an IPv4 address by many resolvers.
-  if (!valid || /^\d+$/.test(labels.at(-1)!)) {
+  if (!valid || /^(\d+|0x[0-9a-f]*)$/i.test(labels.at(-1)!)) {
     return { refused: `${showValue(host)} is neither an IP address nor a host name` };
   }
   return { value: { kind: 'name', host: host.toLowerCase(), port } };

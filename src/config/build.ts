@@ -40,6 +40,7 @@ export function buildPlan(file: FileShape, source: string): Plan {
     udpShare: file.limits?.udp_share ?? limits.udpShare,
     pins: file.limits?.pins ?? limits.pins,
   };
+  const protocols = protocolsByPool(file);
   const plan: Omit<Plan, 'digest'> = {
     source,
     engine: file.engine ?? instanceDefaults.engine,
@@ -57,7 +58,7 @@ export function buildPlan(file: FileShape, source: string): Plan {
     shutdown: { drainMs: file.shutdown?.drain ?? instanceDefaults.shutdown.drainMs },
     limits: instanceLimits,
     listeners: file.listeners.map((listener) => buildListener(listener)),
-    pools: Object.entries(file.pools).map(([name, pool]) => buildPool(name, pool, protocolsOf(name, file))),
+    pools: Object.entries(file.pools).map(([name, pool]) => buildPool(name, pool, protocols.get(name))),
   };
   const digest = digestOf(plan);
   // Source addresses and devices are one machine's own: added after the digest, which a pair compares.
@@ -165,7 +166,7 @@ function buildAffinity(
   };
 }
 
-function buildPool(name: string, pool: PoolShape, usedBy: readonly Protocol[]): PoolPlan {
+function buildPool(name: string, pool: PoolShape, usedBy: readonly Protocol[] = []): PoolPlan {
   return {
     name,
     policy: pool.policy ?? poolDefaults.policy,
@@ -213,10 +214,15 @@ function buildBackend(backend: BackendShape): BackendPlan {
   };
 }
 
-function protocolsOf(pool: string, file: FileShape): Protocol[] {
-  return file.listeners
-    .filter((listener) => listener.pool === pool)
-    .map((listener) => listener.bind.protocol);
+/** What the listeners in front of each pool speak. */
+function protocolsByPool(file: FileShape): ReadonlyMap<string, readonly Protocol[]> {
+  const protocols = new Map<string, Protocol[]>();
+  for (const { pool, bind } of file.listeners) {
+    const known = protocols.get(pool) ?? [];
+    if (!known.includes(bind.protocol)) known.push(bind.protocol);
+    protocols.set(pool, known);
+  }
+  return protocols;
 }
 
 function deepFreeze<T>(value: T): T {

@@ -2,23 +2,13 @@
  * Rules for listeners: names, addresses that two of them want, the pool they point to, and settings that do nothing.
  */
 
-import { formatAddress } from '../core/address-text.ts';
-import type { Bind, Protocol } from '../core/plan.ts';
 import { checkReserves } from './check-reserves.ts';
 import { checkListenerSockets } from './check-sockets.ts';
+import { checkClaims } from './claims.ts';
 import type { Draft, ListenerDraft } from './draft.ts';
-import { overlaps } from './overlap.ts';
-import type { Path } from './problem.ts';
+import { type Path, shorten, showValue } from './problem.ts';
 import { type Report, reportRepeats } from './report.ts';
 import { didYouMean } from './suggest.ts';
-
-/** One claim on an address: a listener's, or that of metrics or admin. */
-interface Claim {
-  readonly path: Path;
-  readonly protocol: Protocol;
-  readonly bind: Bind;
-  readonly device: string | undefined;
-}
 
 export function checkListeners(draft: Draft, report: Report): void {
   reportRepeats(
@@ -37,48 +27,14 @@ export function checkListeners(draft: Draft, report: Report): void {
   }
 }
 
-function checkClaims(draft: Draft, report: Report): void {
-  const claims: Claim[] = [
-    ...draft.listeners.flatMap(({ path, value: { bind, bind_device: device } }) => {
-      // One whose device is not known may meet nobody.
-      if (bind === undefined || draft.wasWrong([...path, 'bind_device'])) return [];
-      return [{ path: [...path, 'bind'], ...bind, device }];
-    }),
-    ...draft.services.map(({ path, value }) => ({
-      path,
-      protocol: 'tcp' as const,
-      bind: value,
-      device: undefined,
-    })),
-  ];
-  // Only claims on one port (or path) can meet: a thousand listeners are not compared pair by pair.
-  const groups = new Map<string, Claim[]>();
-  for (const claim of claims) {
-    const { bind } = claim;
-    if (bind.kind === 'inet' && bind.port === 0) continue;
-    const group = bind.kind === 'unix' ? `unix:${bind.path}` : `${claim.protocol}:${bind.port}`;
-    const earlier = groups.get(group) ?? [];
-    const first = earlier.find((other) => overlaps(other.bind, bind) && meetOnDevice(other, claim));
-    if (first !== undefined) {
-      const other = `${report.pointTo(first.path)} has ${formatAddress(first.bind)}`;
-      report.problem(claim.path, `${formatAddress(bind)} is taken: ${other}`);
-    }
-    groups.set(group, [...earlier, claim]);
-  }
-}
-
-/** Sockets of two devices may have one address. */
-function meetOnDevice(a: Claim, b: Claim): boolean {
-  return a.device === undefined || b.device === undefined || a.device === b.device;
-}
-
 function checkPoolOf(listener: ListenerDraft, draft: Draft, report: Report): void {
   const { pool } = listener.value;
   const known = draft.poolNames;
-  if (pool === undefined || known === undefined || known.includes(pool)) return;
-  const hint =
-    didYouMean(pool, known) || (known.length > 0 && known.length <= 8 ? `; pools: ${known.join(', ')}` : '');
-  report.problem([...listener.path, 'pool'], `there is no pool "${pool}"${hint}`);
+  if (pool === undefined || known === undefined || known.has(pool)) return;
+  report.problem([...listener.path, 'pool'], () => {
+    const few = known.size > 0 && known.size <= 8 ? `; pools: ${[...known].map(shorten).join(', ')}` : '';
+    return `there is no pool ${showValue(pool)}${didYouMean(pool, known) || few}`;
+  });
 }
 
 /** Settings without an effect are usually meant for something else: said, but not refused. */

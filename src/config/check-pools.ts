@@ -10,7 +10,6 @@ import { checkUpstream } from './check-sockets.ts';
 import { backendDefaults, healthDefaults, poolDefaults } from './defaults.ts';
 import type { Draft, ListenerDraft, PoolDraft } from './draft.ts';
 import { namePattern, nameRule } from './fields.ts';
-import { reachesItself } from './overlap.ts';
 import { isPrime, nearestPrime } from './prime.ts';
 import { showValue } from './problem.ts';
 import { type Report, reportRepeats } from './report.ts';
@@ -21,13 +20,14 @@ const hashPolicies: readonly PolicyName[] = ['maglev', 'rendezvous', 'ring'];
 const tableEntriesPerBackend = 100;
 
 export function checkPools(draft: Draft, report: Report): void {
+  const usersOf = usersByPool(draft.listeners);
   for (const pool of draft.pools) {
     checkBackends(pool, report);
     checkPrime(pool, report);
     if (!draft.wasWrong([...pool.path, 'policy'])) checkPolicy(pool, draft, report);
     if (!draft.wasWrong([...pool.path, 'health', 'interval'])) checkHealth(pool, report);
-    const users = draft.listeners.filter((listener) => listener.value.pool === pool.name);
-    for (const listener of users) checkReach(pool, listener, report);
+    const users = usersOf.get(pool.name) ?? [];
+    checkReach(pool, users, report);
     checkUpstream(pool, users, report);
     if (users.length === 0 && draft.listenersComplete)
       report.warning(pool.path, 'no listener uses this pool', 'key');
@@ -36,7 +36,7 @@ export function checkPools(draft: Draft, report: Report): void {
     if (!namePattern.test(name))
       report.problem(['pools', name], `${nameRule}, not ${showValue(name)}`, 'key');
   }
-  if ((draft.poolNames?.length ?? 0) > poolIdsMax)
+  if ((draft.poolNames?.size ?? 0) > poolIdsMax)
     report.problem(['pools'], `has more than ${poolIdsMax} pools`, 'key');
   const backends = draft.pools.reduce((sum, pool) => sum + pool.backends.length, 0);
   if (backends > backendIdsMax) {
@@ -46,6 +46,18 @@ export function checkPools(draft: Draft, report: Report): void {
       'key',
     );
   }
+}
+
+function usersByPool(listeners: readonly ListenerDraft[]): ReadonlyMap<string, readonly ListenerDraft[]> {
+  const users = new Map<string, ListenerDraft[]>();
+  for (const listener of listeners) {
+    const { pool } = listener.value;
+    if (pool === undefined) continue;
+    const known = users.get(pool);
+    if (known === undefined) users.set(pool, [listener]);
+    else known.push(listener);
+  }
+  return users;
 }
 
 function checkBackends(pool: PoolDraft, report: Report): void {
@@ -140,23 +152,15 @@ function checkHealth(pool: PoolDraft, report: Report): void {
   }
 }
 
-function checkReach(pool: PoolDraft, listener: ListenerDraft, report: Report): void {
-  if (listener.value.bind === undefined) return;
-  const { bind, protocol } = listener.value.bind;
+/** Datagrams do not come over a unix socket of ours. */
+function checkReach(pool: PoolDraft, users: readonly ListenerDraft[], report: Report): void {
+  const udp = users.find(({ value }) => value.bind?.protocol === 'udp');
+  if (udp === undefined) return;
   for (const backend of pool.backends) {
-    const path = [...backend.path, 'address'];
-    const { address } = backend.value;
-    if (address === undefined) continue;
-    if (protocol === 'udp' && address.kind === 'unix') {
-      report.problem(
-        path,
-        `a unix socket cannot serve the UDP listener ${report.pointTo([...listener.path, 'bind'])}`,
-      );
-    } else if (reachesItself(bind, address)) {
-      report.problem(
-        path,
-        `is the address of the listener itself: ${report.pointTo([...listener.path, 'bind'])}`,
-      );
-    }
+    if (backend.value.address?.kind !== 'unix') continue;
+    report.problem([...backend.path, 'address'], () => {
+      const where = report.pointTo([...udp.path, 'bind']);
+      return `a unix socket cannot serve the UDP listener ${where}`;
+    });
   }
 }

@@ -3,29 +3,31 @@
  * Each rule sees a draft and reports all it finds; the rules for listeners and pools are in the files beside this.
  */
 import { checkListeners } from './check-listeners.ts';
+import { checkLoops } from './check-loops.ts';
 import { checkPools } from './check-pools.ts';
 import type { Draft } from './draft.ts';
-import { formatPath, type Path, type Problem } from './problem.ts';
+import type { LocalNames } from './machine.ts';
+import { formatPath } from './problem.ts';
 import type { Report } from './report.ts';
+import type { Remark } from './telling.ts';
 import type { Tree } from './tree.ts';
 
 /** Runs every rule. */
-export function checkDraft(draft: Draft, tree: Tree): { problems: Problem[]; warnings: Problem[] } {
-  const problems: Problem[] = [];
-  const warnings: Problem[] = [];
-  const make = (path: Path, message: string, at: 'key' | 'value' = 'value'): Problem => ({
-    file: tree.source,
-    ...tree.place(path, at),
-    path: formatPath(path),
-    message,
-  });
+export function checkDraft(
+  draft: Draft,
+  tree: Tree,
+  names: LocalNames,
+): { problems: Remark[]; warnings: Remark[] } {
+  const problems: Remark[] = [];
+  const warnings: Remark[] = [];
   const report: Report = {
-    problem: (path, message, at) => problems.push(make(path, message, at)),
-    warning: (path, message, at) => warnings.push(make(path, message, at)),
+    problem: (path, message, at = 'value') => problems.push({ path, message, at }),
+    warning: (path, message, at = 'value') => warnings.push({ path, message, at }),
     pointTo: (path) => `${formatPath(path)} (line ${tree.place(path, 'value').line})`,
   };
   checkListeners(draft, report);
   checkPools(draft, report);
+  checkLoops(draft, names, report);
   if (draft.redis?.value.password !== undefined)
     report.warning(draft.redis.path, 'the password is in the file; use password_file');
   return { problems, warnings };

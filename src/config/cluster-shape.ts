@@ -13,6 +13,7 @@ import {
 import { duration, name, readBy, section, whole } from './fields.ts';
 import { type Reading, showValue } from './problem.ts';
 import { parseRedisUrl } from './redis-url.ts';
+import { mayBeAddress } from './secret.ts';
 
 const urlForms =
   'redis://host:6379, rediss://, unix:/path, redis+sentinel://host,host/master or redis+cluster://host,host';
@@ -34,6 +35,8 @@ const text = (description: string) =>
   z
     .string({ error: 'must be text, in quotes if it looks like a number' })
     .min(1, { error: 'is empty' })
+    // It would be printed, and told when it cannot be used.
+    .refine((value) => !mayBeAddress(value), { error: 'is an address; that of Redis belongs to url' })
     .meta({ description })
     .optional();
 

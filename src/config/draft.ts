@@ -8,11 +8,12 @@ import type * as z from 'zod';
 import type { RedisPlan } from '../core/cluster-plan.ts';
 import type { Bind } from '../core/plan.ts';
 import { readRedisUrl } from './cluster-shape.ts';
-import { type Finding, valueAt } from './issues.ts';
+import { isMap, valueAt } from './issues.ts';
 import { listenerShape } from './listener-shape.ts';
 import { backendShape, poolShape } from './pool-shape.ts';
-import { formatPath, type Path } from './problem.ts';
-import { adminShape, instanceLimitsShape, metricsShape } from './shape.ts';
+import type { Path } from './problem.ts';
+import { adminShape, type FileShape, instanceLimitsShape, metricsShape } from './shape.ts';
+import type { Remark } from './telling.ts';
 import type { Tree } from './tree.ts';
 
 export interface Placed<T> {
@@ -41,7 +42,7 @@ export interface Draft {
   readonly listenersComplete: boolean;
   readonly pools: readonly PoolDraft[];
   /** Every pool the file names, also those that are no maps; undefined: it has no map of pools. */
-  readonly poolNames: readonly string[] | undefined;
+  readonly poolNames: ReadonlySet<string> | undefined;
   readonly instanceFlows: number | 'auto' | undefined;
   readonly udpShare: number | undefined;
   /** The address of Redis, if it could be read. */
@@ -52,13 +53,13 @@ export interface Draft {
   wasWrong(path: Path): boolean;
 }
 
-/** What is left of `tree` when everything in `findings` is taken out. */
-export function draftOf(tree: Tree, findings: readonly Finding[]): Draft {
-  const root = structuredClone(tree.value);
+/** What is left of `value`, the part of `tree` that is judged, when everything in `findings` is taken out. */
+export function draftOf(tree: Tree, value: unknown, findings: readonly Remark[]): Draft {
+  const root = structuredClone(value);
   // Deepest first: what is above may go as well.
   for (const finding of [...findings].sort((a, b) => b.path.length - a.path.length))
     prune(root, finding.path);
-  const wrong = new Set(findings.map((finding) => formatPath(finding.path)));
+  const wrong = new Set(findings.map((finding) => JSON.stringify(finding.path)));
   const pools = valueAt(tree.value, ['pools']);
   const listeners = itemsOf(root, ['listeners'], listenerParts);
   const limits = instanceLimitsShape.safeParse(valueAt(root, ['limits'])).data;
@@ -66,8 +67,8 @@ export function draftOf(tree: Tree, findings: readonly Finding[]): Draft {
     listeners: listeners.placed,
     listenersComplete: listeners.complete && listeners.placed.every(({ value }) => value.pool !== undefined),
     pools: entriesOf(valueAt(root, ['pools'])).flatMap(([name, pool]) => poolDraft(root, name, pool)),
-    poolNames: isMap(pools) ? Object.keys(pools) : undefined,
-    wasWrong: (path) => wrong.has(formatPath(path)),
+    poolNames: isMap(pools) ? new Set(Object.keys(pools)) : undefined,
+    wasWrong: (path) => wrong.has(JSON.stringify(path)),
     instanceFlows: limits?.flows,
     udpShare: limits?.udp_share,
     redis: redisOf(root),
@@ -76,6 +77,38 @@ export function draftOf(tree: Tree, findings: readonly Finding[]): Draft {
       const service = shape.safeParse(valueAt(root, path)).data;
       return service === undefined ? [] : [{ path: [...path, 'listen'], value: service.listen }];
     }),
+  };
+}
+
+/** The draft of a file in which every key has its form: nothing is read again. */
+export function draftOfWhole(file: FileShape): Draft {
+  const { redis } = file.cluster ?? {};
+  const placed = <T>(path: Path, values: readonly T[]): Placed<T>[] =>
+    values.map((value, i) => ({ path: [...path, i], value }));
+  const service = (key: 'metrics' | 'admin'): Placed<Bind>[] => {
+    const listen = file[key]?.listen;
+    return listen === undefined ? [] : [{ path: [key, 'listen'], value: listen }];
+  };
+  return {
+    listeners: placed(['listeners'], file.listeners),
+    listenersComplete: true,
+    pools: Object.entries(file.pools).map(([name, { backends, ...value }]) => ({
+      path: ['pools', name],
+      name,
+      value,
+      backends: placed(['pools', name, 'backends'], backends),
+      complete: true,
+    })),
+    poolNames: new Set(Object.keys(file.pools)),
+    wasWrong: () => false,
+    instanceFlows: file.limits?.flows,
+    udpShare: file.limits?.udp_share,
+    redis:
+      redis &&
+      ('form' in redis
+        ? { path: ['cluster', 'redis'], value: redis }
+        : { path: ['cluster', 'redis', 'url'], value: redis.url }),
+    services: [...service('metrics'), ...service('admin')],
   };
 }
 
@@ -135,10 +168,6 @@ function prune(root: unknown, path: Path): void {
 
 function entriesOf(value: unknown): [string, unknown][] {
   return isMap(value) ? Object.entries(value) : [];
-}
-
-function isMap(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function entriesWithout(value: unknown, key: string): Record<string, unknown> {

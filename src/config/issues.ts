@@ -2,35 +2,22 @@
  * The schema library's issues as problems: a place in the file, the key's path, and a sentence for a person.
  */
 import type * as z from 'zod';
-import { formatPath, type Path, type Problem, showValue } from './problem.ts';
+import { type Path, showValue } from './problem.ts';
 import { keysAt, keysBelow } from './schema.ts';
 import { didYouMean, nearest } from './suggest.ts';
+import type { Remark } from './telling.ts';
 import type { Tree } from './tree.ts';
 
 type Issue = z.core.$ZodIssue;
 
-/** One step of an issue: what is wrong where, and what to take out so that the rest can be judged. */
-export interface Finding {
-  readonly path: Path;
-  readonly at: 'key' | 'value';
-  readonly message: string;
-}
-
-/** Findings in the order the schema library found them. */
-export function findingsOf(issues: readonly Issue[], tree: Tree): Finding[] {
+/**
+ * What is wrong where, in the order the schema library found it; and what to take out so that the rest can be judged.
+ */
+export function findingsOf(issues: readonly Issue[], tree: Tree): Remark[] {
   return issues.flatMap((issue) => explain(issue, [], tree));
 }
 
-export function problemOf(finding: Finding, tree: Tree): Problem {
-  return {
-    file: tree.source,
-    ...tree.place(finding.path, finding.at),
-    path: formatPath(finding.path),
-    message: finding.message,
-  };
-}
-
-function explain(issue: Issue, base: Path, tree: Tree): Finding[] {
+function explain(issue: Issue, base: Path, tree: Tree): Remark[] {
   const path: Path = [...base, ...issue.path.map((step) => (typeof step === 'number' ? step : String(step)))];
   if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey([...path, key]));
   const value = valueAt(tree.value, path);
@@ -47,7 +34,11 @@ function explain(issue: Issue, base: Path, tree: Tree): Finding[] {
       );
       if (fitting !== undefined) return fitting.flatMap((error) => explain(error, path, tree));
       return [
-        { path, at: 'value', message: withValue(issue.message, value) + suggestFrom(value, wordsOf(issue)) },
+        {
+          path,
+          at: 'value',
+          message: () => withValue(issue.message, value) + suggestFrom(value, wordsOf(issue)),
+        },
       ];
     }
     case 'invalid_key':
@@ -56,7 +47,11 @@ function explain(issue: Issue, base: Path, tree: Tree): Finding[] {
       ];
     case 'invalid_value':
       return [
-        { path, at: 'value', message: withValue(issue.message, value) + suggestFrom(value, issue.values) },
+        {
+          path,
+          at: 'value',
+          message: () => withValue(issue.message, value) + suggestFrom(value, issue.values),
+        },
       ];
     case 'custom': // made by our own readers: complete already
       return [{ path, at: 'value', message: issue.message }];
@@ -65,9 +60,11 @@ function explain(issue: Issue, base: Path, tree: Tree): Finding[] {
   }
 }
 
-function unknownKey(path: Path): Finding {
-  const key = String(path.at(-1));
-  const parent = path.slice(0, -1);
+function unknownKey(path: Path): Remark {
+  return { path, at: 'key', message: () => explainKey(String(path.at(-1)), path.slice(0, -1)) };
+}
+
+function explainKey(key: string, parent: Path): string {
   const known = keysAt(parent);
   let hint = '; merge keys are not supported, aliases are';
   if (key !== '<<') {
@@ -75,7 +72,7 @@ function unknownKey(path: Path): Finding {
     if (nearest(key, known) === undefined && below !== undefined) hint = `; did you mean ${below}?`;
     else hint = didYouMean(key, known) || `; known here: ${known.join(', ')}`;
   }
-  return { path, at: 'key', message: `unknown key${hint}` };
+  return `unknown key${hint}`;
 }
 
 /** An unknown key counts as inside: it was a map, which is what that alternative wants. */
@@ -97,6 +94,11 @@ function suggestFrom(value: unknown, words: readonly unknown[]): string {
 
 function withValue(message: string, value: unknown): string {
   return message.startsWith('must be') ? `${message}, not ${showValue(value)}` : message;
+}
+
+/** A map of the file, as it is after reading. */
+export function isMap(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Undefined if there is nothing at `path`. */

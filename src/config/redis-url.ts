@@ -9,6 +9,7 @@
  * A password in a URL ends up in files and process lists: `passwordFile` is the better place.
  */
 import { type HostPort, type RedisForm, type RedisPlan, redisDefaults } from '../core/cluster-plan.ts';
+import { mayBeAddress } from './secret.ts';
 
 const defaultPort = 6379;
 const sentinelPort = 26_379;
@@ -16,11 +17,13 @@ const shape = /^(rediss?)(\+sentinel|\+cluster)?:\/\/(?:([^/]*)@)?([^@/?]+)(?:\/
 
 /**
  * Reads one of the forms above into a plan with default timeouts.
- * @throws RangeError that says what is wrong, without repeating a password
+ * @throws RangeError that says what is wrong, without repeating any of it: it may be the password
  */
 export function parseRedisUrl(text: string): RedisPlan {
   const unix = /^unix:(\/[^?]+)(?:\?db=(\d{1,5}))?$/.exec(text);
   if (unix !== null) {
+    // Another scheme was meant: a path is printed, and told when nothing is there.
+    if (mayBeAddress(unix[1]!)) throw new RangeError('unix: is followed by the path of a socket');
     return { ...redisDefaults, form: { kind: 'unix', path: unix[1]! }, database: Number(unix[2] ?? 0) };
   }
   const match = shape.exec(text);
@@ -49,6 +52,9 @@ function place(
   if (form === '+sentinel') {
     const master = segments[0];
     if (master === undefined) throw new RangeError('redis+sentinel:// ends with the name of the master');
+    // As sentinel.conf has it. A password with a slash would end up here.
+    if (!/^[A-Za-z0-9._-]+$/.test(master))
+      throw new RangeError('the name of a master is letters, digits, ".", "-" and "_"');
     return {
       form: { kind: 'sentinel', nodes, master },
       database: databaseOf(segments[1], segments.length, 2),
@@ -91,7 +97,7 @@ function hostPort(text: string, portByDefault: number, url: string): HostPort {
       throw new RangeError(
         'what is taken for a host is not host:port (user and password are percent-encoded)',
       );
-    throw new RangeError(`${JSON.stringify(text)} is not host:port`);
+    throw new RangeError('what follows // is not host:port');
   }
   return { host: (match[1] ?? match[2])!, port };
 }

@@ -28,6 +28,15 @@ One YAML file. \`pinion check --config FILE\` says everything that is wrong with
 unknown keys are refused. Durations are written with units (\`200ms\`, \`30s\`, \`1h30m\`, \`2d\`), sizes too (\`64KiB\`, \`4MiB\`); names are letters, digits
 and \`. _ : [ ] -\`. [config/pinion.yaml](../config/pinion.yaml) is a commented example.
 
+The YAML is that of version 1.2 with its core schema, without what a configuration has no use for: keys with \`?\` or of several
+lines, tags but \`!!str\` and the like, merge keys, directives, a second document. A file has at most 4 MiB, a text 64 KiB, a
+map 8,192 keys, all of it 500,000 keys and values (aliases followed) in 64 levels. The first 100 problems are told, and how many more
+there are.
+
+A backend that is a listener of the same file is refused if its pool leads back (loopback, \`localhost\` and what /etc/hosts says count
+as this machine; no name server is asked), and warned of if it leads on to servers: all clients of that second listener then come
+from this machine, so one of them is one client to its affinity and limits.
+
 This page is printed by \`pinion schema --markdown\`.
 `;
 

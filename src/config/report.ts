@@ -2,11 +2,12 @@
  * Where the rules of check*.ts report to, and the rule that many of them share: nothing is named twice.
  */
 import type { Path } from './problem.ts';
+import type { Remark } from './telling.ts';
 
 /** Positions are found behind this, so a rule names only the path. */
 export interface Report {
-  problem(path: Path, message: string, at?: 'key' | 'value'): void;
-  warning(path: Path, message: string, at?: 'key' | 'value'): void;
+  problem(path: Path, message: Remark['message'], at?: 'key' | 'value'): void;
+  warning(path: Path, message: Remark['message'], at?: 'key' | 'value'): void;
   /** `listeners[0].name (line 4)`: how a message points at another place. */
   pointTo(path: Path): string;
 }
@@ -25,6 +26,6 @@ export function reportRepeats<T>(
     if (text === undefined) continue;
     const first = firsts.get(text);
     if (first === undefined) firsts.set(text, item);
-    else report.problem(pathOf(item), describe(text, report.pointTo(pathOf(first))));
+    else report.problem(pathOf(item), () => describe(text, report.pointTo(pathOf(first))));
   }
 }

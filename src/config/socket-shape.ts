@@ -90,13 +90,13 @@ export const udpSection = section(
   },
 );
 
-/** A network device: what the kernel takes for a name (dev_valid_name), at most IFNAMSIZ - 1 letters. */
+/** A network device: what the kernel takes for a name (dev_valid_name), at most IFNAMSIZ - 1 letters, but no address (@). */
 export function device(description: string) {
-  return readBy(readDevice, description, { type: 'string', pattern: '^[^\\s/:]{1,15}$' }).optional();
+  return readBy(readDevice, description, { type: 'string', pattern: '^[^\\s/:@]{1,15}$' }).optional();
 }
 
 function readDevice(value: unknown): Reading<string> {
-  if (typeof value === 'string' && /^[^\s/:]{1,15}$/.test(value) && value !== '.' && value !== '..')
+  if (typeof value === 'string' && /^[^\s/:@]{1,15}$/.test(value) && value !== '.' && value !== '..')
     return { value };
   return { refused: `must be the name of a network device, such as eth0, not ${showValue(value)}` };
 }

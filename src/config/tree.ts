@@ -1,13 +1,12 @@
 /**
  * YAML text as plain values that remember where they were written.
  *
- *     text -> yaml.ts: compose, inspect -> values + places
+ *     text -> yaml/read.ts -> values + marks -> places
  *
  * It knows nothing of what the keys mean.
  */
-import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, type Pair, type YAMLMap } from 'yaml';
-import { formatPath, type Path, type Problem } from './problem.ts';
-import { composeOne, inspect, keyText, type Targets, tooManyValues, valuesMax } from './yaml.ts';
+import { formatPath, type Path, type Problem, problemIn } from './problem.ts';
+import { type ListMarks, type MapMarks, readYaml, type YamlDocument } from './yaml/read.ts';
 
 export interface Place {
   readonly line: number;
@@ -19,6 +18,8 @@ export interface Tree {
   readonly value: unknown;
   /** What is wrong with the keys as YAML; the first of two equal keys is in `value`. */
   readonly problems: readonly Problem[];
+  /** How many more of these there are. */
+  readonly problemsLeftOut: number;
   /**
    * Where `path` is written: its value, or its key. What is not there has the place of the nearest thing above it
    * that is (the key of that, when it has one).
@@ -26,124 +27,93 @@ export interface Tree {
   place(path: Path, at: 'key' | 'value'): Place;
 }
 
+/** What is left when the values cannot be had. */
+export interface Unreadable {
+  readonly problems: readonly Problem[];
+  readonly problemsLeftOut: number;
+}
+
+const wholeFile: Place = { line: 0, column: 0 };
+
 /** Reads the one document in `text`; the problems are those of YAML itself. Never throws. */
-export function readTree(text: string, source: string): Tree | { readonly problems: readonly Problem[] } {
-  const lines = new LineCounter();
-  const at = (offset: number | undefined): Place => {
-    if (offset === undefined) return { line: 0, column: 0 };
-    const position = lines.linePos(offset);
-    return { line: position.line, column: position.col };
-  };
-  const problemAt = (offset: number | undefined, message: string, path = ''): Problem => ({
-    file: source,
-    ...at(offset),
-    path,
-    message,
+export function readTree(text: string, source: string): Tree | Unreadable {
+  const lines = new Lines(text);
+  const single = (place: Place, message: string): Unreadable => ({
+    problems: [problemIn(source, place, '', message)],
+    problemsLeftOut: 0,
   });
-  const composed = composeOne(text, lines);
-  if ('message' in composed) return { problems: [problemAt(composed.offset, composed.message)] };
-  const { document } = composed;
-  if (document.contents === null || (isScalar(document.contents) && document.contents.value === null)) {
-    return { problems: [problemAt(undefined, 'is empty: it needs listeners and pools')] };
-  }
-  const { targets, faults } = inspect(document);
-  const problems = faults.map((fault) => {
-    const first = fault.firstOffset === undefined ? '' : ` (first in line ${at(fault.firstOffset).line})`;
-    return problemAt(fault.offset, fault.message + first, formatPath(fault.path));
+  const document = readYaml(text);
+  if ('message' in document) return single(lines.place(document.offset), document.message);
+  if (document.value === null && document.faults.length === 0)
+    return single(wholeFile, 'is empty: it needs listeners and pools');
+  const problems = document.faults.map((fault) => {
+    const first =
+      fault.firstOffset === undefined ? '' : ` (first in line ${lines.place(fault.firstOffset).line})`;
+    return problemIn(source, lines.place(fault.offset), formatPath(fault.path), fault.message + first);
   });
-  if (faults.some((fault) => fault.fatal)) return { problems };
-  const values = new Values(targets);
-  const value = values.of(document.contents);
-  if (values.count > valuesMax) return { problems: [problemAt(undefined, tooManyValues)] };
-  const places = new Places(document.contents, targets);
+  const problemsLeftOut = document.faultsLeftOut;
+  if (document.faults.some((fault) => fault.fatal)) return { problems, problemsLeftOut };
   return {
     source,
-    value,
+    value: document.value,
     problems,
-    place: (path, what) => at(places.find(path, what)),
+    problemsLeftOut,
+    place: (path, what) => lines.place(offsetOf(document, path, what)),
   };
 }
 
-/** Plain values; what several aliases share is made once and counted each time. */
-class Values {
-  count = 0;
-  readonly #targets: Targets;
-  readonly #made = new Map<Node, { readonly value: unknown; readonly count: number }>();
+/** Where the lines of a text begin, found when somebody asks. */
+class Lines {
+  readonly #text: string;
+  #starts: number[] | undefined;
 
-  constructor(targets: Targets) {
-    this.#targets = targets;
+  constructor(text: string) {
+    this.#text = text;
   }
 
-  of(node: unknown): unknown {
-    const before = this.count;
-    if (isAlias(node)) {
-      const made = this.#made.get(this.#targets.get(node)!)!;
-      this.count += made.count;
-      return made.value;
+  place(offset: number): Place {
+    this.#starts ??= this.#find();
+    let low = 0;
+    let high = this.#starts.length;
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if (this.#starts[middle]! <= offset) low = middle;
+      else high = middle;
     }
-    this.count += 1;
-    if (isScalar(node)) return this.#keep(node, node.value, before);
-    if (isSeq(node))
-      return this.#keep(
-        node,
-        node.items.map((item) => this.of(item)),
-        before,
-      );
-    if (!isMap(node)) return null;
-    const value: Record<string, unknown> = {};
-    for (const pair of node.items) {
-      const key = keyText(pair);
-      const made = this.of(pair.value);
-      if (key !== '__proto__' && !Object.hasOwn(value, key)) value[key] = made;
-    }
-    return this.#keep(node, value, before);
+    return { line: low + 1, column: offset - this.#starts[low]! + 1 };
   }
 
-  #keep(node: Node, value: unknown, before: number): unknown {
-    if (node.anchor !== undefined) this.#made.set(node, { value, count: this.count - before });
-    return value;
+  #find(): number[] {
+    const starts = [0];
+    for (let at = this.#text.indexOf('\n'); at >= 0; at = this.#text.indexOf('\n', at + 1))
+      starts.push(at + 1);
+    return starts;
   }
 }
 
-/** Finds where paths are written. Pairs are indexed by key: a large map with many problems is searched for each. */
-class Places {
-  readonly #root: Node;
-  readonly #targets: Targets;
-  readonly #pairs = new Map<YAMLMap, Map<string, Pair>>();
-
-  constructor(root: Node, targets: Targets) {
-    this.#root = root;
-    this.#targets = targets;
+/** An offset into the text, as {@link Tree.place} describes. */
+function offsetOf(document: YamlDocument, path: Path, at: 'key' | 'value'): number {
+  let value = document.value;
+  let valueOffset = document.offset;
+  let keyOffset: number | undefined;
+  for (const [depth, step] of path.entries()) {
+    const marks = typeof value === 'object' && value !== null ? document.marks.get(value) : undefined;
+    const mark = markOf(marks, step);
+    if (mark === undefined) return keyOffset ?? valueOffset;
+    keyOffset = mark.key;
+    value = (value as Record<string | number, unknown>)[step];
+    // An empty value is written nowhere: its key is the place to look.
+    valueOffset = value === null ? (mark.key ?? mark.value) : mark.value;
+    if (depth === path.length - 1 && at === 'value') return valueOffset;
   }
+  return keyOffset ?? valueOffset;
+}
 
-  /** An offset into the text, as {@link Tree.place} describes. */
-  find(path: Path, at: 'key' | 'value'): number | undefined {
-    let node: unknown = this.#root;
-    let valueOffset = this.#root.range?.[0];
-    let keyOffset: number | undefined;
-    for (const [depth, step] of path.entries()) {
-      if (isAlias(node)) node = this.#targets.get(node);
-      const pair = isMap(node) ? this.#pairsOf(node).get(String(step)) : undefined;
-      const next: unknown = pair?.value ?? (isSeq(node) ? node.items[Number(step)] : undefined);
-      if (pair === undefined && next === undefined) return keyOffset ?? valueOffset;
-      keyOffset = (pair?.key as Node | null | undefined)?.range?.[0];
-      // An empty value is written nowhere: its key is the place to look.
-      const isEmpty = isScalar(next) && next.value === null;
-      const ownOffset = (next as Node | undefined)?.range?.[0];
-      valueOffset = isEmpty ? (keyOffset ?? ownOffset) : (ownOffset ?? keyOffset);
-      if (depth === path.length - 1 && at === 'value') return valueOffset;
-      node = next;
-    }
-    return keyOffset ?? valueOffset;
-  }
-
-  #pairsOf(map: YAMLMap): Map<string, Pair> {
-    let pairs = this.#pairs.get(map);
-    if (pairs === undefined) {
-      // Backwards: of two equal keys the first one counts.
-      pairs = new Map([...map.items].reverse().map((pair) => [keyText(pair), pair]));
-      this.#pairs.set(map, pairs);
-    }
-    return pairs;
-  }
+function markOf(
+  marks: ListMarks | MapMarks | undefined,
+  step: string | number,
+): { readonly key: number | undefined; readonly value: number } | undefined {
+  if (marks instanceof Map) return marks.get(String(step));
+  const value = marks?.[Number(step)];
+  return value === undefined ? undefined : { key: undefined, value };
 }

@@ -25,6 +25,14 @@ const sizeUnits = [
 
 type Units = readonly (readonly [string, number])[];
 
+/** A count and its unit at the start of a text. */
+const leadingCounts: ReadonlyMap<string, RegExp> = new Map(
+  [...durationUnits, ...sizeUnits].map(([unit]) => [
+    unit,
+    new RegExp(`^(\\d+(?:\\.\\d+)?)${unit}(?![A-Za-z])`),
+  ]),
+);
+
 /** The pattern of {@link readDuration}'s text form, for editors. */
 export const durationPattern =
   '^(?=.)(\\d+(\\.\\d+)?d)?(\\d+(\\.\\d+)?h)?(\\d+(\\.\\d+)?m)?(\\d+(\\.\\d+)?s)?(\\d+ms)?$|^0$';
@@ -76,7 +84,7 @@ function readQuantity(
   let rest = value;
   let total = 0;
   for (const [unit, factor] of units) {
-    const match = new RegExp(`^(\\d+(?:\\.\\d+)?)${unit}(?![A-Za-z])`).exec(rest);
+    const match = leadingCounts.get(unit)!.exec(rest);
     if (match === null) continue;
     total += Number(match[1]) * factor;
     rest = rest.slice(match[0].length);

@@ -14,6 +14,16 @@ export const roomsThatPinMax = 2;
 
 /** A configuration file larger than this is refused unread. Bytes. */
 export const configFileBytesMax = 4 * 1024 * 1024;
+/** Lists and maps in one another; the file needs 6. */
+export const yamlNestingMax = 64;
+/** Keys and values of a file, aliases followed. One with every key written out within these limits has about 410,000. */
+export const yamlValuesMax = 500_000;
+/** Keys of one map: twice as many as there may be pools, so that too many of these are told as such. */
+export const yamlKeysPerMapMax = 8_192;
+/** One text in a file, as it is written. A unix path or a Redis URL with a hundred hosts is far below. */
+export const yamlTextCharactersMax = 65_536;
+/** Problems of one file that are told; the others are counted. */
+export const problemsMax = 100;
 export const backendsPerPoolMax = 4_096;
 export const weightMax = 256;
 /**
