@@ -61,7 +61,7 @@ export const listenerShape = section('An address that clients reach.', {
   timeouts: section('When to give up.', {
     connect: duration('TCP: one attempt to reach a backend.', { defaultMs: tcpTimeouts.connectMs }),
     idle: duration(
-      `A flow ends when nothing moved for this long. Default ${formatDuration(tcpTimeouts.idleMs)} for TCP, ${formatDuration(udpIdleMs)} for UDP.`,
+      `A flow ends when nothing moved for this long. A reader that drains what the kernel holds for it moves something. Default ${formatDuration(tcpTimeouts.idleMs)} for TCP, ${formatDuration(udpIdleMs)} for UDP.`,
       {},
     ),
     half_close: duration('TCP: one side has ended and the other is silent.', {

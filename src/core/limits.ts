@@ -84,6 +84,14 @@ export const upstreamReceiveBufferBytes = 4 * 1024 * 1024;
 /** The same replies on their way to clients, while the kernel takes no more of them, for one listener. Bytes. */
 export const replyQueueBytesMax = 4 * 1024 * 1024;
 
+/**
+ * When one side of a TCP flow has broken, what it had said is passed on for as long as the other takes it: this long without a
+ * byte taken is the end of it. A client that had an answer to the end may go on sending as long, unheard. nginx's lingering_timeout.
+ */
+export const lingerMs = 5_000;
+/** What such a client sends is read and dropped, so that a reset does not overtake its answer; beyond this it does. Bytes. */
+export const lingerBytesMax = 64 * 1024 * 1024;
+
 /** TCP bytes the portable engine holds per direction before it stops reading the sender. */
 export const pendingBytesMax = 256 * 1024;
 

@@ -7,9 +7,9 @@ export const terminationCodes = [
   // The ordinary ends.
   'client-closed', // the client ended first, everything was delivered
   'backend-closed', // the backend ended first, everything was delivered
-  'client-reset',
+  'client-reset', // the client broke off; what it had said was passed on
   'backend-reset',
-  'idle', // nothing moved for timeouts.idle
+  'idle', // nothing moved for timeouts.idle, in the kernel neither
   'half-close-timeout', // one side had ended, the other went silent for timeouts.half_close
   'expired', // a UDP conversation that was quiet for timeouts.idle: its ordinary end
   // No backend was reached.

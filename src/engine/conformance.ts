@@ -12,6 +12,7 @@ import { releaseStories } from './conformance/releases.ts';
 import { Stage } from './conformance/stage.ts';
 import { tcpDialStories } from './conformance/tcp-dials.ts';
 import { tcpEndStories } from './conformance/tcp-ends.ts';
+import { tcpLastWordStories } from './conformance/tcp-last-words.ts';
 import { tcpPauseStories } from './conformance/tcp-pauses.ts';
 import { tcpRelayStories } from './conformance/tcp-relay.ts';
 import { udpBurstStories } from './conformance/udp-bursts.ts';
@@ -25,6 +26,7 @@ import { udpStopStories } from './conformance/udp-stops.ts';
 const stories = [
   ...tcpRelayStories,
   ...tcpEndStories,
+  ...tcpLastWordStories,
   ...tcpDialStories,
   ...tcpPauseStories,
   ...listeningStories,

@@ -15,13 +15,15 @@
  *    bytes elsewhere: `epollEventWords`. `struct msghdr` is laid out as the kernel has it; musl declares
  *    two of its fields as int plus padding, which is the same bytes as long as the padding is zero, and it is.
  *  - Symbols are looked up in the process itself, which has its libc loaded already: glibc or musl alike.
- *    fcntl is variadic in C; for an integer argument both ABIs pass it as a fixed one.
+ *    fcntl and ioctl are variadic in C; for an integer argument both ABIs pass it as a fixed one.
  */
 import koffi from 'koffi';
 import type { Region } from './arena.ts';
 import {
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
+  MSG_PEEK,
+  SIOCOUTQ,
   SO_MEMINFO,
   SOL_SOCKET,
   SPLICE_F_MOVE,
@@ -61,6 +63,7 @@ const cShutdown = call('int shutdown(int, int)');
 const cClose = call('int close(int)');
 const cPipe = call('int pipe2(uintptr_t, int)');
 const cFcntl = call('int fcntl(int, int, int)');
+const cIoctl = call('int ioctl(int, ulong, uintptr_t)');
 const cSplice = call('int splice(int, uintptr_t, int, uintptr_t, size_t, uint32_t)');
 const cReceiveMany = call('int recvmmsg(int, uintptr_t, uint32_t, int, uintptr_t)');
 const cSendMany = call('int sendmmsg(int, uintptr_t, uint32_t, int)');
@@ -204,6 +207,16 @@ export function dropsOf(fd: Descriptor): number {
 export function receive(fd: Descriptor, into: Region, offset: number, length: number): number {
   const start = clampOffset(into, offset);
   return checked(cReceive(fd, into.address + start, clampLength(into, start, length), MSG_DONTWAIT));
+}
+
+/** As `receive` of one byte, which stays where it is. 1, 0 (the stream has ended) or a negative errno. */
+export function peek(fd: Descriptor): number {
+  return checked(cReceive(fd, scratchAddress, 1, MSG_DONTWAIT | MSG_PEEK));
+}
+
+/** Bytes a stream socket has taken and its peer has not: not acknowledged (TCP), not read (unix). 0 if it cannot be told. */
+export function queuedBytes(fd: Descriptor): number {
+  return checked(cIoctl(fd, SIOCOUTQ, scratchAddress)) < 0 ? 0 : scratch[0]!;
 }
 
 /** send(2) without waiting and without SIGPIPE. Bytes taken or a negative errno. */

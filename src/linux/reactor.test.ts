@@ -257,25 +257,3 @@ test('timers judge by the time before the kernel was asked', () => {
   reactor.turn(0);
   assert.deepEqual(fired, [5_000]);
 });
-
-test('timers wait for a handler that has not read all, and it bounds itself by the round', () => {
-  const fired: number[] = [];
-  reactor.wheel.set(
-    timed((at) => fired.push(at)),
-    40,
-  );
-  const listener = probe();
-  let shares = 0;
-  listener.act = () => {
-    if (++shares < 3) reactor.behind();
-    listener.signal();
-  };
-  listener.signal();
-  nowMs = 60;
-  const { round } = reactor;
-  reactor.turn(0);
-  reactor.turn(0);
-  assert.deepEqual([fired, reactor.round], [[], round]);
-  reactor.turn(0);
-  assert.deepEqual([fired, reactor.round], [[60], round + 1]);
-});

@@ -8,9 +8,9 @@
  *
  * Timers judge by a time before which the kernel was asked, and act once all that waited at that time was read, however
  * long this thread was kept from running: a turn whose question was interrupted (SIGCONT), or that brought as many events as
- * it takes, or in which a handler said `behind`, leaves them to a later one. Such turns are a round. A round is bounded:
- * the kernel gives events in the order they came, so as many turns as it takes for everything watched bring all that was
- * ready when it began; a handler sees to its own bound (`behind`). So a timer costs one look at the kernel that does not
+ * it takes, leaves them to a later one. Such turns are a round. A round is bounded: the kernel gives events in the order they
+ * came, so as many turns as it takes for everything watched bring all that was ready when it began. A descriptor with news of
+ * many, a UDP listener's, may need more: its flows see to that (engine/read-through.ts). So a timer costs one look at the kernel that does not
  * sleep, and what is ready comes before what is late.
  *
  * Time is read before and after the sleep. An event names a slot and a generation, looked up directly before its handler runs, so an event that was fetched for a descriptor
@@ -81,8 +81,6 @@ export interface ReactorOptions {
 export class Reactor {
   /** The time of this turn, in milliseconds. */
   nowMs: number;
-  /** Changes when timers were served: what waits from then on is another round's. */
-  round = 0;
   readonly wheel: TimerWheel;
   /** Made here, closed by its writers. */
   readonly wakeDescriptor: Descriptor;
@@ -100,7 +98,6 @@ export class Reactor {
   #roundMs: number | undefined = undefined;
   /** Turns of this round that brought all events a turn takes. */
   #fullTurns = 0;
-  #isBehind = false;
   readonly #fault: (error: unknown, at: Handler | Timed | TurnEnd) => void;
 
   /** Throws if the kernel gives no epoll or eventfd descriptor: the engine cannot be made then. */
@@ -169,14 +166,6 @@ export class Reactor {
     this.#again.push(handler);
   }
 
-  /**
-   * For a handler whose one descriptor brings news of many (a UDP listener), which read its share and found no end: timers
-   * wait for the next turn. Whoever calls it sees to it that it does not for more than can have waited when `round` began.
-   */
-  behind(): void {
-    this.#isBehind = true;
-  }
-
   /** The caller sees to it that it is called once per turn. */
   atTurnEnd(work: TurnEnd): void {
     this.#turnEnds.push(work);
@@ -214,7 +203,6 @@ export class Reactor {
         this.wheel.advance(this.#roundMs, this.#fault);
         this.#roundMs = undefined;
         this.#fullTurns = 0;
-        this.round++;
       }
       if (this.#turnEnds.length > 0) this.#serveTurnEnds();
     }
@@ -223,11 +211,8 @@ export class Reactor {
 
   /** @param count what epoll_wait said in this turn */
   #isRoundOver(count: number): boolean {
-    const isBehind = this.#isBehind;
-    this.#isBehind = false;
     if (count < 0) return false;
-    if (count === eventsMax && ++this.#fullTurns * eventsMax < this.#slots.size) return false;
-    return !isBehind;
+    return count < eventsMax || ++this.#fullTurns * eventsMax >= this.#slots.size;
   }
 
   /** Ends `run` after this turn; outside a turn it frees at once. The reactor is not used afterwards. */

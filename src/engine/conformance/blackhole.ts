@@ -12,13 +12,15 @@ import type { Stage } from './stage.ts';
 const sleepingListener = `
   const { createServer } = require('node:net');
   const { parentPort, workerData } = require('node:worker_threads');
+  const { word, answer } = workerData;
   const server = createServer((socket) => {
-    parentPort.postMessage(socket.remotePort);
     socket.on('error', () => {});
+    if (answer !== undefined) socket.write(answer, () => socket.resetAndDestroy());
+    parentPort.postMessage(socket.remotePort);
   });
   server.listen({ host: '127.0.0.1', port: 0, backlog: 1 }, () => {
     parentPort.postMessage(server.address().port);
-    setImmediate(() => Atomics.wait(workerData, 0, 0));
+    setImmediate(() => Atomics.wait(word, 0, 0));
   });
 `;
 
@@ -26,14 +28,19 @@ export async function openBlackhole(stage: Stage): Promise<Bind> {
   return (await openSleeper(stage)).bind;
 }
 
-/** A blackhole that may wake: it then accepts whoever knocks again. */
+/**
+ * A blackhole that may wake: it then accepts whoever knocks again.
+ * @param answer what it says to everybody, before it resets them
+ */
 export async function openSleeper(
   stage: Stage,
+  answer?: string,
 ): Promise<{ readonly bind: Bind; wake(): void; accepted(): number }> {
   const word = new Int32Array(new SharedArrayBuffer(4));
-  const worker = new Worker(sleepingListener, { eval: true, workerData: word });
+  const worker = new Worker(sleepingListener, { eval: true, workerData: { word, answer } });
   const [port] = (await once(worker, 'message')) as [number];
   const fillers: Socket[] = [];
+  const fillerPorts = new Set<number | undefined>();
   const strangers = new Set<number>();
   worker.on('message', (remotePort: number) => strangers.add(remotePort));
   stage.onClose(async () => {
@@ -49,15 +56,15 @@ export async function openSleeper(
       once(socket, 'connect').then(() => true),
       new Promise<false>((resolve) => setTimeout(() => resolve(false), 300)),
     ]);
+    fillerPorts.add(socket.localPort);
     if (!connected) {
-      const own = (): (number | undefined)[] => fillers.map(({ localPort }) => localPort);
       return {
         bind: loopback('127.0.0.1', port),
         wake: () => {
           Atomics.store(word, 0, 1);
           Atomics.notify(word, 0);
         },
-        accepted: () => [...strangers].filter((remotePort) => !own().includes(remotePort)).length,
+        accepted: () => [...strangers].filter((remotePort) => !fillerPorts.has(remotePort)).length,
       };
     }
     if (fillers.length > 16) throw new Error('the accept queue never filled');

@@ -110,6 +110,16 @@ export class Stage {
     return (Number(fields[11]) + Number(fields[12])) * 10;
   }
 
+  /** Keeps the engine's process from running while `act` does. */
+  async whileStopped(act: () => Promise<void>): Promise<void> {
+    process.kill(this.pid, 'SIGSTOP');
+    try {
+      await act();
+    } finally {
+      process.kill(this.pid, 'SIGCONT');
+    }
+  }
+
   /** A directory for unix sockets, removed afterwards. */
   directory(): string {
     const path = mkdtempSync(join(tmpdir(), 'pinion-story-'));

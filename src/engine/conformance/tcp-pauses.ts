@@ -10,16 +10,6 @@ import type { Stage } from './stage.ts';
 import { story } from './story.ts';
 import { TcpBackend, TcpPeer } from './tcp-peer.ts';
 
-/** Keeps the engine's process from running while `act` does. */
-async function whileStopped(stage: Stage, act: () => Promise<void>): Promise<void> {
-  process.kill(stage.pid, 'SIGSTOP');
-  try {
-    await act();
-  } finally {
-    process.kill(stage.pid, 'SIGCONT');
-  }
-}
-
 /** Clients that have each been answered once. More than one turn of a reactor takes. */
 async function talkers(stage: Stage, port: number): Promise<TcpPeer[]> {
   const clients = await Promise.all(Array.from({ length: 300 }, () => TcpPeer.connect(stage, port)));
@@ -34,7 +24,7 @@ export const tcpPauseStories = [
     const backend = await TcpBackend.echo(stage);
     const { port } = await stage.listen('tcp', [backend.view], { timeouts: { idleMs } });
     const clients = await talkers(stage, port);
-    await whileStopped(stage, async () => {
+    await stage.whileStopped(async () => {
       for (const client of clients) client.send('b');
       await sleep(1.5 * idleMs);
     });
@@ -51,7 +41,7 @@ export const tcpPauseStories = [
     const server = await backend.accepted();
     client.finish();
     assert.equal(await server.outcome(), 'end');
-    await whileStopped(stage, async () => {
+    await stage.whileStopped(async () => {
       server.send('answer');
       await sleep(1.5 * halfCloseMs);
     });
@@ -71,7 +61,7 @@ export const tcpPauseStories = [
     // The word comes before connect(2).
     await stage.settle();
     const dialedAtMs = performance.now();
-    await whileStopped(stage, async () => {
+    await stage.whileStopped(async () => {
       sleeper.wake();
       await stage.eventually('the connection', () => sleeper.accepted() === 1);
       await sleep(Math.max(0, dialedAtMs + 1.5 * connectMs - performance.now()));

@@ -1,15 +1,16 @@
 /**
  * The life of one TCP connection through the relay.
  *
- *    routing --> waiting --> routing        (the host needs time)
+ *    routing --> waiting --> routing           (the host needs time)
  *       |
- *       +--> dialing --> open --> over      (a failed dial goes back to routing)
- *       |      ^
- *       +--> starved                        (no descriptor for the dial: tcp-shortage.ts)
+ *       +--> dialing --> open --> over         (a failed dial goes back to routing)
+ *       |      ^          |        ^
+ *       +--> starved      +--> idle+           (no descriptor for the dial: tcp-shortage.ts)
  *
- * `over` is reached by one of two ways: `#end`, when both directions have delivered everything, or `reset` from
+ * `over` is reached by one of two ways: `close`, when both directions have delivered everything, or `reset` from
  * any state. Both give all back before the host hears of it. Any call of the host may terminate the flow, so the
- * state is looked at after each.
+ * state is looked at after each. A flow that is `idle`, or open with a side that broke, has an ending (tcp-ending.ts), which
+ * sees to what was said before.
  *
  * What the client has sent already is read before the backend is dialled and is sent right behind connect(2): on a near
  * network the connection is up by then, and the first bytes cost no wake-up.
@@ -17,27 +18,30 @@
 import type { Flow } from '../../core/flow.ts';
 import type { BackendView } from '../../core/snapshot.ts';
 import type { TerminationCode } from '../../core/termination.ts';
+import { AF_UNIX, EPOLLERR, EPOLLHUP, EPOLLOUT, SHUT_WR } from '../../linux/constants.ts';
+import { EAGAIN, EINPROGRESS, EPIPE } from '../../linux/errno.ts';
 import {
-  AF_UNIX,
-  EPOLLERR,
-  EPOLLHUP,
-  EPOLLOUT,
-  SHUT_WR,
-  SO_ERROR,
-  SOL_SOCKET,
-} from '../../linux/constants.ts';
-import { EAGAIN, EINPROGRESS } from '../../linux/errno.ts';
-import { close, type Descriptor, noDescriptor, option, receive, send, shutdown } from '../../linux/libc.ts';
+  close,
+  type Descriptor,
+  noDescriptor,
+  peek,
+  queuedBytes,
+  receive,
+  send,
+  shutdown,
+} from '../../linux/libc.ts';
 import type { Timed } from '../../linux/timer-wheel.ts';
+import { DrainWatch } from '../drain-watch.ts';
 import type { DialFailure } from '../engine.ts';
 import type { Context } from './context.ts';
 import { setKeepAlive } from './socket-options.ts';
 import { closeWithReset, dialFailure, isExhausted } from './sockets.ts';
+import { TcpEnding } from './tcp-ending.ts';
 import { letGo, noteShortRead, optionsSet, relay } from './tcp-relay.ts';
 import type { Starved } from './tcp-shortage.ts';
 import { interestToRead, interestToWrite, TcpSide } from './tcp-side.ts';
 
-type State = 'routing' | 'waiting' | 'starved' | 'dialing' | 'open' | 'over';
+type State = 'routing' | 'waiting' | 'starved' | 'dialing' | 'open' | 'idle' | 'over';
 
 /** What is read before the dial may have to be kept until it succeeds: little. Bytes. */
 const earlyBytes = 16 * 1024;
@@ -61,6 +65,8 @@ export class TcpFlow implements Timed, Starved {
   #sinceMs: number;
   /** What the timer is set for. */
   #timerMs = 0;
+  #drain: DrainWatch | undefined = undefined;
+  #ending: TcpEnding | undefined = undefined;
 
   constructor(context: Context, flow: Flow, fd: Descriptor, exact: boolean) {
     this.#context = context;
@@ -76,8 +82,18 @@ export class TcpFlow implements Timed, Starved {
     return this.#state === 'open';
   }
 
+  get isOver(): boolean {
+    return this.#state === 'over';
+  }
+
   get flow(): Flow {
     return this.#flow;
+  }
+
+  /** What the kernel holds for the sides that take something. */
+  queuedBytes(): number {
+    const { client, backend } = this;
+    return (client.deaf ? 0 : queuedBytes(client.fd)) + (backend.deaf ? 0 : queuedBytes(backend.fd));
   }
 
   /** Routes and dials. Also what `proceed` does, for a flow that waits. */
@@ -95,6 +111,11 @@ export class TcpFlow implements Timed, Starved {
     } catch (error) {
       this.onFault(error);
     }
+  }
+
+  /** Both sides have ended and been told so. */
+  close(code: TerminationCode): void {
+    this.#release(close, code);
   }
 
   /** Both sides get a reset. Nothing if the flow is over. */
@@ -117,7 +138,8 @@ export class TcpFlow implements Timed, Starved {
       // What this side can take now: bytes held for it, or an end not passed on.
       if ((events & EPOLLOUT) !== 0 && this.open) relay(context, side.peer);
     }
-    if ((events & EPOLLERR) !== 0) this.onBroken(side);
+    if ((events & EPOLLERR) !== 0) this.onBroken(side, false);
+    if (this.#ending !== undefined && this.open) this.#ending.conclude();
   }
 
   onReceived(source: TcpSide): void {
@@ -143,14 +165,32 @@ export class TcpFlow implements Timed, Starved {
       // An end is something that moved: the other side has its time from here, however long all was silent before.
       this.#sinceMs = this.#context.reactor.nowMs;
     }
-    if (sink.finished) return this.#end();
-    if (shutdown(sink.fd, SHUT_WR) < 0) return this.onBroken(sink);
+    // Nobody to tell, or no end to tell of.
+    if (source.cut || sink.deaf) return;
+    if (sink.finished && this.#ending === undefined) return this.close(endCode(this.#firstEnd));
+    if (shutdown(sink.fd, SHUT_WR) < 0) return this.onBroken(sink, false);
     this.#arm();
   }
 
-  /** `side` was reset, or its network gave up. */
-  onBroken(side: TcpSide): void {
-    this.reset(side.isClient ? 'client-reset' : 'backend-reset');
+  /** A write of `bytes` that came from `source` failed. */
+  onRefused(source: TcpSide, result: number, bytes: number): void {
+    const sink = source.peer;
+    // Told once: a stream that had ended before it broke gives EPIPE, any other its own error (tcp_reset in Linux).
+    if (!sink.deaf) this.onBroken(sink, result !== -EPIPE);
+    this.#ending?.drop(bytes);
+  }
+
+  /**
+   * `side` takes nothing more: it was reset, or its network gave up.
+   * @param isCut known to have lost its end
+   */
+  onBroken(side: TcpSide, isCut: boolean): void {
+    const code = side.isClient ? 'client-reset' : 'backend-reset';
+    if (!this.open) return this.reset(this.#ending?.code ?? code);
+    if (isCut) side.cut = true;
+    if (side.deaf) return;
+    if (this.#ending === undefined) this.#endLater(code, side);
+    else this.reset(this.#ending.code);
   }
 
   tryAgain(): boolean {
@@ -164,6 +204,11 @@ export class TcpFlow implements Timed, Starved {
   }
 
   onTimer(nowMs: number): void {
+    if (this.#ending !== undefined) {
+      if (nowMs >= this.#ending.deadlineMs) this.#ending.onLook(nowMs);
+      if (!this.isOver) this.#arm();
+      return;
+    }
     if (nowMs < this.#deadlineMs()) {
       // The first visit is after seconds: a connection that short-lived ones need not pay for.
       if (this.#state === 'open' && !this.#keepAlive) {
@@ -172,10 +217,27 @@ export class TcpFlow implements Timed, Starved {
       }
       return this.#arm();
     }
-    const { idleMs, halfCloseMs } = this.#flow.listener.plan.timeouts;
     if (this.#state === 'dialing') this.#onDialFailed('backend-timeout');
     else if (this.#state === 'starved') this.#onDialFailed('local-fault');
-    else this.reset(this.#firstEnd !== undefined && halfCloseMs <= idleMs ? 'half-close-timeout' : 'idle');
+    else this.#onQuiet(nowMs);
+  }
+
+  /** The relay has moved nothing for as long as it may. */
+  #onQuiet(nowMs: number): void {
+    const { idleMs, halfCloseMs } = this.#flow.listener.plan.timeouts;
+    const isHalfClosed = this.#firstEnd !== undefined && halfCloseMs <= idleMs;
+    this.#drain ??= new DrainWatch();
+    const limitMs = isHalfClosed ? halfCloseMs : idleMs;
+    const nextMs = this.#drain.look(nowMs, this.#sinceMs, limitMs, this.queuedBytes());
+    if (nextMs !== undefined) return this.#armAt(nextMs);
+    this.#state = 'idle';
+    this.#endLater(isHalfClosed ? 'half-close-timeout' : 'idle', undefined);
+    this.#ending?.conclude();
+  }
+
+  #endLater(code: TerminationCode, broken: TcpSide | undefined): void {
+    this.#ending = new TcpEnding(this.#context, this, code, broken);
+    this.#arm();
   }
 
   #route(): void {
@@ -212,7 +274,7 @@ export class TcpFlow implements Timed, Starved {
     }
     letGo(this.#context, client);
     if (length === 0) client.ended = true;
-    else if (length !== -EAGAIN) this.onBroken(client);
+    else if (length !== -EAGAIN) this.onBroken(client, true);
   }
 
   /** Undefined: dialling, open already, or starved. */
@@ -263,8 +325,10 @@ export class TcpFlow implements Timed, Starved {
 
   #onDial(events: number): void {
     if ((events & (EPOLLERR | EPOLLHUP)) !== 0) {
-      const error = option(this.backend.fd, SOL_SOCKET, SO_ERROR);
-      if (error !== 0) this.#onDialFailed(dialFailure(-Math.abs(error), 0));
+      const first = peek(this.backend.fd);
+      // Accepted, answered and ended already.
+      if (first > 0) this.#onConnected(0);
+      else if (first < 0) this.#onDialFailed(dialFailure(first, 0));
       // Up and ended already: a connection that was accepted and reset.
       else this.#onDialFailed('backend-refused');
     } else if ((events & EPOLLOUT) !== 0) this.#onConnected(0);
@@ -309,6 +373,7 @@ export class TcpFlow implements Timed, Starved {
 
   #deadlineMs(): number {
     const { timeouts } = this.#flow.listener.plan;
+    if (this.#ending !== undefined) return this.#ending.deadlineMs;
     if (this.#state === 'dialing' || this.#state === 'starved') return this.#sinceMs + timeouts.connectMs;
     if (this.#firstEnd === undefined) return this.#sinceMs + timeouts.idleMs;
     return this.#sinceMs + Math.min(timeouts.idleMs, timeouts.halfCloseMs);
@@ -316,14 +381,13 @@ export class TcpFlow implements Timed, Starved {
 
   /** Sees to a visit at the deadline; one that comes earlier than needed is left as it is. */
   #arm(): void {
-    const deadlineMs = this.#deadlineMs();
+    this.#armAt(this.#deadlineMs());
+  }
+
+  #armAt(deadlineMs: number): void {
     if (this.timerTick >= 0 && this.#timerMs <= deadlineMs) return;
     this.#timerMs = deadlineMs;
     this.#context.reactor.wheel.set(this, deadlineMs);
-  }
-
-  #end(): void {
-    this.#release(close, this.#firstEnd?.isClient === false ? 'backend-closed' : 'client-closed');
   }
 
   #release(closeSide: (fd: Descriptor) => void, code: TerminationCode): void {
@@ -342,4 +406,8 @@ export class TcpFlow implements Timed, Starved {
     shortage.freed();
     this.#context.host.closed(this.#flow, code);
   }
+}
+
+function endCode(firstEnd: TcpSide | undefined): TerminationCode {
+  return firstEnd?.isClient === false ? 'backend-closed' : 'client-closed';
 }

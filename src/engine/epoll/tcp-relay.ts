@@ -8,6 +8,8 @@
  * starts by copying, goes over to splice after `fullReadsToSplice` reads in a row that filled the buffer, and back
  * when a splice brings little. One call moves a bounded amount and then asks for another turn.
  *
+ * When the sink takes nothing more, what comes is read and dropped: its own last words may still be on their way (tcp-ending.ts).
+ *
  * No call here waits, so none is interrupted (EINTR).
  *
  * TCP_NODELAY of the backend's side is set before its second send: the first finds nothing in flight, so Nagle's
@@ -45,7 +47,7 @@ export function relay(context: Context, source: TcpSide): void {
   }
 }
 
-function holds(source: TcpSide): boolean {
+export function holds(source: TcpSide): boolean {
   return source.heldEnd > source.heldStart || source.pipeBytes > 0;
 }
 
@@ -76,7 +78,13 @@ export function noteShortRead(source: TcpSide): void {
 function onNothingRead(source: TcpSide, result: number): void {
   if (result === 0) source.ended = true;
   else if (result === -EAGAIN) source.readable = false;
-  else source.owner.onBroken(source);
+  else onReset(source);
+}
+
+/** The socket's error, which comes after all bytes: there is nothing more to read. */
+function onReset(source: TcpSide): void {
+  source.ended = true;
+  source.owner.onBroken(source, true);
 }
 
 /** Sends the first `length` bytes of the shared buffer to the peer of `source` and keeps what was not taken. */
@@ -86,7 +94,7 @@ function sendShared(context: Context, source: TcpSide, length: number): void {
   const sent = send(sink.fd, context.shared, 0, length);
   if (sent > 0) source.owner.onMoved(source, sent);
   if (sent === length) return;
-  if (sent < 0 && sent !== -EAGAIN) return source.owner.onBroken(sink);
+  if (sent < 0 && sent !== -EAGAIN) return source.owner.onRefused(source, sent, length);
   hold(context, source, Math.max(sent, 0), length);
   awaitWritable(context, sink);
 }
@@ -101,8 +109,8 @@ function hold(context: Context, source: TcpSide, start: number, end: number): vo
   source.heldEnd = end - start;
 }
 
-/** Sends what is held. True if nothing is any more; otherwise the sink is full, or the flow is over. */
-function deliver(context: Context, source: TcpSide): boolean {
+/** Sends what is held. True if nothing is any more; otherwise the sink is full, or takes nothing more. */
+export function deliver(context: Context, source: TcpSide): boolean {
   const sink = source.peer;
   if (sink.sends < optionsSet) prepareSend(sink);
   const { chunk, pipe } = source;
@@ -116,7 +124,7 @@ function deliver(context: Context, source: TcpSide): boolean {
   }
   if (moved > 0) source.owner.onMoved(source, moved);
   else if (moved !== -EAGAIN) {
-    source.owner.onBroken(sink);
+    source.owner.onRefused(source, moved, source.heldEnd - source.heldStart + source.pipeBytes);
     return false;
   }
   if (holds(source)) {
@@ -148,7 +156,7 @@ function spliceOnce(context: Context, source: TcpSide): void {
   // 0 is the end, or urgent data that splice does not pass: a read tells which.
   else if (length === 0) copyFromNowOn(source, 0);
   // The socket's error is taken by being told: a read after it would look like an orderly end.
-  else source.owner.onBroken(source);
+  else onReset(source);
 }
 
 function copyFromNowOn(source: TcpSide, fullReads: number): void {

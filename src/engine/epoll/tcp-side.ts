@@ -42,8 +42,12 @@ export class TcpSide implements Handler {
   exact = false;
   /** Its end was read. */
   ended = false;
-  /** Its end was passed on, after all it sent. */
+  /** Its end was passed on, after all it sent; or all it sent, if it broke off. */
   finished = false;
+  /** It takes nothing more: it was reset, or a write to it failed. */
+  deaf = false;
+  /** It was broken off, so what it sent may lack its end. */
+  cut = false;
 
   /** What was read and not yet taken by the peer: `heldStart` to `heldEnd` of `chunk`, or `pipeBytes` in `pipe`. */
   chunk: Region | undefined = undefined;

@@ -7,6 +7,7 @@ import type { BindFailure, EngineHost } from '../engine.ts';
 import type { EvictionOrder } from '../eviction-order.ts';
 import type { Deadlines } from './deadlines.ts';
 import type { KernelDrops } from './kernel-drops.ts';
+import type { KernelQueues } from './kernel-queues.ts';
 import type { SourceAddresses } from './socket-options.ts';
 
 /** A flow as this engine carries it: the value of `flow.engineState`. */
@@ -32,6 +33,7 @@ export interface Context {
   readonly drops: KernelDrops;
   /** Changes whenever the ways to backends may have. */
   waysVersion: number;
+  readonly queues: KernelQueues;
 }
 
 /** The answer to `listen`. */

@@ -7,8 +7,8 @@
  *    tick --> the loop polls the kernel, and what waits is read --> what was due at the tick expires
  *
  * libuv runs timers before it has read what came while the process did not run, so a tick only takes the time and the
- * verdict follows in the next check phase. What one poll does not bring (`pollEventsMax`) or a handler has not read to the
- * end (`behind`) is waited for, within bounds. Such polls are a round.
+ * verdict follows in the next check phase. What one poll does not bring (`pollEventsMax`) is waited for. A descriptor with news
+ * of many, a UDP listener's, may need more: its flows see to that (engine/read-through.ts).
  */
 
 export interface Watched {
@@ -34,11 +34,8 @@ export class Deadlines {
   #cursorAtMs = 0;
   #count = 0;
   #timer: NodeJS.Timeout | undefined;
-  /** Changes with every verdict: what waits from then on is another round's. */
-  round = 0;
   #isLooking = false;
   #polls = 0;
-  #isBehind = false;
 
   constructor(nowMs: () => number, tickMs: number) {
     this.#nowMs = nowMs;
@@ -69,18 +66,9 @@ export class Deadlines {
     this.#count--;
   }
 
-  /**
-   * For a handler whose one descriptor brings news of many (a UDP listener), which may not have read all: the verdict waits for
-   * another poll. Whoever calls it sees to it that it does not for more than can have waited when `round` began.
-   */
-  behind(): void {
-    this.#isBehind = true;
-  }
-
   #tick(): void {
     if (this.#isLooking) return;
     this.#isLooking = true;
-    this.#isBehind = false;
     this.#polls = Math.ceil((this.#count * descriptorsMax) / pollEventsMax);
     this.#awaitPoll(this.#nowMs());
   }
@@ -88,13 +76,8 @@ export class Deadlines {
   /** A check phase comes after a poll, and a poll has begun after now. */
   #awaitPoll(nowMs: number): void {
     setImmediate(() => {
-      if (--this.#polls > 0 || this.#isBehind) {
-        this.#isBehind = false;
-        this.#awaitPoll(nowMs);
-        return;
-      }
+      if (--this.#polls > 0) return this.#awaitPoll(nowMs);
       this.#isLooking = false;
-      this.round++;
       this.turn(nowMs);
     });
   }

@@ -14,6 +14,7 @@ import { type Carried, type Context, unlistened } from './context.ts';
 import { Conversation } from './conversation.ts';
 import { Deadlines } from './deadlines.ts';
 import { KernelDrops } from './kernel-drops.ts';
+import { KernelQueues } from './kernel-queues.ts';
 import { ignoredOptions, SourceAddresses } from './socket-options.ts';
 import { TcpFlow } from './tcp-flow.ts';
 import { TcpListener } from './tcp-listener.ts';
@@ -59,6 +60,7 @@ class PortableEngine implements Engine {
       sources: new SourceAddresses(),
       drops: new KernelDrops(),
       waysVersion: 0,
+      queues: new KernelQueues(),
     };
   }
 

@@ -8,7 +8,8 @@
  *
  * The client is not read before the dial has succeeded, so the kernel holds what it sent. A side that ends in
  * order is passed on as an end; everything else is passed on as a reset, so that nobody takes a stream that was
- * cut short for a complete one. Two things node:net cannot do: notice a reset on a side that is not being read
+ * cut short for a complete one. What was said before a side broke, or before the flow was idle, is passed on first
+ * (tcp-ending.ts). Two things node:net cannot do: notice a reset on a side that is not being read
  * (the flow ends when reading resumes, or idle), and reset a unix socket (the peer sees an end).
  */
 import { Socket, type SocketConstructorOpts } from 'node:net';
@@ -16,15 +17,18 @@ import type { Flow } from '../../core/flow.ts';
 import type { Bind } from '../../core/plan.ts';
 import { isSelfConnection } from '../../core/self-connection.ts';
 import type { TerminationCode } from '../../core/termination.ts';
+import { DrainWatch } from '../drain-watch.ts';
 import type { DialFailure } from '../engine.ts';
 import { highWaterMark } from './bounds.ts';
 import { breakOff } from './break-off.ts';
 import { confirmEnd } from './confirm-end.ts';
-import { type Carried, type Context, guarded, reportClosed } from './context.ts';
+import { type Context, guarded, reportClosed } from './context.ts';
 import type { Watched } from './deadlines.ts';
 import { dialFailureOf } from './dial-failure.ts';
-import { relay } from './relay.ts';
+import { outliveFailure } from './outlive.ts';
+import { Direction } from './relay.ts';
 import { socketAddress } from './socket-address.ts';
+import { type Ended, TcpEnding } from './tcp-ending.ts';
 
 type Phase = 'routing' | 'waiting' | 'dialing' | 'relaying' | 'over';
 
@@ -33,17 +37,21 @@ const socketOptions: SocketConstructorOpts & { highWaterMark: number } = {
   highWaterMark,
 };
 
-export class TcpFlow implements Carried, Watched {
+export class TcpFlow implements Ended, Watched {
   readonly flow: Flow;
   wheelSlot = -1;
   readonly #context: Context;
   readonly #client: Socket;
   #backend: Socket | undefined;
   #phase: Phase = 'routing';
+  #up: Direction | undefined;
+  #down: Direction | undefined;
   /** When the dial began, or bytes last moved. */
   #movedAtMs = 0;
-  /** Bytes neither side had taken when bytes last moved. */
-  #pendingBytes = 0;
+  /** What the kernels have been seen to take since then puts the deadline off until here. */
+  #quietUntilMs = 0;
+  #drain: DrainWatch | undefined;
+  #ending: TcpEnding | undefined;
   /** Who ended first; the flow is half closed from then on. */
   #endedFirst: 'client-closed' | 'backend-closed' | undefined;
   /** Directions whose end has been delivered. */
@@ -56,20 +64,43 @@ export class TcpFlow implements Carried, Watched {
     flow.engineState = this;
     context.carried.add(this);
     confirmEnd(client);
+    outliveFailure(client, (error) => this.#broke('client', error));
     client.on('error', () => this.end('client-reset'));
     guarded(context, this, () => this.#route());
   }
 
   get deadlineMs(): number {
-    const { connectMs, idleMs, halfCloseMs } = this.flow.listener.plan.timeouts;
+    if (this.#ending !== undefined) return this.#ending.deadlineMs;
     switch (this.#phase) {
       case 'dialing':
-        return this.#movedAtMs + connectMs;
+        return this.#movedAtMs + this.flow.listener.plan.timeouts.connectMs;
       case 'relaying':
-        return this.#movedAtMs + (this.#endedFirst === undefined ? idleMs : Math.min(idleMs, halfCloseMs));
+        return Math.max(this.#movedAtMs + this.#quietMsMax, this.#quietUntilMs);
       default:
         return Number.POSITIVE_INFINITY;
     }
+  }
+
+  /** How long nothing may move. */
+  get #quietMsMax(): number {
+    const { idleMs, halfCloseMs } = this.flow.listener.plan.timeouts;
+    return this.#endedFirst === undefined ? idleMs : Math.min(idleMs, halfCloseMs);
+  }
+
+  get isOver(): boolean {
+    return this.#phase === 'over';
+  }
+
+  get up(): Direction {
+    return this.#up!;
+  }
+
+  get down(): Direction {
+    return this.#down!;
+  }
+
+  get movedAtMs(): number {
+    return this.#movedAtMs;
   }
 
   proceed(): void {
@@ -83,16 +114,40 @@ export class TcpFlow implements Carried, Watched {
 
   expire(): void {
     guarded(this.#context, this, () => {
-      if (this.#phase === 'dialing') this.#dialFailed('backend-timeout');
-      else if (this.#pending() !== this.#pendingBytes) this.#moved();
-      else {
-        const { idleMs, halfCloseMs } = this.flow.listener.plan.timeouts;
-        const isHalfClosed = this.#endedFirst !== undefined && halfCloseMs <= idleMs;
-        this.end(isHalfClosed ? 'half-close-timeout' : 'idle');
-      }
+      if (this.#ending !== undefined) this.#ending.look();
+      else if (this.#phase === 'dialing') this.#dialFailed('backend-timeout');
+      else this.#onQuiet();
     });
-    // Not over: the deadline has moved.
-    if (this.#phase !== 'over') this.#context.deadlines.watch(this);
+  }
+
+  watch(): void {
+    this.#context.deadlines.watch(this);
+  }
+
+  /** The relay has moved nothing for as long as it may; a kernel may have. */
+  #onQuiet(): void {
+    const { movedAtMs } = this;
+    this.#context.queues.ask([this.#client, this.#backend!], (kernelBytes) => {
+      if (this.isOver || this.#ending !== undefined) return;
+      if (this.#movedAtMs !== movedAtMs) this.watch();
+      else guarded(this.#context, this, () => this.#judgeQuiet(kernelBytes));
+    });
+  }
+
+  #judgeQuiet(kernelBytes: number): void {
+    const queuedBytes = kernelBytes + this.up.heldBytes + this.down.heldBytes;
+    this.#drain ??= new DrainWatch();
+    const nowMs = this.#context.nowMs();
+    const nextMs = this.#drain.look(nowMs, this.#movedAtMs, this.#quietMsMax, queuedBytes);
+    if (nextMs !== undefined) {
+      this.#quietUntilMs = nextMs;
+      return this.watch();
+    }
+    const { idleMs, halfCloseMs } = this.flow.listener.plan.timeouts;
+    const isHalfClosed = this.#endedFirst !== undefined && halfCloseMs <= idleMs;
+    const code = isHalfClosed ? 'half-close-timeout' : 'idle';
+    if (queuedBytes === 0) this.end(code);
+    else this.#endLater(code, undefined);
   }
 
   /** Resets both sides. */
@@ -110,7 +165,7 @@ export class TcpFlow implements Carried, Watched {
     for (;;) {
       this.#phase = 'routing';
       const answer = host.route(this.flow);
-      if (this.#isOver()) return;
+      if (this.isOver) return;
       if (answer === 'wait') {
         this.#phase = 'waiting';
         return;
@@ -125,17 +180,18 @@ export class TcpFlow implements Carried, Watched {
         return;
       }
       host.dialFailed(this.flow, 'backend-unreachable');
-      if (this.#isOver()) return;
+      if (this.isOver) return;
     }
   }
 
   #dial(target: Bind): void {
     const backend = new Socket(socketOptions);
     confirmEnd(backend);
+    outliveFailure(backend, (error) => this.#backend === backend && this.#broke('backend', error));
     this.#backend = backend;
     this.#movedAtMs = this.#context.nowMs();
     backend.on('error', (error: NodeJS.ErrnoException) => {
-      if (this.#backend !== backend || this.#isOver()) return;
+      if (this.#backend !== backend || this.isOver) return;
       guarded(this.#context, this, () => {
         if (this.#phase === 'relaying') this.end('backend-reset');
         else this.#dialFailed(dialFailureOf(error.code, target.kind === 'unix'));
@@ -153,7 +209,7 @@ export class TcpFlow implements Carried, Watched {
       // Node connects in the next tick: right behind it the address is known, and nobody has accepted yet.
       if (this.flow.tracesDial) process.nextTick(() => this.#tellDialsFrom(backend));
     }
-    this.#context.deadlines.watch(this);
+    this.watch();
   }
 
   #tellDialsFrom(backend: Socket): void {
@@ -168,7 +224,7 @@ export class TcpFlow implements Carried, Watched {
     this.#backend?.destroy();
     this.#backend = undefined;
     this.#context.host.dialFailed(this.flow, failure);
-    if (!this.#isOver()) this.#route();
+    if (!this.isOver) this.#route();
   }
 
   #connected(backend: Socket): void {
@@ -181,12 +237,13 @@ export class TcpFlow implements Carried, Watched {
     backend.setKeepAlive(keepAliveMs > 0, keepAliveMs);
     this.#phase = 'relaying';
     this.#movedAtMs = this.#context.nowMs();
-    this.#context.deadlines.watch(this);
+    this.watch();
     this.#context.host.dialed(this.flow);
-    if (this.#isOver()) return;
+    if (this.isOver) return;
     const { flow } = this;
-    const client = this.#client;
-    relay(client, backend, {
+    this.#up = new Direction(this.#client, backend);
+    this.#down = new Direction(backend, this.#client);
+    this.#up.start({
       moved: (bytes) => {
         flow.bytesIn += bytes;
         this.#moved();
@@ -194,7 +251,7 @@ export class TcpFlow implements Carried, Watched {
       ended: () => this.#ended('client-closed'),
       delivered: () => this.#directionDelivered(),
     });
-    relay(backend, client, {
+    this.#down.start({
       moved: (bytes) => {
         const isFirst = flow.bytesOut === 0;
         flow.bytesOut += bytes;
@@ -208,37 +265,58 @@ export class TcpFlow implements Carried, Watched {
 
   #moved(): void {
     this.#movedAtMs = this.#context.nowMs();
-    this.#pendingBytes = this.#pending();
+    this.#quietUntilMs = 0;
   }
 
-  /** Less than before means that a slow reader has taken something, though nothing new was read. */
-  #pending(): number {
-    return this.#client.writableLength + (this.#backend?.writableLength ?? 0);
+  /**
+   * A read or a write of a side failed: it takes nothing more.
+   * @returns false: the flow has not begun to relay, there is nothing to pass on
+   */
+  #broke(side: 'client' | 'backend', { code, syscall }: NodeJS.ErrnoException): boolean {
+    if (this.#up === undefined || this.#down === undefined || this.isOver) return false;
+    const words = side === 'client' ? this.#up : this.#down;
+    const isFirst = side === 'client' ? !this.#down.isDeaf : !this.#up.isDeaf;
+    // A stream that had ended before it broke gives EPIPE, any other its own error (tcp_reset in Linux).
+    if (syscall === 'read' || code !== 'EPIPE') words.isCut = true;
+    if (syscall === 'read') words.isOver = true;
+    guarded(this.#context, this, () => {
+      if (!isFirst) this.#ending?.conclude();
+      else if (this.#ending === undefined) this.#endLater(`${side}-reset`, words);
+      else this.end(this.#ending.code);
+    });
+    return true;
+  }
+
+  #endLater(code: TerminationCode, words: Direction | undefined): void {
+    this.#ending = new TcpEnding(this.#context, this, code, words);
+    this.#ending.conclude();
+    if (!this.isOver) this.watch();
   }
 
   #ended(side: 'client-closed' | 'backend-closed'): void {
-    if (this.#isOver()) return;
+    if (this.isOver) return;
     this.#endedFirst ??= side;
     this.#moved();
-    this.#context.deadlines.watch(this);
+    if (this.#ending === undefined) this.watch();
+    else this.#ending.conclude();
   }
 
   #directionDelivered(): void {
-    if (this.#isOver() || ++this.#delivered < 2) return;
+    if (this.isOver) return;
+    if (this.#ending !== undefined) this.#ending.conclude();
+    else if (++this.#delivered === 2) this.finish(this.#endedFirst ?? 'client-closed');
+  }
+
+  finish(code: TerminationCode): void {
     this.#leave();
     this.#client.destroy();
     this.#backend?.destroy();
-    reportClosed(this.#context, this.flow, this.#endedFirst ?? 'client-closed');
+    reportClosed(this.#context, this.flow, code);
   }
 
   #leave(): void {
     this.#phase = 'over';
     this.#context.deadlines.forget(this);
     this.#context.carried.delete(this);
-  }
-
-  /** A method, because the compiler does not see that a call of the host may have ended the flow. */
-  #isOver(): boolean {
-    return this.#phase === 'over';
   }
 }

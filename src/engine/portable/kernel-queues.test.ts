@@ -1,0 +1,46 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { expect, test } from 'vitest';
+import { KernelQueues, readQueues } from './kernel-queues.ts';
+
+test('the bytes to send are found by both ends, IPv4 also where IPv6 has it', () => {
+  const text = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
+   1: 0100007F:1F90 0200007F:C350 01 0000ABCD:00000001 01:00000014 00000000     0        0 2 4 0 20 4 30 10 -1
+   2: 0000000000000000FFFF00000100007F:1F91 0000000000000000FFFF00000200007F:C350 01 00000010:00000000 01
+`;
+  const queued = new Map([
+    ['0100007F:1F90 0200007F:C350', 0],
+    ['0100007F:1F91 0200007F:C350', 0],
+    ['0100007F:1F92 0200007F:C350', 0],
+  ]);
+  readQueues(text, queued);
+  expect([...queued.values()]).toEqual([0xabcd, 0x10, 0]);
+});
+
+test.each(['127.0.0.1', '::1', '::'])(
+  'a socket of %s whose peer does not read holds bytes, until it is read',
+  async (host) => {
+    const server = createServer({ pauseOnConnect: true }).listen(0, host);
+    await once(server, 'listening');
+    const accepted = once(server, 'connection') as Promise<[Socket]>;
+    const client = connect((server.address() as AddressInfo).port, host === '::' ? '127.0.0.1' : host);
+    const [peer] = await accepted;
+    peer.write(Buffer.alloc(64_000_000));
+    const queues = new KernelQueues();
+    const ask = (): Promise<number> => new Promise((resolve) => queues.ask([peer, client], resolve));
+    client.pause();
+    await expect.poll(ask).toBeGreaterThan(0);
+    client.resume();
+    await expect.poll(ask, { timeout: 10_000 }).toBe(0);
+    client.destroy();
+    peer.destroy();
+    server.close();
+  },
+);
+
+test('what has no line, or no address any more, holds nothing', async () => {
+  const { Socket: Unconnected } = await import('node:net');
+  const queues = new KernelQueues();
+  expect(await new Promise((resolve) => queues.ask([new Unconnected()], resolve))).toBe(0);
+});
