@@ -30,6 +30,8 @@ export interface PinsBenchRow {
 interface WorkerTask {
   readonly shared: PinTableShared;
   readonly writerIndex: number;
+  /** Pins in the table before the first operation. */
+  readonly present: number;
 }
 
 interface Order {
@@ -51,10 +53,12 @@ export async function benchPins(): Promise<PinsBenchRow[]> {
 
 async function benchThreads(threads: number): Promise<PinsBenchRow[]> {
   const table = PinTable.create(pins, { reportChanges: true });
-  for (let i = 0; i < pins; i++) table.claim(1, benchKey(i), 1 + (i % 16), ttlMs, 0, 'policy');
+  // Room for what is claimed: a full table would be another story.
+  const present = pins - threads * keysPerThread;
+  for (let i = 0; i < present; i++) table.claim(1, benchKey(i), 1 + (i % 16), ttlMs, 0, 'policy');
   const workers: Worker[] = [];
   for (let i = 1; i <= threads; i++) {
-    const task: WorkerTask = { shared: table.shared, writerIndex: i };
+    const task: WorkerTask = { shared: table.shared, writerIndex: i, present };
     workers.push(new Worker(fileURLToPath(import.meta.url), { workerData: task }));
   }
   await Promise.all(workers.map((worker) => reply(worker)));
@@ -96,7 +100,7 @@ function work(task: WorkerTask): void {
   const present: Key[] = [];
   const absent: Key[] = [];
   for (let i = 0; i < keysPerThread; i++) {
-    present.push(benchKey(Math.floor(Math.random() * pins)));
+    present.push(benchKey(Math.floor(Math.random() * task.present)));
     absent.push(benchKey(pins + task.writerIndex * keysPerThread + i));
   }
   const step: Record<Operation, (key: Key, nowMs: number) => unknown> = {

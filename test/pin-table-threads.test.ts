@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { setImmediate } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { afterEach, expect, test } from 'vitest';
+import { countWord, pinLayout } from '../src/core/pins/layout.ts';
 import { type PinChange, PinTable } from '../src/core/pins/table.ts';
 import {
   backendOf,
@@ -186,7 +187,7 @@ test.each([
 
 test('readers never take one key for another while slots change hands', async () => {
   const keys = 1500;
-  const table = PinTable.create(1, { reportChanges: false });
+  const table = PinTable.create(675, { reportChanges: false });
   const board = boardOf(1);
   const threads = await startAll(['churn', 'churn', 'read', 'read'], table, board, keys, 400_000);
   release(board);
@@ -201,6 +202,48 @@ test('readers never take one key for another while slots change hands', async ()
   expect(figures[2]! + figures[3]!, 'pins read').toBeGreaterThan(10_000);
   expect({ notStored, blockedReads }).toEqual({ notStored: 0, blockedReads: 0 });
 });
+
+// One group, where all threads meet at one lock, and several, where they meet at what is left of the capacity.
+test.each([
+  [675, 2_000, 30_000],
+  [5_000, 12_000, 30_000],
+])(
+  'a table of %d pins never has more, and clients that are connected keep theirs',
+  async (capacity, keys, rounds) => {
+    const table = PinTable.create(capacity, { reportChanges: true });
+    const { groups, groupsAt } = pinLayout(capacity);
+    const words = new Int32Array(table.shared.buffer);
+    const board = boardOf(1);
+    const threads = await startAll(['crowd', 'crowd', 'crowd', 'read'], table, board, keys, rounds);
+    release(board);
+    const writers = Promise.all(threads.slice(0, 3).map(({ done }) => done));
+    let isFinished = false;
+    const mark = Promise.race([writers, threads[3]!.done]).finally(() => {
+      isFinished = true;
+    });
+    let most = 0;
+    while (!isFinished) {
+      table.drainChanges(1000, () => {});
+      most = Math.max(most, Atomics.load(words, groupsAt + countWord));
+      await setImmediate();
+    }
+    await mark;
+    Atomics.store(board, 0, 2);
+    await Promise.all(threads.map(({ done }) => done));
+    const { live, claims, evictions, removals } = table.stats();
+    expect(live).toBe([...table.entries(0)].length);
+    expect(live).toBeLessThanOrEqual(capacity);
+    expect(live + evictions + removals).toBe(claims);
+    expect(evictions).toBeGreaterThan(rounds / 4);
+    // All of the capacity is there for whoever comes.
+    while (table.drainChanges(1000, () => {}) > 0);
+    for (let i = 0; i < capacity; i++)
+      table.claim(poolId, threadKey(keys + i), 1, threadTtlMs(i), 0, 'policy');
+    expect(table.stats().live).toBe(capacity);
+    // A sum over several groups, taken while they change, is none of any moment: theirs is taken at the end alone.
+    if (groups === 1) expect(most).toBe(capacity);
+  },
+);
 
 test('threads killed while they write leave a table the others can use', async () => {
   const keys = 40;
@@ -232,10 +275,17 @@ test('threads killed while they write leave a table the others can use', async (
   while (follower.follow(1000) > 0);
   const pins = [...table.entries(0)];
   expect(table.stats().live).toBe(pins.length);
+  expect(pins.length).toBeLessThanOrEqual(table.shared.capacity);
   const confirmed = pins.filter(({ isConfirmed }) => isConfirmed);
   expect(follower.backends).toEqual(new Map(confirmed.map((pin) => [pin.address.w3, pin.backendId])));
   // Not always, but if threads died in a lock, this run has shown that it can be released.
   expect(locksLeft).toBeLessThanOrEqual(30);
+  // Whatever they were in the middle of counting, nothing of the capacity is lost.
+  table.expire(0, 16);
+  for (const pin of pins) table.remove(poolId, threadKey(pin.address.w3), 0, 0);
+  while (table.drainChanges(1000, () => {}) > 0);
+  for (let i = 0; i < keys; i++) table.claim(poolId, threadKey(1000 + i), 1, threadTtlMs(i), 0, 'policy');
+  expect(table.stats()).toMatchObject({ live: keys, capacity: keys });
 });
 
 test('a thread killed with a lock in its hands stops nobody for good', async () => {
@@ -253,9 +303,12 @@ test('a thread killed with a lock in its hands stops nobody for good', async () 
   const { worker } = await start({ ...shared, writerIndex: 7, task: 'seize' });
   await once(worker, 'message');
   await worker.terminate();
-  expect(table.lookup(poolId, key, 0)).toBe(0);
-  expect(table.claim(poolId, key, backendOf(0, 2), threadTtlMs(0), 0, 'policy')).toBe(backendOf(0, 2));
-  expect(table.stats()).toMatchObject({ notStored: 1, blockedReads: 2 });
+  // Who is pinned is found all the same; who is to be moved stays.
+  expect(table.lookup(poolId, key, 0)).toBe(backendOf(0, 1));
+  expect(table.move(poolId, key, backendOf(0, 1), backendOf(0, 2), threadTtlMs(0), 0, 'retry')).toBe(
+    backendOf(0, 2),
+  );
+  expect(table.stats()).toMatchObject({ notStored: 1, moves: 0, blockedReads: 0 });
   expect(table.releaseLocksOf(7)).toBe(1);
   expect(table.claim(poolId, key, backendOf(0, 2), threadTtlMs(0), 0, 'policy')).toBe(backendOf(0, 1));
   expect(table.move(poolId, key, backendOf(0, 1), backendOf(0, 3), threadTtlMs(0), 0, 'retry')).toBe(

@@ -4,16 +4,13 @@
  * defaults in defaults.ts. A new section is one more constant, one line in `fileShape`, and its part in build.ts.
  */
 import * as z from 'zod';
-import { backendIdsMax, listenersMax, workersMax } from '../core/limits.ts';
+import { backendIdsMax, listenersMax, pinsMax, workersMax } from '../core/limits.ts';
 import { readListen } from './bind.ts';
 import { clusterShape } from './cluster-shape.ts';
 import { instanceDefaults } from './defaults.ts';
 import { autoOr, byName, choice, described, duration, flowsMax, readBy, section, whole } from './fields.ts';
 import { listenerShape } from './listener-shape.ts';
 import { poolShape } from './pool-shape.ts';
-
-/** 2^24 pins are about a gigabyte of shared memory. */
-const pinsMax = 16_777_216;
 
 const where = 'Where it listens: 127.0.0.1:9464, [::1]:9464 or unix:/path. Port 0: any free one.';
 const listen = readBy(readListen, where, { type: 'string' });
@@ -69,7 +66,7 @@ export const instanceLimitsShape = section('How much the whole instance carries.
     instanceDefaults.limits.udpShare,
   ),
   pins: whole(
-    'Clients remembered. Full: the one unused for longest is forgotten.',
+    'Clients remembered, at most. Full: of those not connected now, the one unused for longest is forgotten.',
     1,
     pinsMax,
     instanceDefaults.limits.pins,

@@ -42,6 +42,8 @@ export class Flow {
   dialsFrom: Address | undefined = undefined;
   /** UDP: it has been shown that somebody is there. */
   isProved = false;
+  /** It is counted in its client's pin as an open flow. */
+  holdsPin = false;
   /** The backend the shared table has been asked about for its client (affinity.claim: before-dial); 0: it has not. */
   askedBackendId = 0;
 

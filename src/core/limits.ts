@@ -37,6 +37,9 @@ export const maglevTableSizeMax = 1_000_003;
 /** The largest payload UDP over IPv4 carries: 65535 - 20 (IP) - 8 (UDP). RFC 768. Bytes. */
 export const datagramBytesMax = 65_507;
 
+/** 2^24 pins are about a gigabyte of shared memory, and slot numbers stay far below 2^31. */
+export const pinsMax = 16_777_216;
+
 /**
  * A pin lasts this long until its backend has really served the client (TCP: connected, UDP: replied); then it
  * gets the listener's ttl. Longer than any dial with its retries, short enough that a flood of forged sources

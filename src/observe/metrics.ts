@@ -120,12 +120,23 @@ function instanceFamilies({ views, state, version, httpRefusals }: MetricsSource
       () => state().logLinesDropped,
     ),
     single('pinion_pins', 'gauge', 'Pins in the table.', () => pins.stats().live),
-    single('pinion_pins_max', 'gauge', 'Capacity of the pin table.', () => pins.stats().capacity),
+    single('pinion_pins_max', 'gauge', 'The limit on pins.', () => pins.stats().capacity),
     single('pinion_pin_hits_total', 'counter', 'Flows that found a pin.', () => pins.stats().hits),
     single('pinion_pin_misses_total', 'counter', 'Flows that found none.', () => pins.stats().misses),
     single('pinion_pin_claims_total', 'counter', 'Pins made.', () => pins.stats().claims),
     single('pinion_pin_moves_total', 'counter', 'Pins moved to another backend.', () => pins.stats().moves),
-    single('pinion_pin_evictions_total', 'counter', 'Pins that made room.', () => pins.stats().evictions),
+    single(
+      'pinion_pin_evictions_total',
+      'counter',
+      'Pins evicted to make room for others.',
+      () => pins.stats().evictions,
+    ),
+    single(
+      'pinion_pin_refusals_total',
+      'counter',
+      'Pins not made or not changed, because no pin could be evicted or the table was locked.',
+      () => pins.stats().notStored,
+    ),
     single('pinion_pin_expiries_total', 'counter', 'Pins that expired.', () => pins.stats().expired),
   ];
 }

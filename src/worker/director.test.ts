@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { Address, noAddress } from '../core/address.ts';
 import type { Counters } from '../core/counters.ts';
 import type { Flow } from '../core/flow.ts';
+import { Key } from '../core/key.ts';
 import { oneWayMsMin, terminationsPerTurnMax, unconfirmedPinTtlMs } from '../core/limits.ts';
 import type { PinTable } from '../core/pins/table.ts';
 import { shareFlows } from '../core/shares.ts';
@@ -435,5 +436,112 @@ describe('a backend at another address', () => {
         },
       ],
     });
+  });
+});
+
+describe('in a full table a client keeps its pin', () => {
+  const pinsMax = 1024;
+
+  /** As many clients as the table has pins for, twice, each served and gone. */
+  function comeAndGo(pins: PinTable): void {
+    for (let client = 0; client < pinsMax * 3; client++) {
+      const key = new Key('client-ip', Address.v4(0x0b000000 + client, 0));
+      pins.claim(1, key, backendId, 60_000, clockMs, 'policy');
+      pins.confirm(1, key, backendId, 60_000, clockMs);
+    }
+  }
+  const connect = (director: Director, listener: ListenerView, client: number): Flow => {
+    const flow = openFlow(director, listener, client);
+    director.route(flow);
+    director.dialed(flow);
+    return flow;
+  };
+  /** All open flows are visited at least once. */
+  function visitAll(director: Director): void {
+    for (const endMs = clockMs + 11_000; clockMs < endMs; clockMs += 100) director.tick();
+  }
+
+  test('from the moment its TCP connection is made, to its last one', () => {
+    const listener = listenerView(0, 'tcp', {});
+    const { director, pins } = directorOf(listener);
+    const [first, second, other] = [1, 1, 2].map((client) => connect(director, listener, client));
+    director.closed(other!, 'client-closed');
+    director.closed(first!, 'client-closed');
+    comeAndGo(pins);
+    expect(pins.lookup(1, second!.key, clockMs)).toBe(backendId);
+    expect(pins.lookup(1, other!.key, clockMs)).toBe(0);
+    director.closed(second!, 'client-closed');
+    comeAndGo(pins);
+    expect(pins.lookup(1, second!.key, clockMs)).toBe(0);
+  });
+
+  test('once its UDP conversation is more than a question and an answer', () => {
+    const listener = listenerView(0, 'udp', {});
+    const { director, pins } = directorOf(listener);
+    const [talking, asking] = [1, 2].map((client) => connect(director, listener, client));
+    for (const flow of [talking!, asking!]) {
+      flow.datagramsIn++;
+      director.replied(flow);
+    }
+    talking!.datagramsIn++;
+    // Pushed out before anybody has looked: it is pinned again to where it is.
+    comeAndGo(pins);
+    expect(pins.lookup(1, talking!.key, clockMs)).toBe(0);
+    visitAll(director);
+    comeAndGo(pins);
+    expect(pins.lookup(1, talking!.key, clockMs)).toBe(backendId);
+    expect(pins.lookup(1, asking!.key, clockMs)).toBe(0);
+  });
+
+  test('though the process did not run for longer than its ttl', () => {
+    const listener = listenerView(0, 'tcp', {});
+    const { director, pins } = directorOf(listener);
+    const flow = connect(director, listener, 1);
+    clockMs += listener.plan.affinity.ttlMs * 3;
+    pins.expire(clockMs, 10_000);
+    expect(pins.lookup(1, flow.key, clockMs)).toBe(backendId);
+    visitAll(director);
+    director.closed(flow, 'client-closed');
+    expect(pins.lookup(1, flow.key, clockMs + listener.plan.affinity.ttlMs - 12_000)).toBe(backendId);
+  });
+
+  test('unless it is where it is by a fault of our own, or for want of anything better', () => {
+    const listener = listenerView(0, 'tcp', {});
+    const { director, pins, useBackends } = directorOf(listener);
+    useBackends(['a', 'b'], { tries: 3 });
+    const flow = openFlow(director, listener, 1);
+    director.route(flow);
+    director.dialFailed(flow, 'local-fault');
+    director.route(flow);
+    pins.remove(1, flow.key, 0, clockMs);
+    director.dialed(flow);
+    const desperate = openFlow(director, listener, 2);
+    director.route(desperate);
+    pins.remove(1, desperate.key, 0, clockMs);
+    desperate.reason = 'fail-open';
+    director.dialed(desperate);
+    visitAll(director);
+    expect([pins.lookup(1, flow.key, clockMs), pins.lookup(1, desperate.key, clockMs)]).toEqual([0, 0]);
+  });
+
+  test('and has none again once an operator took it away', () => {
+    const listener = listenerView(0, 'tcp', {});
+    const { director, pins } = directorOf(listener);
+    const flow = connect(director, listener, 1);
+    visitAll(director);
+    pins.remove(1, flow.key, 0, clockMs);
+    visitAll(director);
+    expect(pins.lookup(1, flow.key, clockMs)).toBe(0);
+  });
+
+  test('and one that found none to spare has its pin as soon as there is one', () => {
+    const listener = listenerView(0, 'tcp', {});
+    const { director, pins } = directorOf(listener);
+    const flows = Array.from({ length: pinsMax }, (_, client) => connect(director, listener, client));
+    const late = connect(director, listener, pinsMax);
+    expect(pins.lookup(1, late.key, clockMs)).toBe(0);
+    for (const flow of flows) director.closed(flow, 'client-closed');
+    visitAll(director);
+    expect(pins.lookup(1, late.key, clockMs)).toBe(backendId);
   });
 });

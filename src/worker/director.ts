@@ -28,6 +28,7 @@ import type { TerminationCode } from '../core/termination.ts';
 import { isSameTarget, isSameWay, type Way } from '../core/way.ts';
 import type { DialFailure, DropReason, Engine, EngineHost } from '../engine/engine.ts';
 import { FlowLimits } from './flow-limits.ts';
+import { FlowPins } from './flow-pins.ts';
 import { FlowRegistry } from './flow-registry.ts';
 import { FlowReports } from './flow-reports.ts';
 import type { MessageFromWorker, WayCount } from './messages-from-worker.ts';
@@ -69,6 +70,7 @@ export class Director implements EngineHost {
   readonly registry = new FlowRegistry();
   private readonly options: DirectorOptions;
   private readonly limits: FlowLimits;
+  private readonly flowPins: FlowPins;
   private readonly reports: FlowReports;
   private readonly refusals: Refusals;
   private readonly suspects: SuspectBackends;
@@ -93,6 +95,7 @@ export class Director implements EngineHost {
   constructor(options: DirectorOptions) {
     this.options = options;
     this.limits = new FlowLimits(options.counters);
+    this.flowPins = new FlowPins(options.pins);
     this.reports = new FlowReports(options.worker, options.post);
     this.refusals = new Refusals(options.post);
     this.suspects = new SuspectBackends(options.post);
@@ -214,7 +217,7 @@ export class Director implements EngineHost {
     this.options.counters.addBackend(backendId, 'opened', 1);
     if (flow.listener.plan.protocol === 'tcp') {
       this.suspects.succeeded(backendId, 'tcp');
-      this.confirm(flow);
+      this.flowPins.arrive(flow, flow.connectedAtMs);
     }
   }
 
@@ -241,7 +244,7 @@ export class Director implements EngineHost {
     flow.hasReplied = true;
     if (flow.listener.plan.protocol !== 'udp') return;
     this.suspects.succeeded(flow.backend!.id, 'udp');
-    this.confirm(flow);
+    this.flowPins.confirm(flow, this.options.nowMs());
   }
 
   proved(flow: Flow): boolean {
@@ -274,7 +277,7 @@ export class Director implements EngineHost {
     if (flow.backend !== undefined) {
       counters.places.giveBackend(flow.backend.id);
       this.forgetDial(flow, flow.backend);
-      this.keepPin(flow, nowMs);
+      this.flowPins.leave(flow, nowMs);
     }
     if (flow.isTurnedAway) this.refused(flow.listener, code, flow.client, nowMs);
     else this.reports.ended(flow, this.poolName(flow), code, nowMs);
@@ -381,7 +384,7 @@ export class Director implements EngineHost {
         const hasSent = flow.datagramsIn > flow.accounted.datagramsIn;
         this.account(flow);
         if (hasSent && !flow.hasReplied) this.reviewOneWay(flow, nowMs);
-        this.keepPin(flow, nowMs);
+        this.flowPins.keep(flow, nowMs);
       });
     }
     for (const flow of [...this.turnedAway]) {
@@ -436,13 +439,6 @@ export class Director implements EngineHost {
     return true;
   }
 
-  private confirm(flow: Flow): void {
-    const { affinity } = flow.listener.plan;
-    if (affinity.key === 'none') return;
-    const nowMs = this.options.nowMs();
-    this.options.pins.confirm(flow.listener.poolId, flow.key, flow.backend!.id, affinity.ttlMs, nowMs);
-  }
-
   /** Adds what has moved since the last time: counts of a long flow must not wait for its end. */
   private account(flow: Flow): void {
     const { counters } = this.options;
@@ -455,14 +451,6 @@ export class Director implements EngineHost {
       if (flow.backend === undefined || counter === 'datagramsIn' || counter === 'datagramsOut') continue;
       counters.addBackend(flow.backend.id, counter, amount);
     }
-  }
-
-  /** A pin lives while its flows do, whatever its ttl. */
-  private keepPin(flow: Flow, nowMs: number): void {
-    const { affinity, protocol } = flow.listener.plan;
-    if (affinity.key === 'none' || flow.connectedAtMs === 0) return;
-    if (protocol === 'udp' && !flow.hasReplied && !flow.isOneWay) return;
-    this.options.pins.prolong(flow.listener.poolId, flow.key, affinity.ttlMs, nowMs);
   }
 
   private refused(listener: ListenerView, code: TerminationCode, client: Address, nowMs: number): void {
@@ -487,10 +475,8 @@ export class Director implements EngineHost {
     }
     flow.isOneWay = true;
     this.engine.trust(flow);
-    if (affinity.key === 'none') return;
-    // Its pin may have run out while it sent seldom.
-    pins.claim(poolId, flow.key, flow.backend!.id, ttlMs, nowMs, 'policy');
-    this.confirm(flow);
+    // Its pin may have run out while it sent seldom: then it gets one.
+    this.flowPins.arrive(flow, nowMs);
   }
 
   private suspect(flow: Flow, backend: BackendView): void {

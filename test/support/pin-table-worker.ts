@@ -10,7 +10,7 @@ import { PinLocks } from '../../src/core/pins/lock.ts';
 import { PinProbe } from '../../src/core/pins/probe.ts';
 import { type Pin, PinTable, type PinTableShared } from '../../src/core/pins/table.ts';
 
-export type PinTask = 'race' | 'moves' | 'owners' | 'churn' | 'read' | 'forever' | 'seize';
+export type PinTask = 'race' | 'moves' | 'owners' | 'churn' | 'crowd' | 'read' | 'forever' | 'seize';
 
 export interface PinWorkerData {
   readonly shared: PinTableShared;
@@ -131,6 +131,35 @@ function churn({ table, keys, rounds, random, writerIndex }: Thread): void {
   }
 }
 
+/**
+ * Clients that come and go, of which there are more than pins, and some that stay and are looked for now and then.
+ * @returns how often those that stay were found
+ */
+function crowd({ table, keys, rounds, random, writerIndex }: Thread): number {
+  const staying = 100;
+  const serve = (i: number): boolean => {
+    const winner = table.claim(poolId, threadKey(i), backendOf(i, writerIndex), threadTtlMs(i), 0, 'policy');
+    check(wrongBackend(i, winner));
+    return table.arrive(poolId, threadKey(i), winner, threadTtlMs(i), 0, true);
+  };
+  const first = (writerIndex - 1) * staying;
+  const held: number[] = [];
+  let found = 0;
+  for (let round = 0; round < rounds; round++) {
+    // Those that stay come among the others: where all await reporting, one may have to come again.
+    if (held.length < staying && serve(first + held.length)) held.push(first + held.length);
+    const i = staying * 3 + random(keys - staying * 3);
+    if (serve(i)) table.leave(poolId, threadKey(i), threadTtlMs(i), 0);
+    if (random(8) === 0) table.remove(poolId, threadKey(i), 0, 0);
+    const one = held[round % held.length];
+    if (one === undefined) continue;
+    const isPinned = table.lookup(poolId, threadKey(one), 0) !== 0;
+    check(isPinned ? undefined : `client ${one} is connected and lost its pin`);
+    found++;
+  }
+  return found;
+}
+
 /** Reads until told to end. @returns how many pins it found */
 function read({ table, words, keys, random }: Thread): number {
   let found = 0;
@@ -156,6 +185,10 @@ function forever({ table, keys, random, writerIndex }: Thread): void {
     const mine = backendOf(i, writerIndex);
     const winner = table.claim(poolId, key, mine, ttlMs, 0, 'policy');
     table.confirm(poolId, key, winner, ttlMs, 0);
+    if (random(2) === 0 && table.arrive(poolId, key, winner, ttlMs, 0, true)) {
+      table.stay(poolId, key, ttlMs, 0);
+      table.leave(poolId, key, ttlMs, 0);
+    }
     check(
       wrongBackend(i, table.move(poolId, key, winner, backendOf(i, random(variants)), ttlMs, 0, 'retry')),
     );
@@ -178,6 +211,7 @@ const tasks: Readonly<Record<PinTask, (thread: Thread) => unknown>> = {
   moves,
   owners,
   churn,
+  crowd,
   read,
   forever,
   seize,

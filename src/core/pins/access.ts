@@ -6,13 +6,15 @@
  *   read      without a lock: look, and look again if somebody wrote meanwhile
  *   write     lock, find the pin again, change `entry`, keep (or evict, place), release
  */
+import type { PinCensus } from './census.ts';
 import type { PinChanges } from './changes.ts';
 import { type PinCounters, pinCounter } from './counters.ts';
 import { dirtyFlag, PinEntry, removedFlag } from './entry.ts';
 import { reportWord } from './layout.ts';
-import { blocked, type PinLocks } from './lock.ts';
+import { isHeld, type PinLocks } from './lock.ts';
 import { PinProbe } from './probe.ts';
 import type { PinSlots } from './slots.ts';
+import { PinVictims } from './victims.ts';
 
 /** Reads that lost to a writer each time; each was beaten by a finished write, so this many in a row is absurd. */
 const readsMax = 100_000;
@@ -22,11 +24,21 @@ export abstract class PinAccess {
   protected readonly locks: PinLocks;
   protected readonly changes: PinChanges;
   protected readonly counters: PinCounters;
+  protected readonly census: PinCensus;
+  protected readonly victims: PinVictims;
   protected readonly probe: PinProbe;
   protected readonly entry = new PinEntry();
 
-  constructor(slots: PinSlots, locks: PinLocks, changes: PinChanges, counters: PinCounters) {
+  constructor(
+    slots: PinSlots,
+    locks: PinLocks,
+    census: PinCensus,
+    changes: PinChanges,
+    counters: PinCounters,
+  ) {
     this.slots = slots;
+    this.census = census;
+    this.victims = new PinVictims(slots, census);
     this.locks = locks;
     this.changes = changes;
     this.counters = counters;
@@ -37,15 +49,21 @@ export abstract class PinAccess {
     return Atomics.load(this.slots.words, reportWord) !== 0;
   }
 
-  /** Without the lock: loads the probe's pin into `entry`; false if there is no live one. */
+  /**
+   * Without the lock: loads the probe's pin into `entry`; false if there is no live one. Beside a holder that has no
+   * processor, or was killed, it reads all the same: a slot that changes hands gets its new key before its new value,
+   * so a value is this key's if the key is still there afterwards. Of a pin that is just being written each word is
+   * old or new, which for its backend and its expiry is as good as having come a little earlier or later.
+   */
   protected read(nowMs: number): boolean {
     const { slots, locks, probe, entry } = this;
     for (let reads = 0; reads < readsMax; reads++) {
-      const stamp = locks.stamp(probe.group);
-      if (stamp === blocked) break;
+      const stamp = locks.glance(probe.group);
       const slot = slots.find(probe);
       if (slot >= 0) entry.load(slots.words, slots.entryAt(slot));
-      if (locks.unchanged(probe.group, stamp)) return slot >= 0 && entry.isLive(nowMs);
+      const isWhole = slot < 0 || !isHeld(stamp) || slots.holds(slot, probe);
+      if (isWhole && locks.unchanged(probe.group, stamp))
+        return slot >= 0 && entry.isLive(nowMs, slots.sweep);
     }
     this.counters.count(pinCounter.blockedReads);
     return false;
@@ -59,7 +77,7 @@ export abstract class PinAccess {
 
   protected loadLive(slot: number, nowMs: number): boolean {
     this.entry.load(this.slots.words, this.slots.entryAt(slot));
-    return this.entry.isLive(nowMs);
+    return this.entry.isLive(nowMs, this.slots.sweep);
   }
 
   /**
@@ -67,17 +85,38 @@ export abstract class PinAccess {
    * @param found the slot of this key if it has one, with a pin that has expired or was removed.
    */
   protected evict(found: number, nowMs: number): number {
-    const { slots, probe, entry } = this;
+    const { slots, probe, entry, census } = this;
     const free = found >= 0 ? -1 : slots.freeSlot(probe);
     let slot = found >= 0 ? found : free;
-    if (slot < 0) slot = slots.victim(probe, nowMs);
+    if (slot < 0) slot = this.victims.inBuckets(probe, nowMs);
     if (slot < 0) return -1;
-    entry.load(slots.words, slots.entryAt(slot));
-    const wasRemoved = (entry.flags & removedFlag) !== 0;
-    if (slot === free || wasRemoved) slots.addToCount(probe.group, 1);
-    else this.counters.count(entry.isLive(nowMs) ? pinCounter.evictions : pinCounter.expired);
+    if (slot !== free) entry.load(slots.words, slots.entryAt(slot));
+    const wasRemoved = slot !== free && (entry.flags & removedFlag) !== 0;
+    // A pin that goes leaves its place in the count to the new one.
+    if (slot !== free && !wasRemoved) this.#countGone(entry.isLive(nowMs, slots.sweep));
+    else if (!census.add(probe.group)) slot = this.#evictInGroup(slot, nowMs);
+    if (slot < 0) return -1;
+    if (slot !== found) entry.openFlows = 0;
     entry.reset(probe.kind, slot === found && wasRemoved);
     return slot;
+  }
+
+  /**
+   * Takes another pin's place in the count. @returns the slot to use: the other's own if the key may be there, so that
+   * every bucket keeps what can be spared in it; else `slot`, and the other's is freed. -1: none can be spared.
+   */
+  #evictInGroup(slot: number, nowMs: number): number {
+    const { slots, victims, probe } = this;
+    const victim = victims.inGroup(probe, nowMs);
+    if (victim < 0) return -1;
+    this.#countGone(victims.wasLive);
+    if (!slots.isUsed(slot) && probe.mayBeIn(victim)) return victim;
+    slots.free(victim);
+    return slot;
+  }
+
+  #countGone(wasLive: boolean): void {
+    this.counters.count(wasLive ? pinCounter.evictions : pinCounter.expired);
   }
 
   /** Under the lock: writes `entry` to what {@link evict} found for the probe's key. */
@@ -93,7 +132,6 @@ export abstract class PinAccess {
     const { slots, entry } = this;
     const isNews = (entry.flags & dirtyFlag) === 0 && entry.hasNews && this.isReporting;
     if (isNews) entry.flags |= dirtyFlag;
-    entry.advanceVersion();
     entry.save(slots.words, slots.entryAt(slot));
     if (isNews && !this.changes.note(slot, this.probe.group)) this.counters.count(pinCounter.ringOverflows);
   }

@@ -19,8 +19,8 @@ export const pinCounter = {
   remotes: 7, // pins set or removed on a peer's word
   evictions: 8, // live pins that made room for others
   expired: 9, // expired pins swept or replaced
-  notStored: 10, // pins not written: the lock's holder was gone, or every candidate awaits reporting
-  blockedReads: 11, // lookups that found nothing because the lock's holder was gone
+  notStored: 10, // pins not written: the lock's holder was gone, or no pin of the group could be spared
+  blockedReads: 11, // lookups that found nothing because a writer was always faster
   ringOverflows: 12, // changes that went by rescan
   reported: 13, // changes handed to control
 } as const;

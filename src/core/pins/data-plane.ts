@@ -119,9 +119,72 @@ export class PinDataPlane extends PinAccess {
     }
     const slot = this.findLive(nowMs);
     if (slot >= 0 && entry.backendId === backendId) {
-      if (!entry.isConfirmed) this.counters.count(pinCounter.confirms);
-      entry.flags |= confirmedFlag;
-      this.#slide(slot, ttlMs, nowMs);
+      this.#served(backendId, ttlMs, nowMs);
+      this.keep(slot);
+    }
+    this.locks.release(probe.group);
+  }
+
+  /**
+   * A flow of this client is served by a backend: {@link confirm}, and one more open flow. As long as there is one the
+   * pin is not evicted. Where it is pinned to another backend it stays so; where it has no pin (any more), it gets one.
+   * @param mayPin false: it gets none.
+   * @returns whether the flow is counted: then {@link stay} and {@link leave} are to follow.
+   */
+  arrive(
+    poolId: number,
+    key: Key,
+    backendId: number,
+    ttlMs: number,
+    nowMs: number,
+    mayPin: boolean,
+  ): boolean {
+    const { probe, slots } = this;
+    probe.aim(poolId, key);
+    if (!mayPin && !this.read(nowMs)) return false;
+    if (!this.locks.acquire(probe.group)) return false;
+    const found = slots.find(probe);
+    const isLive = found >= 0 && this.loadLive(found, nowMs);
+    let slot = isLive ? found : -1;
+    if (isLive) this.#served(backendId, ttlMs, nowMs);
+    else if (mayPin) slot = this.#pinServed(found, backendId, ttlMs, nowMs);
+    if (slot >= 0) {
+      this.entry.flowOpened(slots.era);
+      this.keep(slot);
+    }
+    this.locks.release(probe.group);
+    return slot >= 0;
+  }
+
+  /** A flow that has arrived is still open: {@link prolong}, and the pin is not evicted for another two minutes. */
+  stay(poolId: number, key: Key, ttlMs: number, nowMs: number): void {
+    const { entry, probe, slots } = this;
+    probe.aim(poolId, key);
+    if (!this.read(nowMs)) return;
+    if (!entry.isDueToSlide(ttlMs, nowMs) && !entry.isDueToBeSeen(slots.era)) return;
+    if (!this.locks.acquire(probe.group)) return;
+    const slot = this.findLive(nowMs);
+    if (slot >= 0) {
+      entry.flowSeen(slots.era);
+      if (entry.isDueToSlide(ttlMs, nowMs)) this.#slide(slot, ttlMs, nowMs);
+      else entry.save(slots.words, slots.entryAt(slot));
+    }
+    this.locks.release(probe.group);
+  }
+
+  /** A flow that has arrived is closed: its last use, and one open flow less. */
+  leave(poolId: number, key: Key, ttlMs: number, nowMs: number): void {
+    const { entry, probe, slots } = this;
+    probe.aim(poolId, key);
+    // Who cannot say it is taken to be there for two minutes more.
+    if (!this.locks.acquire(probe.group)) return;
+    const slot = slots.find(probe);
+    if (slot >= 0) {
+      const isLive = this.loadLive(slot, nowMs);
+      entry.flowClosed();
+      if (isLive && entry.isDueToSlide(ttlMs, nowMs)) this.#slide(slot, ttlMs, nowMs);
+      else entry.save(slots.words, slots.entryAt(slot));
+      if (entry.openFlows === 0) this.census.reconsider(probe.group);
     }
     this.locks.release(probe.group);
   }
@@ -140,11 +203,36 @@ export class PinDataPlane extends PinAccess {
       entry.flags |= removedFlag;
       if (this.isReporting && entry.hasNews) this.keep(slot);
       else this.slots.free(slot);
-      this.slots.addToCount(probe.group, -1);
+      this.census.drop(probe.group);
       this.counters.count(pinCounter.removals);
     }
     this.locks.release(probe.group);
     return isRemoved;
+  }
+
+  /** Under the lock, with a live pin in `entry`, to be kept afterwards: a backend has served the client. */
+  #served(backendId: number, ttlMs: number, nowMs: number): void {
+    const { entry } = this;
+    const isFirst = !entry.isConfirmed && entry.backendId === backendId;
+    if (isFirst) {
+      this.counters.count(pinCounter.confirms);
+      entry.flags |= confirmedFlag;
+    }
+    if (!isFirst && !entry.isDueToSlide(ttlMs, nowMs)) return;
+    entry.slide(ttlMs, nowMs);
+    this.counters.count(pinCounter.slides);
+  }
+
+  /** Under the lock: a pin for a client that is being served and has none. @returns its slot, not kept yet; -1: no room */
+  #pinServed(found: number, backendId: number, ttlMs: number, nowMs: number): number {
+    const slot = this.evict(found, nowMs);
+    if (slot < 0) return -1;
+    this.#assign(backendId, ttlMs, nowMs, 'policy');
+    this.entry.flags |= confirmedFlag;
+    this.place(slot, found);
+    this.counters.count(pinCounter.claims);
+    this.counters.count(pinCounter.confirms);
+    return slot;
   }
 
   #slide(slot: number, ttlMs: number, nowMs: number): void {

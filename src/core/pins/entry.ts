@@ -5,8 +5,13 @@
  *
  * The state word: kind 4 bits, reason 5, flags 5, sixty-fourths 6, expiry from 2^32 ms up 12. With the expiry
  * word this is 44 bits of milliseconds: 557 years, whatever origin the clock has. Nothing wraps.
+ *
+ * Whether the client is connected now: workers count its flows as they open and close, and say for those that stay
+ * open that they are still there. What was last said more than {@link connectedErasMax} eras ago has lapsed, so that a
+ * worker that died leaves no client behind that looks connected for ever. An era is {@link sweepsPerEra} of
+ * control's sweeps, one a second, and not a time: in a process that was stopped nobody is taken for gone.
  */
-import { backendWord, expiryWord, stateWord, ttlWord, versionWord } from './layout.ts';
+import { backendWord, expiryWord, stateWord, ttlWord, useWord } from './layout.ts';
 
 /** Why a client is pinned where it is. Never renumber: peers of another version read them. */
 export const pinReasonNumbers = {
@@ -36,6 +41,13 @@ const slidShift = 14;
 const expiryShift = 20;
 const epochMs = 2 ** 32;
 export const ttlMsMax = 0xffffffff;
+/** Eras are numbered modulo 256. A full turn of the sweep of the largest table is 80 of them, and ends what has lapsed. */
+const eraMask = 255;
+export const sweepsPerEra = 16;
+/** About two minutes; open flows are seen every ten seconds. */
+export const connectedErasMax = 8;
+/** So many flows or more: no longer counted down, and ended by lapsing alone. */
+const openFlowsMax = 255;
 const slidMax = 63;
 /** A quarter, in sixty-fourths. */
 const slidToReport = 16;
@@ -53,14 +65,16 @@ export class PinEntry {
   expiresAtMs = 0;
   /** Instance number of the last to set the backend; 0 is this instance. */
   writer = 0;
-  /** Changes made to this slot, modulo 2^16; goes on counting when the slot gets another key. */
-  version = 0;
+  /** Of this client, in all workers. */
+  openFlows = 0;
+  /** The era in which a worker last said so. */
+  seenInEra = 0;
 
   /** `at`: index of the entry's first word. */
   load(words: Int32Array, at: number): void {
     const state = Atomics.load(words, at + stateWord);
     const backends = Atomics.load(words, at + backendWord);
-    const version = Atomics.load(words, at + versionWord);
+    const use = Atomics.load(words, at + useWord);
     this.kind = state & kindMask;
     this.reason = (state >>> reasonShift) & 31;
     this.flags = (state >>> flagsShift) & 31;
@@ -69,8 +83,9 @@ export class PinEntry {
     this.backendId = backends >>> 16;
     this.knownId = backends & 0xffff;
     this.ttlMs = Atomics.load(words, at + ttlWord) >>> 0;
-    this.version = version >>> 16;
-    this.writer = version & 0xffff;
+    this.openFlows = use >>> 24;
+    this.seenInEra = (use >>> 16) & eraMask;
+    this.writer = use & 0xffff;
   }
 
   /**
@@ -85,15 +100,20 @@ export class PinEntry {
       (this.slid << slidShift) |
       (Math.floor(this.expiresAtMs / epochMs) << expiryShift);
     Atomics.store(words, at + backendWord, (this.backendId << 16) | this.knownId);
-    Atomics.store(words, at + versionWord, (this.version << 16) | this.writer);
+    Atomics.store(words, at + useWord, (this.openFlows << 24) | (this.seenInEra << 16) | this.writer);
     Atomics.store(words, at + ttlWord, this.ttlMs | 0);
     Atomics.store(words, at + expiryWord, this.expiresAtMs | 0);
     Atomics.store(words, at + stateWord, state);
   }
 
-  /** A pin that counts: not removed, not expired. */
-  isLive(nowMs: number): boolean {
-    return (this.flags & removedFlag) === 0 && this.expiresAtMs > nowMs;
+  /**
+   * A pin that counts: not removed, and not expired. As long as its client is connected it does not expire, though the
+   * worker had no time to say so.
+   * @param sweep the number of control's last sweep
+   */
+  isLive(nowMs: number, sweep: number): boolean {
+    if ((this.flags & removedFlag) !== 0) return false;
+    return this.expiresAtMs > nowMs || this.isConnected(eraOf(sweep));
   }
 
   get isConfirmed(): boolean {
@@ -147,9 +167,36 @@ export class PinEntry {
     this.slid = Math.min(slidMax, Math.floor(((this.expiresAtMs - knownExpiryMs) * 64) / this.ttlMs));
   }
 
+  /** @param era see {@link eraOf} */
+  isConnected(era: number): boolean {
+    return this.openFlows !== 0 && ((era - this.seenInEra) & eraMask) <= connectedErasMax;
+  }
+
+  /** A flow of this client has opened. */
+  flowOpened(era: number): void {
+    if (!this.isConnected(era)) this.openFlows = 0;
+    if (this.openFlows < openFlowsMax) this.openFlows++;
+    this.seenInEra = era;
+  }
+
+  flowClosed(): void {
+    if (this.openFlows > 0 && this.openFlows < openFlowsMax) this.openFlows--;
+  }
+
+  /** True if a flow that stays open must say so now. Half of the time it has: more often is not worth a dirty cache line. */
+  isDueToBeSeen(era: number): boolean {
+    return this.openFlows === 0 || ((era - this.seenInEra) & eraMask) >= connectedErasMax / 2;
+  }
+
+  /** A flow of this client is open. Where the count was lost (the pin was made anew, or has lapsed), it is one from now on. */
+  flowSeen(era: number): void {
+    if (!this.isConnected(era)) this.openFlows = 1;
+    this.seenInEra = era;
+  }
+
   /**
-   * Makes this the value of a new pin, by this instance; the slot's version goes on. `isRevival`: in place of a
-   * removed pin of the same key, whose removal was not reported and is now part of the change.
+   * Makes this the value of a new pin, by this instance; the client's open flows stay counted. `isRevival`: in place
+   * of a removed pin of the same key, whose removal was not reported and is now part of the change.
    */
   reset(kind: number, isRevival: boolean): void {
     this.kind = kind;
@@ -157,11 +204,10 @@ export class PinEntry {
     this.knownId = isRevival ? this.knownId : 0;
     this.slid = 0;
     this.writer = 0;
-    this.advanceVersion();
   }
+}
 
-  /** One more change of the slot. */
-  advanceVersion(): void {
-    this.version = (this.version + 1) & 0xffff;
-  }
+/** The era of a sweep. */
+export function eraOf(sweep: number): number {
+  return Math.floor(sweep / sweepsPerEra) & eraMask;
 }

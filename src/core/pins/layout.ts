@@ -3,16 +3,17 @@
  *
  *   header | group lines | tags | entries | change rings | counters
  *
- *   group   64 buckets = 1024 slots under one lock word; the line also holds the group's pin count
+ *   group   64 buckets = 1024 slots under one lock word; the line also holds the group's pin count and its part of
+ *           the capacity (census.ts)
  *   bucket  16 slots; a key may be in either of two buckets of one group, nowhere else
  *   tag     one byte per slot, 0 = free, otherwise 8 bits of the hash; written last, cleared first
  *   entry   ten 32-bit words, see the numbers below
  *
  * Room for one million pins: 1480 groups, 1 515 520 slots of 41 bytes, 63.3 MB in all. At this load (0.66)
  * 20 million simulated placements never filled a bucket beyond 14 of its 16 slots, so a table holds the
- * pins it was made for without evicting any.
+ * pins it was made for without evicting any. That it holds no more is seen to by census.ts.
  */
-import { roomsThatPinMax, workersMax } from '../limits.ts';
+import { pinsMax, roomsThatPinMax, workersMax } from '../limits.ts';
 
 export const slotsPerBucket = 16;
 export const bucketsPerGroup = 64;
@@ -29,23 +30,27 @@ export const backendWord = 5; // backend id << 16 | backend id the cluster knows
 export const stateWord = 6; // see entry.ts
 export const expiryWord = 7; // low 32 bits of the expiry in milliseconds
 export const ttlWord = 8; // milliseconds, unsigned
-export const versionWord = 9; // version << 16 | writer
+export const useWord = 9; // open flows << 24 | era they were last seen in << 16 | writer
 
 /** Words of a group line. */
 export const lockWord = 0;
 export const rescanWord = 1; // 1: holds changes that are in no ring
-export const countWord = 2; // pins in the group, written under its lock
+/** Written under the group's lock: */
+export const countWord = 2; // pins in the group
+export const allowanceWord = 3; // pins it may have without asking for more
+export const exhaustedWord = 4; // the sweep in which none of its pins could be spared
 
 /** Words of the header. */
 export const magicWord = 0;
 export const reportWord = wordsPerLine; // 1: changes are noted for control
 export const rescanAnyWord = wordsPerLine * 2; // 1: some group has its rescan word set
-const headerWords = wordsPerLine * 3;
+export const unassignedWord = wordsPerLine * 3; // pins of the capacity that are in no group's allowance
+export const sweepWord = wordsPerLine * 4; // calls of `expire`, from 1; what an era is counted by
+const headerWords = wordsPerLine * 5;
 
-/** "PIN1": changes with the layout, so that a thread of another build refuses the memory. */
-export const magic = 0x50494e31;
+/** "PIN2": changes with the layout, so that a thread of another build refuses the memory. */
+export const magic = 0x50494e32;
 
-export const capacityMax = 16_000_000;
 const loadMax = 0.66;
 /** Control (0), the workers, and the rooms that write pins, each with its own ring and counters. */
 export const writersMax = workersMax + 1 + roomsThatPinMax;
@@ -74,10 +79,10 @@ export interface PinLayout {
   readonly bytes: number;
 }
 
-/** The layout of a table for `capacity` pins (1 to 16 million); throws RangeError outside of that. */
+/** The layout of a table for `capacity` pins (1 to `pinsMax`); throws RangeError outside of that. */
 export function pinLayout(capacity: number): PinLayout {
-  if (!Number.isInteger(capacity) || capacity < 1 || capacity > capacityMax) {
-    throw new RangeError(`pin table capacity ${capacity} is not within 1 to ${capacityMax}`);
+  if (!Number.isInteger(capacity) || capacity < 1 || capacity > pinsMax) {
+    throw new RangeError(`pin table capacity ${capacity} is not within 1 to ${pinsMax}`);
   }
   const groups = Math.ceil(capacity / loadMax / slotsPerGroup);
   const slots = groups * slotsPerGroup;

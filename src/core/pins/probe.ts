@@ -6,7 +6,7 @@
  * both are in one group, so one lock and one sequence number cover a key wherever it is.
  */
 import { finishHash, type Key, keyKindNumbers } from '../key.ts';
-import { bucketsPerGroup } from './layout.ts';
+import { bucketsPerGroup, slotsPerBucket } from './layout.ts';
 
 export class PinProbe {
   readonly #groups: number;
@@ -46,5 +46,11 @@ export class PinProbe {
     this.bucketB = base + ((first + step) & (bucketsPerGroup - 1));
     this.pattern = Math.imul(((low >>> 24) % 255) + 1, 0x01010101);
     return this;
+  }
+
+  /** Whether a slot is in one of the two buckets. */
+  mayBeIn(slot: number): boolean {
+    const bucket = Math.floor(slot / slotsPerBucket);
+    return bucket === this.bucketA || bucket === this.bucketB;
   }
 }

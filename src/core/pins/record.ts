@@ -14,8 +14,6 @@ interface PinRecord {
   readonly ttlMs: number;
   readonly expiresAtMs: number;
   readonly reason: PinReason;
-  /** Grows with each change of the slot, modulo 2^16. */
-  readonly version: number;
 }
 
 export interface Pin extends PinRecord {
@@ -67,7 +65,6 @@ export function pinAt(words: Int32Array, at: number, entry: PinEntry): Pin {
     ttlMs: entry.ttlMs,
     expiresAtMs: entry.expiresAtMs,
     reason: entry.reasonName,
-    version: entry.version,
     backendId: entry.backendId,
     isConfirmed: entry.isConfirmed,
     writer: entry.writer,
@@ -84,7 +81,6 @@ export function changeAt(words: Int32Array, at: number, entry: PinEntry): PinCha
     ttlMs: entry.ttlMs,
     expiresAtMs: entry.expiresAtMs,
     reason: entry.reasonName,
-    version: entry.version,
     backendId: entry.reportableId,
     previousBackendId: entry.knownId,
   };

@@ -2,6 +2,7 @@
  * Control's side of changes: takes them out of the rings and rescans of changes.ts, one pin at a time, and
  * marks each pin as told. One thread only.
  */
+import type { PinCensus } from './census.ts';
 import type { PinChanges } from './changes.ts';
 import { type PinCounters, pinCounter } from './counters.ts';
 import { dirtyFlag, PinEntry, removedFlag } from './entry.ts';
@@ -15,12 +16,20 @@ export type ChangeVisitor = (change: PinChange) => void;
 export class PinReports {
   readonly #slots: PinSlots;
   readonly #locks: PinLocks;
+  readonly #census: PinCensus;
   readonly #changes: PinChanges;
   readonly #counters: PinCounters;
   readonly #entry = new PinEntry();
 
-  constructor(slots: PinSlots, locks: PinLocks, changes: PinChanges, counters: PinCounters) {
+  constructor(
+    slots: PinSlots,
+    locks: PinLocks,
+    census: PinCensus,
+    changes: PinChanges,
+    counters: PinCounters,
+  ) {
     this.#slots = slots;
+    this.#census = census;
     this.#locks = locks;
     this.#changes = changes;
     this.#counters = counters;
@@ -99,6 +108,7 @@ export class PinReports {
       entry.slid = 0;
       entry.flags &= ~dirtyFlag;
       entry.save(words, at);
+      this.#census.reconsider(this.#slots.groupOf(slot));
     }
     return change;
   }

@@ -1,5 +1,5 @@
 /**
- * The slots of the pin table: finding a key, choosing a slot for a new one, taking and freeing slots.
+ * The slots of the pin table: finding a key, a free slot for a new one, taking and freeing slots.
  *
  * A slot is in use while its tag is not 0. The tag is stored after the entry and cleared before the entry
  * changes hands, so a thread killed in between leaves a free slot and never a mixture of two pins. Entries do
@@ -8,19 +8,17 @@
  * `find` may run without the lock; its answer then counts only if the group's sequence has not changed.
  * All else needs the lock.
  */
-import { dirtyFlag, kindMask, PinEntry, removedFlag } from './entry.ts';
+import { eraOf, kindMask, PinEntry, removedFlag } from './entry.ts';
 import {
   addressWord,
-  countWord,
   entryWords,
   type PinLayout,
-  reportWord,
   scopeWord,
   slotsPerBucket,
   slotsPerGroup,
   stateWord,
+  sweepWord,
   tagWordsPerBucket,
-  wordsPerLine,
 } from './layout.ts';
 import type { PinProbe } from './probe.ts';
 
@@ -29,7 +27,7 @@ export class PinSlots {
   readonly layout: PinLayout;
   readonly #tagsAt: number;
   readonly #entriesAt: number;
-  readonly #candidate = new PinEntry();
+  readonly #entry = new PinEntry();
 
   constructor(words: Int32Array, layout: PinLayout) {
     this.words = words;
@@ -47,6 +45,15 @@ export class PinSlots {
     return Math.floor(slot / slotsPerGroup);
   }
 
+  /** What entries say of connected clients is compared with this. */
+  get era(): number {
+    return eraOf(this.sweep);
+  }
+
+  get sweep(): number {
+    return Atomics.load(this.words, sweepWord);
+  }
+
   /** The slot of the key the probe is aimed at, or -1. */
   find(probe: PinProbe): number {
     const slot = this.#findIn(probe.bucketA, probe);
@@ -59,14 +66,19 @@ export class PinSlots {
       let matches = zeroBytes(Atomics.load(this.words, tagsAt + i) ^ probe.pattern);
       while (matches !== 0) {
         const slot = bucket * slotsPerBucket + i * 4 + lowestByte(matches);
-        if (this.#holds(slot, probe)) return slot;
+        if (this.#hasKey(slot, probe)) return slot;
         matches &= matches - 1;
       }
     }
     return -1;
   }
 
-  #holds(slot: number, probe: PinProbe): boolean {
+  /** Whether a slot has, still, the key the probe is aimed at. */
+  holds(slot: number, probe: PinProbe): boolean {
+    return this.isUsed(slot) && this.#hasKey(slot, probe);
+  }
+
+  #hasKey(slot: number, probe: PinProbe): boolean {
     const { words } = this;
     const at = this.entryAt(slot);
     return (
@@ -106,30 +118,6 @@ export class PinSlots {
     return slot;
   }
 
-  /**
-   * The slot that can best be spared: one that has expired, else the unconfirmed pin that was not used for
-   * longest, else the confirmed one. Never one with a change control has yet to be told of: -1 if all have.
-   */
-  victim(probe: PinProbe, nowMs: number): number {
-    const mayDropDirty = Atomics.load(this.words, reportWord) === 0;
-    const candidate = this.#candidate;
-    let best = -1;
-    let bestConfirmed = true;
-    let bestUsedAtMs = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < slotsPerBucket * 2; i++) {
-      const slot = (i < slotsPerBucket ? probe.bucketA : probe.bucketB - 1) * slotsPerBucket + i;
-      candidate.load(this.words, this.entryAt(slot));
-      if ((candidate.flags & dirtyFlag) !== 0 && !mayDropDirty) continue;
-      if (!candidate.isLive(nowMs)) return slot;
-      const confirmed = candidate.isConfirmed;
-      if (confirmed === bestConfirmed ? candidate.usedAtMs >= bestUsedAtMs : confirmed) continue;
-      best = slot;
-      bestConfirmed = confirmed;
-      bestUsedAtMs = candidate.usedAtMs;
-    }
-    return best;
-  }
-
   /** Puts a key and a value into a slot, free or not, and shows it. */
   occupy(slot: number, probe: PinProbe, value: PinEntry): void {
     const { words } = this;
@@ -154,28 +142,15 @@ export class PinSlots {
     Atomics.store(this.words, at, (Atomics.load(this.words, at) & ~(255 << shift)) | (tag << shift));
   }
 
-  /** Pins of a group that were not removed; some may have expired. */
-  count(group: number): number {
-    return Atomics.load(this.words, this.#countAt(group));
-  }
-
-  addToCount(group: number, difference: number): void {
-    Atomics.store(this.words, this.#countAt(group), this.count(group) + difference);
-  }
-
-  /** Counts a group anew, for one whose writer was killed on the way. */
-  recount(group: number): void {
+  /** Pins of a group that were not removed, looked for one by one. */
+  countIn(group: number): number {
     let pins = 0;
     for (let slot = group * slotsPerGroup; slot < (group + 1) * slotsPerGroup; slot++) {
       if (!this.isUsed(slot)) continue;
-      this.#candidate.load(this.words, this.entryAt(slot));
-      if ((this.#candidate.flags & removedFlag) === 0) pins++;
+      this.#entry.load(this.words, this.entryAt(slot));
+      if ((this.#entry.flags & removedFlag) === 0) pins++;
     }
-    Atomics.store(this.words, this.#countAt(group), pins);
-  }
-
-  #countAt(group: number): number {
-    return this.layout.groupsAt + group * wordsPerLine + countWord;
+    return pins;
   }
 }
 

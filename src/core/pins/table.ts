@@ -3,16 +3,20 @@
  * messages, no clock of its own (callers pass milliseconds of one monotonic clock that all threads share).
  *
  *   worker --- lookup, touch, claim, move, confirm, remove ---> table <--- applyRemote --- control
+ *          --- arrive, stay, leave --------------------------->
  *                                                                 |
  *                              drainChanges, entries, expire      +----------------------> control
  *
- * Promises: a key has one pin, whoever asks; a table takes at least `capacity` pins before it evicts any; a
- * pin is read whole or not at all; a change of a confirmed pin is reported, by itself or merged with later ones.
- * Does not promise: that a pin stays (the stalest is evicted when there is no room for its key), that an
+ * Promises: a key has one pin, whoever asks; a table takes `capacity` pins before it evicts any, and never more; a
+ * pin is read whole or not at all; a change of a confirmed pin is reported, by itself or merged with later ones; the
+ * pin of a client that is connected (arrive to leave) is not evicted.
+ * Does not promise: that any other pin stays (victims.ts), that a newcomer gets one while all those it could take the
+ * place of are of clients that are connected or await reporting, that an
  * eviction or expiry is reported (the cluster's copy of the pin outlives it and expires by itself), any
- * defence against clients that choose addresses of equal hash (they can only evict each other's bucket).
+ * defence against clients that choose addresses of equal hash (they can only evict each other's group).
  */
 import type { Key } from '../key.ts';
+import { PinCensus } from './census.ts';
 import { PinChanges } from './changes.ts';
 import { type PinCounterName, PinCounters, pinCounter } from './counters.ts';
 import { PinDataPlane } from './data-plane.ts';
@@ -39,7 +43,7 @@ export type { Pin, PinChange, RemotePin } from './record.ts';
 export interface PinTableStats extends Record<PinCounterName, number> {
   /** Pins, including those that have expired since the last sweep. */
   readonly live: number;
-  /** What the table was made for; it takes somewhat more. */
+  /** What the table was made for. `live` is never more. */
   readonly capacity: number;
   readonly bytes: number;
 }
@@ -49,6 +53,8 @@ export class PinTable extends PinDataPlane {
   readonly #layout: PinLayout;
   readonly #reports: PinReports;
   readonly #sweep: PinSweep;
+  /** Part of the capacity may be missing: see {@link PinCensus.settle}. */
+  #isUnsettled = false;
 
   private constructor(shared: PinTableShared, layout: PinLayout, writerIndex: number) {
     const words = new Int32Array(shared.buffer, 0, layout.countersAt * 2);
@@ -56,20 +62,22 @@ export class PinTable extends PinDataPlane {
     const locks = new PinLocks(words, layout.groupsAt, layout.groups, writerIndex);
     const changes = new PinChanges(words, layout, writerIndex);
     const counters = new PinCounters(shared.buffer, layout, writerIndex);
-    super(slots, locks, changes, counters);
+    const census = new PinCensus(words, layout);
+    super(slots, locks, census, changes, counters);
     this.shared = shared;
     this.#layout = layout;
-    this.#reports = new PinReports(slots, locks, changes, counters);
-    this.#sweep = new PinSweep(slots, locks, counters);
+    this.#reports = new PinReports(slots, locks, census, changes, counters);
+    this.#sweep = new PinSweep(slots, locks, census, counters);
   }
 
   /**
-   * Control: a new table. Throws RangeError if `capacity` is not within 1 to 16 million.
+   * Control: a new table. Throws RangeError if `capacity` is not within 1 to `pinsMax`.
    * @param options.reportChanges see {@link reportChanges}.
    */
   static create(capacity: number, options: { readonly reportChanges: boolean }): PinTable {
     const layout = pinLayout(capacity);
     const table = new PinTable({ buffer: new SharedArrayBuffer(layout.bytes), capacity }, layout, 0);
+    table.census.open();
     Atomics.store(table.slots.words, magicWord, magic);
     Atomics.store(table.slots.words, reportWord, options.reportChanges ? 1 : 0);
     return table;
@@ -136,7 +144,7 @@ export class PinTable extends PinDataPlane {
     entry.load(slots.words, slots.entryAt(slot));
     if (this.#isEcho(0)) return true;
     slots.free(slot);
-    if ((entry.flags & removedFlag) === 0) slots.addToCount(probe.group, -1);
+    if ((entry.flags & removedFlag) === 0) this.census.drop(probe.group);
     return true;
   }
 
@@ -212,17 +220,18 @@ export class PinTable extends PinDataPlane {
       if (stamp === blocked || !slots.isUsed(slot)) return undefined;
       entry.load(slots.words, slots.entryAt(slot));
       const pin = pinAt(slots.words, slots.entryAt(slot), entry);
-      const isLive = entry.isLive(nowMs);
+      const isLive = entry.isLive(nowMs, slots.sweep);
       // Not for ever: each turn is one finished write to this group between two words of this code.
       if (locks.unchanged(group, stamp)) return isLive ? pin : undefined;
     }
   }
 
   /**
-   * Control: frees expired pins among the next `maxEntriesToScan` slots; a full turn is `capacity` / 0.66 slots.
+   * Control, once a second: frees expired pins among the next `maxEntriesToScan` slots; a full turn is `capacity` / 0.66 slots.
    * @returns the number of pins freed.
    */
   expire(nowMs: number, maxEntriesToScan: number): number {
+    if (this.#isUnsettled) this.#isUnsettled = !this.census.settle(this.locks);
     return this.#sweep.run(nowMs, maxEntriesToScan);
   }
 
@@ -232,18 +241,18 @@ export class PinTable extends PinDataPlane {
    * @returns the number of locks: 0 or 1.
    */
   releaseLocksOf(writerIndex: number): number {
-    return this.locks.releaseOwnedBy(writerIndex, (group) => {
-      this.slots.recount(group);
+    const released = this.locks.releaseOwnedBy(writerIndex, (group) => {
+      this.census.restore(group, this.slots.countIn(group));
       // Its change may be marked and not queued, or made and not marked.
       this.changes.askForRescan(group);
     });
+    if (released > 0) this.#isUnsettled = !this.census.settle(this.locks);
+    return released;
   }
 
   /** Totals over all threads since the table was made; exact only while nobody writes. */
   stats(): PinTableStats {
-    let live = 0;
-    for (let group = 0; group < this.#layout.groups; group++) live += this.slots.count(group);
     const { capacity, bytes } = this.#layout;
-    return { live, capacity, bytes, ...this.counters.totals() };
+    return { live: this.census.total(), capacity, bytes, ...this.counters.totals() };
   }
 }
