@@ -66,15 +66,13 @@ function register(registry: Registry, family: Family): void {
   }
 }
 
+/** A family of one number. */
+function single(name: string, type: Family['type'], help: string, read: () => number): Family {
+  return { name, help, type, labels: [], read: (add) => add(read()) };
+}
+
 function instanceFamilies({ views, state, version, httpRefusals }: MetricsSource): Family[] {
-  const { pins, counters } = views;
-  const single = (name: string, type: Family['type'], help: string, read: () => number): Family => ({
-    name,
-    help,
-    type,
-    labels: [],
-    read: (add) => add(read()),
-  });
+  const { counters } = views;
   return [
     {
       name: 'pinion_build_info',
@@ -119,6 +117,24 @@ function instanceFamilies({ views, state, version, httpRefusals }: MetricsSource
       'Log lines nobody took.',
       () => state().logLinesDropped,
     ),
+    ...pinFamilies(views),
+  ];
+}
+
+/** Datagrams that were dropped, by why. */
+const drops = [
+  ['droppedQueueFull', 'queue-full'],
+  ['droppedTooLong', 'too-long'],
+  ['droppedWaiting', 'waiting-full'],
+  ['droppedUnknown', 'unknown-source'],
+  ['droppedShutdown', 'shutdown'],
+  ['droppedReceiveBuffer', 'receive-buffer-full'],
+  ['droppedBackendBuffer', 'backend-receive-buffer-full'],
+  ['droppedServerSource', 'server-source'],
+] as const;
+
+function pinFamilies({ pins }: SharedViews): Family[] {
+  return [
     single('pinion_pins', 'gauge', 'Pins in the table.', () => pins.stats().live),
     single('pinion_pins_max', 'gauge', 'The limit on pins.', () => pins.stats().capacity),
     single('pinion_pin_hits_total', 'counter', 'Flows that found a pin.', () => pins.stats().hits),
@@ -140,18 +156,6 @@ function instanceFamilies({ views, state, version, httpRefusals }: MetricsSource
     single('pinion_pin_expiries_total', 'counter', 'Pins that expired.', () => pins.stats().expired),
   ];
 }
-
-/** Datagrams that were dropped, by why. */
-const drops = [
-  ['droppedQueueFull', 'queue-full'],
-  ['droppedTooLong', 'too-long'],
-  ['droppedWaiting', 'waiting-full'],
-  ['droppedUnknown', 'unknown-source'],
-  ['droppedShutdown', 'shutdown'],
-  ['droppedReceiveBuffer', 'receive-buffer-full'],
-  ['droppedBackendBuffer', 'backend-receive-buffer-full'],
-  ['droppedServerSource', 'server-source'],
-] as const;
 
 function listenerFamilies({ views, state }: MetricsSource): Family[] {
   const { counters } = views;
