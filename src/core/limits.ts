@@ -126,15 +126,27 @@ export const frontHeapMibMax = 512;
 export const clusterHeapMibMax = 768;
 
 /**
- * What one reply of Redis, and all under way from one Redis together, may take in memory. What is asked for is cut so that
- * an honest one stays below a tenth of it. Bytes.
+ * What one reply of Redis, and all under way from one Redis together, may take in memory. A process whose Redis answers all
+ * it is asked with replies just below it takes some 80 MB more than at rest. Bytes.
  */
-export const redisReplyBytesMax = 16 * 1024 * 1024;
-export const redisRepliesBytesMax = 32 * 1024 * 1024;
+export const redisReplyBytesMax = 6 * 1024 * 1024;
+export const redisRepliesBytesMax = 12 * 1024 * 1024;
 /** A simple text or an error of Redis. Bytes. */
 export const redisLineBytesMax = 64 * 1024;
 /** Arrays in arrays in a reply; XREAD has four. */
 export const redisReplyDepthMax = 8;
+/**
+ * What is asked of Redis is cut to these: what an instance says of itself (1,024 listeners take 120 KB), its counts (16,384
+ * backends take 2 MB), and both of all instances in one answer (those beyond it count for nothing); a row of the connection
+ * table; a key. Bytes.
+ */
+export const memberBytesMax = 256 * 1024;
+export const memberCountsBytesMax = 2 * 1024 * 1024;
+export const membersAnswerBytesMax = 4 * 1024 * 1024;
+export const flowRowBytesMax = 1_024;
+export const redisKeyBytesMax = 512;
+/** Instances of one cluster. */
+export const membersMax = 256;
 /** Sentinels remembered beside those of the configuration. */
 export const sentinelsLearnedMax = 32;
 /** The primaries of a Redis Cluster: its specification recommends at most 1,000 nodes. */
@@ -200,6 +212,7 @@ export const pipesPerWorkerMax = 256;
 export const descriptorsPerPipe = 2;
 
 assert.ok(oneWayMsMin < unconfirmedPinTtlMs);
+assert.ok(membersAnswerBytesMax + membersMax * 1_024 < redisReplyBytesMax);
 // Pins hold pool and backend ids in 16 bits each, and so do the words of core/dial-table.ts.
 assert.ok(poolIdsMax <= 0xffff && backendIdsMax <= 0xffff);
 assert.ok(backendsPerPoolMax <= backendIdsMax);

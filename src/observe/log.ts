@@ -117,6 +117,7 @@ export const eventLevels: Readonly<Record<Exclude<ControlEvent['event'], 'flow-e
   'instance-back': 'info',
   'instance-digest-differs': 'warn',
   'instance-digest-agrees': 'info',
+  'instances-changing': 'warn',
   shutdown: 'info',
   stopped: 'info',
 };
@@ -147,7 +148,7 @@ function clusterInWords(event: ClusterEvent): string {
     case 'cluster-away':
       return `pins are not shared, clients are served: ${event.message}`;
     case 'cluster-fault':
-      return `Redis: ${event.fault}: ${event.message}${event.times > 1 ? ` (${event.times} times)` : ''}`;
+      return `Redis: ${event.fault}: ${event.message}`;
     case 'cluster-resync':
       return `${event.why}: reading ${event.shards} shards of Redis again`;
     case 'cluster-resynced':
@@ -170,6 +171,8 @@ function clusterInWords(event: ClusterEvent): string {
       return `instance ${event.instance} has another configuration: clients may be served differently there`;
     case 'instance-digest-agrees':
       return `instance ${event.instance} has the same configuration now`;
+    case 'instances-changing':
+      return `instances come and go: joined ${event.joined}, left ${event.left}, lost ${event.lost}, back ${event.back}; configurations differ ${event.differing}, agree ${event.agreeing}`;
   }
 }
 
@@ -238,6 +241,6 @@ export function inWords(event: ControlEvent): string {
     case 'stopped':
       return event.event;
     default:
-      return clusterInWords(event);
+      return clusterInWords(event) + ('times' in event && event.times > 1 ? ` (${event.times} times)` : '');
   }
 }

@@ -3,6 +3,7 @@
  * test forks this file's build and calls the node's methods over the channel between the two.
  */
 import { parseRedisUrl } from '../../src/config/redis-url.ts';
+import type { RedisFault } from '../../src/control/cluster/errors.ts';
 import { startNode } from './cluster-node.ts';
 
 const [url, name] = process.argv.slice(2);
@@ -13,15 +14,17 @@ const node = startNode({
 
 interface Call {
   readonly id: number;
-  readonly method: 'pin' | 'move' | 'at' | 'has' | 'state' | 'counts';
+  readonly method: 'pin' | 'move' | 'at' | 'has' | 'state' | 'counts' | 'connections' | 'faults';
   readonly args: readonly unknown[];
 }
 
-function answer({ method, args }: Call): unknown {
+async function answer({ method, args }: Call): Promise<unknown> {
   if (method === 'state') return node.cluster.state;
+  if (method === 'connections') return node.cluster.connections().catch(String);
+  if (method === 'faults') return node.cluster.status().faults[args[0] as RedisFault];
   if (method === 'counts') return node.counts.push(...(args as [string, string, number][]));
   return (node[method] as (...rest: readonly unknown[]) => unknown)(...args) ?? null;
 }
 
-process.on('message', (call: Call) => process.send!({ id: call.id, answer: answer(call) }));
+process.on('message', async (call: Call) => process.send!({ id: call.id, answer: await answer(call) }));
 process.on('disconnect', () => process.exit(0));

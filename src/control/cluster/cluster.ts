@@ -16,6 +16,7 @@ import type { PinTable } from '../../core/pins/table.ts';
 import type { HandOutcome, OperatorChange } from '../../pins/by-hand.ts';
 import { type Names, PinNames } from '../../pins/names.ts';
 import { type PinValue, parseValue } from '../../pins/pin-text.ts';
+import { CalmWatch } from './calm-watch.ts';
 import { type ClaimDone, type ClaimOutcome, type ClaimRequest, Claims } from './claims.ts';
 import type { RedisFault } from './errors.ts';
 import type { ClusterWatcher } from './events.ts';
@@ -102,6 +103,7 @@ export class Cluster {
   private readonly options: ClusterOptions;
   private readonly store: RedisStore;
   private readonly faults: Faults;
+  private readonly calm: CalmWatch;
   private readonly replication: Replication;
   private readonly claims: Claims;
   private readonly flows: FlowTable;
@@ -118,9 +120,11 @@ export class Cluster {
   private ignoredBefore = 0;
 
   constructor(options: ClusterOptions) {
-    const { plan, pins, watch, nowMs, identity } = options;
+    const { plan, pins, nowMs, identity } = options;
+    this.calm = new CalmWatch(options.watch, nowMs);
+    const watch: ClusterWatcher = (event) => this.calm.tell(event);
     this.options = options;
-    this.store = new RedisStore(plan);
+    this.store = new RedisStore(plan, (fault) => this.faults.note(fault));
     const { predecessor } = options;
     this.incarnation = predecessor?.incarnation ?? newIncarnation();
     this.names = new PinNames(options.names, pins, plan.shards, predecessor?.writers);
@@ -308,6 +312,7 @@ export class Cluster {
 
   private async beat(): Promise<void> {
     const { plan, nowMs, countFlows, pins } = this.options;
+    this.calm.flush();
     if (nowMs() - this.beatAtMs > plan.leaseMs * countsLeases) this.members.forgetCounts();
     if (this.isBeating || this.isStopped || !this.store.isConnected) return;
     this.isBeating = true;
@@ -355,7 +360,7 @@ export class Cluster {
     this.replication.isAllowed = !differs;
     if (differs && !this.layoutDiffers) {
       this.replication.disconnected();
-      this.options.watch({ event: 'cluster-layout-differs', ours: this.layout, theirs: theirs.slice(0, 64) });
+      this.calm.tell({ event: 'cluster-layout-differs', ours: this.layout, theirs: theirs.slice(0, 64) });
     }
     this.layoutDiffers = differs;
   }
@@ -363,7 +368,7 @@ export class Cluster {
   private tellNameTaken(): void {
     const isTaken = this.replication.yieldedShards > 0;
     if (isTaken && !this.isNameTaken) {
-      this.options.watch({ event: 'cluster-name-taken', instance: this.options.plan.instance });
+      this.calm.tell({ event: 'cluster-name-taken', instance: this.options.plan.instance });
     }
     this.isNameTaken = isTaken;
   }

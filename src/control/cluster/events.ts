@@ -1,7 +1,16 @@
 /** What the cluster tells whoever watches it: a tagged union of plain data, like control's own events. */
 import type { RedisFault } from './errors.ts';
 
-export type ClusterEvent =
+/** So many since it was told last (calm-watch.ts); left out: this is told at once. */
+interface Summed {
+  readonly times?: number;
+}
+
+export type ClusterEvent = TimedEvent | InstanceEvent;
+
+type TimedEvent = Summed & RedisEvent;
+
+type RedisEvent =
   /** Pins are shared again, or for the first time: every shard is in step. */
   | { readonly event: 'cluster-connected'; readonly afterMs: number }
   /** Redis cannot be used; this instance carries on with what it knows. */
@@ -26,7 +35,9 @@ export type ClusterEvent =
   /** Another process writes under this instance's name; this one only listens until it is gone. */
   | { readonly event: 'cluster-name-taken'; readonly instance: string }
   /** The cluster was set up with another number of shards: nothing is shared until that is put right. */
-  | { readonly event: 'cluster-layout-differs'; readonly ours: string; readonly theirs: string }
+  | { readonly event: 'cluster-layout-differs'; readonly ours: string; readonly theirs: string };
+
+type InstanceEvent =
   | {
       readonly event: 'instance-joined';
       readonly instance: string;
@@ -44,6 +55,16 @@ export type ClusterEvent =
       readonly ours: string;
       readonly theirs: string;
     }
-  | { readonly event: 'instance-digest-agrees'; readonly instance: string };
+  | { readonly event: 'instance-digest-agrees'; readonly instance: string }
+  /** So many of the above within a minute that they are not told one by one. */
+  | {
+      readonly event: 'instances-changing';
+      readonly joined: number;
+      readonly left: number;
+      readonly lost: number;
+      readonly back: number;
+      readonly differing: number;
+      readonly agreeing: number;
+    };
 
 export type ClusterWatcher = (event: ClusterEvent) => void;

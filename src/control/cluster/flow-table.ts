@@ -4,6 +4,7 @@
  * when the instance dies they vanish together. The lease outlasts the time from one telling to the next; rows that
  * are gone all the same (evicted, deleted) are told anew.
  */
+import { flowRowBytesMax } from '../../core/limits.ts';
 
 export interface ClusterFlow {
   /** Unique in its instance and stable for the flow's life. */
@@ -35,7 +36,6 @@ export const beatsPerFlowTable = 5;
 const ageMsMin = 1_000;
 /** Every how many rounds the bytes of a flow that goes on are told anew. */
 const bytesRounds = 10;
-const rowLengthMax = 1_024;
 
 export class FlowTable {
   /** Flows that did not fit into the table. */
@@ -101,7 +101,7 @@ export class FlowTable {
 
 /** @returns undefined if it is not a row. */
 export function parseFlowRow(instance: string, text: string): ClusterFlowRow | undefined {
-  if (text.length > rowLengthMax) return undefined;
+  if (text.length > flowRowBytesMax) return undefined;
   let raw: unknown;
   try {
     raw = JSON.parse(text);

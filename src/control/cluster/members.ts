@@ -5,6 +5,7 @@
  * limit.
  */
 import type { BackendStates } from '../../core/backend-states.ts';
+import { memberBytesMax, memberCountsBytesMax, membersMax } from '../../core/limits.ts';
 import type { PinNames } from '../../pins/names.ts';
 import type { ClusterWatcher } from './events.ts';
 import type { MemberRow } from './store.ts';
@@ -35,9 +36,6 @@ export interface Member {
 /** A count as an instance tells it: pool, backend, flows. */
 export type FlowCount = readonly [pool: string, backend: string, flows: number];
 
-const memberLengthMax = 64 * 1024;
-const countsLengthMax = 4 * 1024 * 1024;
-const membersMax = 256;
 /** Lost instances remembered, to tell one that is back from one that is new. */
 const lostMax = 256;
 
@@ -169,7 +167,7 @@ export class Members {
 }
 
 function parseMember({ instance, member: text }: MemberRow): Member | undefined {
-  if (text.length > memberLengthMax) return undefined;
+  if (text.length > memberBytesMax) return undefined;
   const raw = parseObject(text);
   if (raw?.v !== 1) return undefined;
   const word = (value: unknown): string => (typeof value === 'string' ? value.slice(0, 256) : '');
@@ -190,7 +188,7 @@ function parseMember({ instance, member: text }: MemberRow): Member | undefined 
 }
 
 function parseCounts(text: string): FlowCount[] {
-  if (text.length > countsLengthMax) return [];
+  if (text.length > memberCountsBytesMax) return [];
   let raw: unknown;
   try {
     raw = JSON.parse(text);

@@ -4,7 +4,15 @@
  */
 import type { Redis } from 'ioredis';
 import type { ClusterPlan } from '../../core/cluster-plan.ts';
-import { redisRepliesBytesMax } from '../../core/limits.ts';
+import {
+  flowRowBytesMax,
+  memberBytesMax,
+  memberCountsBytesMax,
+  membersAnswerBytesMax,
+  membersMax,
+  redisKeyBytesMax,
+  redisRepliesBytesMax,
+} from '../../core/limits.ts';
 import { connectRedis } from './connect.ts';
 import { FaultError } from './errors.ts';
 import { beatsPerFlowTable } from './flow-table.ts';
@@ -13,7 +21,15 @@ import type { RedisLink } from './redis/link.ts';
 import type { RedisNode } from './redis/node.ts';
 import { ReplyBudget } from './redis/reply-guard.ts';
 import { RedisKeys } from './redis-keys.ts';
-import { applyScript, beatScript, pulseScript, readScript, type Script } from './scripts.ts';
+import {
+  applyScript,
+  beatScript,
+  flowsScript,
+  keysScript,
+  pulseScript,
+  readScript,
+  type Script,
+} from './scripts.ts';
 import type {
   ApplyReply,
   ClusterStore,
@@ -31,9 +47,15 @@ import { formatSteps, parseStreams, parseTimed, parseVerdict } from './stream-te
 export const blockMs = 500;
 /** A Redis Cluster cannot wait for several slots in one command, so there the streams are asked this often. */
 const pollMs = 20;
-/** Entries of each stream in one answer. */
-const entriesPerAnswer = 8;
+/** Entries of all streams in one answer; at least one of each. */
+const entriesPerAnswer = 128;
+/** Entries of one stream that is read by itself. */
+const entriesOfOne = 32;
+/** After an answer that was too large, the streams are read one by one for this long. */
+const carefulMs = 60_000;
 const scanCount = 1_000;
+/** Pages of a connection table, which has some ten rows in each. */
+const flowPagesMax = 1_000;
 
 export class RedisStore implements ClusterStore {
   readonly keys: RedisKeys;
@@ -41,9 +63,15 @@ export class RedisStore implements ClusterStore {
   readonly follower: RedisLink;
   private readonly plan: ClusterPlan;
   private readonly streamShards: ReadonlyMap<string, number>;
+  private readonly ignored: (fault: FaultError) => void;
+  private carefulUntilMs = 0;
+  /** Some key in Redis is too long for the answer to SCAN. */
+  private scansCarefully = false;
 
-  constructor(plan: ClusterPlan) {
+  /** @param ignored told of what was too large to be ours and left out */
+  constructor(plan: ClusterPlan, ignored: (fault: FaultError) => void = () => {}) {
     this.plan = plan;
+    this.ignored = ignored;
     this.keys = new RedisKeys(plan.name, plan.instance, plan.shards);
     const shards = Array.from({ length: plan.shards }, (_, shard) => shard);
     this.streamShards = new Map(shards.map((shard) => [this.keys.stream(shard), shard]));
@@ -87,6 +115,8 @@ export class RedisStore implements ClusterStore {
     const reply = await this.decide(applyScript, where, words);
     const [headEpoch = '', last, added] = reply;
     if (last === undefined) return { kind: 'fenced', holder: headEpoch };
+    if (reply.length !== steps.length + 3)
+      throw new FaultError('protocol', 'Redis decided about other steps than it was asked to');
     return {
       kind: 'ok',
       epoch: headEpoch,
@@ -99,8 +129,10 @@ export class RedisStore implements ClusterStore {
   async read(shard: number, texts: readonly string[]): Promise<ReadReply> {
     const { keys } = this;
     const base = keys.pinBase(shard);
+    const isRead = (reply: readonly string[]): boolean =>
+      reply.length === texts.length + 2 && looksLikePosition(reply[1]);
     const where = [keys.stream(shard), keys.head(shard), ...texts.map((text) => base + text)];
-    const [epoch = '', last = '', ...values] = strings(await this.run(readScript, where, []));
+    const [epoch = '', last = '', ...values] = await this.run(readScript, where, [], isRead);
     return {
       epoch,
       last: toPosition(last),
@@ -108,26 +140,25 @@ export class RedisStore implements ClusterStore {
     };
   }
 
-  async entries(shard: number, position: string): Promise<readonly StreamEntry[]> {
-    const key = this.keys.stream(shard);
-    const reply = await this.command.ask(key, (redis) =>
-      redis.xread('COUNT', entriesPerAnswer * 4, 'STREAMS', key, position),
-    );
-    return parseStreams(reply).get(key) ?? [];
+  entries(shard: number, position: string): Promise<readonly StreamEntry[]> {
+    return this.readStream(this.command, shard, position);
   }
 
   /** Waits for entries after the cursors given, for at most {@link blockMs}. */
   async follow(cursors: ReadonlyMap<number, string>): Promise<ReadonlyMap<number, readonly StreamEntry[]>> {
-    if (!this.follower.isOne) return this.followEach(cursors);
+    const isCareful = performance.now() < this.carefulUntilMs;
+    if (isCareful || !this.follower.isOne) return this.followEach(cursors);
     const keys = [...cursors.keys()].map((shard) => this.keys.stream(shard));
     const where = [...keys, ...cursors.values()];
+    const count = Math.max(1, Math.floor(entriesPerAnswer / keys.length));
     try {
       return this.collect(
-        await this.follower.ask(keys[0]!, (redis) =>
-          redis.xread('COUNT', entriesPerAnswer, 'BLOCK', blockMs, 'STREAMS', ...where),
+        await this.follower.ask(keys[0]!, async (redis) =>
+          streamsOf(await redis.xread('COUNT', count, 'BLOCK', blockMs, 'STREAMS', ...where)),
         ),
       );
     } catch (error) {
+      this.noteLarge(error);
       // One key that is no stream must not keep us from the others. The next beat puts it right.
       if (!String(error).includes('WRONGTYPE')) throw error;
       return this.followEach(cursors);
@@ -139,19 +170,47 @@ export class RedisStore implements ClusterStore {
     cursors: ReadonlyMap<number, string>,
   ): Promise<ReadonlyMap<number, readonly StreamEntry[]>> {
     await new Promise((resolve) => setTimeout(resolve, pollMs));
-    const replies = await Promise.allSettled(
-      [...cursors].map(([shard, cursor]) => {
-        const key = this.keys.stream(shard);
-        return this.follower.ask(key, (redis) =>
-          redis.xread('COUNT', entriesPerAnswer, 'STREAMS', key, cursor),
-        );
-      }),
-    );
-    const failure = replies.find((reply) => reply.status === 'rejected');
-    if (failure !== undefined && replies.every((reply) => reply.status === 'rejected')) throw failure.reason;
-    return this.collect(
-      replies.flatMap((reply) => (reply.status === 'fulfilled' ? (reply.value ?? []) : [])),
-    );
+    const found = new Map<number, readonly StreamEntry[]>();
+    let failure: unknown;
+    let answers = 0;
+    const reads = [...cursors].map(async ([shard, cursor]) => {
+      const entries = await this.readStream(this.follower, shard, cursor);
+      if (entries.length > 0) found.set(shard, entries);
+      answers++;
+    });
+    for (const read of await Promise.allSettled(reads)) if (read.status === 'rejected') failure = read.reason;
+    if (answers === 0 && failure !== undefined) throw failure;
+    return found;
+  }
+
+  private async readStream(link: RedisLink, shard: number, cursor: string): Promise<readonly StreamEntry[]> {
+    const key = this.keys.stream(shard);
+    try {
+      const streams = await link.ask(key, async (redis) =>
+        streamsOf(await redis.xread('COUNT', entriesOfOne, 'STREAMS', key, cursor)),
+      );
+      return streams.get(key) ?? [];
+    } catch (error) {
+      if (isTooLarge(error)) await this.dropStream(key);
+      throw error;
+    }
+  }
+
+  /** What XREAD brings cannot be cut. A stream that is not only ours goes, and the keys are read again by all. */
+  private async dropStream(key: string): Promise<void> {
+    this.ignore(`${key} in Redis has entries that are larger than all that is asked for`);
+    // The connection that brought it is on its way back.
+    for (const node of this.command.primaries()) await node.untilUsable(this.plan.redis.connectTimeoutMs);
+    await this.drop(key);
+  }
+
+  /** Reading several streams at once does not tell which one it was. */
+  private noteLarge(error: unknown): void {
+    if (isTooLarge(error)) this.carefulUntilMs = performance.now() + carefulMs;
+  }
+
+  private ignore(what: string): void {
+    this.ignored(new FaultError('too-large', `${what}: ignored, and nobody of this cluster wrote it`));
   }
 
   /** The keys of all pins, a few hundred at a time, by shard. A key may come twice, and one made meanwhile not at all. */
@@ -171,16 +230,45 @@ export class RedisStore implements ClusterStore {
 
   private async *scanNode(node: RedisNode): AsyncGenerator<string[], void, undefined> {
     const ask = (cursor: string): Promise<[string, string[]]> => {
-      const page = node.ask((redis) => redis.scan(cursor, 'MATCH', this.keys.pinPattern, 'COUNT', scanCount));
+      const page = this.scanPage(node, cursor);
       // Asked for ahead of time: when the reader gives up meanwhile, nobody hears of its failure.
       page.catch(() => {});
       return page;
     };
-    let page: Promise<[string, string[]]> | undefined = ask('0');
+    let cursor = '0';
+    let page: Promise<[string, string[]]> | undefined = ask(cursor);
     while (page !== undefined) {
       const [next, keys]: [string, string[]] = await page;
+      if (next !== '0' && next === cursor)
+        throw new FaultError('protocol', `${node.where}: SCAN goes in a circle`);
+      cursor = next;
       page = next === '0' ? undefined : ask(next);
       yield keys;
+    }
+  }
+
+  private async scanPage(node: RedisNode, cursor: string): Promise<[next: string, keys: string[]]> {
+    const { pinPattern } = this.keys;
+    if (this.scansCarefully) {
+      const words = [cursor, pinPattern, scanCount, redisKeyBytesMax];
+      const [next = '', tooLong, ...keys] = await node.ask(async (redis) => {
+        const page = strings(await redis.eval(keysScript.lua, 0, ...words));
+        if (isPage(page)) return page;
+        throw new FaultError('protocol', `${node.where} answered a script with what it does not return`);
+      });
+      if (tooLong !== '0') this.ignore(`${tooLong} keys in Redis are longer than ${redisKeyBytesMax} bytes`);
+      return [next, keys];
+    }
+    try {
+      return await node.ask(async (redis) => {
+        const page: unknown = await redis.scan(cursor, 'MATCH', pinPattern, 'COUNT', scanCount);
+        const [next, keys] = Array.isArray(page) ? page : [];
+        if (typeof next === 'string' && Array.isArray(keys)) return [next, strings(keys)];
+        throw new FaultError('protocol', `${node.where} answered SCAN with what it does not return`);
+      });
+    } catch (error) {
+      if (isTooLarge(error)) this.scansCarefully = true;
+      throw error;
     }
   }
 
@@ -201,8 +289,15 @@ export class RedisStore implements ClusterStore {
     const { keys, plan } = this;
     const own = [keys.of('instance', plan.instance), keys.of('counts', plan.instance)];
     const where = [keys.members, keys.layout, ...own];
-    const words = [plan.instance, plan.leaseMs, member, counts, keys.common, layout];
-    const [found = '', ...rest] = strings(await this.run(beatScript, where, words));
+    const bounds = [membersMax, memberBytesMax, memberCountsBytesMax, membersAnswerBytesMax];
+    const words = [plan.instance, plan.leaseMs, member, counts, keys.common, layout, ...bounds];
+    const [found = '', tooLong, ...rest] = await this.run(
+      beatScript,
+      where,
+      words,
+      (reply) => isCount(reply[1]) && reply.length % 3 === 2,
+    );
+    if (tooLong !== '0') this.ignore(`${tooLong} of the instances in Redis said more than an instance says`);
     const rows: MemberRow[] = [];
     for (let i = 0; i + 2 < rest.length; i += 3) {
       rows.push({ instance: rest[i]!, member: rest[i + 1]!, counts: rest[i + 2]! });
@@ -256,13 +351,14 @@ export class RedisStore implements ClusterStore {
     const key = this.keys.of('flows', instance);
     const rows: string[] = [];
     let cursor = '0';
-    do {
-      const [next, pairs] = await this.command.ask(key, (redis) =>
-        redis.hscan(key, cursor, 'COUNT', scanCount),
-      );
+    for (let pages = 0; pages < flowPagesMax && rows.length < max; pages++) {
+      const words = [cursor, scanCount, flowRowBytesMax];
+      const [next = '', tooLong, ...found] = await this.run(flowsScript, [key], words, isPage);
+      if (tooLong !== '0') this.ignore(`${tooLong} rows of ${key} are longer than ${flowRowBytesMax} bytes`);
+      rows.push(...found);
       cursor = next;
-      for (let i = 1; i < pairs.length; i += 2) rows.push(pairs[i]!);
-    } while (cursor !== '0' && rows.length < max);
+      if (cursor === '0') break;
+    }
     return rows.slice(0, max);
   }
 
@@ -276,9 +372,9 @@ export class RedisStore implements ClusterStore {
     this.follower.close();
   }
 
-  private collect(reply: unknown): Map<number, readonly StreamEntry[]> {
+  private collect(streams: ReadonlyMap<string, StreamEntry[]>): Map<number, readonly StreamEntry[]> {
     const found = new Map<number, readonly StreamEntry[]>();
-    for (const [key, entries] of parseStreams(reply)) {
+    for (const [key, entries] of streams) {
       const shard = this.streamShards.get(key);
       if (shard !== undefined) found.set(shard, entries);
     }
@@ -291,34 +387,60 @@ export class RedisStore implements ClusterStore {
     keys: readonly string[],
     words: readonly (string | number)[],
   ): Promise<string[]> {
-    const [verdict, ...rest] = strings(await this.run(script, keys, words));
-    if (verdict === 'OK' && rest.length >= 2) return rest;
-    if (verdict === 'FENCED') return rest.slice(0, 1);
-    throw new FaultError('protocol', 'Redis answered a script with what it does not return');
+    const isDecision = ([word, ...rest]: readonly string[]): boolean =>
+      word === 'FENCED' ? rest.length === 1 : word === 'OK' && rest.length >= 2 && looksLikePosition(rest[1]);
+    return (await this.run(script, keys, words, isDecision)).slice(1);
   }
 
-  /** Runs a script where its first key is. */
+  /** Runs a script where its first key is. An answer that is not `expected` costs the connection. */
   private async run(
     { lua, sha }: Script,
     keys: readonly string[],
     words: readonly (string | number)[],
-  ): Promise<unknown> {
+    expected: (reply: readonly string[]) => boolean,
+  ): Promise<string[]> {
     const key = keys[0]!;
+    const read = (reply: unknown): string[] => {
+      const texts = strings(reply);
+      if (expected(texts)) return texts;
+      throw new FaultError('protocol', 'Redis answered a script with what it does not return');
+    };
     try {
-      return await this.command.ask(key, (redis) => redis.evalsha(sha, keys.length, ...keys, ...words));
+      return await this.command.ask(key, async (redis) =>
+        read(await redis.evalsha(sha, keys.length, ...keys, ...words)),
+      );
     } catch (error) {
       // Redis was started anew, its scripts were dropped, or this node of a Redis Cluster has not met it yet.
       if (!String(error).includes('NOSCRIPT')) throw error;
-      return this.command.ask(key, (redis) => redis.eval(lua, keys.length, ...keys, ...words));
+      return this.command.ask(key, async (redis) =>
+        read(await redis.eval(lua, keys.length, ...keys, ...words)),
+      );
     }
   }
 }
 
-/** A reply of a script, all of whose items are texts; what is not, is ''. */
+/** What the scripts take for one: somebody may have written what is too large for a position. */
+const looksLikePosition = (text: string | undefined): boolean => /^\d+-\d+$/.test(text ?? '');
+const isCount = (text: string | undefined): boolean => /^\d{1,20}$/.test(text ?? '');
+
+/** A cursor, and how many were left out. */
+const isPage = (reply: readonly string[]): boolean => isCount(reply[0]) && isCount(reply[1]);
+
+/** A list, all of whose items are texts; what is not, is ''. */
 function strings(reply: unknown): string[] {
-  if (!Array.isArray(reply))
-    throw new FaultError('protocol', 'Redis answered a script with what is not a list');
+  if (!Array.isArray(reply)) throw new FaultError('protocol', 'Redis answered with what is not a list');
   return reply.map((item) => (typeof item === 'string' ? item : ''));
+}
+
+function isTooLarge(error: unknown): boolean {
+  return error instanceof FaultError && error.fault === 'too-large';
+}
+
+/** The streams of an answer to XREAD; nothing is an answer, too. */
+function streamsOf(reply: unknown): Map<string, StreamEntry[]> {
+  if (reply !== null && !Array.isArray(reply))
+    throw new FaultError('protocol', 'Redis answered XREAD with what it does not return');
+  return parseStreams(reply);
 }
 
 /** The answers to commands sent together, once all have one; rejects like the first that failed. */

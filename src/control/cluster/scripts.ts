@@ -20,18 +20,31 @@ function script(lua: string): Script {
   return { lua, sha: createHash('sha1').update(lua).digest('hex') };
 }
 
-/** What somebody put there by mistake, of a type we do not use, is as if it were not there, and goes. */
-const getText = `
+const isPoisoned = `
 local function poisoned(reply)
   return type(reply) == 'table' and reply.err and string.find(reply.err, 'WRONGTYPE', 1, true)
 end
-local function get(key)
-  local value = redis.pcall('GET', key)
-  if type(value) ~= 'table' then return value end
-  if not poisoned(value) then return redis.call('GET', key) end
+`;
+
+/**
+ * What somebody put there by mistake, of a type we do not use or longer than anything we write, is as if it were not there, and
+ * goes. Its length is asked for first, as a script takes seconds to get hold of hundreds of megabytes; a user who may not ask
+ * pays them once.
+ */
+const getText = `
+${isPoisoned}
+local function getShort(key, most)
+  local length = redis.pcall('STRLEN', key)
+  local value = false
+  if type(length) ~= 'number' or length <= most then
+    value = redis.pcall('GET', key)
+    if not value or type(value) == 'string' and #value <= most then return value end
+    if type(value) == 'table' and not poisoned(value) then return redis.call('GET', key) end
+  end
   redis.call('DEL', key)
-  return false
+  return false, true
 end
+local function get(key) return (getShort(key, 1024)) end
 `;
 
 const readHead = `
@@ -155,15 +168,18 @@ for i = 3, #KEYS do
     reply[#reply + 1] = redis.call('PTTL', KEYS[i]) .. ' ' .. value
   else
     reply[#reply + 1] = ''
+    if type(value) == 'string' and #value > 1024 then redis.call('DEL', KEYS[i]) end
   end
 end
 return reply
 `);
 
 /**
- * KEYS members layout own-member own-counts | ARGV instance, lease ms, member, counts, prefix, layout
- * Says "I am here" and hears who else is. Names whose lease is over are forgotten.
- * -> layout, then for each member: instance, member, counts
+ * KEYS members layout own-member own-counts | ARGV instance, lease ms, member, counts, prefix, layout, members at most, bytes
+ * of a member, of its counts, and of all together at most
+ * Says "I am here" and hears who else is. Names whose lease is over are forgotten, and what is longer than anything an
+ * instance says is removed. So is a list of names that is too long to be ours: instances add theirs again at their next beat.
+ * -> layout, how many were too long, then for each member: instance, member, counts
  */
 export const beatScript = script(`
 ${getText}
@@ -178,17 +194,78 @@ if poisoned(redis.pcall('SADD', KEYS[1], ARGV[1])) then
   redis.call('DEL', KEYS[1])
   redis.call('SADD', KEYS[1], ARGV[1])
 end
-local reply = {layout}
-for _, name in ipairs(redis.call('SMEMBERS', KEYS[1])) do
-  local member = redis.pcall('GET', ARGV[5] .. 'instance:' .. name)
-  if type(member) == 'string' then
-    local counts = redis.pcall('GET', ARGV[5] .. 'counts:' .. name)
+local tooLong = 0
+local function said(key, most)
+  local value, wasRemoved = getShort(key, most)
+  if wasRemoved then tooLong = tooLong + 1 end
+  return value
+end
+local names = redis.call('SMEMBERS', KEYS[1])
+local membersMax, room = tonumber(ARGV[7]), tonumber(ARGV[10])
+if #names > membersMax * 16 then
+  tooLong = tooLong + 1
+  redis.call('DEL', KEYS[1])
+  redis.call('SADD', KEYS[1], ARGV[1])
+  names = {ARGV[1]}
+end
+local reply = {layout, ''}
+for _, name in ipairs(names) do
+  local member = #name <= 256 and said(ARGV[5] .. 'instance:' .. name, tonumber(ARGV[8]))
+  if not member then
+    redis.call('SREM', KEYS[1], name)
+  elseif #reply < membersMax * 3 + 2 and #member <= room then
+    room = room - #member
+    local counts = said(ARGV[5] .. 'counts:' .. name, tonumber(ARGV[9])) or ''
+    if #counts > room then counts = '' end
+    room = room - #counts
     reply[#reply + 1] = name
     reply[#reply + 1] = member
-    reply[#reply + 1] = type(counts) == 'string' and counts or ''
-  else
-    redis.call('SREM', KEYS[1], name)
+    reply[#reply + 1] = counts
   end
 end
+reply[2] = tostring(tooLong)
+return reply
+`);
+
+/**
+ * KEYS table of flows | ARGV cursor, count, bytes of a row at most
+ * -> next cursor, how many rows were too long and are removed, rows...
+ */
+export const flowsScript = script(`
+${isPoisoned}
+local page = redis.pcall('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
+if poisoned(page) then return {'0', '1'} end
+if page.err then return page end
+local reply, tooLong = {page[1], ''}, 0
+local pairs = page[2]
+for i = 2, #pairs, 2 do
+  if #pairs[i] <= tonumber(ARGV[3]) then
+    reply[#reply + 1] = pairs[i]
+  else
+    tooLong = tooLong + 1
+    redis.call('HDEL', KEYS[1], pairs[i - 1])
+  end
+end
+reply[2] = tostring(tooLong)
+return reply
+`);
+
+/**
+ * ARGV cursor, pattern, count, bytes of a key at most
+ * What SCAN says without keys longer than any of ours, which are removed.
+ * -> next cursor, how many keys were too long, keys...
+ */
+export const keysScript = script(`
+local page = redis.call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', ARGV[3])
+local reply, tooLong = {page[1], ''}, 0
+for _, key in ipairs(page[2]) do
+  if #key <= tonumber(ARGV[4]) then
+    reply[#reply + 1] = key
+  else
+    tooLong = tooLong + 1
+    redis.pcall('DEL', key)
+  end
+end
+reply[2] = tostring(tooLong)
 return reply
 `);

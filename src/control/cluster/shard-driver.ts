@@ -4,6 +4,7 @@
  */
 
 import type { ClusterPlan } from '../../core/cluster-plan.ts';
+import { FaultError } from './errors.ts';
 import { comparePositions } from './position.ts';
 import { retryDelayMs } from './retry-delay.ts';
 import type { ShardReplica } from './shard-replica.ts';
@@ -141,8 +142,12 @@ export class ShardDriver {
     const { replica } = this;
     while (replica.phase === 'catching-up') {
       const entries = await this.options.store.entries(this.shard, replica.cursor);
+      const { cursor } = replica;
       if (entries.length === 0) replica.foundNothing();
       else replica.heard(entries);
+      // Asked again it would say the same, for ever.
+      if (entries.length > 0 && replica.phase === 'catching-up' && replica.cursor === cursor)
+        throw new FaultError('protocol', 'Redis answered with entries of a stream that were not asked for');
     }
     this.flush();
   }

@@ -192,7 +192,7 @@ export class ClusterLink extends EventEmitter implements RedisLink {
       try {
         const { node } = this.member(place);
         await node.untilUsable(this.options.plan.connectTimeoutMs);
-        return parseSlots(await node.ask((redis) => redis.call('CLUSTER', 'SLOTS')), place);
+        return await node.ask(async (redis) => parseSlots(await redis.call('CLUSTER', 'SLOTS'), place));
       } catch (error) {
         failures.push(error as Error);
       }

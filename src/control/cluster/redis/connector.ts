@@ -29,8 +29,8 @@ export interface ConnectorOptions {
   readonly connectMsMax: number;
   readonly answerMsMax: number;
   readonly budget: ReplyBudget;
-  /** Why a socket is about to end, when this side ends it. */
-  readonly failed: (socket: Socket, error: FaultError) => void;
+  /** Why a socket is about to end, when this side ends it, and how many commands it had answered. */
+  readonly failed: (socket: Socket, error: FaultError, answered: number) => void;
 }
 
 export function placeText(place: Place): string {
@@ -42,12 +42,18 @@ export class Connector extends AbstractConnector {
   /** Where the newest socket leads to; '' before the first. */
   where = '';
   private readonly settings: ConnectorOptions;
+  private guard: ReplyGuard | undefined;
   /** Connects so far; one that is overtaken or ended while it looks where to is dropped. */
   private attempts = 0;
 
   constructor(settings: ConnectorOptions) {
     super(0);
     this.settings = settings;
+  }
+
+  /** Commands sent on the newest socket. */
+  get asked(): number {
+    return this.guard?.asked ?? 0;
   }
 
   /** Always resolves. A socket that is destroyed already stands for what went wrong: {@link firstError}. */
@@ -91,7 +97,13 @@ export class Connector extends AbstractConnector {
     for (const event of [secrets === undefined ? 'connect' : 'secureConnect', 'close'])
       socket.once(event, () => clearTimeout(timer));
     const guard = new ReplyGuard(limits, budget);
-    guardStream(socket, { guard, where, answerMsMax, failed: (error) => failed(socket, error) });
+    this.guard = guard;
+    guardStream(socket, {
+      guard,
+      where,
+      answerMsMax,
+      failed: (error) => failed(socket, error, guard.answered),
+    });
     return socket;
   }
 }

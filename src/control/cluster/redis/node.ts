@@ -36,13 +36,13 @@ export class RedisNode {
   private readonly options: NodeOptions;
   private readonly connector: Connector;
   /** Why this side ended a socket: the client tells the commands it was asked on only that it is gone. */
-  private readonly ended = new WeakMap<object, FaultError>();
+  private readonly ended = new WeakMap<object, { readonly error: FaultError; readonly answered: number }>();
   private lastError: Error | undefined;
   private unreadable: Error | undefined;
   private wasReady = false;
   /** Who waits until commands can be sent. */
   private readonly waiting = new Set<(error: Error | undefined) => void>();
-  /** Handshakes in a row that were refused. */
+  /** Handshakes that were refused and answers that made no sense, since the last one that did. */
   private refused = 0;
   private isClosed = false;
 
@@ -55,13 +55,12 @@ export class RedisNode {
       connectMsMax: plan.connectTimeoutMs,
       answerMsMax: plan.commandTimeoutMs + blockMs + answerGraceMs,
       budget: options.budget,
-      failed: (socket: Socket, error) => this.ended.set(socket, error),
+      failed: (socket: Socket, error, answered) => this.ended.set(socket, { error, answered }),
     });
     this.redis = this.create();
     this.redis.on('error', (error: Error) => this.noteError(error));
     this.redis.on('ready', () => {
       if (!this.isUsable) return;
-      this.refused = 0;
       this.wasReady = true;
       this.release(undefined);
       options.ready();
@@ -91,15 +90,26 @@ export class RedisNode {
 
   /**
    * Sends a command, one by itself and not a pipeline. Rejects with what went wrong, in words of the user's, or with
-   * the error the server answered.
+   * the error the server answered. A command that throws the fault `protocol`, because the answer makes no sense, costs
+   * the connection: its answers may belong to other questions.
    */
   async ask<T>(command: (redis: Redis) => Promise<T>): Promise<T> {
     const { stream } = this.redis;
+    const { asked } = this.connector;
     if (!this.isUsable) throw new FaultError('away', `${this.where || 'Redis'} is not connected`);
     try {
-      return await command(this.redis);
+      const answer = await command(this.redis);
+      this.refused = 0;
+      return answer;
     } catch (error) {
-      throw this.explain(this.ended.get(stream) ?? error);
+      if (error instanceof FaultError && error.fault === 'protocol' && stream === this.redis.stream) {
+        this.refused++;
+        this.redis.disconnect(true);
+      }
+      const end = this.ended.get(stream);
+      // An answer that is too large is the fault of what was asked, and of nothing asked after it.
+      const isOthers = end?.error.fault === 'too-large' && end.answered !== asked;
+      throw this.explain(isOthers ? error : (end?.error ?? error));
     }
   }
 
