@@ -5,6 +5,7 @@
  */
 import { type HealthState, initialHealth, observe } from '../core/health.ts';
 import type { Bind, HealthPlan } from '../core/plan.ts';
+import type { CheckTurns } from './check-turns.ts';
 import { checkTcp } from './tcp-check.ts';
 
 const jitter = 0.1;
@@ -16,6 +17,7 @@ export class HealthChecker {
   /** One is used until it proves to be of no use. */
   private readonly sources: readonly string[];
   private source = 0;
+  private readonly turns: CheckTurns;
   private readonly onFlip: (up: boolean, why: string) => void;
   private state: HealthState;
   private timer: NodeJS.Timeout | undefined;
@@ -24,17 +26,20 @@ export class HealthChecker {
 
   /**
    * @param wasUp what is known from before (a reload keeps it); undefined: nobody has looked yet
+   * @param turns it waits for one before each check
    * @param onFlip called when the verdict changes, never after `stop`
    */
   constructor(
     plan: HealthPlan,
     target: Bind,
     wasUp: boolean | undefined,
+    turns: CheckTurns,
     onFlip: (up: boolean, why: string) => void,
   ) {
     this.plan = plan;
     this.target = plan.port !== undefined && target.kind === 'inet' ? { ...target, port: plan.port } : target;
     this.sources = (plan.sources ?? []).filter((source) => isOfFamilyOf(source, target));
+    this.turns = turns;
     this.onFlip = onFlip;
     this.state = wasUp === undefined ? initialHealth : { up: wasUp, opposite: 0, observed: true };
   }
@@ -58,7 +63,10 @@ export class HealthChecker {
 
   private async check(): Promise<void> {
     this.isRunning = true;
+    await this.turns.take();
+    if (this.isStopped) return this.turns.give();
     const result = await checkTcp(this.target, this.sources[this.source], this.plan.timeoutMs);
+    this.turns.give();
     this.isRunning = false;
     if (this.isStopped) return;
     // Another source may have a port, or a way there.

@@ -52,6 +52,7 @@ export class ChecksClient implements Checks {
   private fresh: CheckOrder[] = [];
   private readonly asked = new Map<string, ((ip: Ip) => void)[]>();
   private nextId = 1;
+  private inFlightMax: number | undefined;
   private isStopped = false;
 
   constructor(events: ChecksEvents) {
@@ -85,6 +86,14 @@ export class ChecksClient implements Checks {
         this.room.post({ type: 'uncheck', id });
       },
     };
+  }
+
+  /** At most so many checks hold a descriptor at once. */
+  limit(inFlightMax: number): void {
+    if (this.inFlightMax === inFlightMax) return;
+    this.inFlightMax = inFlightMax;
+    // A room that starts later is told then.
+    if (this.room.isStarted) this.room.post({ type: 'limit', inFlightMax });
   }
 
   async resolve(address: BackendAddress): Promise<Target> {
@@ -132,6 +141,7 @@ export class ChecksClient implements Checks {
       isFirst ? order : { ...order, wasUp: isUp ?? true },
     );
     this.fresh = [];
+    if (this.inFlightMax !== undefined) this.room.post({ type: 'limit', inFlightMax: this.inFlightMax });
     if (orders.length > 0) this.room.post({ type: 'check', orders });
     for (const host of this.asked.keys()) this.room.post({ type: 'resolve', host });
   }

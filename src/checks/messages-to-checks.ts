@@ -14,6 +14,8 @@ export interface CheckOrder {
 
 export type MessageToChecks =
   | { readonly type: 'check'; readonly orders: readonly CheckOrder[] }
+  /** Checks under way at once. */
+  | { readonly type: 'limit'; readonly inFlightMax: number }
   | { readonly type: 'uncheck'; readonly id: number }
   /** Real flows failed: look now. */
   | { readonly type: 'suspect'; readonly id: number }

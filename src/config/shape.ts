@@ -57,7 +57,7 @@ export const adminShape = section('The admin API. Left out: none.', { listen: ad
 
 export const instanceLimitsShape = section('How much the whole instance carries.', {
   flows: autoOr(
-    'Open flows. auto: what the descriptor limit (ulimit -n, LimitNOFILE= in systemd) carries: two for each flow, 256 for all else, and up to an eighth for pipes (epoll); at most 1,000,000.',
+    'Open flows. auto: what the descriptor limit (ulimit -n, LimitNOFILE= in systemd) carries: two for each flow, what listeners, workers, pages and checks need, and up to an eighth of the rest for pipes (epoll); at most 1,000,000.',
     flowsMax,
     instanceDefaults.limits.flows,
   ),

@@ -1,5 +1,6 @@
 /** Backends given by name, and a resolver that is in trouble or late. */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { CheckTurns } from '../checks/check-turns.ts';
 import { HealthChecker } from '../checks/checker.ts';
 import type { Checks } from '../checks/client.ts';
 import type { Target } from '../checks/resolve.ts';
@@ -39,7 +40,7 @@ const resolveAddress = vi.fn<Checks['resolve']>();
 const checks: Checks = {
   resolve: resolveAddress,
   check: (health, bind, wasUp, delayMs, onFlip) => {
-    const checker = new HealthChecker(health, bind, wasUp, onFlip);
+    const checker = new HealthChecker(health, bind, wasUp, new CheckTurns(), onFlip);
     checker.start(delayMs);
     return checker;
   },

@@ -171,7 +171,9 @@ export class Control {
   async start(): Promise<void> {
     if (this.isStopping) return;
     const { plan, options } = this;
-    const { flowsMax } = this.descriptorShares(plan); // refuses a limit that does not fit before anything is started
+    // Refuses a limit that does not fit before anything is started.
+    const { flowsMax, checksInFlightMax } = this.descriptorShares(plan);
+    this.checks.limit(checksInFlightMax);
     options.watch({
       event: 'starting',
       config: plan.source,
@@ -343,7 +345,8 @@ export class Control {
   }
 
   private publish(plan: Plan): void {
-    const { flowsMax, sparePerWorker } = this.descriptorShares(plan);
+    const { flowsMax, sparePerWorker, checksInFlightMax } = this.descriptorShares(plan);
+    this.checks.limit(checksInFlightMax);
     this.spareDescriptors = sparePerWorker;
     this.published = plan;
     this.findLoops(plan);
@@ -377,8 +380,7 @@ export class Control {
   }
 
   private descriptorShares(plan: Plan): DescriptorShares {
-    // The portable engine has no pipes.
-    return shareDescriptors(plan, this.options.engine === 'epoll' ? this.workers.length : 0);
+    return shareDescriptors(plan, { engine: this.options.engine, workers: this.workers.length });
   }
 
   private hear(worker: number, message: MessageFromWorker): void {

@@ -21,9 +21,6 @@ export const receiveBufferBytes = 4 * 1024 * 1024;
 /** Bytes that may wait in the socket of one UDP conversation for the kernel to take them; what comes on top is dropped. */
 export const sendQueueBytesMax = 1024 * 1024;
 
-/** Addresses of a wildcard bind that get a socket of their own. */
-export const localSocketsMax = 256;
-
 /** How often a wildcard bind looks for new and vanished addresses of this machine. */
 export const rescanMs = 5_000;
 

@@ -8,7 +8,8 @@
  */
 import { networkInterfaces } from 'node:os';
 import type { Address } from '../../core/address.ts';
-import { localSocketsMax, rescanMs } from './bounds.ts';
+import { localSocketsMax } from '../../core/limits.ts';
+import { rescanMs } from './bounds.ts';
 import { LocalSocket, type PortSharing, type SocketBuffers } from './local-socket.ts';
 import { socketAddress } from './socket-address.ts';
 

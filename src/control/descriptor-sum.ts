@@ -1,0 +1,96 @@
+/**
+ * The descriptors that are held beside those of flows: whatever is open before the first client comes, and what may be at
+ * the limit of flows, so that pages, checks and Redis go on then. Added up and not guessed, for a plan with hundreds of
+ * listeners holds more by itself than any fixed reserve.
+ */
+import {
+  checksInFlightMin,
+  descriptorsOfNames,
+  descriptorsOfProcess,
+  descriptorsOfReload,
+  descriptorsPerPageAddressMin,
+  descriptorsPerRedisNode,
+  descriptorsPerRoom,
+  descriptorsPerWorker,
+  httpAnsweringMax,
+  httpBurstMax,
+  httpWaitingMax,
+  localSocketsMax,
+  redisClusterNodesReckoned,
+  roomsMost,
+} from '../core/limits.ts';
+import type { Bind, Plan } from '../core/plan.ts';
+
+/** What a page's address may hold, and checks, of a limit that is small. */
+const pageShare = 1 / 32;
+const checksShare = 1 / 8;
+
+export interface Machine {
+  readonly engine: 'portable' | 'epoll';
+  readonly workers: number;
+  /** The limit of the process (ulimit -n). */
+  readonly descriptors: number;
+  /** Addresses of this machine, IPv4 and IPv6. */
+  readonly localIps: readonly string[];
+}
+
+export interface DescriptorSum {
+  readonly held: number;
+  /** Health checks that may be under way at once; they are counted above. */
+  readonly checksInFlightMax: number;
+}
+
+export function descriptorSum(plan: Plan, machine: Machine): DescriptorSum {
+  const { workers, descriptors } = machine;
+  const listeners = plan.listeners.reduce((sum, listener) => {
+    const isUnix = listener.bind.kind === 'unix';
+    // One path cannot be bound twice: one worker serves it.
+    return sum + (isUnix ? 1 : workers) * socketsOf(listener.bind, listener.protocol, machine);
+  }, 0);
+  const checked = plan.pools
+    .filter(({ health }) => health.type !== 'none')
+    .reduce((sum, { backends }) => sum + backends.length, 0);
+  const checksInFlightMax = Math.min(
+    checked,
+    Math.max(checksInFlightMin, Math.floor(descriptors * checksShare)),
+  );
+  const hasNames = plan.pools.some(({ backends }) => backends.some(({ address }) => address.kind === 'name'));
+  const held =
+    descriptorsOfProcess +
+    roomsMost * descriptorsPerRoom +
+    workers * descriptorsPerWorker +
+    descriptorsOfReload +
+    listeners +
+    [plan.metrics, plan.admin].filter((page) => page !== undefined).length * pageDescriptors(descriptors) +
+    checksInFlightMax +
+    (hasNames ? descriptorsOfNames : 0) +
+    redisDescriptors(plan);
+  return { held, checksInFlightMax };
+}
+
+/** The portable engine gives each address of the machine a socket of its own where UDP is bound to all of them. */
+function socketsOf(bind: Bind, protocol: 'tcp' | 'udp', { engine, localIps }: Machine): number {
+  if (engine === 'epoll' || protocol === 'tcp' || bind.kind === 'unix') return 1;
+  const isV4 = bind.ip === '0.0.0.0';
+  if (!isV4 && !/^[0:]+$/.test(bind.ip)) return 1;
+  const reached = isV4 ? localIps.filter((ip) => !ip.includes(':')) : localIps;
+  return 1 + Math.min(localSocketsMax, reached.length);
+}
+
+/** Its socket and connections: all that it may have where the limit is ample, a part where it is not. */
+function pageDescriptors(descriptors: number): number {
+  const most = httpWaitingMax + httpAnsweringMax + httpBurstMax;
+  return 1 + Math.min(most, Math.max(descriptorsPerPageAddressMin, Math.floor(descriptors * pageShare)));
+}
+
+function redisDescriptors({ cluster }: Plan): number {
+  if (cluster === undefined) return 0;
+  const { form } = cluster.redis;
+  const nodes =
+    form.kind === 'cluster'
+      ? Math.max(redisClusterNodesReckoned, form.nodes.length)
+      : form.kind === 'sentinel'
+        ? form.nodes.length + 1
+        : 1;
+  return nodes * descriptorsPerRedisNode;
+}
