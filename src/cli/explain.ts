@@ -78,6 +78,7 @@ function explainFromPlan(plan: Plan, client: Address, options: ExplainOptions): 
     isShared: false,
     machineIps: [],
     memberListeners: [],
+    memberIps: [],
     listeners: plan.listeners.map((listener) => ({
       id: ids.listener(listener.name, listener.protocol, listener.bind),
       plan: listener,

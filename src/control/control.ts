@@ -10,6 +10,8 @@
 import { availableParallelism } from 'node:os';
 import { ChecksClient } from '../checks/client.ts';
 import { diffPlans, liveKeys } from '../config/diff.ts';
+import { loopRememberedMs } from '../core/limits.ts';
+import type { LoopListener } from '../core/loops.ts';
 import type { Plan } from '../core/plan.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import type { NamesTable } from '../pins/names-table.ts';
@@ -25,6 +27,7 @@ import type { ControlWatcher } from './events.ts';
 import { Ids } from './ids.ts';
 import { Listeners, StartFailure } from './listeners.ts';
 import { LoopWatch } from './loop-watch.ts';
+import { ownNetwork } from './own-network.ts';
 import { Refusals } from './refusals.ts';
 import { Rooms } from './rooms.ts';
 import { addsBackends, createClusterClient, namesTable } from './sharing.ts';
@@ -78,6 +81,7 @@ export class Control {
     number,
     { records: FlowRecord[]; waiting: number; done: () => void }
   >();
+  private readonly loopsToldAtMs = new Map<string, number>();
   private readonly formerCounts = new Waiting<readonly WayCount[] | undefined>();
   private readonly snapshots: Snapshots;
   private readonly refusals: Refusals;
@@ -141,6 +145,8 @@ export class Control {
       ids: this.ids,
       listFlows: (most) => this.listFlows(most),
       watch: options.watch,
+      network: () => ownNetwork(this.receivers(this.published), this.loopWatch.ips),
+      membersMoved: () => this.publish(this.published),
       ...this.rooms.events('cluster', () => this.releaseLocksOf(sharingWriters.cluster)),
     });
     if (this.cluster !== undefined) this.rooms.add(this.cluster.room);
@@ -202,6 +208,8 @@ export class Control {
     }
     this.expiryTimer = setInterval(() => this.views.pins.expire(this.now(), 20_000), 1_000);
     this.isReady = true;
+    // Its listeners are open: now the others may know where.
+    this.cluster?.tellNews();
     options.watch({ event: 'ready' });
   }
 
@@ -350,29 +358,32 @@ export class Control {
     this.spareDescriptors = sparePerWorker;
     this.published = plan;
     this.findLoops(plan);
+    const members = this.cluster?.memberListeners;
     this.snapshot = this.snapshots.of(plan, {
       flowsMax,
       isShared: this.cluster !== undefined,
       machineIps: this.loopWatch.ips,
-      memberListeners: [],
+      memberListeners: members?.listeners ?? [],
+      memberIps: members?.ips ?? [],
     });
     // Before the workers: a pin they make must find its names.
     this.cluster?.tellNews();
     for (const worker of this.workers) this.tellSnapshot(worker, this.snapshot);
   }
 
-  /** A listener that a reload may still fail to open receives nothing; at the start that would be the end of it. */
   private findLoops(plan: Plan): void {
-    const listeners = this.snapshots
-      .listeners(plan)
-      .flatMap(({ id, plan: { name, protocol, bind, pool } }) => {
-        const port = this.listeners.openPort(id);
-        if (port === undefined && this.isReady) return [];
-        return [
-          { name, protocol, bind: bind.kind === 'inet' ? { ...bind, port: port ?? bind.port } : bind, pool },
-        ];
-      });
-    this.backends.setLoops(this.loopWatch.find(listeners, this.backends.places()));
+    this.backends.setLoops(this.loopWatch.find(this.receivers(plan), this.backends.places()));
+  }
+
+  /** A listener that a reload may still fail to open receives nothing; at the start that would be the end of it. */
+  private receivers(plan: Plan): LoopListener[] {
+    return this.snapshots.listeners(plan).flatMap(({ id, plan: { name, protocol, bind, pool } }) => {
+      const port = this.listeners.openPort(id);
+      if (port === undefined && this.isReady) return [];
+      return [
+        { name, protocol, bind: bind.kind === 'inet' ? { ...bind, port: port ?? bind.port } : bind, pool },
+      ];
+    });
   }
 
   private tellSnapshot(worker: WorkerClient, snapshot: Snapshot): void {
@@ -412,6 +423,9 @@ export class Control {
       case 'backend-suspect':
         this.backends.suspect(message.backendId, message.protocol);
         break;
+      case 'loop-seen':
+        this.tellLoop(message);
+        break;
       case 'backend-leads-back':
         this.backends.loopSeen(message.backendId, message.listener);
         break;
@@ -433,6 +447,18 @@ export class Control {
       case 'stopped':
         break;
     }
+  }
+
+  private tellLoop({ backendId, listener }: Extract<MessageFromWorker, { type: 'loop-seen' }>): void {
+    const names = this.ids.backendName(backendId);
+    const key = `${backendId} ${listener}`;
+    if (
+      names === undefined ||
+      this.now() - (this.loopsToldAtMs.get(key) ?? -loopRememberedMs) < loopRememberedMs
+    )
+      return;
+    this.loopsToldAtMs.set(key, this.now());
+    this.options.watch({ event: 'loop-seen', ...names, listener });
   }
 
   /** Once: each worker finds it out by itself, and again with each snapshot. */

@@ -61,6 +61,13 @@ export type ControlEvent =
       readonly flows: number;
       readonly why: string;
     }
+  /** Another machine sends the flows of this backend back to the listener. At most once a minute. */
+  | {
+      readonly event: 'loop-seen';
+      readonly pool: string;
+      readonly backend: string;
+      readonly listener: string;
+    }
   | { readonly event: 'pool-down'; readonly pool: string }
   /** After a pool-down. */
   | { readonly event: 'pool-up'; readonly pool: string }

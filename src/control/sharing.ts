@@ -10,6 +10,7 @@ import type { SharedMemory, SharedViews } from '../rooms/shared.ts';
 import type { FlowRecord } from '../worker/messages-from-worker.ts';
 import { ClusterClient } from './cluster/client.ts';
 import type { ClusterFlow } from './cluster/flow-table.ts';
+import type { MemberNetwork } from './cluster/member-listeners.ts';
 import { checkRedisFiles } from './cluster/redis/secrets.ts';
 import type { ControlWatcher } from './events.ts';
 import type { Ids } from './ids.ts';
@@ -26,6 +27,8 @@ export interface SharingOptions {
   readonly ids: Ids;
   readonly listFlows: (most: number) => Promise<readonly FlowRecord[]>;
   readonly watch: ControlWatcher;
+  readonly network: () => MemberNetwork;
+  readonly membersMoved: () => void;
   readonly died: (death: RoomDeath) => void;
   readonly restarted: () => void;
 }
@@ -35,7 +38,7 @@ export interface SharingOptions {
  * @throws StartFailure when a file the cluster section names cannot be read
  */
 export function createClusterClient(options: SharingOptions): ClusterClient | undefined {
-  const { shared, version, startedAt, watch, died, restarted } = options;
+  const { shared, version, startedAt, watch, membersMoved, died, restarted } = options;
   const plan = options.plan().cluster;
   if (plan === undefined) return undefined;
   try {
@@ -53,10 +56,12 @@ export function createClusterClient(options: SharingOptions): ClusterClient | un
     news: () => ({
       digest: options.plan().digest,
       listeners: options.plan().listeners.map(({ name }) => name),
+      network: options.network(),
       names: namesTable(options.ids, options.published()),
     }),
     listFlows: async (most) => (await options.listFlows(most)).flatMap(clusterFlow),
     watch,
+    membersMoved,
     died,
     restarted,
   });

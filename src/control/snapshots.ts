@@ -20,7 +20,10 @@ export class Snapshots {
     this.backends = backends;
   }
 
-  of(plan: Plan, more: Pick<Snapshot, 'flowsMax' | 'isShared' | 'machineIps' | 'memberListeners'>): Snapshot {
+  of(
+    plan: Plan,
+    more: Pick<Snapshot, 'flowsMax' | 'isShared' | 'machineIps' | 'memberListeners' | 'memberIps'>,
+  ): Snapshot {
     return {
       ...more,
       generation: ++this.generation,

@@ -10,6 +10,16 @@ import type { TerminationCode } from './termination.ts';
 /** Why this backend: by an existing pin, by the policy, or as the next one after a failed dial. */
 export type ChoiceReason = 'pin' | 'policy' | 'retry' | 'fail-open';
 
+/** One listener's flows to one backend, as far as they go back to where they came from (worker/returning-flows.ts). */
+export interface ReturningWay {
+  /** Open, and not answered. */
+  mute: number;
+  /** When one was answered last. */
+  answeredAtMs: number;
+  /** When it was found to be a loop; 0: it was not. */
+  loopAtMs: number;
+}
+
 export class Flow {
   /** Unique in its worker. */
   readonly id: number;
@@ -36,6 +46,8 @@ export class Flow {
   hasReplied = false;
   /** UDP: its client has sent for a while, and nothing was answered: an exporter and no forged source. */
   isOneWay = false;
+  /** What it is counted in while it is mute. */
+  returningWay: ReturningWay | undefined = undefined;
   /** Its dial might come back to this instance: the engine tells the host where it leaves from. */
   tracesDial = false;
   /** Where that is. */

@@ -63,6 +63,20 @@ export const refusalsToldEveryMs = 1_000;
 export const terminationsPerTurnMax = 256;
 /** Former addresses of one backend that are watched for the flows still on them; the oldest is left alone beyond it. */
 export const formerWaysMax = 16;
+/**
+ * Flows from the host of their own backend that may be open without an answer, of one listener to one backend; with
+ * `members` both are instances of the cluster. See worker/returning-flows.ts.
+ */
+export const returningFlowsMax = { tcp: 128, udp: 512, members: 4 } as const;
+/** So long one more waits for an answer to any of them until all are taken for a loop, and so long a loop is remembered. */
+export const returningPatienceMs = 5_000;
+export const loopRememberedMs = 60_000;
+/** Addresses an instance tells others that it listens on, IPs it says it has, and all that is kept of the others' addresses. */
+export const memberAddressesMax = 256;
+export const memberIpsMax = 64;
+export const memberListenersMax = 4_096;
+/** How often the others' addresses may be new here. */
+export const memberListenersEveryMs = 5_000;
 /** So long a client waits that is turned away because all its backends lead back to us. */
 export const turnAwayAfterMs = 100;
 /** Datagrams of one UDP conversation kept while it waits for a route. */

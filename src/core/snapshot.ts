@@ -56,4 +56,6 @@ export interface Snapshot {
   readonly machineIps: readonly string[];
   /** Where the other instances of the cluster listen. */
   readonly memberListeners: readonly ListeningAddress[];
+  /** IPs of their hosts. */
+  readonly memberIps: readonly string[];
 }

@@ -85,6 +85,7 @@ export const eventLevels: Readonly<Record<Exclude<ControlEvent['event'], 'flow-e
   'backend-down': 'warn',
   'backend-draining': 'info',
   'backend-resolved': 'info',
+  'loop-seen': 'warn',
   'address-left': 'info',
   'address-down': 'warn',
   'address-up': 'info',
@@ -192,6 +193,8 @@ export function inWords(event: ControlEvent): string {
       return `${event.pool}/${event.backend} ${event.draining ? 'drains: no new clients, pinned ones stay' : 'takes new clients again'}`;
     case 'backend-resolved':
       return `${event.pool}/${event.backend} is at ${event.address} now`;
+    case 'loop-seen':
+      return `${event.pool}/${event.backend} leads back to listener ${event.listener} by way of another machine: none of its connections from there was answered`;
     case 'address-left': {
       const fate =
         event.action === 'keep' ? 'stay' : event.graceMs === 0 ? 'end' : `end in ${event.graceMs} ms`;

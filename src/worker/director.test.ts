@@ -88,6 +88,7 @@ function directorOf(listener: ListenerView): Stage {
     flowLogSample: 0,
     machineIps: [],
     memberListeners: [],
+    memberIps: [],
   };
   director.useSnapshot(snapshot);
   const useBackends: Stage['useBackends'] = (names, { tries = 1, ...changes } = {}) => {

@@ -34,6 +34,7 @@ import { FlowReports } from './flow-reports.ts';
 import type { MessageFromWorker, WayCount } from './messages-from-worker.ts';
 import type { FlowSelector } from './messages-to-worker.ts';
 import { Refusals } from './refusals.ts';
+import { ReturningFlows } from './returning-flows.ts';
 import { SuspectBackends } from './suspects.ts';
 
 export interface DirectorOptions {
@@ -74,6 +75,7 @@ export class Director implements EngineHost {
   private readonly reports: FlowReports;
   private readonly refusals: Refusals;
   private readonly suspects: SuspectBackends;
+  private readonly returning: ReturningFlows;
   private snapshot: Snapshot | undefined;
   private choosers = new Map<number, Chooser>();
   private readonly servers = new ServerAddresses();
@@ -99,6 +101,9 @@ export class Director implements EngineHost {
     this.reports = new FlowReports(options.worker, options.post);
     this.refusals = new Refusals(options.post);
     this.suspects = new SuspectBackends(options.post);
+    this.returning = new ReturningFlows(options.counters.shared.workers, ({ listener }, backend) =>
+      options.post({ type: 'loop-seen', backendId: backend.id, listener: listener.plan.name }),
+    );
   }
 
   useSnapshot(snapshot: Snapshot): void {
@@ -123,6 +128,7 @@ export class Director implements EngineHost {
     this.visitsPerRound = Math.max(1, Math.min(10, Math.floor(ttlMsMin / 4000)));
     this.reports.sample = snapshot.flowLogSample;
     if (this.servers.learn(snapshot)) this.endServers();
+    this.returning.learn(snapshot);
     this.mayLeadBack = snapshot.pools.some(({ backends }) =>
       backends.some(({ loop }) => loop === 'may-lead-back'),
     );
@@ -197,12 +203,28 @@ export class Director implements EngineHost {
     );
     if (choice === undefined && chooser.leadsBack) return this.turnAway(flow);
     if (choice === undefined) return flow.lastFailure ?? 'no-backend';
+    const verdict = this.returning.admit(flow, choice.backend, this.options.nowMs());
+    if (verdict !== 'go') return this.holdBack(flow, choice.backend, verdict);
     flow.backend = choice.backend;
     flow.reason = choice.reason;
     // In a loop all but the first come from this machine: only theirs are worth a system call each.
     flow.tracesDial =
       choice.backend.loop === 'may-lead-back' && this.servers.isOfMachine(flow.client, flow.local);
     return choice.backend;
+  }
+
+  /** A backend that would send the flow back to us is passed over like one that does not answer. */
+  private holdBack(
+    flow: Flow,
+    backend: BackendView,
+    verdict: 'wait' | 'loop',
+  ): BackendView | 'wait' | TerminationCode {
+    this.options.counters.places.giveBackend(backend.id);
+    flow.askedBackendId = backend.id;
+    if (verdict === 'wait') return 'wait';
+    flow.failed.push(backend.id);
+    flow.lastFailure = 'loop';
+    return this.routed(flow);
   }
 
   dialsFrom(flow: Flow, local: Address): void {
@@ -226,6 +248,7 @@ export class Director implements EngineHost {
     const { counters } = this.options;
     counters.places.giveBackend(backend.id);
     this.forgetDial(flow, backend);
+    this.returning.left(flow);
     flow.backend = undefined;
     flow.lastFailure = failure;
     const now = this.choosers.get(flow.listener.poolId)?.backend(backend.id);
@@ -242,6 +265,7 @@ export class Director implements EngineHost {
 
   replied(flow: Flow): void {
     flow.hasReplied = true;
+    this.returning.answered(flow, flow.backend!, this.options.nowMs());
     if (flow.listener.plan.protocol !== 'udp') return;
     this.suspects.succeeded(flow.backend!.id, 'udp');
     this.flowPins.confirm(flow, this.options.nowMs());
@@ -271,6 +295,7 @@ export class Director implements EngineHost {
     this.limits.closed(flow);
     if (flow.askedBackendId !== 0) this.waiting.delete(flow.id);
     if (this.turnedAway.size > 0) this.turnedAway.delete(flow);
+    this.returning.left(flow);
     const listenerId = flow.listener.id;
     counters.addEnd(listenerId, code);
     this.account(flow);
@@ -387,6 +412,7 @@ export class Director implements EngineHost {
         this.flowPins.keep(flow, nowMs);
       });
     }
+    for (const flow of this.returning.due(nowMs)) this.engine.proceed(flow);
     for (const flow of [...this.turnedAway]) {
       if (nowMs - flow.startedAtMs >= turnAwayAfterMs) this.engine.proceed(flow);
     }

@@ -107,7 +107,7 @@ function play(flowsMax: number, listeners: readonly ListenerView[], udpShare = 0
     flowsMax,
     udpShare,
   );
-  const known = { machineIps: [], memberListeners: [] };
+  const known = { machineIps: [], memberListeners: [], memberIps: [] };
   const snapshot = {
     generation: 1,
     listeners,

@@ -58,6 +58,8 @@ export type MessageFromWorker =
   | { readonly type: 'backend-suspect'; readonly backendId: number; readonly protocol: Protocol }
   /** A TCP flow to this backend has come in at a listener of ours. Once until the next snapshot. */
   | { readonly type: 'backend-leads-back'; readonly backendId: number; readonly listener: string }
+  /** Flows to this backend come back by way of another machine. */
+  | { readonly type: 'loop-seen'; readonly backendId: number; readonly listener: string }
   | { readonly type: 'accept-paused'; readonly listenerId: number; readonly paused: boolean }
   /** What the plan asks of a listener or pool is not to be had here. */
   | {

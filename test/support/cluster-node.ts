@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Cluster, createCluster } from '../../src/control/cluster/cluster.ts';
 import type { ClusterEvent } from '../../src/control/cluster/events.ts';
 import type { ClusterFlow } from '../../src/control/cluster/flow-table.ts';
+import { noNetwork } from '../../src/control/cluster/member-listeners.ts';
 import type { FlowCount } from '../../src/control/cluster/members.ts';
 import { Address } from '../../src/core/address.ts';
 import { BackendStates } from '../../src/core/backend-states.ts';
@@ -101,6 +102,7 @@ export function startNode(options: NodeOptions): ClusterNode {
       digest: () => node.digest,
       startedAt: new Date(),
       listeners: () => ['arena udp://127.0.0.1:7777'],
+      network: () => noNetwork,
     },
     names,
     pins,

@@ -16,6 +16,7 @@ import { redisFaults } from './errors.ts';
 import type { ClusterEvent } from './events.ts';
 import type { ClusterFlow, ClusterFlowRow } from './flow-table.ts';
 import { newIncarnation } from './incarnation.ts';
+import type { MemberListeners } from './member-listeners.ts';
 import type { MessageFromCluster } from './messages-from-cluster.ts';
 import type { ClaimOrder, ClusterNews, MessageToCluster } from './messages-to-cluster.ts';
 
@@ -30,6 +31,8 @@ export interface ClusterClientOptions {
   /** Open flows, at most `most`. */
   readonly listFlows: (most: number) => Promise<readonly ClusterFlow[]>;
   readonly watch: (event: ClusterEvent) => void;
+  /** Others listen elsewhere than before. */
+  readonly membersMoved: () => void;
   readonly died: (death: RoomDeath) => void;
   readonly restarted: () => void;
 }
@@ -45,6 +48,8 @@ export class ClusterClient {
   readonly room: RoomClient<MessageToCluster, MessageFromCluster>;
   private readonly options: ClusterClientOptions;
   private readonly incarnation = newIncarnation();
+  /** Where the others listen. Kept when the room dies: they are there all the same. */
+  memberListeners: MemberListeners = { listeners: [], ips: [] };
   private generation = 0;
   private known: ClusterStatus;
   private writerNames: readonly string[] = [''];
@@ -158,6 +163,10 @@ export class ClusterClient {
         this.known = message.status;
         this.writerNames = message.writers;
         this.generation = message.generation;
+        break;
+      case 'member-listeners':
+        this.memberListeners = message.known;
+        this.options.membersMoved();
         break;
       case 'caught-up':
         this.catchUps.answerAll(undefined);

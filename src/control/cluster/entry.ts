@@ -5,6 +5,7 @@
 import { Address } from '../../core/address.ts';
 import type { ClusterPlan } from '../../core/cluster-plan.ts';
 import { Key } from '../../core/key.ts';
+import { memberListenersEveryMs } from '../../core/limits.ts';
 import { TableNames } from '../../pins/names-table.ts';
 import { leaveRoom, type RoomPost, serveRoom } from '../../rooms/serve.ts';
 import { attachSharedMemory, type SharedMemory, sharedClock, sharingWriters } from '../../rooms/shared.ts';
@@ -74,6 +75,7 @@ function serve(data: ClusterRoomData, post: Post): (message: MessageToCluster) =
       digest: () => news.digest,
       startedAt: data.startedAt,
       listeners: () => news.listeners,
+      network: () => news.network,
     },
     names,
     pins,
@@ -149,6 +151,8 @@ class StatusTeller {
   private readonly cluster: Cluster;
   private readonly post: Post;
   private told = '';
+  private toldListeners = '';
+  private listenersAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(cluster: Cluster, post: Post) {
     this.cluster = cluster;
@@ -156,7 +160,10 @@ class StatusTeller {
   }
 
   start(): void {
-    setInterval(() => this.tell(), statusMs);
+    setInterval(() => {
+      this.tell();
+      this.tellListeners();
+    }, statusMs);
     this.tell();
   }
 
@@ -167,6 +174,17 @@ class StatusTeller {
     if (text === this.told) return;
     const { generation, names } = cluster;
     if (this.post({ type: 'status', status, generation, writers: names.writers })) this.told = text;
+  }
+
+  /** Members that say something else every second must not make every worker learn it every second. */
+  private tellListeners(): void {
+    const nowMs = performance.now();
+    if (nowMs - this.listenersAtMs < memberListenersEveryMs) return;
+    const known = this.cluster.members.listeners();
+    const text = JSON.stringify(known);
+    if (text === this.toldListeners || !this.post({ type: 'member-listeners', known })) return;
+    this.toldListeners = text;
+    this.listenersAtMs = nowMs;
   }
 }
 

@@ -8,6 +8,7 @@ import type { BackendStates } from '../../core/backend-states.ts';
 import { memberBytesMax, memberCountsBytesMax, membersMax } from '../../core/limits.ts';
 import type { PinNames } from '../../pins/names.ts';
 import type { ClusterWatcher } from './events.ts';
+import { listenersOf, type MemberListeners, type MemberNetwork, parseNetwork } from './member-listeners.ts';
 import type { MemberRow } from './store.ts';
 
 export interface ClusterIdentity {
@@ -17,6 +18,7 @@ export interface ClusterIdentity {
   readonly digest: () => string;
   readonly startedAt: Date;
   readonly listeners: () => readonly string[];
+  readonly network: () => MemberNetwork;
 }
 
 export interface Member {
@@ -49,6 +51,7 @@ export class Members {
   private readonly watch: ClusterWatcher;
   private readonly lost = new Map<string, string>();
   private readonly differing = new Set<string>();
+  private readonly networks = new Map<string, MemberNetwork>();
   private counted = new Map<number, number>();
 
   constructor(
@@ -68,7 +71,7 @@ export class Members {
   /** This instance, as it tells others. */
   own(incarnation: string, flows: number, pins: number, left: boolean): string {
     const { host, version, startedAt } = this.identity;
-    const member: Omit<Member, 'instance'> & { v: number } = {
+    const member: Omit<Member, 'instance'> & MemberNetwork & { v: number } = {
       v: 1,
       incarnation,
       host,
@@ -76,6 +79,7 @@ export class Members {
       digest: this.identity.digest(),
       startedAt: startedAt.toISOString(),
       listeners: this.identity.listeners(),
+      ...this.identity.network(),
       flows,
       pins,
       left,
@@ -85,7 +89,7 @@ export class Members {
 
   /** What a beat brought. */
   heard(rows: readonly MemberRow[]): void {
-    const present = new Map<string, Member>();
+    const present = new Map<string, ParsedMember>();
     const sums = new Map<number, number>();
     for (const row of rows.slice(0, membersMax)) {
       const member = parseMember(row);
@@ -97,7 +101,10 @@ export class Members {
     for (const instance of [...this.members.keys()]) {
       if (!present.has(instance)) this.gone(instance, 'instance-lost');
     }
-    for (const [instance, member] of present) this.see(instance, member);
+    for (const [instance, { network, ...member }] of present) {
+      this.see(instance, member);
+      if (instance !== this.instance) this.networks.set(instance, network);
+    }
     this.useCounts(sums);
   }
 
@@ -113,10 +120,16 @@ export class Members {
     return sum;
   }
 
+  /** Where the others listen. */
+  listeners(): MemberListeners {
+    return listenersOf(this.networks.values(), this.identity.network().machine);
+  }
+
   private gone(instance: string, event: 'instance-left' | 'instance-lost'): void {
     const known = this.members.get(instance);
     if (known === undefined) return;
     this.members.delete(instance);
+    this.networks.delete(instance);
     this.differing.delete(instance);
     if (instance === this.instance) return;
     if (event === 'instance-lost' && this.lost.size < lostMax) this.lost.set(instance, known.incarnation);
@@ -166,7 +179,11 @@ export class Members {
   }
 }
 
-function parseMember({ instance, member: text }: MemberRow): Member | undefined {
+interface ParsedMember extends Member {
+  readonly network: MemberNetwork;
+}
+
+function parseMember({ instance, member: text }: MemberRow): ParsedMember | undefined {
   if (text.length > memberBytesMax) return undefined;
   const raw = parseObject(text);
   if (raw?.v !== 1) return undefined;
@@ -184,6 +201,7 @@ function parseMember({ instance, member: text }: MemberRow): Member | undefined 
     flows: count(raw.flows),
     pins: count(raw.pins),
     left: raw.left === true,
+    network: parseNetwork(raw),
   };
 }
 

@@ -3,6 +3,7 @@ import type { HandOutcome } from '../../pins/by-hand.ts';
 import type { ClusterStatus } from './cluster.ts';
 import type { ClusterEvent } from './events.ts';
 import type { ClusterFlowRow } from './flow-table.ts';
+import type { MemberListeners } from './member-listeners.ts';
 
 export type MessageFromCluster =
   | { readonly type: 'event'; readonly event: ClusterEvent }
@@ -14,6 +15,8 @@ export type MessageFromCluster =
       readonly generation: number;
       readonly writers: readonly string[];
     }
+  /** Where the others listen, when it is new. */
+  | { readonly type: 'member-listeners'; readonly known: MemberListeners }
   | { readonly type: 'caught-up' }
   | { readonly type: 'claimed'; readonly id: number }
   | { readonly type: 'told'; readonly id: number; readonly outcome: HandOutcome }

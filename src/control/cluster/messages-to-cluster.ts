@@ -3,11 +3,13 @@ import type { AffinityKey } from '../../core/plan.ts';
 import type { OperatorChange } from '../../pins/by-hand.ts';
 import type { NamesTable } from '../../pins/names-table.ts';
 import type { ClusterFlow } from './flow-table.ts';
+import type { MemberNetwork } from './member-listeners.ts';
 
 /** What this instance tells of itself, and a reload changes. */
 export interface ClusterNews {
   readonly digest: string;
   readonly listeners: readonly string[];
+  readonly network: MemberNetwork;
   readonly names: NamesTable;
 }
 
