@@ -22,7 +22,7 @@ import { requirePackage } from './support/require-package.ts';
 import { namedTcp, namedUdp, stopServers, tcpServer, udpServer } from './support/servers.ts';
 import { askOverTcp, askOverUdp, type TrafficClient } from './support/traffic.ts';
 
-const seconds = Number(process.env.PINION_ENEMIES_SECONDS ?? 60);
+const seconds = Number(process.env.PINION_ENEMIES_SECONDS ?? 40);
 const memoryBeyondRestMax = 100 * 1024 * 1024;
 const [long, newcomers] = [clientAddresses(10), clientAddresses(40).slice(10)];
 

@@ -34,9 +34,12 @@ const patient = [
   'faults-log',
   'faults-process',
   'faults-tcp',
+  'hostile-redis',
+  'last-words',
   'observability',
   'operating',
   'reload',
+  'rooms',
   'systemd',
 ].map((name) => `test/${name}.test.ts`);
 

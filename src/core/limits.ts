@@ -67,7 +67,7 @@ export const formerWaysMax = 16;
  * Flows from the host of their own backend that may be open without an answer, of one listener to one backend; with
  * `members` both are instances of the cluster. See worker/returning-flows.ts.
  */
-export const returningFlowsMax = { tcp: 128, udp: 512, members: 4 } as const;
+export const returningFlowsMax = { tcp: 512, udp: 2_048, members: 4 } as const;
 /** So long one more waits for an answer to any of them until all are taken for a loop, and so long a loop is remembered. */
 export const returningPatienceMs = 5_000;
 export const loopRememberedMs = 60_000;
