@@ -84,7 +84,10 @@ export const tcpLastWordStories = [
         await client.receivesBytes(answer.length);
         assert.equal(client.text, answer);
         client.finish();
-        assert.equal((await stage.closed(flowId)).code, 'backend-reset');
+        const { code } = await stage.closed(flowId);
+        // A unix socket has no reset: who comes to read before it writes sees an end.
+        if (kind === 'TCP') assert.equal(code, 'backend-reset');
+        else assert.ok(code === 'backend-reset' || code === 'backend-closed', code);
       },
     ),
   ),
