@@ -112,12 +112,10 @@ async function expectSame(pinion: Pinion, protocol: Transport, names: readonly s
   expect(staying.filter((_, i) => again[i] !== names[i])).toEqual([]);
 }
 
-/** All open flows have been looked at since they said something twice. */
-async function seen(pinion: Pinion): Promise<void> {
-  await eventually('every conversation looked at', async () => {
-    const seen = await pinion.metric('pinion_listener_datagrams_total', { direction: 'in' });
-    return seen! >= staying.length * 2;
-  });
+/** All open flows have been looked at since they said something twice: a worker looks at each within ten seconds. */
+async function seen(): Promise<void> {
+  const since = performance.now();
+  await eventually('every conversation looked at', () => performance.now() - since > 12_000);
 }
 
 describe.each(['epoll', 'portable'])('%s: clients that are connected keep their backend', (engine) => {
@@ -125,7 +123,7 @@ describe.each(['epoll', 'portable'])('%s: clients that are connected keep their 
     const { start } = await storyOf(protocol, engine);
     const pinion = await start();
     const names = await stay[protocol](pinion.port('front'));
-    if (protocol === 'udp') await seen(pinion);
+    if (protocol === 'udp') await seen();
     const most = await watched(pinion, () =>
       inParallel(crowd, (from) => ask[protocol](pinion.port('front'), from)),
     );
