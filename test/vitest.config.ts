@@ -27,6 +27,7 @@ const replacing = readdirSync(`${root}src`, { recursive: true, encoding: 'utf8' 
 const patient = [
   'bad-input',
   'cluster-forms',
+  'comes-back',
   'cluster-redis',
   'conformance-epoll',
   'conformance-portable',
@@ -38,6 +39,7 @@ const patient = [
   'last-words',
   'observability',
   'operating',
+  'redis-reshard',
   'reload',
   'rooms',
   'systemd',

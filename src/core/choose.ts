@@ -52,7 +52,8 @@ export class Chooser implements Loads {
   constructor(pool: PoolView, policy: Policy, states: BackendStates, counters: Counters, pins: PinTable) {
     this.pool = pool;
     this.policy = policy;
-    this.leadsBack = pool.backends.every(({ loop }) => loop === 'leads-back');
+    const { backends } = pool;
+    this.leadsBack = backends.length > 0 && backends.every(({ loop }) => loop === 'leads-back');
     this.states = states;
     this.counters = counters;
     this.pins = pins;

@@ -79,6 +79,12 @@ export const memberListenersMax = 4_096;
 export const memberListenersEveryMs = 5_000;
 /** So long a client waits that is turned away because all its backends lead back to us. */
 export const turnAwayAfterMs = 100;
+/**
+ * A TCP client that found a limit reached is looked at again after so many visits to open flows (50 ms each, and what came
+ * before the client has been read by then, however slow the machine); so many may wait for that, per worker.
+ */
+export const secondLookAfterTurns = 3;
+export const secondLooksMax = 64;
 /** Datagrams of one UDP conversation kept while it waits for a route. */
 export const waitingDatagramsMax = 8;
 /**

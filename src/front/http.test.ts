@@ -303,9 +303,19 @@ describe('one connection', () => {
     expect([...said.matchAll(/[abc];|the last;/g)].join('')).toBe('a;b;c;the last;');
   });
 
-  test('may wait for an answer longer than any time-out, and keeps nobody else waiting', async () => {
+  test('may wait for an answer longer than any time-out, while the slow and silent are cut off', async () => {
     const long = exchange(service.port, get('/longer-than-any-time-out'), 'long;');
     for (let i = 0; i < 5; i++) expect((await ask(service.port, 'GET', '/last')).text).toBe('the last;');
+    const { port } = service;
+    const request = 'GET /last HTTP/1.1\r\nhost: localhost\r\n';
+    await Promise.all([
+      cutOff(port, '', ''),
+      cutOff(port, 'GET /la', ''),
+      cutOff(port, request, 'x: y\r\n'),
+      cutOff(port, 'POST /last HTTP/1.1\r\nhost: localhost\r\ncontent-length: 999\r\n\r\n', 'x'),
+      cutOff(port, `${request}\r\n`, ''),
+      neverReads(port),
+    ]);
     expect(statusesOf(await long)).toEqual([200]);
   });
 });
@@ -365,19 +375,6 @@ describe('what is no proper request', () => {
         : 'a page';
     expect(statusesOf(await exchange(port, bytes, enough))).toEqual(statuses);
   });
-});
-
-test('clients that are slow or silent are cut off long before this test gives up', async () => {
-  const port = await serveTcp();
-  const request = 'GET /page HTTP/1.1\r\nhost: localhost\r\n';
-  await Promise.all([
-    cutOff(port, '', ''),
-    cutOff(port, 'GET /pa', ''),
-    cutOff(port, request, 'x: y\r\n'),
-    cutOff(port, 'POST /change HTTP/1.1\r\nhost: localhost\r\ncontent-length: 999\r\n\r\n', 'x'),
-    cutOff(port, `${request}\r\n`, ''),
-    neverReads(port),
-  ]);
 });
 
 /** Resolves when the server closes a client that sends `first`, and then `drip` again and again. */

@@ -4,7 +4,13 @@ import { Address, noAddress } from '../core/address.ts';
 import type { Counters } from '../core/counters.ts';
 import type { Flow } from '../core/flow.ts';
 import { Key } from '../core/key.ts';
-import { oneWayMsMin, terminationsPerTurnMax, unconfirmedPinTtlMs } from '../core/limits.ts';
+import {
+  oneWayMsMin,
+  secondLookAfterTurns,
+  secondLooksMax,
+  terminationsPerTurnMax,
+  unconfirmedPinTtlMs,
+} from '../core/limits.ts';
 import type { PinTable } from '../core/pins/table.ts';
 import { shareFlows } from '../core/shares.ts';
 import type { ListenerView, Snapshot } from '../core/snapshot.ts';
@@ -184,6 +190,42 @@ test('a client for whom room is made is not refused, and one that may not come i
   open.length = 0;
   expect(connect(4)).toBe('limit-listener');
   expect(counters.listener(0, 'refused')).toBe(2);
+});
+
+test('who finds a limit reached is looked at again, and comes in if somebody has left meanwhile', () => {
+  const view = listenerView(0, 'tcp', {});
+  const limits = { ...view.plan.limits, flowsPerClient: 1, newFlowsPerClientPerSecond: 2 };
+  const listener = { ...view, plan: { ...view.plan, limits } };
+  const { director, counters } = directorOf(listener);
+  let answer: unknown;
+  const proceed: Engine['proceed'] = (flow) => {
+    answer = director.route(flow);
+    if (typeof answer === 'string') director.closed(flow, answer as TerminationCode);
+  };
+  director.engine = { proceed } as Partial<Engine> as Engine;
+  const [first, second] = [openFlow(director, listener, 1), openFlow(director, listener, 1)];
+  director.route(first);
+  expect(director.route(second)).toBe('wait');
+  expect([counters.places.flows(), counters.listener(0, 'refused')]).toEqual([1, 0]);
+  director.closed(first, 'client-closed');
+  for (let turn = 0; turn < secondLookAfterTurns; turn++) director.tick();
+  expect(answer).toMatchObject({ id: backendId });
+  expect(counters.places.flows()).toBe(1);
+  // Nobody leaves: refused after all, and it has no place to give back.
+  expect(director.route(openFlow(director, listener, 1))).toBe('wait');
+  for (let turn = 0; turn < secondLookAfterTurns; turn++) director.tick();
+  expect(answer).toBe('limit-client');
+  expect([counters.places.flows(), counters.listener(0, 'refused')]).toEqual([1, 1]);
+  // One that goes while it waits leaves nothing either.
+  director.closed(openFlow(director, listener, 1), 'client-reset');
+  director.closed(second, 'client-closed');
+  expect(counters.places.flows()).toBe(0);
+  // Not all of them wait.
+  const crowd = Array.from({ length: secondLooksMax + 2 }, () =>
+    director.open(listener, Address.v4(2, 0), noAddress),
+  );
+  expect(typeof crowd.at(-2)).toBe('object');
+  expect(crowd.at(-1)).toBe('limit-client');
 });
 
 test('a reload that changes nothing a policy goes by leaves it as it is', () => {

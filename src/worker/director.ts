@@ -35,6 +35,7 @@ import type { MessageFromWorker, WayCount } from './messages-from-worker.ts';
 import type { FlowSelector } from './messages-to-worker.ts';
 import { Refusals } from './refusals.ts';
 import { ReturningFlows } from './returning-flows.ts';
+import { SecondLooks } from './second-looks.ts';
 import { SuspectBackends } from './suspects.ts';
 
 export interface DirectorOptions {
@@ -84,6 +85,8 @@ export class Director implements EngineHost {
   /** They are told a moment later. */
   private readonly turnedAway = new Set<Flow>();
   private readonly toldLeadingBack = new Set<number>();
+  /** They have no place yet. */
+  private readonly secondLooks = new SecondLooks();
   private endings: Ending[] = [];
   /** Flows that wait for the shared table's word on their client's pin. */
   private readonly waiting = new Map<number, Flow>();
@@ -157,26 +160,39 @@ export class Director implements EngineHost {
     // Nobody is made to leave for one who finds no backend.
     const refusal =
       this.hopeless(listener, client, local) ?? this.limits.admit(listener, client, nowMs, this.engine);
-    if (refusal !== undefined) {
+    if (refusal !== undefined && !this.secondLooks.isWorthOne(listener.plan.protocol, refusal)) {
       this.refused(listener, refusal, client, nowMs);
       counters.addEnd(listener.id, refusal);
       return refusal;
     }
     const key = keyOf(client, listener.plan.affinity);
     const flow = new Flow(this.nextFlowId++, listener, client, local, key, nowMs);
-    this.limits.opened(flow);
+    if (refusal === undefined) this.limits.opened(flow);
+    else this.secondLooks.add(flow, refusal);
     this.registry.add(flow);
     return flow;
   }
 
   route(flow: Flow): BackendView | 'wait' | TerminationCode {
-    const answer = this.routed(flow);
+    const answer = this.lookAgain(flow) ?? this.routed(flow);
     if (typeof answer === 'string') {
       // A TCP flow whose dials failed has something to tell: whom it tried, and for how long.
       const hasTried = flow.failed.length > 0 && flow.listener.plan.protocol === 'tcp';
       flow.isTurnedAway = answer !== 'wait' && !hasTried;
     } else if (flow.failed.length === 0) this.options.counters.addListener(flow.listener.id, 'opened', 1);
     return answer;
+  }
+
+  /** @returns undefined: it has its place now */
+  private lookAgain(flow: Flow): 'wait' | TerminationCode | undefined {
+    const look = this.secondLooks.of(flow);
+    if (look === undefined) return undefined;
+    if (!look.isDue) return 'wait';
+    const reached = this.limits.admitLater(flow, look.refusal, this.options.nowMs(), this.engine);
+    if (reached !== undefined) return reached;
+    this.secondLooks.remove(flow);
+    this.limits.opened(flow);
+    return undefined;
   }
 
   private routed(flow: Flow): BackendView | 'wait' | TerminationCode {
@@ -292,7 +308,7 @@ export class Director implements EngineHost {
     const { counters } = this.options;
     const nowMs = this.options.nowMs();
     this.registry.remove(flow);
-    this.limits.closed(flow);
+    if (!this.secondLooks.remove(flow)) this.limits.closed(flow);
     if (flow.askedBackendId !== 0) this.waiting.delete(flow.id);
     if (this.turnedAway.size > 0) this.turnedAway.delete(flow);
     this.returning.left(flow);
@@ -413,6 +429,7 @@ export class Director implements EngineHost {
       });
     }
     for (const flow of this.returning.due(nowMs)) this.engine.proceed(flow);
+    for (const flow of this.secondLooks.turn()) this.engine.proceed(flow);
     for (const flow of [...this.turnedAway]) {
       if (nowMs - flow.startedAtMs >= turnAwayAfterMs) this.engine.proceed(flow);
     }

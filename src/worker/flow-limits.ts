@@ -56,13 +56,35 @@ export class FlowLimits {
    * @returns the code of the limit that is reached, or undefined: come in.
    */
   admit(listener: ListenerView, client: Address, nowMs: number, engine: Engine): TerminationCode | undefined {
+    return (
+      this.clientRefusal(listener, client) ??
+      this.rateRefusal(listener, client, nowMs) ??
+      this.takePlace(listener, engine)
+    );
+  }
+
+  /** {@link admit} again, for one that was refused with `refusal`: what was in its way may have ended. */
+  admitLater(
+    flow: Flow,
+    refusal: TerminationCode,
+    nowMs: number,
+    engine: Engine,
+  ): TerminationCode | undefined {
+    const { listener, client } = flow;
+    // One that came as far as the places has been counted in the rates.
+    const rate =
+      refusal === 'limit-client' ? () => this.rateRefusal(listener, client, nowMs) : () => undefined;
+    return this.clientRefusal(listener, client) ?? rate() ?? this.takePlace(listener, engine);
+  }
+
+  private clientRefusal(listener: ListenerView, client: Address): TerminationCode | undefined {
     const { flowsPerClient } = listener.plan.limits;
-    if (flowsPerClient > 0) {
-      const open = this.flowsOfClient.get(clientKey(listener, client)) ?? 0;
-      if (open >= flowsPerClient) return 'limit-client';
-    }
-    const refusal = this.rateRefusal(listener, client, nowMs);
-    if (refusal !== undefined) return refusal;
+    if (flowsPerClient === 0) return undefined;
+    const open = this.flowsOfClient.get(clientKey(listener, client)) ?? 0;
+    return open >= flowsPerClient ? 'limit-client' : undefined;
+  }
+
+  private takePlace(listener: ListenerView, engine: Engine): TerminationCode | undefined {
     // One that the plan in use does not have any more takes who was in its queue, and has nothing of its own.
     const limit = this.limits.get(listener.id) ?? limitOf(listener, this.snapshot!, 0);
     let reached = this.counters.places.takeFlow(limit);
