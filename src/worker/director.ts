@@ -207,6 +207,7 @@ export class Director implements EngineHost {
     const { affinity } = flow.listener.plan;
     // A fault of our own says nothing about the backend, so it must not cost a client its pin.
     const pinned = affinity.key !== 'none' && !flow.hadLocalFault;
+    const nowMs = this.options.nowMs();
     const choice = chooser.choose(
       {
         key: flow.key,
@@ -215,11 +216,11 @@ export class Director implements EngineHost {
         failed: flow.failed,
         candidateId: flow.askedBackendId,
       },
-      this.options.nowMs(),
+      nowMs,
     );
     if (choice === undefined && chooser.leadsBack) return this.turnAway(flow);
     if (choice === undefined) return flow.lastFailure ?? 'no-backend';
-    const verdict = this.returning.admit(flow, choice.backend, this.options.nowMs());
+    const verdict = this.returning.admit(flow, choice.backend, nowMs);
     if (verdict !== 'go') return this.holdBack(flow, choice.backend, verdict);
     flow.backend = choice.backend;
     flow.reason = choice.reason;

@@ -96,8 +96,7 @@ export class ReturningFlows {
   }
 
   private mostMute({ listener }: Flow, relation: 'same-host' | 'members'): number {
-    const { members, ...byProtocol } = returningFlowsMax;
-    const most = relation === 'members' ? members : byProtocol[listener.plan.protocol];
+    const most = returningFlowsMax[relation === 'members' ? relation : listener.plan.protocol];
     return Math.ceil(most / this.workers);
   }
 

@@ -9,6 +9,8 @@ export interface RedisCluster {
   /** The first three began as primaries. */
   readonly nodes: readonly Redis[];
   readonly url: string;
+  /** Brings back a node that has ended: the same to the others, in the same place, without its keys. */
+  startAgain(node: Redis): Promise<void>;
 }
 
 const nodeTimeoutMs = 1_500;
@@ -31,15 +33,19 @@ export async function startRedisCluster(): Promise<RedisCluster> {
       await sleep(50);
     }
   }
-  return { nodes, url: `redis+cluster://${addresses.slice(0, 2).join(',')}` };
+  return {
+    nodes,
+    url: `redis+cluster://${addresses.slice(0, 2).join(',')}`,
+    startAgain: async ({ port, folder }) => void (await startClusterNode({ port, folder })),
+  };
 }
 
 /** The bus port of a node is this much above its own; only Redis 7 and Valkey can be told another. */
 const busPortOffset = 10_000;
 
-async function startClusterNode(): Promise<Redis> {
+async function startClusterNode(place?: Pick<Redis, 'port' | 'folder'>): Promise<Redis> {
   return startRedis({
-    port: await freePortWith(busPortOffset),
+    ...(place ?? { port: await freePortWith(busPortOffset) }),
     args: [
       '--cluster-enabled',
       'yes',

@@ -8,6 +8,7 @@ export interface Redis {
   readonly host: string;
   readonly port: number;
   readonly url: string;
+  readonly folder: string;
   readonly process: RunningProcess;
   /** Runs redis-cli with these arguments and returns what it printed, trimmed. */
   command(...args: readonly string[]): Promise<string>;
@@ -18,6 +19,8 @@ export interface RedisOptions {
   readonly host?: string;
   /** The same port again lets a test end a server and bring it back. */
   readonly port?: number;
+  /** The same folder again, for what a server of a Redis Cluster keeps there: its name and the others'. */
+  readonly folder?: string;
   /** More command line, for example `--maxmemory 1mb`, word by word. */
   readonly args?: readonly string[];
 }
@@ -33,7 +36,7 @@ export async function debugArgs(): Promise<string[]> {
 export async function startRedis(options: RedisOptions = {}): Promise<Redis> {
   const host = options.host ?? '127.0.0.1';
   const port = options.port ?? (await freePort());
-  const folder = temporaryFolder('redis');
+  const folder = options.folder ?? temporaryFolder('redis');
   const fixed = ['--port', String(port), '--bind', host, '--dir', folder, '--save', '', '--appendonly', 'no'];
   const started = startProcess({
     command: requireCommand('redis', 'redis-server'),
@@ -44,6 +47,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<Redis> {
     host,
     port,
     url: `redis://${host.includes(':') ? `[${host}]` : host}:${port}`,
+    folder,
     process: started,
     async command(...args) {
       const cli = requireCommand('redis', 'redis-cli');

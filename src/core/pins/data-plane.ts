@@ -146,11 +146,13 @@ export class PinDataPlane extends PinAccess {
     const found = slots.find(probe);
     const isLive = found >= 0 && this.loadLive(found, nowMs);
     let slot = isLive ? found : -1;
-    if (isLive) this.#served(backendId, ttlMs, nowMs);
+    let isChanged = true;
+    if (isLive) isChanged = this.#served(backendId, ttlMs, nowMs);
     else if (mayPin) slot = this.#pinServed(found, backendId, ttlMs, nowMs);
     if (slot >= 0) {
       this.entry.flowOpened(slots.era);
-      this.keep(slot);
+      if (isChanged) this.keep(slot);
+      else this.entry.saveUse(slots.words, slots.entryAt(slot));
     }
     this.locks.release(probe.group);
     return slot >= 0;
@@ -167,7 +169,7 @@ export class PinDataPlane extends PinAccess {
     if (slot >= 0) {
       entry.flowSeen(slots.era);
       if (entry.isDueToSlide(ttlMs, nowMs)) this.#slide(slot, ttlMs, nowMs);
-      else entry.save(slots.words, slots.entryAt(slot));
+      else entry.saveUse(slots.words, slots.entryAt(slot));
     }
     this.locks.release(probe.group);
   }
@@ -183,7 +185,7 @@ export class PinDataPlane extends PinAccess {
       const isLive = this.loadLive(slot, nowMs);
       entry.flowClosed();
       if (isLive && entry.isDueToSlide(ttlMs, nowMs)) this.#slide(slot, ttlMs, nowMs);
-      else entry.save(slots.words, slots.entryAt(slot));
+      else entry.saveUse(slots.words, slots.entryAt(slot));
       if (entry.openFlows === 0) this.census.reconsider(probe.group);
     }
     this.locks.release(probe.group);
@@ -210,17 +212,18 @@ export class PinDataPlane extends PinAccess {
     return isRemoved;
   }
 
-  /** Under the lock, with a live pin in `entry`, to be kept afterwards: a backend has served the client. */
-  #served(backendId: number, ttlMs: number, nowMs: number): void {
+  /** Under the lock, with a live pin in `entry`: a backend has served the client. @returns whether it is to be kept for that */
+  #served(backendId: number, ttlMs: number, nowMs: number): boolean {
     const { entry } = this;
     const isFirst = !entry.isConfirmed && entry.backendId === backendId;
     if (isFirst) {
       this.counters.count(pinCounter.confirms);
       entry.flags |= confirmedFlag;
     }
-    if (!isFirst && !entry.isDueToSlide(ttlMs, nowMs)) return;
+    if (!isFirst && !entry.isDueToSlide(ttlMs, nowMs)) return false;
     entry.slide(ttlMs, nowMs);
     this.counters.count(pinCounter.slides);
+    return true;
   }
 
   /** Under the lock: a pin for a client that is being served and has none. @returns its slot, not kept yet; -1: no room */

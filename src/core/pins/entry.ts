@@ -106,6 +106,11 @@ export class PinEntry {
     Atomics.store(words, at + stateWord, state);
   }
 
+  /** As {@link save}, of an entry of which only the open flows have changed. */
+  saveUse(words: Int32Array, at: number): void {
+    Atomics.store(words, at + useWord, (this.openFlows << 24) | (this.seenInEra << 16) | this.writer);
+  }
+
   /**
    * A pin that counts: not removed, and not expired. As long as its client is connected it does not expire, though the
    * worker had no time to say so.
