@@ -13,6 +13,7 @@ import {
   listener,
   noCheck,
   quickCheck,
+  reload,
   type Section,
 } from './support/config.ts';
 import { eventually, lower, settled } from './support/eventually.ts';
@@ -56,6 +57,53 @@ describe('row 15: descriptors', () => {
     await expect(start).rejects.toThrow(
       /limits\.flows is 5000, but 1000 descriptors \(ulimit -n\) carry at most \d+ flows; raise the descriptor limit/,
     );
+  });
+
+  /** The most that the refusal of more says. */
+  async function flowsMost(text: (flows: number) => string, wrapper: readonly string[]): Promise<number> {
+    const refusal = await startPinion(text(1_000_000), { wrapper }).catch((error: Error) => error.message);
+    return Number(/carry at most (\d+) flows/.exec(String(refusal))?.[1]);
+  }
+
+  test.skipIf(!namespacesWork())('addresses that come while it runs at its most end nothing', async () => {
+    const wrapper = ['prlimit', '--nofile=1000:1000', ...namespaceWrapper()];
+    // It leads back here as soon as its address is this machine's: that is how the test knows that it has looked.
+    const text = (flows: number): string =>
+      configText({
+        engine: 'portable',
+        workers: 1,
+        limits: { flows },
+        listeners: [{ name: 'front', bind: 'udp://0.0.0.0:7777', pool: 'pool' }],
+        pools: { pool: { health: noCheck, backends: [{ name: 'a', address: '10.9.9.9:7777' }] } },
+        metrics: undefined,
+      });
+    const pinion = await startPinion(text(await flowsMost(text, wrapper)), { wrapper });
+    const user = process.getuid?.() === 0 ? [] : ['--user', '--preserve-credentials'];
+    for (let i = 1; i <= 9; i++) {
+      const add = ['ip', 'addr', 'add', `10.9.9.${i}/32`, 'dev', 'lo'];
+      execFileSync('nsenter', ['--target', String(pinion.process.pid), '--net', ...user, ...add]);
+    }
+    await pinion.waitForLog(({ event }) => event === 'backend-down');
+    expect(pinion.logs.filter(({ level }) => Number(level) >= 50)).toEqual([]);
+    expect(pinion.process.status).toBeUndefined();
+  });
+
+  test('a reload that fits is taken, though old and new listeners are open at once for a moment', async () => {
+    const servers = await namedTcp(['a', 'b']);
+    const wrapper = ['prlimit', '--nofile=1000:1000'];
+    const text = (flows: number, round: string, count: number): string =>
+      configText({
+        workers: 1,
+        limits: { flows },
+        shutdown: { drain: '0s' },
+        listeners: Array.from({ length: 60 }, (_, i) => listener(`front${round}${i}`, 'tcp', 'pool')),
+        pools: { pool: { health: noCheck, backends: backendsOf(servers.slice(0, count)) } },
+      });
+    const most = await flowsMost((flows) => text(flows, 'x', 1), wrapper);
+    const pinion = await startPinion(text(most, 'x', 1), { wrapper });
+    await reload(pinion, text(most, 'y', 2));
+    expect(pinion.events('reload-refused')).toEqual([]);
+    expect(await askTcp(pinion.port('fronty59'))).toMatch(/^[ab]$/);
   });
 
   test('by default the limit fits, and a crowd beyond it neither spins nor stays', async () => {

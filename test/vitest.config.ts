@@ -27,6 +27,7 @@ const replacing = readdirSync(`${root}src`, { recursive: true, encoding: 'utf8' 
 const patient = [
   'bad-input',
   'cluster-forms',
+  'checks-room',
   'comes-back',
   'cluster-redis',
   'conformance-epoll',

@@ -48,8 +48,9 @@ interface Running {
 export class ChecksClient implements Checks {
   readonly room: RoomClient<MessageToChecks, MessageFromChecks>;
   private readonly running = new Map<number, Running>();
-  /** Orders of this turn of the loop: they go in one message. */
-  private fresh: CheckOrder[] = [];
+  /** What is new in this turn of the loop: it goes in one message. */
+  private fresh = nothing();
+  private isDue = false;
   private readonly asked = new Map<string, ((ip: Ip) => void)[]>();
   private nextId = 1;
   private inFlightMax: number | undefined;
@@ -77,13 +78,14 @@ export class ChecksClient implements Checks {
     const id = this.nextId++;
     const order: CheckOrder = { id, health, target, wasUp, delayMs };
     this.running.set(id, { order, isUp: wasUp, onFlip });
-    if (this.fresh.length === 0) queueMicrotask(() => this.tellFresh());
-    this.fresh.push(order);
+    this.fresh.start.push(order);
+    this.tellSoon();
     return {
       suspect: () => this.room.post({ type: 'suspect', id }),
       stop: () => {
         this.running.delete(id);
-        this.room.post({ type: 'uncheck', id });
+        this.fresh.stop.push(id);
+        this.tellSoon();
       },
     };
   }
@@ -93,7 +95,7 @@ export class ChecksClient implements Checks {
     if (this.inFlightMax === inFlightMax) return;
     this.inFlightMax = inFlightMax;
     // A room that starts later is told then.
-    if (this.room.isStarted) this.room.post({ type: 'limit', inFlightMax });
+    if (this.room.isStarted) this.tellSoon();
   }
 
   async resolve(address: BackendAddress): Promise<Target> {
@@ -116,46 +118,59 @@ export class ChecksClient implements Checks {
         return;
       }
       this.asked.set(host, [resolve]);
-      // One that is not taken now is asked for when the room starts (again).
-      if (!this.wake()) this.room.post({ type: 'resolve', host });
+      this.fresh.resolve.push(host);
+      this.tellSoon();
     });
   }
 
-  /** Nobody to check and no name to ask for: no thread. @returns true if it was started by this, and has been told all */
-  private wake(): boolean {
-    if (this.isStopped || this.room.isStarted) return false;
-    this.room.start();
-    return true;
+  private tellSoon(): void {
+    if (this.isDue) return;
+    this.isDue = true;
+    queueMicrotask(() => this.tell());
   }
 
-  private tellFresh(): void {
-    const orders = this.fresh.filter(({ id }) => this.running.has(id));
-    this.fresh = [];
-    if (orders.length > 0 && !this.wake()) this.room.post({ type: 'check', orders });
+  private tell(): void {
+    this.isDue = false;
+    const { stop, start, resolve } = this.fresh;
+    if (this.isStopped) return;
+    if (!this.room.isStarted) {
+      // Nobody to check and no name to ask for: no thread. One that starts is told all.
+      if (start.length + resolve.length > 0) this.room.start();
+      return;
+    }
+    this.fresh = nothing();
+    const limit = this.inFlightMax === undefined ? {} : { inFlightMax: this.inFlightMax };
+    const wanted = start.filter(({ id }) => this.running.has(id));
+    // One that takes no orders would go on with old ones for ever; the next thread is told all.
+    if (!this.room.post({ type: 'orders', stop, start: wanted, resolve, ...limit }))
+      this.room.giveUp('it takes no orders');
   }
 
   /** To a new thread. What it replaces had a verdict: one failure of a backend that was up does not suffice. */
   private tellAll(): void {
     const isFirst = this.room.starts === 1;
-    const orders = [...this.running.values()].map(({ order, isUp }) =>
+    const start = [...this.running.values()].map(({ order, isUp }) =>
       isFirst ? order : { ...order, wasUp: isUp ?? true },
     );
-    this.fresh = [];
-    if (this.inFlightMax !== undefined) this.room.post({ type: 'limit', inFlightMax: this.inFlightMax });
-    if (orders.length > 0) this.room.post({ type: 'check', orders });
-    for (const host of this.asked.keys()) this.room.post({ type: 'resolve', host });
+    this.fresh = { stop: [], start, resolve: [...this.asked.keys()] };
+    this.tell();
   }
 
-  private hear(message: MessageFromChecks): void {
-    if (message.type === 'resolved') {
-      const waiting = this.asked.get(message.host);
-      this.asked.delete(message.host);
-      for (const resolve of waiting ?? []) resolve(message.ip);
-      return;
+  private hear({ verdicts, resolved }: MessageFromChecks): void {
+    for (const { host, ip } of resolved) {
+      const waiting = this.asked.get(host);
+      this.asked.delete(host);
+      for (const resolve of waiting ?? []) resolve(ip);
     }
-    const running = this.running.get(message.id);
-    if (running === undefined) return;
-    running.isUp = message.up;
-    running.onFlip(message.up, message.why);
+    for (const { id, up, why } of verdicts) {
+      const running = this.running.get(id);
+      if (running === undefined) continue;
+      running.isUp = up;
+      running.onFlip(up, why);
+    }
   }
+}
+
+function nothing(): { stop: number[]; start: CheckOrder[]; resolve: string[] } {
+  return { stop: [], start: [], resolve: [] };
 }

@@ -4,35 +4,35 @@ import { CheckTurns } from './check-turns.ts';
 import { HealthChecker } from './checker.ts';
 import type { MessageFromChecks } from './messages-from-checks.ts';
 import type { CheckOrder, MessageToChecks } from './messages-to-checks.ts';
+import { Outbox } from './outbox.ts';
 import { lookUp } from './resolve.ts';
 
 function serve(post: RoomPost<MessageFromChecks>): (message: MessageToChecks) => void {
   const checkers = new Map<number, HealthChecker>();
   const turns = new CheckTurns();
+  const outbox = new Outbox(post);
   const start = ({ id, health, target, wasUp, delayMs }: CheckOrder): void => {
     const checker = new HealthChecker(health, target, wasUp, turns, (up, why) =>
-      post({ type: 'verdict', id, up, why }),
+      outbox.verdict({ id, up, why }),
     );
     checkers.set(id, checker);
     checker.start(delayMs);
   };
+  const stop = (id: number): void => {
+    checkers.get(id)?.stop();
+    checkers.delete(id);
+    outbox.forget(id);
+  };
   return (message) => {
     switch (message.type) {
-      case 'check':
-        for (const order of message.orders) start(order);
-        break;
-      case 'limit':
-        turns.limit(message.inFlightMax);
-        break;
-      case 'uncheck':
-        checkers.get(message.id)?.stop();
-        checkers.delete(message.id);
+      case 'orders':
+        if (message.inFlightMax !== undefined) turns.limit(message.inFlightMax);
+        for (const id of message.stop) stop(id);
+        for (const order of message.start) start(order);
+        for (const host of message.resolve) void lookUp(host).then((ip) => outbox.answer(host, ip));
         break;
       case 'suspect':
         checkers.get(message.id)?.suspect();
-        break;
-      case 'resolve':
-        void lookUp(message.host).then((ip) => post({ type: 'resolved', host: message.host, ip }));
         break;
       case 'stop':
         leaveRoom();

@@ -13,11 +13,17 @@ export interface CheckOrder {
 }
 
 export type MessageToChecks =
-  | { readonly type: 'check'; readonly orders: readonly CheckOrder[] }
-  /** Checks under way at once. */
-  | { readonly type: 'limit'; readonly inFlightMax: number }
-  | { readonly type: 'uncheck'; readonly id: number }
-  /** Real flows failed: look now. */
+  /** All that is new since the last message, so that thousands of orders are one message. */
+  | {
+      readonly type: 'orders';
+      /** Ids of checks that are to stop; done first. */
+      readonly stop: readonly number[];
+      readonly start: readonly CheckOrder[];
+      /** Hosts that are asked for. */
+      readonly resolve: readonly string[];
+      /** Checks under way at once; absent: as before. */
+      readonly inFlightMax?: number;
+    }
+  /** Real flows failed: look now. It may be lost: the next interval comes. */
   | { readonly type: 'suspect'; readonly id: number }
-  | { readonly type: 'resolve'; readonly host: string }
   | { readonly type: 'stop' };

@@ -73,6 +73,7 @@ function explainFromPlan(plan: Plan, client: Address, options: ExplainOptions): 
   const snapshot: Snapshot = {
     generation: 1,
     flowsMax: 1,
+    secondLooksMax: 0,
     shares: shareFlows(plan.listeners, 1, plan.limits.udpShare),
     flowLogSample: 0,
     isShared: false,

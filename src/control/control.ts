@@ -90,8 +90,13 @@ export class Control {
   private readonly troubles = new Set<string>();
   private nextRequestId = 1;
   private isStopping = false;
-  /** Each worker's, as last published. */
-  private spareDescriptors = 0;
+  /** Of the plan in use; judged when it was taken. What comes and goes by itself (addresses, members) must not refuse it. */
+  private shares: DescriptorShares = {
+    flowsMax: 0,
+    sparePerWorker: 0,
+    checksInFlightMax: 1,
+    secondLooksPerWorker: 1,
+  };
   private isReady = false;
   private ended: Promise<void> | undefined;
   private expiryTimer: NodeJS.Timeout | undefined;
@@ -178,8 +183,8 @@ export class Control {
     if (this.isStopping) return;
     const { plan, options } = this;
     // Refuses a limit that does not fit before anything is started.
-    const { flowsMax, checksInFlightMax } = this.descriptorShares(plan);
-    this.checks.limit(checksInFlightMax);
+    this.useShares(this.descriptorShares(plan));
+    const { flowsMax } = this.shares;
     options.watch({
       event: 'starting',
       config: plan.source,
@@ -267,7 +272,7 @@ export class Control {
   async reload(plan: Plan): Promise<void> {
     this.refuseWhenStopping();
     if (!this.isReady) throw new StartFailure('this instance has not started yet');
-    this.descriptorShares(plan);
+    const shares = this.descriptorShares(plan);
     this.ids.admit(plan);
     const old = this.plan;
     const before = new Set(this.snapshot?.listeners.map((listener) => listener.id));
@@ -287,6 +292,7 @@ export class Control {
     }
     if (this.isStopping) await this.listeners.closeAll();
     this.plan = plan;
+    this.useShares(shares);
     this.backends.change(plan.pools, targets);
     this.publish(plan);
     this.backends.settle(plan.pools);
@@ -353,14 +359,12 @@ export class Control {
   }
 
   private publish(plan: Plan): void {
-    const { flowsMax, sparePerWorker, checksInFlightMax } = this.descriptorShares(plan);
-    this.checks.limit(checksInFlightMax);
-    this.spareDescriptors = sparePerWorker;
     this.published = plan;
     this.findLoops(plan);
     const members = this.cluster?.memberListeners;
     this.snapshot = this.snapshots.of(plan, {
-      flowsMax,
+      flowsMax: this.shares.flowsMax,
+      secondLooksMax: this.shares.secondLooksPerWorker,
       isShared: this.cluster !== undefined,
       machineIps: this.loopWatch.ips,
       memberListeners: members?.listeners ?? [],
@@ -387,7 +391,12 @@ export class Control {
   }
 
   private tellSnapshot(worker: WorkerClient, snapshot: Snapshot): void {
-    worker.post({ type: 'snapshot', snapshot, spareDescriptors: this.spareDescriptors });
+    worker.post({ type: 'snapshot', snapshot, spareDescriptors: this.shares.sparePerWorker });
+  }
+
+  private useShares(shares: DescriptorShares): void {
+    this.shares = shares;
+    this.checks.limit(shares.checksInFlightMax);
   }
 
   private descriptorShares(plan: Plan): DescriptorShares {

@@ -18,6 +18,8 @@ import {
   localSocketsMax,
   redisClusterNodesReckoned,
   roomsMost,
+  secondLooksMax,
+  secondLooksShare,
 } from '../core/limits.ts';
 import type { Bind, Plan } from '../core/plan.ts';
 
@@ -38,6 +40,8 @@ export interface DescriptorSum {
   readonly held: number;
   /** Health checks that may be under way at once; they are counted above. */
   readonly checksInFlightMax: number;
+  /** TCP clients that found a limit reached and may wait for a second look, in each worker; counted above. */
+  readonly secondLooksPerWorker: number;
 }
 
 export function descriptorSum(plan: Plan, machine: Machine): DescriptorSum {
@@ -55,17 +59,19 @@ export function descriptorSum(plan: Plan, machine: Machine): DescriptorSum {
     Math.max(checksInFlightMin, Math.floor(descriptors * checksShare)),
   );
   const hasNames = plan.pools.some(({ backends }) => backends.some(({ address }) => address.kind === 'name'));
+  const secondLooks = Math.floor((descriptors * secondLooksShare) / workers);
+  const secondLooksPerWorker = Math.max(1, Math.min(secondLooksMax, secondLooks));
   const held =
     descriptorsOfProcess +
     roomsMost * descriptorsPerRoom +
-    workers * descriptorsPerWorker +
+    workers * (descriptorsPerWorker + secondLooksPerWorker) +
     descriptorsOfReload +
     listeners +
     [plan.metrics, plan.admin].filter((page) => page !== undefined).length * pageDescriptors(descriptors) +
     checksInFlightMax +
     (hasNames ? descriptorsOfNames : 0) +
     redisDescriptors(plan);
-  return { held, checksInFlightMax };
+  return { held, checksInFlightMax, secondLooksPerWorker };
 }
 
 /** The portable engine gives each address of the machine a socket of its own where UDP is bound to all of them. */

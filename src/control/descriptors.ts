@@ -29,6 +29,8 @@ export interface DescriptorShares {
   /** What each worker may use for pipes. */
   readonly sparePerWorker: number;
   readonly checksInFlightMax: number;
+  /** TCP clients that found a limit reached and may wait for a second look, in each worker. */
+  readonly secondLooksPerWorker: number;
 }
 
 /** @throws StartFailure when the plan does not fit the descriptor limit */
@@ -39,7 +41,7 @@ export function shareDescriptors(
   const { flows } = plan.limits;
   const whole: Machine = { descriptors: descriptorLimit(), localIps: localIps(), ...machine };
   const { descriptors } = whole;
-  const { held, checksInFlightMax } = descriptorSum(plan, whole);
+  const { held, checksInFlightMax, secondLooksPerWorker } = descriptorSum(plan, whole);
   const shared = descriptors - held;
   if (shared < descriptorsPerTcpFlow) {
     throw new StartFailure(
@@ -63,7 +65,7 @@ export function shareDescriptors(
   refuseReserves(plan, flowsMax);
   const spare = Math.max(0, Math.min(forPipes, shared - flowsMax * descriptorsPerTcpFlow));
   const sparePerWorker = pipeWorkers === 0 ? 0 : Math.floor(spare / pipeWorkers);
-  return { flowsMax, sparePerWorker, checksInFlightMax };
+  return { flowsMax, sparePerWorker, checksInFlightMax, secondLooksPerWorker };
 }
 
 /** Where `limits.flows` is a number, the check of the file has looked already. */

@@ -22,7 +22,10 @@ export class Snapshots {
 
   of(
     plan: Plan,
-    more: Pick<Snapshot, 'flowsMax' | 'isShared' | 'machineIps' | 'memberListeners' | 'memberIps'>,
+    more: Pick<
+      Snapshot,
+      'flowsMax' | 'secondLooksMax' | 'isShared' | 'machineIps' | 'memberListeners' | 'memberIps'
+    >,
   ): Snapshot {
     return {
       ...more,

@@ -84,7 +84,9 @@ export const turnAwayAfterMs = 100;
  * before the client has been read by then, however slow the machine); so many may wait for that, per worker.
  */
 export const secondLookAfterTurns = 3;
-export const secondLooksMax = 64;
+/** What those of all workers may hold of the process's descriptors, and their most in one worker. */
+export const secondLooksShare = 1 / 64;
+export const secondLooksMax = 256;
 /** Datagrams of one UDP conversation kept while it waits for a route. */
 export const waitingDatagramsMax = 8;
 /**

@@ -46,6 +46,8 @@ export interface Snapshot {
   readonly listeners: readonly ListenerView[];
   readonly pools: readonly PoolView[];
   readonly flowsMax: number;
+  /** TCP clients of one worker that found a limit reached and may wait for a second look. */
+  readonly secondLooksMax: number;
   /** How they are shared out among the listeners. */
   readonly shares: FlowShares;
   /** Pins are shared with other instances: `claim: before-dial` has somebody to ask. */

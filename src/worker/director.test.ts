@@ -7,7 +7,6 @@ import { Key } from '../core/key.ts';
 import {
   oneWayMsMin,
   secondLookAfterTurns,
-  secondLooksMax,
   terminationsPerTurnMax,
   unconfirmedPinTtlMs,
 } from '../core/limits.ts';
@@ -22,6 +21,7 @@ import { Director } from './director.ts';
 import type { MessageFromWorker } from './messages-from-worker.ts';
 
 const backendId = 1;
+const secondLooksMax = 64;
 let clockMs = 1;
 
 interface Stage {
@@ -89,6 +89,7 @@ function directorOf(listener: ListenerView): Stage {
       },
     ],
     flowsMax: 100_000,
+    secondLooksMax,
     shares: shareFlows([listener.plan], 100_000, 1),
     isShared: false,
     flowLogSample: 0,

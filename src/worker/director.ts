@@ -126,6 +126,7 @@ export class Director implements EngineHost {
     );
     this.snapshot = snapshot;
     this.limits.useSnapshot(snapshot);
+    this.secondLooks.most = snapshot.secondLooksMax;
     const ttlMsMin = Math.min(...snapshot.listeners.map((listener) => listener.plan.affinity.ttlMs));
     this.visitMs = Math.min(visitMsMax, ttlMsMin / 4);
     this.visitsPerRound = Math.max(1, Math.min(10, Math.floor(ttlMsMin / 4000)));

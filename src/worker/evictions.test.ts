@@ -118,6 +118,7 @@ function play(flowsMax: number, listeners: readonly ListenerView[], udpShare = 0
     listeners,
     pools: [pool],
     flowsMax,
+    secondLooksMax: 8,
     shares,
     isShared: false,
     flowLogSample: 0,

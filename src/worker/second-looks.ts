@@ -8,7 +8,7 @@
  * at a limit costs no more than that many descriptors.
  */
 import type { Flow } from '../core/flow.ts';
-import { secondLookAfterTurns, secondLooksMax } from '../core/limits.ts';
+import { secondLookAfterTurns } from '../core/limits.ts';
 import type { Protocol } from '../core/plan.ts';
 import type { TerminationCode } from '../core/termination.ts';
 
@@ -19,12 +19,14 @@ interface Look {
 }
 
 export class SecondLooks {
+  /** How many may wait. */
+  most = 0;
   private readonly looks = new Map<Flow, Look>();
 
   /** Whether a client that would be refused with this code is to be looked at again. */
   isWorthOne(protocol: Protocol, refusal: TerminationCode): boolean {
     const isPlace = refusal === 'limit-client' || refusal === 'limit-listener' || refusal === 'limit-flows';
-    return isPlace && protocol === 'tcp' && this.looks.size < secondLooksMax;
+    return isPlace && protocol === 'tcp' && this.looks.size < this.most;
   }
 
   add(flow: Flow, refusal: TerminationCode): void {

@@ -89,12 +89,17 @@ export class ClusterClient {
 
   /** What this instance tells of itself has changed, or the names it knows. */
   tellNews(): void {
-    this.room.post({ type: 'news', news: this.options.news() });
+    this.order({ type: 'news', news: this.options.news() });
   }
 
   /** A reload has brought new pools or backends: pins that were ignored for want of them are read again. */
   namesAdded(): void {
-    this.room.post({ type: 'names-added' });
+    this.order({ type: 'names-added' });
+  }
+
+  /** What it must hear: one that takes no orders is ended, and the next is told all. */
+  private order(message: MessageToCluster): void {
+    if (!this.room.post(message)) this.room.giveUp('it takes no orders');
   }
 
   /** Asks for a client's pin. `done` is called once, when the table has the answer, and never later than the deadline. */
