@@ -55,6 +55,9 @@ async function startClusterNode(place?: Pick<Redis, 'port' | 'folder'>): Promise
       String(nodeTimeoutMs),
       '--cluster-replica-validity-factor',
       '0',
+      // A primary waits 5 s for more replicas before it sends its keys to the first one.
+      '--repl-diskless-sync-delay',
+      '0',
     ],
   });
 }
