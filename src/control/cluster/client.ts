@@ -142,7 +142,7 @@ export class ClusterClient {
       version,
       startedAt,
       news: news(),
-      predecessor: { incarnation, generation, writers },
+      predecessor: { incarnation, start: this.room.starts, generation, writers },
     };
   }
 

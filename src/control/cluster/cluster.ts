@@ -54,6 +54,8 @@ export interface ClusterOptions {
 /** The sharing is begun anew on a table that was shared before: under the same right to write, and nothing counts as read. */
 export interface Predecessor {
   readonly incarnation: string;
+  /** Which start this is, from 1: then there was none before, and what follows is what a first one begins with. */
+  readonly start: number;
   /** The highest number of a scan it has marked pins with. */
   readonly generation: number;
   readonly writers: readonly string[];
@@ -136,6 +138,7 @@ export class Cluster {
       pins,
       names,
       incarnation,
+      start: predecessor?.start ?? 1,
       generation: predecessor === undefined ? 0 : predecessor.generation + 1,
       faults,
       nowMs,

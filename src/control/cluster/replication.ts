@@ -28,6 +28,8 @@ export interface ReplicationOptions {
   readonly pins: PinTable;
   readonly names: PinNames;
   readonly incarnation: string;
+  /** Which start of the cluster room this is in its process, from 1. */
+  readonly start: number;
   /** The number of the last scan before this one began. */
   readonly generation?: number;
   readonly faults: Faults;
