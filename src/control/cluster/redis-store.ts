@@ -346,12 +346,13 @@ export class RedisStore implements ClusterStore {
     return this.command.ask(key, (redis) => redis.del(key));
   }
 
-  /** Rows of an instance's connection table, at most about `max`. */
-  async flows(instance: string, max: number): Promise<string[]> {
+  /** Rows of an instance's connection table, at most `max`, and no page of them after `untilMs` (performance.now). */
+  async flows(instance: string, max: number, untilMs: number): Promise<string[]> {
     const key = this.keys.of('flows', instance);
     const rows: string[] = [];
     let cursor = '0';
     for (let pages = 0; pages < flowPagesMax && rows.length < max; pages++) {
+      if (performance.now() >= untilMs) break;
       const words = [cursor, scanCount, flowRowBytesMax];
       const [next = '', tooLong, ...found] = await this.run(flowsScript, [key], words, isPage);
       if (tooLong !== '0') this.ignore(`${tooLong} rows of ${key} are longer than ${flowRowBytesMax} bytes`);
