@@ -160,9 +160,12 @@ export class ClusterClient {
         this.options.watch(message.event);
         break;
       case 'status':
-        this.known = message.status;
+        this.known = { ...message.status, members: this.known.members };
         this.writerNames = message.writers;
         this.generation = message.generation;
+        break;
+      case 'members':
+        this.known = { ...this.known, members: message.members };
         break;
       case 'member-listeners':
         this.memberListeners = message.known;

@@ -59,6 +59,9 @@ export interface Predecessor {
 
 export type ClusterState = 'away' | 'partial' | 'in-step' | 'resyncing' | 'name-taken' | 'layout-differs';
 
+/** All of the status but the members, who may say much. */
+export type ClusterFigures = Omit<ClusterStatus, 'members'>;
+
 export interface ClusterStatus {
   readonly name: string;
   readonly instance: string;
@@ -253,6 +256,10 @@ export class Cluster {
   }
 
   status(): ClusterStatus {
+    return { ...this.figures(), members: [...this.members.members.values()] };
+  }
+
+  figures(): ClusterFigures {
     const { replication, members } = this;
     const { plan } = this.options;
     const { counts } = replication;
@@ -263,7 +270,6 @@ export class Cluster {
       caughtUp: replication.caughtUp,
       liveShards: replication.liveShards,
       shards: plan.shards,
-      members: [...members.members.values()],
       differingDigests: members.differingDigests,
       peerFlows: members.peerFlows,
       journal: replication.journalSize,
