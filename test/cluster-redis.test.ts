@@ -758,4 +758,20 @@ requirePackage('redis')('without Redis, row by row', () => {
     expect(b.cluster.state).toBe('layout-differs');
     expect(await redis.command('--scan', '--pattern', '*:pin:*')).toBe('');
   });
+
+  test('what a stream says at greater length than we do is left out and counted, and the rest of it heard', async () => {
+    const redis = await startRedis();
+    const node = startNode({ name: 'a', redis: plan(redis) });
+    await inStep(node);
+    node.pin(1, 'b1');
+    await until('told', () => node.cluster.status().pinsWritten === 1);
+    const [key] = (await redis.command('--scan', '--pattern', '*:pin:*')).split('\n');
+    const [base, text] = key!.split('pin:') as [string, string];
+    const last = (await redis.command('GET', `${base}head`)).split(' ')[1]!;
+    const moved = `${text}\t60000\t1 b2 b policy 60000 2`;
+    const lines = [`${'x'.repeat(50_000)}\t1000\t1 b1 b policy 1000 1`, moved].join('\n');
+    await redis.command('XADD', `${base}changes`, '*', 'l', last, 'p', lines);
+    await follows(node, [1], 'b2');
+    expect(node.cluster.status().faults['too-large']).toBe(1);
+  });
 });

@@ -144,4 +144,27 @@ requirePackage('redis')('a room that dies', () => {
     expect(there, 'the other instance has every pin').toEqual([...names, ...lateNames]);
     expect(pinion.events('cluster-name-taken'), 'it goes on under its own name').toEqual([]);
   });
+
+  test('the cluster: its successor writes by another right, and leaves the name to who has taken it', async () => {
+    const redis = await startRedis();
+    const one = { cluster: { name: 'test', instance: 'one', redis: redis.url } };
+    const { pinion: older } = await start(one);
+    const state = (pinion: Pinion, is: string) =>
+      eventually(is, async () => (await pinion.metric('pinion_cluster_state', { state: is })) === 1);
+    const token = () => redis.command('GET', '{pinion:test:0}:lease:one');
+    await state(older, 'in-step');
+    const first = await token();
+    await breakRoom(older, 'cluster', 'exit');
+    await died(older, 'cluster', 1);
+    await state(older, 'in-step');
+    expect(await token()).not.toBe(first);
+    const newer = (await start(one)).pinion;
+    await state(newer, 'in-step');
+    await state(older, 'name-taken');
+    await breakRoom(older, 'cluster', 'exit');
+    await died(older, 'cluster', 2);
+    await state(older, 'name-taken');
+    expect(newer.events('cluster-name-taken'), 'the name did not go to and fro').toEqual([]);
+    await state(newer, 'in-step');
+  });
 });

@@ -64,7 +64,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'engine/epoll': ['engine', 'core', 'wire', 'linux', 'node:fs'],
   worker: ['engine', 'engine/portable', 'engine/epoll', 'core', 'rooms', 'node:worker_threads', 'node:fs'],
   pins: ['core'],
-  rooms: ['core', 'node:worker_threads'],
+  rooms: ['core', 'node:worker_threads', 'node:dns', 'node:dns/promises'],
   control: [
     'config',
     'core',
@@ -91,7 +91,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'node:path',
     'node:timers/promises',
   ],
-  checks: ['core', 'rooms', 'node:net', 'node:dgram', 'node:os', 'node:dns/promises'],
+  checks: ['core', 'rooms', 'node:net', 'node:dgram', 'node:os'],
   observe: ['control', 'control/cluster', 'core', 'front', 'rooms', 'pino', 'prom-client'],
   front: [
     'control',

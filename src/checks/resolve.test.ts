@@ -4,13 +4,18 @@ import { lookUp } from './resolve.ts';
 
 vi.mock('node:dns/promises');
 
+const addresses = (ip: string) => [
+  { address: '2001:db8::1', family: 6 },
+  { address: ip, family: 4 },
+];
+
 test('a name that is being asked for is not asked for twice, and afresh once it is answered', async () => {
   const asked = vi.mocked(lookup);
   const answers: ((ip: string | Error) => void)[] = [];
   asked.mockImplementation(
     (() =>
       new Promise((resolve, reject) =>
-        answers.push((ip) => (ip instanceof Error ? reject(ip) : resolve({ address: ip, family: 4 }))),
+        answers.push((ip) => (ip instanceof Error ? reject(ip) : resolve(addresses(ip)))),
       )) as unknown as typeof lookup,
   );
   const at = () => lookUp('db.example');

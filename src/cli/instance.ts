@@ -18,7 +18,7 @@ import type { PageData } from '../front/entry.ts';
 import type { Answer } from '../front/http.ts';
 import type { FrontState, Published } from '../front/state.ts';
 import { sharingWriters } from '../rooms/shared.ts';
-import { exitStatus } from './exit.ts';
+import { exitStatus, leave } from './exit.ts';
 import { obey } from './orders.ts';
 import { Reloads } from './reloads.ts';
 import { version } from './version.ts';
@@ -96,7 +96,7 @@ export class Instance {
     await this.front?.stop();
     await this.options.flush();
     // Whatever still holds the loop (an agent's kept connection, say) must not hold the service manager.
-    process.exit(process.exitCode ?? exitStatus.good);
+    await leave(Number(process.exitCode ?? exitStatus.good), () => this.control.rooms.hasThread);
   }
 
   /** Reads the configuration again, once the start is over and a reload that is under way. */

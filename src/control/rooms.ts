@@ -35,6 +35,11 @@ export class Rooms {
     return this.rooms.map(({ status }) => status);
   }
 
+  /** A thread of one of them is there, if only because it waits for a name to be looked up. */
+  get hasThread(): boolean {
+    return this.status().some(({ state }) => state === 'starting' || state === 'serving');
+  }
+
   /** For tests: what a stranger might bring about. @returns false if there is no such room */
   break(name: RoomName, how: RoomFault): boolean {
     const room = this.rooms.find(({ status }) => status.room === name);

@@ -49,6 +49,7 @@ const cEpollControl = call('int epoll_ctl(int, int, int, uintptr_t)');
 const cEpollWait = call('int epoll_wait(int, uintptr_t, int, int)');
 const cEventfd = call('int eventfd(uint32_t, int)');
 const cRead = call('int read(int, uintptr_t, size_t)');
+const cExit = library.func('void _exit(int)') as unknown as (status: number) => never;
 const cSocket = call('int socket(int, int, int)');
 const cBind = call('int bind(int, uintptr_t, uint32_t)');
 const cListen = call('int listen(int, int)');
@@ -126,6 +127,11 @@ export function eventfd(flags: number): Descriptor {
 /** Takes an eventfd's count. 8 or a negative errno. */
 export function drainEventfd(fd: Descriptor): number {
   return checked(cRead(fd, scratchAddress, 8));
+}
+
+/** Ends the process without waiting for any of its threads: _exit(2). Whatever is still to be written is lost. */
+export function exitAtOnce(status: number): never {
+  return cExit(status);
 }
 
 export function socket(family: number, type: number): Descriptor {

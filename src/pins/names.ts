@@ -4,7 +4,7 @@
  */
 import { Key } from '../core/key.ts';
 import type { PinTable } from '../core/pins/table.ts';
-import { formatPlace, type PinValue, parsePinText, shardOf } from './pin-text.ts';
+import { detached, formatPlace, type PinValue, parsePinText, shardOf } from './pin-text.ts';
 
 /** How control knows its pools and backends. */
 export interface Names {
@@ -127,9 +127,10 @@ export class PinNames {
     return writer === 0 ? undefined : (this.instanceNames[writer >>> generationBits] ?? '');
   }
 
-  private instanceNumber(instance: string): number {
-    const known = this.instances.get(instance);
+  private instanceNumber(name: string): number {
+    const known = this.instances.get(name);
     if (known !== undefined) return known;
+    const instance = detached(name);
     // Beyond the last number all further names share it: it is for people, nothing is decided by it.
     const number = Math.min(this.instanceNames.length, instancesMax);
     if (this.instances.size < instancesMax * 4) this.instances.set(instance, number);

@@ -15,7 +15,8 @@ import type { AffinityKey } from '../core/plan.ts';
 
 /** Longest value that is looked at: two names of 64, a reason, two numbers. Bytes. */
 export const valueLengthMax = 256;
-const pinTextLengthMax = 128;
+/** Longest place: a pool's name, a kind, an address with its port. Bytes. */
+export const pinTextLengthMax = 128;
 /** What the pin table can keep. */
 const ttlMsMax = 0xffffffff;
 const namePattern = /^[A-Za-z0-9][A-Za-z0-9._:[\]-]{0,63}$/;
@@ -25,6 +26,11 @@ const valuePattern =
 const kindOf = new Map<string, AffinityKey>();
 for (const [kind, number] of Object.entries(keyKindNumbers)) {
   if (kind !== 'none') kindOf.set(String(number), kind as AffinityKey);
+}
+
+/** A text by itself: V8 keeps all of the text that a part was cut from, here what Redis sent, for as long as the part is kept. */
+export function detached(text: string): string {
+  return Buffer.from(text).toString();
 }
 
 export interface PinPlace {

@@ -141,7 +141,7 @@ export class RoomClient<To extends object, From extends { readonly type: string 
     void this.thread?.terminate();
   }
 
-  /** Ends the thread: `goodbye` asks it to leave by itself; resolves when it is gone, after `timeoutMs` by force. */
+  /** Ends the thread: `goodbye` asks it to leave by itself; resolves when it is gone, or after `timeoutMs`, when it is made to go. */
   async stop(goodbye: To, timeoutMs: number): Promise<void> {
     const { thread } = this;
     const isFirst = !this.isStopping;
@@ -155,7 +155,11 @@ export class RoomClient<To extends object, From extends { readonly type: string 
     this.post(goodbye);
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => {
-      timer = setTimeout(() => void thread.terminate().then(() => resolve()), timeoutMs);
+      timer = setTimeout(() => {
+        // It is gone once the names it has asked for are answered, which may take much longer.
+        void thread.terminate();
+        resolve();
+      }, timeoutMs);
     });
     await Promise.race([stopped, late]);
     clearTimeout(timer);

@@ -149,6 +149,7 @@ export class WorldInstance {
       pins: this.pins,
       names: new PinNames(names, this.pins, shards),
       incarnation,
+      start: 1,
       faults: new Faults(watch, nowMs),
       nowMs,
       random: world.random,

@@ -30,7 +30,7 @@ export function namesInHand(): Names {
       while (!existsSync(answer)) await new Promise((resolve) => setTimeout(resolve, 10));
       const address = readFileSync(answer, 'utf8');
       if (address === '') throw Object.assign(new Error('no such name'), { code: 'ENOTFOUND' });
-      return { address, family: 4 };
+      return options.all ? [{ address, family: 4 }] : { address, family: 4 };
     };
     syncBuiltinESMExports();`;
   return {

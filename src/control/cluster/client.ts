@@ -147,7 +147,7 @@ export class ClusterClient {
       version,
       startedAt,
       news: news(),
-      predecessor: { incarnation, generation, writers },
+      predecessor: { incarnation, start: this.room.starts, generation, writers },
     };
   }
 
@@ -165,9 +165,12 @@ export class ClusterClient {
         this.options.watch(message.event);
         break;
       case 'status':
-        this.known = message.status;
+        this.known = { ...message.status, members: this.known.members };
         this.writerNames = message.writers;
         this.generation = message.generation;
+        break;
+      case 'members':
+        this.known = { ...this.known, members: message.members };
         break;
       case 'member-listeners':
         this.memberListeners = message.known;

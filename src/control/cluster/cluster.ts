@@ -12,22 +12,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { BackendStates } from '../../core/backend-states.ts';
 import type { ClusterPlan } from '../../core/cluster-plan.ts';
 import type { Key } from '../../core/key.ts';
+import { listedMax } from '../../core/limits.ts';
 import type { PinTable } from '../../core/pins/table.ts';
 import type { HandOutcome, OperatorChange } from '../../pins/by-hand.ts';
 import { type Names, PinNames } from '../../pins/names.ts';
 import { type PinValue, parseValue } from '../../pins/pin-text.ts';
 import { CalmWatch } from './calm-watch.ts';
 import { type ClaimDone, type ClaimOutcome, type ClaimRequest, Claims } from './claims.ts';
+import { Connections } from './connections.ts';
 import type { RedisFault } from './errors.ts';
 import type { ClusterWatcher } from './events.ts';
 import { Faults } from './faults.ts';
-import {
-  beatsPerFlowTable,
-  type ClusterFlow,
-  type ClusterFlowRow,
-  FlowTable,
-  parseFlowRow,
-} from './flow-table.ts';
+import { beatsPerFlowTable, type ClusterFlow, type ClusterFlowRow, FlowTable } from './flow-table.ts';
 import { newIncarnation } from './incarnation.ts';
 import type { Waiter } from './journal.ts';
 import { type ClusterIdentity, type FlowCount, type Member, Members } from './members.ts';
@@ -54,12 +50,17 @@ export interface ClusterOptions {
 /** The sharing is begun anew on a table that was shared before: under the same right to write, and nothing counts as read. */
 export interface Predecessor {
   readonly incarnation: string;
+  /** Which start this is, from 1: then there was none before, and what follows is what a first one begins with. */
+  readonly start: number;
   /** The highest number of a scan it has marked pins with. */
   readonly generation: number;
   readonly writers: readonly string[];
 }
 
 export type ClusterState = 'away' | 'partial' | 'in-step' | 'resyncing' | 'name-taken' | 'layout-differs';
+
+/** All of the status but the members, who may say much. */
+export type ClusterFigures = Omit<ClusterStatus, 'members'>;
 
 export interface ClusterStatus {
   readonly name: string;
@@ -91,7 +92,6 @@ const countsLeases = 3;
 const leaveTimeoutMs = 1_000;
 /** How long a start waits for the shared pins: while Redis answers (a million pins take about ten seconds), and else. */
 const catchUpMaxMs = { answering: 15_000, away: 2_000 } as const;
-const connectionRowsMax = 100_000;
 
 export function createCluster(options: ClusterOptions): Cluster {
   return new Cluster(options);
@@ -107,6 +107,7 @@ export class Cluster {
   private readonly replication: Replication;
   private readonly claims: Claims;
   private readonly flows: FlowTable;
+  private readonly table: Connections;
   private readonly incarnation: string;
   private beatTimer: NodeJS.Timeout | undefined;
   private isBeating = false;
@@ -136,6 +137,7 @@ export class Cluster {
       pins,
       names,
       incarnation,
+      start: predecessor?.start ?? 1,
       generation: predecessor === undefined ? 0 : predecessor.generation + 1,
       faults,
       nowMs,
@@ -145,6 +147,7 @@ export class Cluster {
     });
     this.members = new Members(plan.instance, identity, names, options.states, watch);
     this.flows = new FlowTable(store, plan.flowRowsMax, Date.now);
+    this.table = new Connections(store, () => this.members.members.keys());
     const driverOf = (shard: number) => this.replication.shard(shard);
     this.claims = new Claims(plan.claimsWaitingMax, names, store, driverOf, nowMs, (error) =>
       faults.note(error),
@@ -253,6 +256,10 @@ export class Cluster {
   }
 
   status(): ClusterStatus {
+    return { ...this.figures(), members: [...this.members.members.values()] };
+  }
+
+  figures(): ClusterFigures {
     const { replication, members } = this;
     const { plan } = this.options;
     const { counts } = replication;
@@ -263,7 +270,6 @@ export class Cluster {
       caughtUp: replication.caughtUp,
       liveShards: replication.liveShards,
       shards: plan.shards,
-      members: [...members.members.values()],
       differingDigests: members.differingDigests,
       peerFlows: members.peerFlows,
       journal: replication.journalSize,
@@ -293,16 +299,9 @@ export class Cluster {
     return value === undefined ? undefined : { ...value, expiresInMs: pin!.pxMs };
   }
 
-  /** The connection table of all instances, at most `max` rows of each. Rejects when Redis does not answer. */
-  async connections(max = connectionRowsMax): Promise<ClusterFlowRow[]> {
-    const rows: ClusterFlowRow[] = [];
-    for (const instance of this.members.members.keys()) {
-      for (const text of await this.store.flows(instance, max)) {
-        const row = parseFlowRow(instance, text);
-        if (row !== undefined) rows.push(row);
-      }
-    }
-    return rows;
+  /** The connection table of all instances, at most `most` rows of each and 100,000 in all. Rejects when Redis does not answer. */
+  connections(most = listedMax): Promise<ClusterFlowRow[]> {
+    return this.table.list(most);
   }
 
   private disconnected(): void {

@@ -151,7 +151,9 @@ class StatusTeller {
   private readonly cluster: Cluster;
   private readonly post: Post;
   private told = '';
+  private toldMembers = 0;
   private toldListeners = '';
+  private toldNetworks = 0;
   private listenersAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(cluster: Cluster, post: Post) {
@@ -169,22 +171,31 @@ class StatusTeller {
 
   tell(): void {
     const { cluster } = this;
-    const status = cluster.status();
+    this.tellMembers();
+    const status = cluster.figures();
     const text = JSON.stringify(status);
     if (text === this.told) return;
     const { generation, names } = cluster;
     if (this.post({ type: 'status', status, generation, writers: names.writers })) this.told = text;
   }
 
+  private tellMembers(): void {
+    const { version, members } = this.cluster.members;
+    if (version === this.toldMembers) return;
+    if (this.post({ type: 'members', members: [...members.values()] })) this.toldMembers = version;
+  }
+
   /** Members that say something else every second must not make every worker learn it every second. */
   private tellListeners(): void {
+    const { networksVersion } = this.cluster.members;
     const nowMs = performance.now();
-    if (nowMs - this.listenersAtMs < memberListenersEveryMs) return;
+    if (networksVersion === this.toldNetworks || nowMs - this.listenersAtMs < memberListenersEveryMs) return;
+    this.listenersAtMs = nowMs;
     const known = this.cluster.members.listeners();
     const text = JSON.stringify(known);
-    if (text === this.toldListeners || !this.post({ type: 'member-listeners', known })) return;
+    if (text !== this.toldListeners && !this.post({ type: 'member-listeners', known })) return;
     this.toldListeners = text;
-    this.listenersAtMs = nowMs;
+    this.toldNetworks = networksVersion;
   }
 }
 

@@ -4,6 +4,16 @@ import type { ClusterWatcher } from './events.ts';
 import { withoutPasswords } from './redis/secrets.ts';
 
 const quietMs = 60_000;
+/** Characters of what a server said. */
+const messageCharactersMax = 200;
+
+/** What went wrong, as it may be shown: short, and without the passwords that were sent. */
+export function shownMessage(error: unknown): string {
+  return withoutPasswords(error instanceof Error ? error.message : String(error)).slice(
+    0,
+    messageCharactersMax,
+  );
+}
 
 export class Faults {
   readonly counts = Object.fromEntries(redisFaults.map((fault) => [fault, 0])) as Record<RedisFault, number>;
@@ -19,7 +29,7 @@ export class Faults {
 
   note(error: unknown): RedisFault {
     const fault = faultOf(error);
-    const message = withoutPasswords(error instanceof Error ? error.message : String(error)).slice(0, 200);
+    const message = shownMessage(error);
     this.counts[fault]++;
     this.last = { fault, message };
     const nowMs = this.nowMs();

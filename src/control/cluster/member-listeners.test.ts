@@ -24,6 +24,23 @@ test('addresses and IPs of others, loopback only of this machine', () => {
   ).toHaveLength(2);
 });
 
+test('what is beyond the bound is not even looked at', () => {
+  let looked = 0;
+  const said = (make: (index: number) => string): string[] =>
+    new Proxy([], {
+      get: (_, key) =>
+        key === Symbol.iterator
+          ? function* () {
+              for (let i = 0; i < 100_000; i++, looked++) yield make(i);
+            }
+          : undefined,
+    }) as string[];
+  const ip = (i: number): string => `10.0.${i >> 8}.${i & 0xff}`;
+  const known = listenersOf([network(said((i) => `udp ${ip(i)}:53`)), network([], 'x', said(ip))], 'here');
+  expect(known.listeners.length).toBe(memberListenersMax);
+  expect(looked).toBe(memberListenersMax);
+});
+
 test('what is no address is nothing', () => {
   const wrong = [
     '',

@@ -46,15 +46,16 @@ export function listenersOf(networks: Iterable<MemberNetwork>, machine: string):
   for (const network of networks) {
     const isHere = machine !== '' && network.machine === machine;
     for (const text of network.addresses) {
+      if (listeners.length >= memberListenersMax) break;
       const address = parseListening(text, isHere);
-      if (address === undefined || listeners.length >= memberListenersMax) continue;
+      if (address === undefined) continue;
       listeners.push(address);
       if (ips.size < memberListenersMax) ips.add(address.ip);
     }
     for (const ip of network.ips) {
+      if (ips.size >= memberListenersMax) break;
       const address = Address.parse(ip, 0);
-      if (address !== undefined && isUsable(address, isHere) && ips.size < memberListenersMax)
-        ips.add(address.ip);
+      if (address !== undefined && isUsable(address, isHere)) ips.add(address.ip);
     }
   }
   return { listeners, ips: [...ips] };

@@ -5,7 +5,7 @@
  * limit.
  */
 import type { BackendStates } from '../../core/backend-states.ts';
-import { memberBytesMax, memberCountsBytesMax, membersMax } from '../../core/limits.ts';
+import { listenersMax, memberBytesMax, memberCountsBytesMax, membersMax } from '../../core/limits.ts';
 import type { PinNames } from '../../pins/names.ts';
 import type { ClusterWatcher } from './events.ts';
 import { listenersOf, type MemberListeners, type MemberNetwork, parseNetwork } from './member-listeners.ts';
@@ -51,7 +51,13 @@ export class Members {
   private readonly watch: ClusterWatcher;
   private readonly lost = new Map<string, string>();
   private readonly differing = new Set<string>();
-  private readonly networks = new Map<string, MemberNetwork>();
+  /** What each row said, so that one that says the same again is not read again. */
+  private read = new Map<string, ReadMember>();
+  private readonly networks = new Map<string, Network>();
+  /** Grows when {@link members} has changed. */
+  version = 0;
+  /** Grows when {@link listeners} may have changed; 0 until others have been heard of. */
+  networksVersion = 0;
   private counted = new Map<number, number>();
 
   constructor(
@@ -91,20 +97,26 @@ export class Members {
   heard(rows: readonly MemberRow[]): void {
     const present = new Map<string, ParsedMember>();
     const sums = new Map<number, number>();
+    const read = new Map<string, ReadMember>();
     for (const row of rows.slice(0, membersMax)) {
-      const member = parseMember(row);
+      const known = this.read.get(row.instance);
+      const one = known?.text === row.member ? known : { text: row.member, member: parseMember(row) };
+      read.set(row.instance, one);
+      const { member } = one;
       if (member === undefined) continue;
       if (!member.left) present.set(row.instance, member);
       if (row.instance !== this.instance && !member.left) this.addCounts(row.counts, sums);
       if (member.left) this.gone(row.instance, 'instance-left');
     }
+    this.read = read;
     for (const instance of [...this.members.keys()]) {
       if (!present.has(instance)) this.gone(instance, 'instance-lost');
     }
-    for (const [instance, { network, ...member }] of present) {
+    for (const [instance, { member, network }] of present) {
       this.see(instance, member);
-      if (instance !== this.instance) this.networks.set(instance, network);
+      if (instance !== this.instance) this.seeNetwork(instance, network);
     }
+    if (this.networksVersion === 0) this.networksVersion = 1;
     this.useCounts(sums);
   }
 
@@ -122,14 +134,16 @@ export class Members {
 
   /** Where the others listen. */
   listeners(): MemberListeners {
-    return listenersOf(this.networks.values(), this.identity.network().machine);
+    const networks = [...this.networks.values()].map(({ network }) => network);
+    return listenersOf(networks, this.identity.network().machine);
   }
 
   private gone(instance: string, event: 'instance-left' | 'instance-lost'): void {
     const known = this.members.get(instance);
     if (known === undefined) return;
     this.members.delete(instance);
-    this.networks.delete(instance);
+    this.version++;
+    if (this.networks.delete(instance)) this.networksVersion++;
     this.differing.delete(instance);
     if (instance === this.instance) return;
     if (event === 'instance-lost' && this.lost.size < lostMax) this.lost.set(instance, known.incarnation);
@@ -138,6 +152,7 @@ export class Members {
 
   private see(instance: string, member: Member): void {
     const known = this.members.get(instance);
+    if (member !== known) this.version++;
     this.members.set(instance, member);
     if (instance === this.instance) return;
     if (known?.incarnation !== member.incarnation) {
@@ -160,6 +175,14 @@ export class Members {
     }
   }
 
+  private seeNetwork(instance: string, network: MemberNetwork): void {
+    const known = this.networks.get(instance);
+    if (known?.network === network) return;
+    const text = JSON.stringify(network);
+    if (text !== known?.text) this.networksVersion++;
+    this.networks.set(instance, { network, text });
+  }
+
   private addCounts(text: string, sums: Map<number, number>): void {
     for (const [pool, backend, flows] of parseCounts(text)) {
       const backendId = this.names.backendId(pool, backend);
@@ -179,7 +202,19 @@ export class Members {
   }
 }
 
-interface ParsedMember extends Member {
+interface ParsedMember {
+  readonly member: Member;
+  readonly network: MemberNetwork;
+  readonly left: boolean;
+}
+
+interface ReadMember {
+  readonly text: string;
+  readonly member: ParsedMember | undefined;
+}
+
+interface Network {
+  readonly text: string;
   readonly network: MemberNetwork;
 }
 
@@ -189,8 +224,9 @@ function parseMember({ instance, member: text }: MemberRow): ParsedMember | unde
   if (raw?.v !== 1) return undefined;
   const word = (value: unknown): string => (typeof value === 'string' ? value.slice(0, 256) : '');
   const count = (value: unknown): number => (typeof value === 'number' && value >= 0 ? value : 0);
-  const listeners = Array.isArray(raw.listeners) ? raw.listeners.map(word) : [];
-  return {
+  const listeners = Array.isArray(raw.listeners) ? raw.listeners.slice(0, listenersMax).map(word) : [];
+  const left = raw.left === true;
+  const member: Member = {
     instance,
     incarnation: word(raw.incarnation),
     host: word(raw.host),
@@ -200,9 +236,9 @@ function parseMember({ instance, member: text }: MemberRow): ParsedMember | unde
     listeners,
     flows: count(raw.flows),
     pins: count(raw.pins),
-    left: raw.left === true,
-    network: parseNetwork(raw),
+    left,
   };
+  return { member, network: parseNetwork(raw), left };
 }
 
 function parseCounts(text: string): FlowCount[] {

@@ -1,20 +1,23 @@
 /** What the cluster room tells control: a tagged union of plain data. */
 import type { HandOutcome } from '../../pins/by-hand.ts';
-import type { ClusterStatus } from './cluster.ts';
+import type { ClusterFigures } from './cluster.ts';
 import type { ClusterEvent } from './events.ts';
 import type { ClusterFlowRow } from './flow-table.ts';
 import type { MemberListeners } from './member-listeners.ts';
+import type { Member } from './members.ts';
 
 export type MessageFromCluster =
   | { readonly type: 'event'; readonly event: ClusterEvent }
   /** When it has changed, and at most every few times a second. */
   | {
       readonly type: 'status';
-      readonly status: ClusterStatus;
+      readonly status: ClusterFigures;
       /** For a successor: see `Predecessor`. */
       readonly generation: number;
       readonly writers: readonly string[];
     }
+  /** When they have changed, after a beat: once a second. */
+  | { readonly type: 'members'; readonly members: readonly Member[] }
   /** Where the others listen, when it is new. */
   | { readonly type: 'member-listeners'; readonly known: MemberListeners }
   | { readonly type: 'caught-up' }

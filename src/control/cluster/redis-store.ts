@@ -154,7 +154,7 @@ export class RedisStore implements ClusterStore {
     try {
       return this.collect(
         await this.follower.ask(keys[0]!, async (redis) =>
-          streamsOf(await redis.xread('COUNT', count, 'BLOCK', blockMs, 'STREAMS', ...where)),
+          this.streamsOf(await redis.xread('COUNT', count, 'BLOCK', blockMs, 'STREAMS', ...where)),
         ),
       );
     } catch (error) {
@@ -187,7 +187,7 @@ export class RedisStore implements ClusterStore {
     const key = this.keys.stream(shard);
     try {
       const streams = await link.ask(key, async (redis) =>
-        streamsOf(await redis.xread('COUNT', entriesOfOne, 'STREAMS', key, cursor)),
+        this.streamsOf(await redis.xread('COUNT', entriesOfOne, 'STREAMS', key, cursor)),
       );
       return streams.get(key) ?? [];
     } catch (error) {
@@ -346,12 +346,13 @@ export class RedisStore implements ClusterStore {
     return this.command.ask(key, (redis) => redis.del(key));
   }
 
-  /** Rows of an instance's connection table, at most about `max`. */
-  async flows(instance: string, max: number): Promise<string[]> {
+  /** Rows of an instance's connection table, at most `max`, and no page of them after `untilMs` (performance.now). */
+  async flows(instance: string, max: number, untilMs: number): Promise<string[]> {
     const key = this.keys.of('flows', instance);
     const rows: string[] = [];
     let cursor = '0';
     for (let pages = 0; pages < flowPagesMax && rows.length < max; pages++) {
+      if (performance.now() >= untilMs) break;
       const words = [cursor, scanCount, flowRowBytesMax];
       const [next = '', tooLong, ...found] = await this.run(flowsScript, [key], words, isPage);
       if (tooLong !== '0') this.ignore(`${tooLong} rows of ${key} are longer than ${flowRowBytesMax} bytes`);
@@ -370,6 +371,16 @@ export class RedisStore implements ClusterStore {
   close(): void {
     this.command.close();
     this.follower.close();
+  }
+
+  /** The streams of an answer to XREAD; nothing is an answer, too. */
+  private streamsOf(reply: unknown): Map<string, StreamEntry[]> {
+    if (reply !== null && !Array.isArray(reply))
+      throw new FaultError('protocol', 'Redis answered XREAD with what it does not return');
+    const leftOut = { lines: 0 };
+    const streams = parseStreams(reply, leftOut);
+    if (leftOut.lines > 0) this.ignore(`${leftOut.lines} changes of pins in a stream have too long a text`);
+    return streams;
   }
 
   private collect(streams: ReadonlyMap<string, StreamEntry[]>): Map<number, readonly StreamEntry[]> {
@@ -434,13 +445,6 @@ function strings(reply: unknown): string[] {
 
 function isTooLarge(error: unknown): boolean {
   return error instanceof FaultError && error.fault === 'too-large';
-}
-
-/** The streams of an answer to XREAD; nothing is an answer, too. */
-function streamsOf(reply: unknown): Map<string, StreamEntry[]> {
-  if (reply !== null && !Array.isArray(reply))
-    throw new FaultError('protocol', 'Redis answered XREAD with what it does not return');
-  return parseStreams(reply);
 }
 
 /** The answers to commands sent together, once all have one; rejects like the first that failed. */

@@ -28,6 +28,8 @@ export interface ReplicationOptions {
   readonly pins: PinTable;
   readonly names: PinNames;
   readonly incarnation: string;
+  /** Which start of the cluster room this is in its process, from 1. */
+  readonly start: number;
   /** The number of the last scan before this one began. */
   readonly generation?: number;
   readonly faults: Faults;
@@ -41,6 +43,7 @@ export interface ReplicationOptions {
 const drainMax = 16_384;
 /** An idle instance looks for changes this many times less often: looking is most of what it does. */
 const idleFlushes = 4;
+/** And the shortest time between two looks at the streams that bring nothing on: Redis is to wait, and may not. */
 const idleFollowMs = 20;
 /** How long after a start Redis may not be there before that is told; that it refuses is told at once. */
 const startQuietMs = 1_000;
@@ -276,7 +279,7 @@ export class Replication {
 
   /** Follows the streams until stopped; `start` calls it. */
   async follow(): Promise<void> {
-    const { store, faults, random } = this.options;
+    const { store, faults, random, nowMs } = this.options;
     let failures = 0;
     while (!this.isStopped) {
       const cursors = new Map<number, string>();
@@ -288,10 +291,13 @@ export class Replication {
         continue;
       }
       try {
+        const askedMs = nowMs();
         const found = await store.follow(cursors);
         for (const [shard, entries] of found) this.replicas[shard]!.heard(entries);
         this.counts.follows++;
         failures = 0;
+        const isFurther = [...cursors].some(([shard, cursor]) => this.replicas[shard]!.cursor !== cursor);
+        if (!isFurther && nowMs() - askedMs < idleFollowMs) await this.options.sleep(idleFollowMs);
       } catch (error) {
         if (this.isStopped) return;
         faults.note(error);

@@ -20,6 +20,8 @@ export interface DriverOptions {
   readonly plan: ClusterPlan;
   /** Unique for each start of the process. */
   readonly incarnation: string;
+  /** Which start of the cluster room this is in its process, from 1. */
+  readonly start: number;
   readonly nowMs: () => number;
   readonly random: () => number;
   readonly failed: (error: unknown) => void;
@@ -36,7 +38,8 @@ export class ShardDriver {
   private readonly options: DriverOptions;
   private token = '';
   private tokens = 0;
-  private hasLed = false;
+  /** This process has had the name already: if another one has it by now, it was taken from us. */
+  private hasLed: boolean;
   private isAsking = false;
   private failures = 0;
   private retryAtMs = 0;
@@ -47,6 +50,7 @@ export class ShardDriver {
     this.shard = shard;
     this.replica = replica;
     this.options = options;
+    this.hasLed = options.start > 1;
   }
 
   /** The connection is back: no reason to wait longer. */
@@ -63,8 +67,9 @@ export class ShardDriver {
       else {
         // What is under way with the old token may or may not be taken: the stream will tell.
         this.replica.check();
-        // A new token, so that what an old connection still delivers is refused.
-        this.token = `${this.options.incarnation}.${++this.tokens}`;
+        // A new token, so that what an old connection still delivers is refused, also one of a room that died.
+        const { incarnation, start } = this.options;
+        this.token = `${incarnation}.${start}.${++this.tokens}`;
         void this.ask(() => this.takeLease());
       }
     }

@@ -15,7 +15,7 @@
  * once entries stop coming.
  */
 
-import { type PinValue, parseValue } from '../../pins/pin-text.ts';
+import { detached, type PinValue, parseValue } from '../../pins/pin-text.ts';
 import { answer, type Change, doubt, Journal, type Waiter } from './journal.ts';
 import { beginning, comparePositions } from './position.ts';
 import type {
@@ -311,11 +311,11 @@ export class ShardReplica {
     if (decidedAt !== undefined && comparePositions(decidedAt, position) >= 0) return;
     if (this.flight?.has(news.text) === true) {
       const told = this.deferred.get(news.text);
-      if (told === undefined) this.deferred.set(news.text, [{ position, news }]);
+      if (told === undefined) this.deferred.set(detached(news.text), [{ position, news }]);
       else told.push({ position, news });
       return;
     }
-    if (this.isScanning) this.order(news.text, position);
+    if (this.isScanning) this.order(detached(news.text), position);
     this.take(news);
   }
 
@@ -335,7 +335,7 @@ export class ShardReplica {
       if (stands === wish.expect || isOwnHalf || (stands !== '' && stands === wish.backend)) {
         // What our wish is based on, or its first half, or what it wants already: the wish is newer, and has
         // the later expiry.
-        wish.expect = stands;
+        wish.expect = detached(stands);
         wish.attempted = undefined;
         return true;
       }

@@ -171,6 +171,20 @@ describe('control is told', () => {
     expect(drain(table)).toEqual([]);
   });
 
+  test('of what one that died was taking out, to whoever asks after it', () => {
+    const table = create();
+    pin(table, 1, 3);
+    const { buffer, capacity } = table.shared;
+    const layout = pinLayout(capacity);
+    const dead = new PinChanges(new Int32Array(buffer, 0, layout.countersAt * 2), layout, 64);
+    expect(dead.peek(0)).toBeGreaterThanOrEqual(0);
+    dead.advance(0);
+    pin(table, 2, 3);
+    expect(drain(table).map(({ address }) => address.w3)).toEqual([2]);
+    table.reportChanges(true);
+    expect(drain(table).map(({ address }) => address.w3)).toEqual([1]);
+  });
+
   test('while it is being told, and may use the table', () => {
     const table = create();
     for (let i = 0; i < 10; i++) pin(table, i, 3);

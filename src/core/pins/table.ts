@@ -100,12 +100,12 @@ export class PinTable extends PinDataPlane {
 
   /**
    * Control: whether changes are kept for {@link drainChanges}. On: somebody must drain them, as pins with
-   * undrained changes are not evicted; pins confirmed while it was off are all reported. Off: a full table may
-   * evict any pin.
+   * undrained changes are not evicted; pins confirmed while it was off are all reported, and what one that drained
+   * before and died had begun to take out. Off: a full table may evict any pin.
    */
   reportChanges(isOn: boolean): void {
-    const before = Atomics.exchange(this.slots.words, reportWord, isOn ? 1 : 0);
-    if (!isOn || before === 1) return;
+    Atomics.store(this.slots.words, reportWord, isOn ? 1 : 0);
+    if (!isOn) return;
     for (let group = 0; group < this.#layout.groups; group++) this.changes.askForRescan(group);
   }
 

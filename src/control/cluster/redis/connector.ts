@@ -4,11 +4,12 @@
  * no Sentinel that answers) becomes a socket that has failed: the client then tries again like after any other
  * failure, while it gives up for good when a connector throws.
  */
-import { type NetConnectOpts, createConnection as openTcp, Socket } from 'node:net';
+import { type LookupFunction, type NetConnectOpts, createConnection as openTcp, Socket } from 'node:net';
 import { connect as openTls } from 'node:tls';
 import { AbstractConnector } from 'ioredis';
 import type { HostPort } from '../../../core/cluster-plan.ts';
 import { redisLineBytesMax, redisReplyBytesMax, redisReplyDepthMax } from '../../../core/limits.ts';
+import { addressesOf } from '../../../rooms/look-up.ts';
 import { FaultError } from '../errors.ts';
 import { guardStream } from './guarded-stream.ts';
 import { type ReplyBudget, ReplyGuard } from './reply-guard.ts';
@@ -37,6 +38,20 @@ export function placeText(place: Place): string {
   if ('path' in place) return place.path;
   return `${place.host.includes(':') ? `[${place.host}]` : place.host}:${place.port}`;
 }
+
+/**
+ * For sockets: Node's own would ask anew for each, and go on asking after the socket is given up, while nobody's else
+ * name is looked up.
+ */
+const findAddresses: LookupFunction = (host, { all, hints }, found) => {
+  addressesOf(host, hints).then(
+    (addresses) => {
+      if (all === true) found(null, [...addresses]);
+      else found(null, addresses[0]!.address, addresses[0]!.family);
+    },
+    (error: NodeJS.ErrnoException) => found(error, []),
+  );
+};
 
 export class Connector extends AbstractConnector {
   /** Where the newest socket leads to; '' before the first. */
@@ -85,7 +100,7 @@ export class Connector extends AbstractConnector {
     const where = placeText(place);
     this.where = where;
     const to: NetConnectOpts =
-      'path' in place ? { path: place.path } : { host: place.host, port: place.port };
+      'path' in place ? { path: place.path } : { host: place.host, port: place.port, lookup: findAddresses };
     const socket = secrets === undefined ? openTcp(to) : openTls({ ...to, ...secrets });
     socket.on('error', (error) => {
       this.firstError ??= error;

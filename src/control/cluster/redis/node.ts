@@ -42,8 +42,9 @@ export class RedisNode {
   private wasReady = false;
   /** Who waits until commands can be sent. */
   private readonly waiting = new Set<(error: Error | undefined) => void>();
-  /** Handshakes that were refused and answers that made no sense, since the last one that did. */
+  /** Connections in a row on which nothing that was asked got an answer of use. */
   private refused = 0;
+  private hasAnswered = false;
   private isClosed = false;
 
   constructor(options: NodeOptions) {
@@ -100,10 +101,11 @@ export class RedisNode {
     try {
       const answer = await command(this.redis);
       this.refused = 0;
+      this.hasAnswered = true;
       return answer;
     } catch (error) {
       if (error instanceof FaultError && error.fault === 'protocol' && stream === this.redis.stream) {
-        this.refused++;
+        this.hasAnswered = false;
         this.redis.disconnect(true);
       }
       const end = this.ended.get(stream);
@@ -169,7 +171,7 @@ export class RedisNode {
       keepAlive: keepAliveMs,
       // A primary that became a replica: the connection is of no use, and Sentinel knows of the new one.
       reconnectOnError: onReadOnly(),
-      retryStrategy: (times) => (this.isClosed ? null : retryDelayMs(Math.max(times, this.refused))),
+      retryStrategy: () => (this.isClosed ? null : this.pauseMs()),
       ...(username === undefined ? {} : { username }),
       // Only tells the client which event says that the socket is open.
       ...(plan.tls === undefined ? {} : { tls: {} }),
@@ -206,12 +208,19 @@ export class RedisNode {
     const isHandshake = this.redis.status === 'connect';
     this.lastError = this.explain(error);
     // ioredis (6.0) takes a connection into use whose SELECT was refused (BUSY, no permission) or not answered in time: in
-    // database 0, beside the other instances. Told to close it, it says `ready` all the same, so the refusals are counted here.
-    if (isHandshake) {
-      this.refused++;
-      this.redis.disconnect(true);
-    }
+    // database 0, beside the other instances.
+    if (isHandshake) this.redis.disconnect(true);
     this.options.failed(this.lastError);
+  }
+
+  /**
+   * Before it connects anew. Its own count begins again with every connection that opens, and one that opens proves nothing:
+   * a server that has too many clients, or refuses strangers, says so afterwards, as does what stands before one that is down.
+   */
+  private pauseMs(): number {
+    if (!this.hasAnswered) this.refused++;
+    this.hasAnswered = false;
+    return retryDelayMs(Math.max(1, this.refused));
   }
 
   /** ioredis ends a connection for good in some cases nobody asked for. */
