@@ -49,7 +49,8 @@ function readItems(reader: Reader, brackets: Brackets, list: unknown[], marks: L
     const line = cursor.lineStart;
     const value = readFlowValue(reader, brackets);
     const valueAt = reader.valueAt;
-    const text = cursor.text.slice(start, cursor.at);
+    const { at: end } = cursor;
+    const text = cursor.text.slice(start, end);
     cursor.skipBlanks();
     if (cursor.char === ':') {
       if (cursor.lineStart !== line) cursor.fail('a key is in one line', start);
@@ -60,6 +61,8 @@ function readItems(reader: Reader, brackets: Brackets, list: unknown[], marks: L
         cursor.fail(cursor.char === ',' ? 'there is no value before this comma' : 'a comma or ] is missing');
       list.push(value);
       marks.push(valueAt);
+      // Back to before the blanks: without them what follows would not be a comment.
+      cursor.at = end;
     }
     contents.path.pop();
     skipComma(cursor, brackets, ']');
