@@ -5,7 +5,7 @@ import { pageFreshMs } from '../core/limits.ts';
 import type { PinsByHand } from '../pins/by-hand.ts';
 import type { SharedViews } from '../rooms/shared.ts';
 import type { Answer, Routes } from './answer.ts';
-import { explain } from './explain.ts';
+import { type ExplainSource, explain } from './explain.ts';
 import { faultRoutes } from './faults.ts';
 import { mostRule, readMost } from './most.ts';
 import type { Outside } from './outside.ts';
@@ -16,15 +16,12 @@ import type { FrontState } from './state.ts';
 import type { Turns } from './turns.ts';
 
 /** What pages are made from. */
-export interface PageSource {
+export interface PageSource extends ExplainSource {
   readonly outside: Outside;
-  readonly views: SharedViews;
   readonly hand: PinsByHand;
   /** For pages that cost more than a moment. */
   readonly turns: Turns;
   readonly metrics: Registry;
-  /** Milliseconds on the clock the pin table is used with. */
-  readonly nowMs: () => number;
 }
 
 /** The pages that are rendered, one for all addresses. */
@@ -65,7 +62,7 @@ export function adminRoutes(source: PageSource, rendered: RenderedPages): Routes
     'GET /status': rendered.status,
     'GET /explain': async ({ query }) => {
       await outside.state();
-      return explained(source, query);
+      return source.turns.take(() => explained(source, query));
     },
     'GET /connections': ({ query }) => connections(source, query),
     ...pinRoutes(source),
@@ -126,16 +123,16 @@ function status(state: FrontState, { counters, pins }: SharedViews): object {
   };
 }
 
-function explained({ outside, views, hand, nowMs }: PageSource, query: URLSearchParams): Answer {
+function explained(source: PageSource, query: URLSearchParams): Answer {
   const listener = query.get('listener') ?? '';
   const text = query.get('client') ?? '';
   const client = Address.parseWithPort(text) ?? Address.parse(text, 0);
   if (client === undefined) return { status: 400, body: { error: `client: ${text} is not an IP address` } };
-  const { snapshot } = outside.known.published;
+  const { snapshot } = source.outside.known.published;
   if (snapshot === undefined) return { status: 503, body: { error: 'not started yet' } };
   try {
     const without = query.get('without') ?? undefined;
-    const answer = explain(snapshot, views, hand, nowMs(), listener, client, without);
+    const answer = explain(snapshot, source, listener, client, without);
     if (answer !== undefined) return { status: 200, body: answer };
     const names = snapshot.listeners.map(({ plan }) => plan.name).join(', ');
     return { status: 404, body: { error: `no listener ${listener}; there are: ${names}` } };
