@@ -15,10 +15,11 @@ function bench() {
   };
   const pools = ['web', 'db'].map((name) => ({ plan: { name } }));
   const outside = { state: async () => ({ published: { snapshot: { pools, listeners: [] } } }) };
-  const routes = pinRoutes({ hand, outside, turns: new Turns() } as unknown as PinPages);
+  const turns = new Turns();
+  const routes = pinRoutes({ hand, outside, turns } as unknown as PinPages);
   const ask = async (route: string, query: string) =>
     routes[route]!({ params: {}, query: new URLSearchParams(query) });
-  return { ask, done };
+  return { ask, done, hand, turns };
 }
 
 test('to move or delete pins one has to say which, or that all are meant', async () => {
@@ -59,4 +60,25 @@ test('a list has a length that is a number', async () => {
     ['list', {}, 1_000],
     ['list', {}, 7],
   ]);
+});
+
+test('to look whether a pool has pins is one of the pages that take turns', async () => {
+  const { ask, hand, turns } = bench();
+  let inTurn = false;
+  const take = turns.take.bind(turns);
+  turns.take = (make) =>
+    take(async () => {
+      inTurn = true;
+      return Promise.resolve(make()).finally(() => {
+        inTurn = false;
+      });
+    });
+  const list = hand.list;
+  const looks: boolean[] = [];
+  hand.list = (filter, most) => {
+    looks.push(inTurn);
+    return list(filter, most);
+  };
+  for (const route of ['GET /pins', 'POST /pins/move', 'POST /pins/delete']) await ask(route, 'pool=nope');
+  expect(looks).toEqual([true, true, true]);
 });

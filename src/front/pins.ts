@@ -96,7 +96,8 @@ async function withFilter(
   const pools = (published.snapshot?.pools ?? []).map(({ plan }) => plan.name);
   const isKnown = async (pool: string): Promise<boolean> =>
     pools.includes(pool) || (await hand.list({ pool }, 1)).length > 0;
-  if (filter.pool !== undefined && !(await isKnown(filter.pool)))
+  return turns.take(async () => {
+    if (filter.pool === undefined || (await isKnown(filter.pool))) return act(filter);
     return refused(404, `no pool ${filter.pool}; there are: ${pools.join(', ')}`);
-  return turns.take(() => act(filter));
+  });
 }

@@ -1,13 +1,14 @@
 import { expect, test } from 'vitest';
 import { Address } from '../core/address.ts';
 import { Key } from '../core/key.ts';
+import { pinSlotsPerTurnMax } from '../core/limits.ts';
 import { PinTable } from '../core/pins/table.ts';
 import { PinsByHand } from './by-hand.ts';
 import { PinNames } from './names.ts';
 
 /** Pools 1 `web` (backends 11 x, 12 y), 2 `db` (21 x) and 3 `old`, which a reload removed (31 x, 32 y). */
-function bench() {
-  const pins = PinTable.create(1_000, { reportChanges: false });
+function bench(capacity = 1_000) {
+  const pins = PinTable.create(capacity, { reportChanges: false });
   const pools = new Map([
     ['web', 1],
     ['db', 2],
@@ -56,4 +57,12 @@ test('pins of a pool that is gone keep nobody from moving', async () => {
   expect(await at('y')).toEqual([]);
   expect(await hand.move({ pool: 'old' }, 'y')).toBe(0);
   expect(await hand.delete({ pool: 'old' })).toBe(5);
+});
+
+test('looking for pins that are not there leaves others their turns', async () => {
+  const { hand } = bench(pinSlotsPerTurnMax * 2);
+  let others = 0;
+  setImmediate(() => others++);
+  expect(await hand.list({ pool: 'nope' }, 1)).toEqual([]);
+  expect(others).toBe(1);
 });

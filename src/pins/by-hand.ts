@@ -5,10 +5,10 @@
  */
 import { Address } from '../core/address.ts';
 import { Key, maskAddress } from '../core/key.ts';
-import { pinsPerTurnMax } from '../core/limits.ts';
 import type { Pin, PinTable } from '../core/pins/table.ts';
 import type { AffinityKey } from '../core/plan.ts';
 import type { PinNames } from './names.ts';
+import { portionsOf } from './walk.ts';
 
 /** Which pins are meant; what is left out matches all. */
 export interface PinFilter {
@@ -155,20 +155,22 @@ export class PinsByHand {
   }
 
   /**
-   * Visits all matching pins, a bounded number in a turn of the loop: a table of a million takes seconds.
+   * Visits all matching pins, a bounded part of the table in a turn of the loop: one of a million takes seconds.
    * @param visit false: that was enough
    */
   private async each(filter: PinFilter, visit: (pin: Pin) => unknown): Promise<void> {
     const { pins, names, nowMs } = this.options;
     const matchesClient = filter.client === undefined ? undefined : clientMatcher(filter.client);
-    let looked = 0;
-    for (const pin of pins.entries(nowMs())) {
-      if (++looked % pinsPerTurnMax === 0) await new Promise((resolve) => setImmediate(resolve));
-      if (matchesClient !== undefined && !matchesClient(pin.address)) continue;
-      if (filter.pool !== undefined && names.poolName(pin.poolId) !== filter.pool) continue;
-      if (filter.backend !== undefined && names.backendName(pin.backendId) !== filter.backend) continue;
-      const wish = visit(pin);
-      if ((wish instanceof Promise ? await wish : wish) === false) return;
+    const matches = (pin: Pin): boolean =>
+      (matchesClient === undefined || matchesClient(pin.address)) &&
+      (filter.pool === undefined || names.poolName(pin.poolId) === filter.pool) &&
+      (filter.backend === undefined || names.backendName(pin.backendId) === filter.backend);
+    for await (const portion of portionsOf(pins, nowMs, turnOfTheLoop)) {
+      for (const pin of portion) {
+        if (!matches(pin)) continue;
+        const wish = visit(pin);
+        if ((wish instanceof Promise ? await wish : wish) === false) return;
+      }
     }
   }
 
@@ -189,6 +191,10 @@ export class PinsByHand {
       expiresInMs: Math.round(pin.expiresAtMs - nowMs()),
     };
   }
+}
+
+function turnOfTheLoop(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** @throws RangeError if `client` is neither an address nor a network */
