@@ -54,6 +54,21 @@ export interface HandOptions {
 /** What came of a change: the cluster has it, or it stands here and the others will be told. */
 export type HandOutcome = 'shared' | 'here-only';
 
+/** This instance's table did not take the pin: it is full of pins of connected clients, or others were writing there. */
+export interface NotStored {
+  readonly notStored: 'full' | 'contended';
+  /** What the others know: they are told all the same. */
+  readonly others: HandOutcome;
+}
+
+export interface Moved {
+  readonly moved: number;
+  /** Pinned elsewhere still: others were writing there, or were faster. */
+  readonly left: number;
+}
+
+/** A thread that pins the client elsewhere between our look and our move may win this often. */
+const setTriesMax = 8;
 /** Changes the cluster is told of before its answers are waited for. */
 const toldAtOnce = 256;
 
@@ -87,17 +102,38 @@ export class PinsByHand {
   }
 
   /** Pins a client to a backend, whatever it was pinned to. Undefined: no such pool or backend. */
-  async set(pool: string, key: Key, backend: string, ttlMs: number): Promise<HandOutcome | undefined> {
+  async set(
+    pool: string,
+    key: Key,
+    backend: string,
+    ttlMs: number,
+  ): Promise<HandOutcome | NotStored | undefined> {
     const { pins, names, nowMs } = this.options;
     const poolId = names.poolId(pool);
     const backendId = poolId === 0 ? 0 : names.backendId(pool, backend);
     if (backendId === 0 || key.kind === 'none') return undefined;
+    const isStored = this.store(poolId, key, backendId, ttlMs);
+    const others = await this.tell(poolId, key, backend, ttlMs);
+    // What the cluster has is written down here, too, if there is room now.
+    if (isStored || pins.lookup(poolId, key, nowMs()) === backendId) return others;
+    const { live, capacity } = pins.stats();
+    return { notStored: live < capacity ? 'contended' : 'full', others };
+  }
+
+  /** The table says neither that it is full nor that somebody holds its lock: whether the pin is there is looked up. */
+  private store(poolId: number, key: Key, backendId: number, ttlMs: number): boolean {
+    const { pins, nowMs } = this.options;
     const now = nowMs();
-    const current = pins.lookup(poolId, key, now);
-    if (current === 0) pins.claim(poolId, key, backendId, ttlMs, now, 'operator');
-    else if (current !== backendId) pins.move(poolId, key, current, backendId, ttlMs, now, 'operator');
+    let current = pins.lookup(poolId, key, now);
+    for (let tries = 0; current !== backendId && tries < setTriesMax; tries++) {
+      const before = current;
+      pins.move(poolId, key, before, backendId, ttlMs, now, 'operator');
+      current = pins.lookup(poolId, key, now);
+      if (current === before) break;
+    }
+    if (current !== backendId) return false;
     pins.confirm(poolId, key, backendId, ttlMs, now);
-    return this.tell(poolId, key, backend, ttlMs);
+    return true;
   }
 
   /**
@@ -105,7 +141,7 @@ export class PinsByHand {
    * those of pools that are gone.
    * @returns how many were moved here; undefined, and none was, if a pool of theirs has no such backend
    */
-  async move(filter: PinFilter, backend: string): Promise<number | undefined> {
+  async move(filter: PinFilter, backend: string): Promise<Moved | undefined> {
     const { pins, nowMs } = this.options;
     const targets = new Map<number, number | undefined>();
     await this.each(filter, ({ poolId }) => {
@@ -113,14 +149,18 @@ export class PinsByHand {
     });
     if ([...targets.values()].includes(0)) return undefined;
     let moved = 0;
+    let left = 0;
     await this.each(filter, (pin) => {
       const toId = targets.get(pin.poolId);
       if (toId === undefined || toId === pin.backendId) return;
       const key = new Key(pin.kind, pin.address);
       // The table tells the cluster by itself: moved from what it knew of.
-      if (pins.move(pin.poolId, key, pin.backendId, toId, pin.ttlMs, nowMs(), 'operator') === toId) moved++;
+      pins.move(pin.poolId, key, pin.backendId, toId, pin.ttlMs, nowMs(), 'operator');
+      const standsAt = pins.lookup(pin.poolId, key, nowMs());
+      if (standsAt === toId) moved++;
+      else if (standsAt !== 0) left++;
     });
-    return moved;
+    return { moved, left };
   }
 
   /** The number of the pool's backend of this name; 0 if it has none, undefined if the pool is gone. */
