@@ -6,7 +6,7 @@ import type { Address } from '../core/address.ts';
 import { formatAddress } from '../core/address-text.ts';
 import { Chooser } from '../core/choose.ts';
 import { keyOf } from '../core/key.ts';
-import type { Snapshot } from '../core/snapshot.ts';
+import type { PoolView, Snapshot } from '../core/snapshot.ts';
 import type { PinRow, PinsByHand } from '../pins/by-hand.ts';
 import type { SharedViews } from '../rooms/shared.ts';
 import type { KeptPolicies } from './policies.ts';
@@ -54,7 +54,7 @@ export function explain(
   without: string | undefined,
 ): Explanation | undefined {
   const listener = snapshot.listeners.find(({ plan }) => plan.name === listenerName);
-  const pool = snapshot.pools.find(({ id }) => id === listener?.poolId);
+  const pool = poolOf(snapshot, listenerName);
   if (listener === undefined || pool === undefined) return undefined;
   const { affinity } = listener.plan;
   const key = keyOf(client, affinity);
@@ -84,6 +84,12 @@ export function explain(
     why: inWords(pinned?.name, followed, pool.plan.policy, chosen?.name),
     ...(lost === undefined ? {} : { without: { lost: lost.name, backend: onLoss?.name ?? null } }),
   };
+}
+
+/** Undefined if there is no such listener. */
+export function poolOf({ listeners, pools }: Snapshot, listenerName: string): PoolView | undefined {
+  const listener = listeners.find(({ plan }) => plan.name === listenerName);
+  return pools.find(({ id }) => id === listener?.poolId);
 }
 
 function inWords(

@@ -12,7 +12,9 @@ function poolOf(id: number, policy: string, backends = 3): PoolView {
 test('a policy that hashes is made once, and anew when its pool is another', () => {
   const policies = new KeptPolicies();
   for (const policy of ['maglev', 'rendezvous', 'ring']) {
+    expect(policies.isAtHand(poolOf(1, policy))).toBe(false);
     const first = policies.of(poolOf(1, policy));
+    expect(policies.isAtHand(poolOf(1, policy))).toBe(true);
     // Each snapshot that is published brings pools of its own.
     expect(policies.of(poolOf(1, policy))).toBe(first);
     const larger = policies.of(poolOf(1, policy, 4));
@@ -28,8 +30,10 @@ test('a policy that hashes is made once, and anew when its pool is another', () 
 
 test('a policy that takes turns is not kept: who asks would move it', () => {
   const policies = new KeptPolicies();
-  for (const policy of ['round-robin', 'least-connections', 'power-of-two'])
+  for (const policy of ['round-robin', 'least-connections', 'power-of-two']) {
+    expect(policies.isAtHand(poolOf(1, policy))).toBe(true);
     expect(policies.of(poolOf(1, policy))).not.toBe(policies.of(poolOf(1, policy)));
+  }
 });
 
 test('of many pools those that were asked for last are kept', () => {

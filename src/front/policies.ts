@@ -18,15 +18,24 @@ export class KeptPolicies {
   /** By the pool's id, the one that was asked for last at the end. */
   readonly #made = new Map<number, Made>();
 
+  /** True if {@link of} takes no more than a moment. */
+  isAtHand(pool: PoolView): boolean {
+    return !hashing.has(pool.plan.policy) || this.#kept(pool) !== undefined;
+  }
+
   of(pool: PoolView): Policy {
-    if (!hashing.has(pool.plan.policy)) return createPolicy(pool, Math.random);
-    const made = this.#made.get(pool.id);
-    const isSame = made !== undefined && (made.pool === pool || samePolicy(made.pool, pool));
-    const policy = isSame ? made.policy : createPolicy(pool, Math.random);
+    const policy = this.#kept(pool) ?? createPolicy(pool, Math.random);
+    if (!hashing.has(pool.plan.policy)) return policy;
     this.#made.delete(pool.id);
     this.#made.set(pool.id, { pool, policy });
     const [first] = this.#made.keys();
     if (this.#made.size > explainPoliciesMax && first !== undefined) this.#made.delete(first);
     return policy;
+  }
+
+  #kept(pool: PoolView): Policy | undefined {
+    const made = this.#made.get(pool.id);
+    const isSame = made !== undefined && (made.pool === pool || samePolicy(made.pool, pool));
+    return isSame ? made.policy : undefined;
   }
 }

@@ -2,10 +2,11 @@
 import type { Registry } from 'prom-client';
 import { Address } from '../core/address.ts';
 import { pageFreshMs } from '../core/limits.ts';
+import type { PoolView } from '../core/snapshot.ts';
 import type { PinsByHand } from '../pins/by-hand.ts';
 import type { SharedViews } from '../rooms/shared.ts';
-import type { Answer, Routes } from './answer.ts';
-import { type ExplainSource, explain } from './explain.ts';
+import type { Answer, Handle, Routes } from './answer.ts';
+import { type ExplainSource, explain, poolOf } from './explain.ts';
 import { faultRoutes } from './faults.ts';
 import { mostRule, readMost } from './most.ts';
 import type { Outside } from './outside.ts';
@@ -60,10 +61,7 @@ export function adminRoutes(source: PageSource, rendered: RenderedPages): Routes
   const routes: Routes = {
     ...metricsRoutes(source, rendered),
     'GET /status': rendered.status,
-    'GET /explain': async ({ query }) => {
-      await outside.state();
-      return source.turns.take(() => explained(source, query));
-    },
+    'GET /explain': explainPage(source),
     'GET /connections': ({ query }) => connections(source, query),
     ...pinRoutes(source),
     'POST /reload': () => outside.order({ kind: 'reload' }),
@@ -120,6 +118,30 @@ function status(state: FrontState, { counters, pins }: SharedViews): object {
       ...backend,
       flows: counters.backend(backend.id, 'active'),
     })),
+  };
+}
+
+/** To make a policy takes a turn, once for all who ask about its pool meanwhile. With it at hand the answer is. */
+function explainPage(source: PageSource): Handle {
+  const { outside, policies, turns } = source;
+  const making = new Map<number, Promise<Answer>>();
+  const make = (pool: PoolView): Promise<Answer> =>
+    turns
+      .take(() => {
+        policies.of(pool);
+        return { status: 200, body: '' };
+      })
+      .finally(() => making.delete(pool.id));
+  return async ({ query }) => {
+    const { snapshot } = (await outside.state()).published;
+    const pool = snapshot === undefined ? undefined : poolOf(snapshot, query.get('listener') ?? '');
+    if (pool !== undefined && !policies.isAtHand(pool)) {
+      const made = making.get(pool.id) ?? make(pool);
+      making.set(pool.id, made);
+      const answer = await made;
+      if (answer.status !== 200) return answer;
+    }
+    return explained(source, query);
   };
 }
 
