@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { askTcp, clientAddresses, inParallel } from './support/clients.ts';
 import { pinionCommand } from './support/command.ts';
-import { backendsOf, configText, listener, noCheck, type Section } from './support/config.ts';
+import { admin, backendsOf, configText, listener, noCheck, type Section } from './support/config.ts';
+import { eventually } from './support/eventually.ts';
 import { startPinion } from './support/pinion.ts';
 import { stopEverything } from './support/processes.ts';
 import { namedTcp, stopServers, tcpServer } from './support/servers.ts';
@@ -258,4 +259,65 @@ test('check --print does not show the password of the Redis', async () => {
   expect(stderr).toContain('cluster.redis: the password is in the file; use password_file');
   expect(JSON.parse(stdout).cluster.redis).toMatchObject({ username: 'pinion', password: '***' });
   expect(stdout + stderr).not.toContain('s3cret');
+});
+
+describe('the address of Redis in a wrong place, password and all', () => {
+  const secret = 's3cret';
+  const address = `redis://user:${secret}@10.0.0.5:6379`;
+  const typo = address.replace('redis:', 'redsi:');
+  const written = (more: Section): string => configText({ listeners: [front], pools: { pool }, ...more });
+  const misplaced: Readonly<Record<string, string>> = {
+    'as the value of another key': written({ metrics: { listen: address } }),
+    'as the value of a key there is not': written({ redis: address }),
+    'as the address of a backend': written({ pools: { pool: { backends: [{ name: 'a', address }] } } }),
+    'as the name of a backend': written({
+      pools: { pool: { backends: [{ name: address, address: '127.0.0.1:9' }] } },
+    }),
+    'as the name of a pool': written({ pools: { pool, [address]: pool } }),
+    'as the pool of a listener': written({ listeners: [{ ...front, pool: address }] }),
+    'as the name of a listener, twice': written({
+      listeners: [
+        { ...front, name: address },
+        { ...front, name: address },
+      ],
+    }),
+    'with a typo in its scheme': written({ cluster: { name: 'c', redis: { url: typo } } }),
+    'as the section of the cluster': written({ cluster: address }),
+    'not in quotes where it needs them': `cluster: { redis: { url: redis://user:${secret}@[::1]:6379 } }\n`,
+    'as no YAML': `cluster:\n  redis: ${address}\n    url: ${typo}: x\n`,
+    'as a key given twice': `${address}: 1\n${address}: 2\n`,
+    'as an alias': `cluster: *${secret}\n`.replace(secret, address.replaceAll(':', '')),
+  };
+
+  test('is not shown by check', async () => {
+    for (const [where, text] of Object.entries(misplaced)) {
+      const path = temporaryFile('pinion.yaml', text);
+      const { status, stdout, stderr } = await pinionCommand(['check', '--config', path]);
+      expect(status, where).toBe(1);
+      expect(stderr, where).toContain(path);
+      expect(stdout + stderr, where).not.toContain(secret);
+    }
+  });
+
+  test('is not shown in the log of a reload, in its answer, on a page', async () => {
+    const pinion = await startPinion(written({}));
+    let refusals = 0;
+    for (const [where, text] of Object.entries(misplaced)) {
+      writeFileSync(pinion.configPath, text);
+      pinion.process.signal('SIGHUP');
+      refusals++;
+      await eventually(`a refusal ${where}`, () => pinion.events('reload-refused').length === refusals);
+      const answers = [
+        await admin(pinion, 'POST', '/reload'),
+        await admin(pinion, 'GET', '/status'),
+        await pinion.metrics(),
+      ];
+      refusals++;
+      expect(pinion.events('reload-refused').length, where).toBe(refusals);
+      expect(answers[0], where).toMatchObject({ status: 422 });
+      expect(JSON.stringify(answers), where).not.toContain(secret);
+      expect(pinion.process.output(), where).not.toContain(secret);
+    }
+    expect(pinion.events('reloaded')).toEqual([]);
+  });
 });

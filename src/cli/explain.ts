@@ -7,6 +7,7 @@ import type { Plan } from '../core/plan.ts';
 import { shareFlows } from '../core/shares.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import { type Explanation, explain } from '../front/explain.ts';
+import { KeptPolicies } from '../front/policies.ts';
 import { createSharedMemory } from '../rooms/shared.ts';
 import { askAdmin } from './admin-client.ts';
 import { exitStatus } from './exit.ts';
@@ -105,8 +106,9 @@ function explainFromPlan(plan: Plan, client: Address, options: ExplainOptions): 
       }),
     })),
   };
+  const source = { views, policies: new KeptPolicies(), nowMs: () => 0 };
   try {
-    const answer = explain(snapshot, views, undefined, 0, options.listener, client, options.without);
+    const answer = explain(snapshot, source, options.listener, client, options.without);
     if (answer === undefined) {
       const names = plan.listeners.map(({ name }) => name).join(', ');
       complain(`no listener ${options.listener}; there are: ${names}`);

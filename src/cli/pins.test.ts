@@ -1,4 +1,8 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, expect, test, vi } from 'vitest';
+import { serveHttp } from '../front/http.ts';
 import { exitStatus } from './exit.ts';
 import { pinsCommand } from './pins.ts';
 
@@ -34,5 +38,21 @@ test.each([
   [['get', '10.0.0.1']],
 ])('%j is asked of the instance', async (words) => {
   expect(await say(...words)).toContain('no pinion answers');
+  expect(process.exitCode).toBe(exitStatus.refused);
+});
+
+test('a pin that was not stored is printed, and the exit status says so', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'pinion-cli-'));
+  const path = join(folder, 'admin.sock');
+  const error = '10.0.0.9 is not pinned on this instance: the table is full';
+  const refused = () => ({ status: 503, body: { error, outcome: 'not-stored' } });
+  const service = await serveHttp({ kind: 'unix', path }, { 'POST /pins/set': refused });
+  const printed: string[] = [];
+  vi.spyOn(process.stdout, 'write').mockImplementation((text) => printed.push(String(text)) > 0);
+  const words = ['set', 'front', '10.0.0.9', 'b1', '--admin', `unix:${path}`];
+  await pinsCommand().parseAsync(words, { from: 'user' });
+  service.close();
+  rmSync(folder, { recursive: true });
+  expect(JSON.parse(printed.join(''))).toEqual({ error, outcome: 'not-stored' });
   expect(process.exitCode).toBe(exitStatus.refused);
 });

@@ -67,7 +67,9 @@ function unknownKey(path: Path): Remark {
 function explainKey(key: string, parent: Path): string {
   const known = keysAt(parent);
   let hint = '; merge keys are not supported, aliases are';
-  if (key !== '<<') {
+  const joined = known.find((candidate) => key.startsWith(`${candidate}:`));
+  if (joined !== undefined) hint = `; a space is missing after ${joined}:`;
+  else if (key !== '<<') {
     const below = keysBelow(parent).find((candidate) => candidate.endsWith(`.${key}`));
     if (nearest(key, known) === undefined && below !== undefined) hint = `; did you mean ${below}?`;
     else hint = didYouMean(key, known) || `; known here: ${known.join(', ')}`;

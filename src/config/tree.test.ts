@@ -74,6 +74,13 @@ describe('text that is not a configuration', () => {
     );
   });
 
+  it('a key that is joined to its value, which is YAML in braces', () => {
+    const problems = problemsOf('metrics: { listen:127.0.0.1:9464 }\n');
+    expect(problems).toContain(
+      'f:1:12: metrics["listen:127.0.0.1:9464"]: unknown key; a space is missing after listen:',
+    );
+  });
+
   it('never throws, whatever the text', () => {
     const piece = fc.oneof(
       fc.constantFrom(...'\n -:[]{}&*!|>\'"%@`?#~,\t', 'listeners', 'pools', '&a ', '*a', '- ', ': '),

@@ -126,10 +126,13 @@ export const listedMax = 100_000;
 /** Messages between control and a room that the other side has not taken yet. Beyond it they are dropped and counted. */
 export const roomMessagesWaitingMax = 10_000;
 
-/** Pages that list pins or connections and wait for their turn; further ones are refused. */
+/** Pools whose policy is kept for `explain`: 12 MB each at most. */
+export const explainPoliciesMax = 8;
+
+/** Pages that list pins or connections, or explain, and wait for their turn; further ones are refused. */
 export const heavyPagesWaitingMax = 16;
-/** Pins that are looked at in one turn of the loop when all are looked through. */
-export const pinsPerTurnMax = 8_192;
+/** Slots of the pin table, each with a pin or without, that are looked at in one turn of the loop when all are. */
+export const pinSlotsPerTurnMax = 8_192;
 /** A page shows a state of control that is at most this old. */
 export const stateFreshMs = 100;
 /** Until a page says that control does not answer. */

@@ -14,6 +14,7 @@ import { type HttpService, serveHttp } from './http.ts';
 import type { MessageFromFront, PageName } from './messages-from-front.ts';
 import type { MessageToFront } from './messages-to-front.ts';
 import { Outside } from './outside.ts';
+import { KeptPolicies } from './policies.ts';
 import { adminRoutes, metricsRoutes, type PageSource, renderedPages } from './routes.ts';
 import { Turns } from './turns.ts';
 
@@ -68,6 +69,7 @@ async function serve(
     outside,
     views,
     hand: pinsByHand(data, outside, views),
+    policies: new KeptPolicies(),
     turns: new Turns(),
     metrics: createMetrics({
       views,

@@ -6,10 +6,20 @@ import type { Address } from '../core/address.ts';
 import { formatAddress } from '../core/address-text.ts';
 import { Chooser } from '../core/choose.ts';
 import { keyOf } from '../core/key.ts';
-import { createPolicy } from '../core/policy/create.ts';
-import type { Snapshot } from '../core/snapshot.ts';
+import type { PoolView, Snapshot } from '../core/snapshot.ts';
 import type { PinRow, PinsByHand } from '../pins/by-hand.ts';
 import type { SharedViews } from '../rooms/shared.ts';
+import type { KeptPolicies } from './policies.ts';
+
+/** What an explanation is made from. */
+export interface ExplainSource {
+  readonly views: SharedViews;
+  readonly policies: KeptPolicies;
+  /** Undefined: there are no pins. */
+  readonly hand?: PinsByHand;
+  /** Milliseconds on the clock the pin table is used with. */
+  readonly nowMs: () => number;
+}
 
 export interface Explanation {
   readonly listener: string;
@@ -38,27 +48,19 @@ export interface Explanation {
  */
 export function explain(
   snapshot: Snapshot,
-  views: SharedViews,
-  hand: PinsByHand | undefined,
-  nowMs: number,
+  { views, policies, hand, nowMs }: ExplainSource,
   listenerName: string,
   client: Address,
   without: string | undefined,
 ): Explanation | undefined {
   const listener = snapshot.listeners.find(({ plan }) => plan.name === listenerName);
-  const pool = snapshot.pools.find(({ id }) => id === listener?.poolId);
+  const pool = poolOf(snapshot, listenerName);
   if (listener === undefined || pool === undefined) return undefined;
   const { affinity } = listener.plan;
   const key = keyOf(client, affinity);
-  const chooser = new Chooser(
-    pool,
-    createPolicy(pool, Math.random),
-    views.states,
-    views.counters,
-    views.pins,
-  );
+  const chooser = new Chooser(pool, policies.of(pool), views.states, views.counters, views.pins);
   const byId = new Map(pool.backends.map((backend) => [backend.id, backend]));
-  const pinned = affinity.key === 'none' ? undefined : byId.get(views.pins.lookup(pool.id, key, nowMs));
+  const pinned = affinity.key === 'none' ? undefined : byId.get(views.pins.lookup(pool.id, key, nowMs()));
   const byPolicy = chooser.candidate(key, []);
   const followed = pinned !== undefined && views.states.servesPinned(pinned.id);
   const chosen = followed ? pinned : byPolicy;
@@ -82,6 +84,12 @@ export function explain(
     why: inWords(pinned?.name, followed, pool.plan.policy, chosen?.name),
     ...(lost === undefined ? {} : { without: { lost: lost.name, backend: onLoss?.name ?? null } }),
   };
+}
+
+/** Undefined if there is no such listener. */
+export function poolOf({ listeners, pools }: Snapshot, listenerName: string): PoolView | undefined {
+  const listener = listeners.find(({ plan }) => plan.name === listenerName);
+  return pools.find(({ id }) => id === listener?.poolId);
 }
 
 function inWords(

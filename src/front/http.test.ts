@@ -191,6 +191,18 @@ describe('requests', () => {
     expect((await ask(await serveTcp(), 'GET', path)).status).toBe(400);
   });
 
+  test.each([
+    ['localhost', 200],
+    ['LocalHost:9465', 200],
+    ['127.0.0.1', 200],
+    ['[::1]:9465', 200],
+    ['[FE80::1]', 200],
+    ['localhost.evil.example', 421],
+    ['EVIL.EXAMPLE', 421],
+  ])('as %s we answer %d', async (host, status) => {
+    expect((await ask(await serveTcp(), 'GET', '/page', { host })).status).toBe(status);
+  });
+
   test("a web page changes nothing through somebody's browser", async () => {
     const port = await serveTcp();
     changes.length = 0;
@@ -318,6 +330,74 @@ describe('one connection', () => {
     ]);
     expect(statusesOf(await long)).toEqual([200]);
   });
+});
+
+/** All that the server says to a client that says `bytes`, and that it will say nothing more. */
+async function saidAfterEnd(where: number | string, bytes: string): Promise<string> {
+  const place = typeof where === 'string' ? { path: where } : { port: where, host: '127.0.0.1' };
+  const client = connect({ ...place, allowHalfOpen: true });
+  let said = '';
+  client.setEncoding('latin1').on('data', (piece) => {
+    said += piece;
+  });
+  client.on('error', () => {}).end(bytes, 'latin1');
+  await once(client, 'end');
+  client.destroy();
+  return said;
+}
+
+describe('who has asked all and says so is answered', () => {
+  // The end is read long before the answer is made.
+  const unhurried: Routes = Object.fromEntries(
+    Object.entries(routes).map(([pattern, handle]): [string, Routes[string]] => [
+      pattern,
+      async (request) => {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        return handle(request);
+      },
+    ]),
+  );
+  const host = 'host: localhost\r\n';
+  const post = `POST /change HTTP/1.1\r\n${host}`;
+  test.each<[string, string, number[], number]>([
+    ['GET over HTTP/1.1', `GET /page HTTP/1.1\r\n${host}\r\n`, [200], 0],
+    ['GET over HTTP/1.0', 'GET /page HTTP/1.0\r\n\r\n', [200], 0],
+    ['GET over HTTP/1.0 that would stay', 'GET /page HTTP/1.0\r\nconnection: keep-alive\r\n\r\n', [200], 0],
+    ['POST over HTTP/1.1', `${post}\r\n`, [200], 1],
+    ['POST with a body', `${post}content-length: 3\r\n\r\nabc`, [200], 1],
+    ['POST over HTTP/1.0', 'POST /change HTTP/1.0\r\n\r\n', [200], 1],
+    ['a large page', `GET /large HTTP/1.1\r\n${host}\r\n`, [200], 0],
+    ['three at once', `${`${post}\r\n`.repeat(2)}GET /page HTTP/1.1\r\n${host}\r\n`, [200, 200, 200], 2],
+    ['half a request', `GET /page HTTP/1.1\r\nhost: lo`, [400], 0],
+    ['half a body', `${post}content-length: 9\r\n\r\nabc`, [400], 0],
+    ['nothing', '', [], 0],
+  ])('%s', async (_, bytes, statuses, changed) => {
+    const path = join(folder, 'admin.sock');
+    const services = [
+      await serveHttp({ kind: 'unix', path }, unhurried),
+      await serveHttp({ kind: 'inet', ip: '127.0.0.1', port: 0 }, unhurried),
+    ];
+    open.push(...services);
+    for (const where of [services[1]!.port, path]) {
+      changes.length = 0;
+      const said = await saidAfterEnd(where, bytes);
+      expect(statusesOf(said)).toEqual(statuses);
+      if (bytes.includes('/large')) expect(said.length).toBeGreaterThan(64 * 1024 * 1024);
+      expect(changes.length).toBe(changed);
+    }
+  });
+});
+
+test.each([
+  ['garbage', 'garbage\r\n\r\n'],
+  ['CONNECT', 'CONNECT localhost:1 HTTP/1.1\r\nhost: localhost\r\n\r\n'],
+])('an order with %s behind it is refused, and not carried out', async (_, behind) => {
+  const port = await serveTcp();
+  changes.length = 0;
+  const said = await exchange(port, `POST /change HTTP/1.1\r\nhost: localhost\r\n\r\n${behind}`);
+  expect(statusesOf(said)).toEqual([400]);
+  expect((await ask(port, 'GET', '/page')).status).toBe(200);
+  expect(changes).toEqual([]);
 });
 
 describe('what is no proper request', () => {

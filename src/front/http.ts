@@ -48,6 +48,8 @@ export async function serveHttp(bind: Bind, routes: Routes): Promise<HttpService
     headersTimeout: 0,
     keepAliveTimeout: limits.httpIdleMs,
   });
+  // A client may say that it has asked all (`nc -N`) and still wait for the answers. Not in Node's types.
+  Object.assign(server, { httpAllowHalfOpen: true });
   server.maxHeadersCount = limits.httpHeadersMax + 1;
   server.maxConnections = limits.httpWaitingMax + limits.httpAnsweringMax + limits.httpBurstMax;
   const connections = new Connections();
@@ -137,6 +139,10 @@ function parseInPieces(socket: Socket, connections: Connections): void {
   });
 }
 
+function isRefused({ phase }: Connection): boolean {
+  return phase === 'leaving';
+}
+
 /** What came on which connection and is not answered yet, in its order. */
 class Exchanges {
   readonly #connections: Connections;
@@ -188,8 +194,8 @@ class Exchanges {
       if (end === 'gone') return;
       if (end !== 'complete') refusal = this.#bodyRefusal(end);
     }
-    // Whoever was cut meanwhile asks for nothing any more.
-    if (this.#connections.find(connection.socket) === undefined) return;
+    // Whoever was cut or refused meanwhile, over what came behind this request, has been told that nothing is done.
+    if (this.#connections.find(connection.socket) === undefined || isRefused(connection)) return;
     let answer: EncodedAnswer;
     if (refusal === undefined) {
       this.#connections.enter(connection, 'answering');

@@ -1,7 +1,15 @@
 import { expect, test } from 'vitest';
-import type { PinFilter } from '../pins/by-hand.ts';
+import type { Key } from '../core/key.ts';
+import type { HandOutcome, NotStored, PinFilter } from '../pins/by-hand.ts';
 import { type PinPages, pinRoutes } from './pins.ts';
 import { Turns } from './turns.ts';
+
+const outcomes: Record<string, HandOutcome | NotStored> = {
+  b1: 'shared',
+  full: { notStored: 'full', others: 'here-only' },
+  'full-shared': { notStored: 'full', others: 'shared' },
+  held: { notStored: 'contended', others: 'here-only' },
+};
 
 function bench() {
   const done: [string, PinFilter, unknown?][] = [];
@@ -10,15 +18,21 @@ function bench() {
       if (most > 1) done.push(['list', filter, most]);
       return filter.pool === 'left-over' ? ['a pin'] : [];
     },
-    move: async (filter: PinFilter, to: string) => done.push(['move', filter, to]),
+    move: async (filter: PinFilter, to: string) => {
+      done.push(['move', filter, to]);
+      return to === 'b9' ? undefined : { moved: 3, left: to === 'held' ? 2 : 0 };
+    },
+    set: async (_pool: string, _key: Key, backend: string) => outcomes[backend],
     delete: async (filter: PinFilter) => done.push(['delete', filter]),
   };
   const pools = ['web', 'db'].map((name) => ({ plan: { name } }));
-  const outside = { state: async () => ({ published: { snapshot: { pools, listeners: [] } } }) };
-  const routes = pinRoutes({ hand, outside, turns: new Turns() } as unknown as PinPages);
+  const listeners = [{ plan: { name: 'front', pool: 'web', affinity: { key: 'client-ip', ttlMs: 1 } } }];
+  const outside = { state: async () => ({ published: { snapshot: { pools, listeners } } }) };
+  const turns = new Turns();
+  const routes = pinRoutes({ hand, outside, turns } as unknown as PinPages);
   const ask = async (route: string, query: string) =>
     routes[route]!({ params: {}, query: new URLSearchParams(query) });
-  return { ask, done };
+  return { ask, done, hand, turns };
 }
 
 test('to move or delete pins one has to say which, or that all are meant', async () => {
@@ -59,4 +73,58 @@ test('a list has a length that is a number', async () => {
     ['list', {}, 1_000],
     ['list', {}, 7],
   ]);
+});
+
+test('to look whether a pool has pins is one of the pages that take turns', async () => {
+  const { ask, hand, turns } = bench();
+  let inTurn = false;
+  const take = turns.take.bind(turns);
+  turns.take = (make) =>
+    take(async () => {
+      inTurn = true;
+      return Promise.resolve(make()).finally(() => {
+        inTurn = false;
+      });
+    });
+  const list = hand.list;
+  const looks: boolean[] = [];
+  hand.list = (filter, most) => {
+    looks.push(inTurn);
+    return list(filter, most);
+  };
+  for (const route of ['GET /pins', 'POST /pins/move', 'POST /pins/delete']) await ask(route, 'pool=nope');
+  expect(looks).toEqual([true, true, true]);
+});
+
+test('a pin that was not stored is no success', async () => {
+  const { ask } = bench();
+  const set = (backend: string) => ask('POST /pins/set', `listener=front&client=10.0.0.9&backend=${backend}`);
+  const place = { pool: 'web', key: 'client-ip 10.0.0.9' };
+  const full =
+    'the table is full of pins of connected clients; raise limits.pins, or try again when some have left';
+  expect(await set('b1')).toEqual({ status: 200, body: { ...place, backend: 'b1', outcome: 'shared' } });
+  for (const [backend, error] of [
+    ['full', `10.0.0.9 is not pinned on this instance: ${full}`],
+    [
+      'full-shared',
+      `10.0.0.9 is not pinned on this instance (the other instances of the cluster have pinned it): ${full}`,
+    ],
+    [
+      'held',
+      '10.0.0.9 is not pinned on this instance: others were writing to its place in the table; try again',
+    ],
+  ] as const) {
+    const body = { error, ...place, backend, outcome: 'not-stored' };
+    expect(await set(backend)).toEqual({ status: 503, body });
+  }
+  expect(await set('b9')).toMatchObject({ status: 404 });
+});
+
+test('a move that left pins where they were is no success', async () => {
+  const { ask } = bench();
+  const move = (to: string) => ask('POST /pins/move', `pool=web&to=${to}`);
+  expect(await move('b2')).toEqual({ status: 200, body: { moved: 3 } });
+  const error = '2 of 5 pins were not moved: they were being written to; run this again';
+  expect(await move('held')).toEqual({ status: 503, body: { error, moved: 3, left: 2 } });
+  expect(await move('b9')).toMatchObject({ status: 404 });
 });

@@ -2,7 +2,7 @@
 import { Address } from '../core/address.ts';
 import { keyOf } from '../core/key.ts';
 import type { ListenerPlan } from '../core/plan.ts';
-import { clientMatcher, type PinFilter, type PinsByHand } from '../pins/by-hand.ts';
+import { clientMatcher, type NotStored, type PinFilter, type PinsByHand } from '../pins/by-hand.ts';
 import type { Answer, Routes } from './http.ts';
 import { mostRule, readMost } from './most.ts';
 import type { FrontState } from './state.ts';
@@ -28,9 +28,10 @@ export function pinRoutes(pages: PinPages): Routes {
       withFilter(pages, query, async (filter) => {
         if (!saysWhich(query, filter)) return refused(400, sayWhich('move'));
         const to = query.get('to') ?? '';
-        const moved = await hand.move(filter, to);
-        if (moved !== undefined) return { status: 200, body: { moved } };
-        return refused(404, `a pool of these pins has no backend ${to}`);
+        const result = await hand.move(filter, to);
+        if (result === undefined) return refused(404, `a pool of these pins has no backend ${to}`);
+        const { moved, left } = result;
+        return left === 0 ? { status: 200, body: { moved } } : notAllMoved(moved, left);
       }),
     'POST /pins/delete': ({ query }) =>
       withFilter(pages, query, async (filter) => {
@@ -70,7 +71,23 @@ async function set({ hand, outside }: PinPages, query: URLSearchParams): Promise
   if (outcome === undefined) {
     return refused(404, `pool ${listener.pool} has no backend ${backend}`);
   }
-  return { status: 200, body: { pool: listener.pool, key: `${key.kind} ${key.text}`, backend, outcome } };
+  const place = { pool: listener.pool, key: `${key.kind} ${key.text}`, backend };
+  if (typeof outcome === 'string') return { status: 200, body: { ...place, outcome } };
+  return { status: 503, body: { error: notStored(text, outcome), ...place, outcome: 'not-stored' } };
+}
+
+function notAllMoved(moved: number, left: number): Answer {
+  const error = `${left} of ${moved + left} pins were not moved: they were being written to; run this again`;
+  return { status: 503, body: { error, moved, left } };
+}
+
+function notStored(client: string, { notStored, others }: NotStored): string {
+  const why =
+    notStored === 'full'
+      ? 'the table is full of pins of connected clients; raise limits.pins, or try again when some have left'
+      : 'others were writing to its place in the table; try again';
+  const elsewhere = others === 'shared' ? ' (the other instances of the cluster have pinned it)' : '';
+  return `${client} is not pinned on this instance${elsewhere}: ${why}`;
 }
 
 async function listenersOf(outside: PinPages['outside']): Promise<ListenerPlan[]> {
@@ -96,7 +113,8 @@ async function withFilter(
   const pools = (published.snapshot?.pools ?? []).map(({ plan }) => plan.name);
   const isKnown = async (pool: string): Promise<boolean> =>
     pools.includes(pool) || (await hand.list({ pool }, 1)).length > 0;
-  if (filter.pool !== undefined && !(await isKnown(filter.pool)))
+  return turns.take(async () => {
+    if (filter.pool === undefined || (await isKnown(filter.pool))) return act(filter);
     return refused(404, `no pool ${filter.pool}; there are: ${pools.join(', ')}`);
-  return turns.take(() => act(filter));
+  });
 }

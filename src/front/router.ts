@@ -83,7 +83,11 @@ function isFromPage(headers: IncomingHttpHeaders): boolean {
 
 function isOwnHost(host: string | undefined): boolean {
   if (host === undefined) return true;
-  const name = host.replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
+  // RFC 9110, 4.2.3: the case of a host does not matter.
+  const name = host
+    .toLowerCase()
+    .replace(/:\d+$/, '')
+    .replace(/^\[|\]$/g, '');
   return name === 'localhost' || isIP(name) !== 0;
 }
 

@@ -2,10 +2,11 @@
 import type { Registry } from 'prom-client';
 import { Address } from '../core/address.ts';
 import { pageFreshMs } from '../core/limits.ts';
+import type { PoolView } from '../core/snapshot.ts';
 import type { PinsByHand } from '../pins/by-hand.ts';
 import type { SharedViews } from '../rooms/shared.ts';
-import type { Answer, Routes } from './answer.ts';
-import { explain } from './explain.ts';
+import type { Answer, Handle, Routes } from './answer.ts';
+import { type ExplainSource, explain, poolOf } from './explain.ts';
 import { faultRoutes } from './faults.ts';
 import { mostRule, readMost } from './most.ts';
 import type { Outside } from './outside.ts';
@@ -16,15 +17,12 @@ import type { FrontState } from './state.ts';
 import type { Turns } from './turns.ts';
 
 /** What pages are made from. */
-export interface PageSource {
+export interface PageSource extends ExplainSource {
   readonly outside: Outside;
-  readonly views: SharedViews;
   readonly hand: PinsByHand;
   /** For pages that cost more than a moment. */
   readonly turns: Turns;
   readonly metrics: Registry;
-  /** Milliseconds on the clock the pin table is used with. */
-  readonly nowMs: () => number;
 }
 
 /** The pages that are rendered, one for all addresses. */
@@ -63,10 +61,7 @@ export function adminRoutes(source: PageSource, rendered: RenderedPages): Routes
   const routes: Routes = {
     ...metricsRoutes(source, rendered),
     'GET /status': rendered.status,
-    'GET /explain': async ({ query }) => {
-      await outside.state();
-      return explained(source, query);
-    },
+    'GET /explain': explainPage(source),
     'GET /connections': ({ query }) => connections(source, query),
     ...pinRoutes(source),
     'POST /reload': () => outside.order({ kind: 'reload' }),
@@ -126,16 +121,40 @@ function status(state: FrontState, { counters, pins }: SharedViews): object {
   };
 }
 
-function explained({ outside, views, hand, nowMs }: PageSource, query: URLSearchParams): Answer {
+/** To make a policy takes a turn, once for all who ask about its pool meanwhile. With it at hand the answer is. */
+function explainPage(source: PageSource): Handle {
+  const { outside, policies, turns } = source;
+  const making = new Map<number, Promise<Answer>>();
+  const make = (pool: PoolView): Promise<Answer> =>
+    turns
+      .take(() => {
+        policies.of(pool);
+        return { status: 200, body: '' };
+      })
+      .finally(() => making.delete(pool.id));
+  return async ({ query }) => {
+    const { snapshot } = (await outside.state()).published;
+    const pool = snapshot === undefined ? undefined : poolOf(snapshot, query.get('listener') ?? '');
+    if (pool !== undefined && !policies.isAtHand(pool)) {
+      const made = making.get(pool.id) ?? make(pool);
+      making.set(pool.id, made);
+      const answer = await made;
+      if (answer.status !== 200) return answer;
+    }
+    return explained(source, query);
+  };
+}
+
+function explained(source: PageSource, query: URLSearchParams): Answer {
   const listener = query.get('listener') ?? '';
   const text = query.get('client') ?? '';
   const client = Address.parseWithPort(text) ?? Address.parse(text, 0);
   if (client === undefined) return { status: 400, body: { error: `client: ${text} is not an IP address` } };
-  const { snapshot } = outside.known.published;
+  const { snapshot } = source.outside.known.published;
   if (snapshot === undefined) return { status: 503, body: { error: 'not started yet' } };
   try {
     const without = query.get('without') ?? undefined;
-    const answer = explain(snapshot, views, hand, nowMs(), listener, client, without);
+    const answer = explain(snapshot, source, listener, client, without);
     if (answer !== undefined) return { status: 200, body: answer };
     const names = snapshot.listeners.map(({ plan }) => plan.name).join(', ');
     return { status: 404, body: { error: `no listener ${listener}; there are: ${names}` } };

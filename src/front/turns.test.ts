@@ -18,7 +18,7 @@ test('one at a time, some wait, the rest are told to come again', async () => {
   const refused = await Promise.all(answers.slice(heavyPagesWaitingMax));
   expect(refused.map(({ status }) => status)).toEqual(Array(5).fill(503));
   for (let i = 0; i < heavyPagesWaitingMax; i++) {
-    await new Promise((resolve) => setImmediate(resolve));
+    while (begun.length === 0) await new Promise((resolve) => setImmediate(resolve));
     begun.shift()!();
   }
   const served = await Promise.all(answers.slice(0, heavyPagesWaitingMax));
@@ -28,4 +28,18 @@ test('one at a time, some wait, the rest are told to come again', async () => {
   await expect(failing).rejects.toThrow('no');
   const after = turns.take(() => ({ status: 200, body: 'after a failure' }));
   expect((await after).status).toBe(200);
+});
+
+test('pages that are made without waiting leave the others a turn of the loop in between', async () => {
+  const turns = new Turns();
+  const order: string[] = [];
+  const answers = ['a', 'b', 'c'].map((name) =>
+    turns.take(() => {
+      order.push(name);
+      setImmediate(() => order.push('others'));
+      return { status: 200, body: name };
+    }),
+  );
+  await Promise.all(answers);
+  expect(order).toEqual(['a', 'others', 'b', 'others', 'c']);
 });

@@ -1,6 +1,7 @@
 /**
- * Pages that cost more than a moment (all pins, all connections) take turns: one is made at a time, a few wait, and who
- * comes beyond that is told to come again. So they cannot keep each other, or a monitor's question, waiting for long.
+ * Pages that cost more than a moment (all pins, all connections, a policy) take turns: one is made at a time, a few wait,
+ * and who comes beyond that is told to come again. Between two of them others get a turn of the loop. So they cannot keep
+ * each other, or a monitor's question, waiting for long.
  */
 import { heavyPagesWaitingMax } from '../core/limits.ts';
 import type { Answer } from './http.ts';
@@ -11,6 +12,10 @@ const busy: Answer = {
   headers: { 'retry-after': '1' },
 };
 
+function turnOfTheLoop(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
 export class Turns {
   private last: Promise<unknown> = Promise.resolve();
   private waiting = 0;
@@ -19,7 +24,7 @@ export class Turns {
   async take(make: () => Answer | Promise<Answer>): Promise<Answer> {
     if (this.waiting >= heavyPagesWaitingMax) return busy;
     this.waiting++;
-    const own = this.last.then(make, make);
+    const own = this.last.then(turnOfTheLoop, turnOfTheLoop).then(make);
     this.last = own;
     return own.finally(() => {
       this.waiting--;

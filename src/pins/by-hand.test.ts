@@ -1,13 +1,17 @@
 import { expect, test } from 'vitest';
 import { Address } from '../core/address.ts';
 import { Key } from '../core/key.ts';
+import { pinSlotsPerTurnMax } from '../core/limits.ts';
+import { pinLayout } from '../core/pins/layout.ts';
+import { PinLocks } from '../core/pins/lock.ts';
 import { PinTable } from '../core/pins/table.ts';
-import { PinsByHand } from './by-hand.ts';
+import { type HandOutcome, PinsByHand } from './by-hand.ts';
 import { PinNames } from './names.ts';
 
 /** Pools 1 `web` (backends 11 x, 12 y), 2 `db` (21 x) and 3 `old`, which a reload removed (31 x, 32 y). */
-function bench() {
-  const pins = PinTable.create(1_000, { reportChanges: false });
+function bench(capacity = 1_000, outcome: HandOutcome = 'here-only') {
+  const told: string[] = [];
+  const pins = PinTable.create(capacity, { reportChanges: false });
   const pools = new Map([
     ['web', 1],
     ['db', 2],
@@ -30,7 +34,10 @@ function bench() {
     names,
     instance: () => 'a',
     nowMs: () => 0,
-    share: async () => 'here-only',
+    share: async ({ text, backend }) => {
+      told.push(`${text} ${backend}`);
+      return outcome;
+    },
   });
   for (const poolId of [1, 2, 3]) {
     for (let client = 1; client <= 5; client++) {
@@ -39,7 +46,7 @@ function bench() {
     }
   }
   const at = async (backend: string) => (await hand.list({ backend }, 100)).map(({ pool }) => pool);
-  return { hand, at };
+  return { hand, at, pins, told };
 }
 
 test('a move that one pool cannot make moves nobody', async () => {
@@ -50,10 +57,83 @@ test('a move that one pool cannot make moves nobody', async () => {
 
 test('pins of a pool that is gone keep nobody from moving', async () => {
   const { hand, at } = bench();
-  expect(await hand.move({ pool: 'web' }, 'y')).toBe(5);
+  expect(await hand.move({ pool: 'web' }, 'y')).toEqual({ moved: 5, left: 0 });
   expect(await at('y')).toEqual(Array(5).fill('web'));
-  expect(await hand.move({}, 'x')).toBe(5);
+  expect(await hand.move({}, 'x')).toEqual({ moved: 5, left: 0 });
   expect(await at('y')).toEqual([]);
-  expect(await hand.move({ pool: 'old' }, 'y')).toBe(0);
+  expect(await hand.move({ pool: 'old' }, 'y')).toEqual({ moved: 0, left: 0 });
   expect(await hand.delete({ pool: 'old' })).toBe(5);
+});
+
+test('looking for pins that are not there leaves others their turns', async () => {
+  const { hand } = bench(pinSlotsPerTurnMax * 2);
+  let others = 0;
+  setImmediate(() => others++);
+  expect(await hand.list({ pool: 'nope' }, 1)).toEqual([]);
+  expect(others).toBe(1);
+});
+
+const newcomer = new Key('client-ip', Address.v4(99, 0));
+
+test('a pin that a table full of connected clients does not take is told as not stored, and told to the others', async () => {
+  const { hand, pins, told } = bench(15, 'shared');
+  for (const poolId of [1, 2, 3])
+    for (let client = 1; client <= 5; client++)
+      pins.arrive(poolId, new Key('client-ip', Address.v4(client, 0)), poolId * 10 + 1, 60_000, 0, true);
+  expect(await hand.set('web', newcomer, 'y', 60_000)).toEqual({ notStored: 'full', others: 'shared' });
+  expect(hand.find('web', newcomer)).toBeUndefined();
+  expect(told).toEqual([expect.stringMatching(/ y$/)]);
+  // Who has a pin can be pinned elsewhere all the same.
+  expect(await hand.set('web', new Key('client-ip', Address.v4(1, 0)), 'y', 60_000)).toBe('shared');
+});
+
+test('what the cluster has and this table took while it was asked is stored', async () => {
+  const { hand, pins } = bench(15);
+  for (let client = 1; client <= 5; client++)
+    for (const poolId of [1, 2, 3])
+      pins.arrive(poolId, new Key('client-ip', Address.v4(client, 0)), poolId * 10 + 1, 60_000, 0, true);
+  const setting = hand.set('web', newcomer, 'y', 60_000);
+  pins.remove(3, new Key('client-ip', Address.v4(1, 0)), 0, 0);
+  pins.claim(1, newcomer, 12, 60_000, 0, 'operator');
+  expect(await setting).toBe('here-only');
+});
+
+test('a thread that pins the client a moment earlier does not win', async () => {
+  const { hand, pins } = bench();
+  const move = pins.move.bind(pins);
+  pins.move = (...args) => {
+    pins.move = move;
+    pins.claim(1, newcomer, 11, 60_000, 0, 'policy');
+    return move(...args);
+  };
+  expect(await hand.set('web', newcomer, 'y', 60_000)).toBe('here-only');
+  expect(hand.find('web', newcomer)).toMatchObject({ backend: 'y', confirmed: true, reason: 'operator' });
+});
+
+test('where somebody holds the lock nothing is changed, and that is said', async () => {
+  const { hand, pins, at } = bench();
+  const { groupsAt, groups } = pinLayout(1_000);
+  const others = new PinLocks(new Int32Array(pins.shared.buffer), groupsAt, groups, 7);
+  for (let group = 0; group < groups; group++) others.acquire(group);
+  expect(await hand.set('web', newcomer, 'y', 60_000)).toEqual({
+    notStored: 'contended',
+    others: 'here-only',
+  });
+  expect(await hand.set('web', new Key('client-ip', Address.v4(1, 0)), 'y', 60_000)).toEqual({
+    notStored: 'contended',
+    others: 'here-only',
+  });
+  for (let group = 0; group < groups; group++) others.release(group);
+  // The walk passes over pins behind a lock; this one is taken between the look and the move.
+  const move = pins.move.bind(pins);
+  pins.move = (...args) => {
+    for (let group = 0; group < groups; group++) others.acquire(group);
+    const standsAt = move(...args);
+    for (let group = 0; group < groups; group++) others.release(group);
+    return standsAt;
+  };
+  expect(await hand.move({ pool: 'web', client: '0.0.0.1' }, 'y')).toEqual({ moved: 0, left: 1 });
+  expect(await at('y')).toEqual([]);
+  pins.move = move;
+  expect(await hand.move({ pool: 'web' }, 'y')).toEqual({ moved: 5, left: 0 });
 });

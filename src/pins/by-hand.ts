@@ -5,10 +5,10 @@
  */
 import { Address } from '../core/address.ts';
 import { Key, maskAddress } from '../core/key.ts';
-import { pinsPerTurnMax } from '../core/limits.ts';
 import type { Pin, PinTable } from '../core/pins/table.ts';
 import type { AffinityKey } from '../core/plan.ts';
 import type { PinNames } from './names.ts';
+import { portionsOf } from './walk.ts';
 
 /** Which pins are meant; what is left out matches all. */
 export interface PinFilter {
@@ -54,6 +54,21 @@ export interface HandOptions {
 /** What came of a change: the cluster has it, or it stands here and the others will be told. */
 export type HandOutcome = 'shared' | 'here-only';
 
+/** This instance's table did not take the pin: it is full of pins of connected clients, or others were writing there. */
+export interface NotStored {
+  readonly notStored: 'full' | 'contended';
+  /** What the others know: they are told all the same. */
+  readonly others: HandOutcome;
+}
+
+export interface Moved {
+  readonly moved: number;
+  /** Pinned elsewhere still: others were writing there, or were faster. */
+  readonly left: number;
+}
+
+/** A thread that pins the client elsewhere between our look and our move may win this often. */
+const setTriesMax = 8;
 /** Changes the cluster is told of before its answers are waited for. */
 const toldAtOnce = 256;
 
@@ -87,17 +102,38 @@ export class PinsByHand {
   }
 
   /** Pins a client to a backend, whatever it was pinned to. Undefined: no such pool or backend. */
-  async set(pool: string, key: Key, backend: string, ttlMs: number): Promise<HandOutcome | undefined> {
+  async set(
+    pool: string,
+    key: Key,
+    backend: string,
+    ttlMs: number,
+  ): Promise<HandOutcome | NotStored | undefined> {
     const { pins, names, nowMs } = this.options;
     const poolId = names.poolId(pool);
     const backendId = poolId === 0 ? 0 : names.backendId(pool, backend);
     if (backendId === 0 || key.kind === 'none') return undefined;
+    const isStored = this.store(poolId, key, backendId, ttlMs);
+    const others = await this.tell(poolId, key, backend, ttlMs);
+    // What the cluster has is written down here, too, if there is room now.
+    if (isStored || pins.lookup(poolId, key, nowMs()) === backendId) return others;
+    const { live, capacity } = pins.stats();
+    return { notStored: live < capacity ? 'contended' : 'full', others };
+  }
+
+  /** The table says neither that it is full nor that somebody holds its lock: whether the pin is there is looked up. */
+  private store(poolId: number, key: Key, backendId: number, ttlMs: number): boolean {
+    const { pins, nowMs } = this.options;
     const now = nowMs();
-    const current = pins.lookup(poolId, key, now);
-    if (current === 0) pins.claim(poolId, key, backendId, ttlMs, now, 'operator');
-    else if (current !== backendId) pins.move(poolId, key, current, backendId, ttlMs, now, 'operator');
+    let current = pins.lookup(poolId, key, now);
+    for (let tries = 0; current !== backendId && tries < setTriesMax; tries++) {
+      const before = current;
+      pins.move(poolId, key, before, backendId, ttlMs, now, 'operator');
+      current = pins.lookup(poolId, key, now);
+      if (current === before) break;
+    }
+    if (current !== backendId) return false;
     pins.confirm(poolId, key, backendId, ttlMs, now);
-    return this.tell(poolId, key, backend, ttlMs);
+    return true;
   }
 
   /**
@@ -105,7 +141,7 @@ export class PinsByHand {
    * those of pools that are gone.
    * @returns how many were moved here; undefined, and none was, if a pool of theirs has no such backend
    */
-  async move(filter: PinFilter, backend: string): Promise<number | undefined> {
+  async move(filter: PinFilter, backend: string): Promise<Moved | undefined> {
     const { pins, nowMs } = this.options;
     const targets = new Map<number, number | undefined>();
     await this.each(filter, ({ poolId }) => {
@@ -113,14 +149,18 @@ export class PinsByHand {
     });
     if ([...targets.values()].includes(0)) return undefined;
     let moved = 0;
+    let left = 0;
     await this.each(filter, (pin) => {
       const toId = targets.get(pin.poolId);
       if (toId === undefined || toId === pin.backendId) return;
       const key = new Key(pin.kind, pin.address);
       // The table tells the cluster by itself: moved from what it knew of.
-      if (pins.move(pin.poolId, key, pin.backendId, toId, pin.ttlMs, nowMs(), 'operator') === toId) moved++;
+      pins.move(pin.poolId, key, pin.backendId, toId, pin.ttlMs, nowMs(), 'operator');
+      const standsAt = pins.lookup(pin.poolId, key, nowMs());
+      if (standsAt === toId) moved++;
+      else if (standsAt !== 0) left++;
     });
-    return moved;
+    return { moved, left };
   }
 
   /** The number of the pool's backend of this name; 0 if it has none, undefined if the pool is gone. */
@@ -155,20 +195,22 @@ export class PinsByHand {
   }
 
   /**
-   * Visits all matching pins, a bounded number in a turn of the loop: a table of a million takes seconds.
+   * Visits all matching pins, a bounded part of the table in a turn of the loop: one of a million takes seconds.
    * @param visit false: that was enough
    */
   private async each(filter: PinFilter, visit: (pin: Pin) => unknown): Promise<void> {
     const { pins, names, nowMs } = this.options;
     const matchesClient = filter.client === undefined ? undefined : clientMatcher(filter.client);
-    let looked = 0;
-    for (const pin of pins.entries(nowMs())) {
-      if (++looked % pinsPerTurnMax === 0) await new Promise((resolve) => setImmediate(resolve));
-      if (matchesClient !== undefined && !matchesClient(pin.address)) continue;
-      if (filter.pool !== undefined && names.poolName(pin.poolId) !== filter.pool) continue;
-      if (filter.backend !== undefined && names.backendName(pin.backendId) !== filter.backend) continue;
-      const wish = visit(pin);
-      if ((wish instanceof Promise ? await wish : wish) === false) return;
+    const matches = (pin: Pin): boolean =>
+      (matchesClient === undefined || matchesClient(pin.address)) &&
+      (filter.pool === undefined || names.poolName(pin.poolId) === filter.pool) &&
+      (filter.backend === undefined || names.backendName(pin.backendId) === filter.backend);
+    for await (const portion of portionsOf(pins, nowMs, turnOfTheLoop)) {
+      for (const pin of portion) {
+        if (!matches(pin)) continue;
+        const wish = visit(pin);
+        if ((wish instanceof Promise ? await wish : wish) === false) return;
+      }
     }
   }
 
@@ -189,6 +231,10 @@ export class PinsByHand {
       expiresInMs: Math.round(pin.expiresAtMs - nowMs()),
     };
   }
+}
+
+function turnOfTheLoop(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** @throws RangeError if `client` is neither an address nor a network */

@@ -6,6 +6,7 @@ import { readBlockScalar } from './block-scalar.ts';
 import type { ListMarks, MapMarks, YamlMap } from './contents.ts';
 import { isBlankOrEnd } from './cursor.ts';
 import { readFlow } from './flow.ts';
+import { refuseBareIpv6, refuseJoinedColon } from './mistakes.ts';
 import {
   isProperty,
   noProperties,
@@ -121,6 +122,7 @@ function readContent(reader: Reader, indent: number, properties: Properties): un
 function endLine({ cursor }: Reader, start: number): void {
   if (cursor.skipLines() || cursor.isEnd) return;
   if (cursor.char === '#') cursor.fail('a comment needs a space before it');
+  refuseBareIpv6(cursor, start);
   if (cursor.char === ':' && '[{'.includes(cursor.text.charAt(start)))
     cursor.fail('a key must be plain text, not a list or a map', start);
   cursor.fail('nothing may follow the value in its line');
@@ -149,7 +151,9 @@ function readBlockList(reader: Reader, properties: Properties): unknown {
 
 /** What is indented more than the items or keys before it and is not part of them. */
 function refuseDeeper({ cursor }: Reader, column: number): void {
-  if (!cursor.isEnd && cursor.column > column) cursor.fail('this line is indented unlike those around it');
+  if (cursor.isEnd || cursor.column <= column) return;
+  cursor.refuseTabs();
+  cursor.fail('this line is indented unlike those around it');
 }
 
 function readBlockMap(reader: Reader, properties: Properties): unknown {
@@ -190,6 +194,7 @@ function readBlockKey(reader: Reader): { key: string; keyAt: number } {
   cursor.skipBlanks();
   if (!cursor.isIndicator(':')) {
     if (cursor.char === ':') cursor.fail('a space is missing after this colon');
+    refuseJoinedColon(cursor, key, keyAt);
     cursor.fail('this is neither a key with a colon nor part of the value before it', keyAt);
   }
   if (cursor.at - keyAt > keyCharactersMax)

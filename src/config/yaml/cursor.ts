@@ -87,8 +87,8 @@ export class Cursor {
   }
 
   /** A tab is as wide as an editor likes: what is indented by one belongs nowhere for certain. */
-  refuseTabs(): void {
-    for (let i = this.lineStart; i < this.at; i++) {
+  refuseTabs(from = this.lineStart, to = this.at): void {
+    for (let i = from; i < to; i++) {
       if (this.text.charCodeAt(i) === tab) this.fail('tabs are not allowed as indentation', i);
     }
   }

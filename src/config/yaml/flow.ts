@@ -4,6 +4,7 @@
  */
 import type { ListMarks, MapMarks, YamlMap } from './contents.ts';
 import { type Cursor, endOfSpaces } from './cursor.ts';
+import { refuseBareIpv6 } from './mistakes.ts';
 import {
   isProperty,
   noProperties,
@@ -49,9 +50,11 @@ function readItems(reader: Reader, brackets: Brackets, list: unknown[], marks: L
     const line = cursor.lineStart;
     const value = readFlowValue(reader, brackets);
     const valueAt = reader.valueAt;
-    const text = cursor.text.slice(start, cursor.at);
+    const { at: end } = cursor;
+    const text = cursor.text.slice(start, end);
     cursor.skipBlanks();
     if (cursor.char === ':') {
+      if (cursor.text.charAt(start) === '[') refuseBareIpv6(cursor, start);
       if (cursor.lineStart !== line) cursor.fail('a key is in one line', start);
       list.push(readPair(reader, brackets, start));
       marks.push(start);
@@ -60,9 +63,11 @@ function readItems(reader: Reader, brackets: Brackets, list: unknown[], marks: L
         cursor.fail(cursor.char === ',' ? 'there is no value before this comma' : 'a comma or ] is missing');
       list.push(value);
       marks.push(valueAt);
+      // Back to before the blanks: without them what follows would not be a comment.
+      cursor.at = end;
     }
     contents.path.pop();
-    skipComma(cursor, brackets, ']');
+    skipComma(cursor, brackets, ']', start);
   }
 }
 
@@ -78,7 +83,7 @@ function readPair(reader: Reader, brackets: Brackets, start: number): unknown {
 function readEntries(reader: Reader, brackets: Brackets, map: YamlMap, marks: MapMarks): void {
   while (isMore(reader.cursor, brackets, '}')) {
     readEntry(reader, brackets, map, marks);
-    skipComma(reader.cursor, brackets, '}');
+    skipComma(reader.cursor, brackets, '}', reader.valueAt);
   }
 }
 
@@ -146,11 +151,14 @@ function isMore(cursor: Cursor, brackets: Brackets, close: string): boolean {
   return false;
 }
 
-/** To behind the comma, or to the closing bracket. */
-function skipComma(cursor: Cursor, brackets: Brackets, close: string): void {
+/** To behind the comma, or to the closing bracket. `start` is where the item or value before it begins. */
+function skipComma(cursor: Cursor, brackets: Brackets, close: string, start: number): void {
   skip(cursor, brackets);
   if (cursor.char === ',') cursor.at++;
-  else if (cursor.char !== close) cursor.fail(`a comma or ${close} is missing`);
+  else if (cursor.char !== close) {
+    refuseBareIpv6(cursor, start);
+    cursor.fail(`a comma or ${close} is missing`);
+  }
 }
 
 /** Blanks, comments and line ends, as long as they are between the brackets. */
@@ -162,6 +170,7 @@ function skip(cursor: Cursor, { open, indent }: Brackets): void {
   const column = endOfSpaces(cursor.text, cursor.lineStart) - cursor.lineStart;
   const isClosing = (cursor.char === ']' || cursor.char === '}') && column === indent;
   if ((column <= indent && !isClosing) || cursor.isDocumentMarker()) {
+    cursor.refuseTabs();
     cursor.fail(`the ${bracket} that opens here is not closed before a line that is not indented more`, open);
   }
 }

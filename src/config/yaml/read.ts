@@ -71,6 +71,7 @@ function readDocument(reader: Reader): YamlDocument {
   }
   if (!cursor.isEnd) {
     if (cursor.isDocumentMarker()) refuseSecond(reader);
+    cursor.refuseTabs();
     cursor.fail('this is neither a key with a colon nor part of the value before it');
   }
   return {
@@ -88,7 +89,7 @@ function skipDirectives({ cursor }: Reader): boolean {
   while (cursor.char === '%' && cursor.column === 0) {
     const end = cursor.text.indexOf('\n', cursor.at);
     const line = cursor.text.slice(cursor.at, end < 0 ? undefined : end);
-    if (found || line.length > 80 || !/^%YAML[ \t]+1\.2[ \t]*\r?(#.*)?$/.test(line))
+    if (found || line.length > 80 || !/^%YAML[ \t]+1\.2(?:[ \t]+#[^\n]*|[ \t]*)\r?$/.test(line))
       cursor.fail('no directive but one %YAML 1.2 is supported');
     found = true;
     cursor.at += line.length;

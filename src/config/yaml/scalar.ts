@@ -5,6 +5,7 @@
  */
 import { yamlTextCharactersMax } from '../../core/limits.ts';
 import { afterLineEnd, type Cursor, endOfBlanks, endOfSpaces, isBlankOrEnd, isMarkerAt } from './cursor.ts';
+import { refuseJoinedColon } from './mistakes.ts';
 
 const flowIndicators = new Set([',', '[', ']', '{', '}']);
 
@@ -28,6 +29,7 @@ export function readPlain(cursor: Cursor, indent: number, inFlow: boolean, isOne
     cursor.at = end;
     cursor.lineStart = fold.lineStart;
     if (!inFlow && cursor.text.charAt(endOfBlanks(cursor.text, end)) === ':') {
+      refuseJoinedColon(cursor, text, start);
       cursor.fail(
         'this continues the text of the line before: a colon is missing there, or this line is indented too far',
         fold.at,
@@ -145,6 +147,7 @@ function foldQuoted(
   const line = nextLine(cursor.text, offset);
   if (line === undefined) cursor.fail('the quotes that open here are not closed', start);
   if (line.indent <= indent || isMarkerAt(cursor.text, line.lineStart)) {
+    cursor.refuseTabs(line.lineStart, line.at);
     cursor.fail('the quotes that open here are not closed before a line that is not indented more', start);
   }
   cursor.lineStart = line.lineStart;

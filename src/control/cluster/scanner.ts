@@ -10,6 +10,7 @@
 import type { ClusterPlan } from '../../core/cluster-plan.ts';
 import type { Pin, PinTable } from '../../core/pins/table.ts';
 import type { PinNames } from '../../pins/names.ts';
+import { portionsOf } from '../../pins/walk.ts';
 import type { ClusterWatcher } from './events.ts';
 import type { ShardReplica } from './shard-replica.ts';
 import type { ClusterStore } from './store.ts';
@@ -83,12 +84,12 @@ export class Scanner {
    */
   async sweep(): Promise<boolean> {
     if (this.isBusy) return false;
-    const { replicas, pins, names, nowMs } = this.options;
+    const { replicas, names } = this.options;
     const mustEnd = (): boolean => this.isStopped || replicas.some((replica) => replica.needsScan);
     this.isBusy = true;
     try {
       let looked = 0;
-      for (const pin of pins.entries(nowMs())) {
+      for await (const pin of this.allPins()) {
         if (++looked % sweepSlice === 0) {
           await this.options.sleep(sweepPauseMs);
           if (mustEnd()) return false;
@@ -100,7 +101,7 @@ export class Scanner {
         }
         if (replica.phase === 'live') this.claimAgain(pin, replica);
       }
-      return true;
+      return !this.isStopped;
     } finally {
       this.isBusy = false;
     }
@@ -157,10 +158,10 @@ export class Scanner {
 
   /** Claims the pins of the table that the scan did not find. */
   private async publish(scans: ReadonlyMap<number, number>): Promise<number> {
-    const { pins, names, plan, nowMs, replicas } = this.options;
+    const { names, plan, replicas } = this.options;
     let published = 0;
     let looked = 0;
-    for (const pin of pins.entries(nowMs())) {
+    for await (const pin of this.allPins()) {
       if (++looked % turnSlice === 0) await this.options.sleep(0);
       if (this.isStopped) break;
       const shard = names.shard(pin);
@@ -172,6 +173,15 @@ export class Scanner {
       if (replica.isScan(scan) && this.claimAgain(pin, replica)) published++;
     }
     return published;
+  }
+
+  /** Of all slots of the table; others get their turn on this thread while there are none in use. */
+  private async *allPins(): AsyncGenerator<Pin, void, undefined> {
+    const { pins, nowMs, sleep } = this.options;
+    for await (const portion of portionsOf(pins, nowMs, () => sleep(0))) {
+      if (this.isStopped) return;
+      yield* portion;
+    }
   }
 
   /** What flows change must not be pushed out by what is only compared. */

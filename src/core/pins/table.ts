@@ -191,12 +191,19 @@ export class PinTable extends PinDataPlane {
     return backendId === entry.knownId && here !== entry.knownId;
   }
 
+  /** Places for pins, more than it takes. */
+  get slotCount(): number {
+    return this.#layout.slots;
+  }
+
   /**
    * Control: the live pins, each whole, while others go on writing. A pin made meanwhile may be missing, one
    * removed and made again may come twice. Pins behind the lock of a thread that was killed are left out.
+   * @param from of the slots `from` to `to` only: looking through those of a large table takes half a second
    */
-  *entries(nowMs: number): Generator<Pin, void, undefined> {
-    for (let slot = 0; slot < this.#layout.slots; slot++) {
+  *entries(nowMs: number, from = 0, to = this.#layout.slots): Generator<Pin, void, undefined> {
+    const end = Math.min(to, this.#layout.slots);
+    for (let slot = from; slot < end; slot++) {
       const pin = this.slots.isUsed(slot) ? this.#readSlot(slot, nowMs) : undefined;
       if (pin !== undefined) yield pin;
     }

@@ -1,0 +1,50 @@
+import { expect, test, vi } from 'vitest';
+import type { PoolView, Snapshot } from '../core/snapshot.ts';
+import type { Answer } from './answer.ts';
+import { KeptPolicies } from './policies.ts';
+import { adminRoutes, type PageSource, type RenderedPages } from './routes.ts';
+import { Turns } from './turns.ts';
+
+/** Listener `front` of a pool of this policy; no client is an address, so that no explanation is made. */
+function bench(policy: string) {
+  const plan = { policy, bound: undefined, tableSize: 251, identity: 'name' };
+  const pool = { id: 1, version: 1, plan, backends: [] } as unknown as PoolView;
+  const snapshot = {
+    listeners: [{ plan: { name: 'front' }, poolId: 1 }],
+    pools: [pool],
+  } as unknown as Snapshot;
+  const known = { published: { snapshot } };
+  const turns = new Turns();
+  const policies = new KeptPolicies();
+  const source = { outside: { state: async () => known, known }, turns, policies } as unknown as PageSource;
+  const explain = adminRoutes(source, {} as RenderedPages)['GET /explain']!;
+  const ask = async (): Promise<Answer> =>
+    explain({ params: {}, query: new URLSearchParams('listener=front&client=x') });
+  return { ask, pool, policies, turns, take: vi.spyOn(turns, 'take') };
+}
+
+const reached = { status: 400, body: { error: 'client: x is not an IP address' } };
+
+test('to explain, a policy is made in a turn, once for all who ask, and is at hand from then on', async () => {
+  const { ask, pool, policies, take } = bench('ring');
+  const answers = await Promise.all(Array.from({ length: 100 }, ask));
+  expect(answers).toEqual(Array(100).fill(reached));
+  expect(take).toHaveBeenCalledTimes(1);
+  expect(policies.isAtHand(pool)).toBe(true);
+  expect(await ask()).toEqual(reached);
+  expect(take).toHaveBeenCalledTimes(1);
+});
+
+test('a policy that is made in no time needs no turn, whoever else is waiting for one', async () => {
+  const { ask, turns, take } = bench('round-robin');
+  void turns.take(() => new Promise<Answer>(() => {}));
+  expect(await ask()).toEqual(reached);
+  expect(take).toHaveBeenCalledTimes(1);
+});
+
+test('who would wait too long for the policy is told to come again', async () => {
+  const { ask, turns, policies, pool } = bench('maglev');
+  for (let i = 0; i < 100; i++) void turns.take(() => new Promise<Answer>(() => {}));
+  expect(await ask()).toMatchObject({ status: 503 });
+  expect(policies.isAtHand(pool)).toBe(false);
+});
