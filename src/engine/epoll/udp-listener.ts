@@ -220,7 +220,7 @@ export class UdpListener implements Handler, Timed {
       this.dropped('shutdown');
       return undefined;
     }
-    if (conversations.size >= conversations.conversationsMax && !order.evictAnywhere(true, reactor.nowMs)) {
+    if (conversations.size >= conversations.conversationsMax && !order.evictFor(this.id, reactor.nowMs)) {
       this.dropped('queue-full');
       return undefined;
     }

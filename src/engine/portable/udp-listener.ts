@@ -123,7 +123,7 @@ export class UdpListener {
       host.dropped(this.view, 'shutdown');
       return;
     }
-    if (order.count >= conversationsMax && !order.evictAnywhere(true, nowMs())) {
+    if (order.count >= conversationsMax && !order.evictFor(this.view.id, nowMs())) {
       host.dropped(this.view, 'queue-full');
       return;
     }
