@@ -15,7 +15,7 @@ import { close, type Descriptor, dropsOf, socketName } from '../../linux/libc.ts
 import type { MessageBatch } from '../../linux/message-batch.ts';
 import type { Handler } from '../../linux/reactor.ts';
 import type { Timed } from '../../linux/timer-wheel.ts';
-import { decodeAddress, inet6Bytes, inetBytes } from '../../wire/sockaddr.ts';
+import { decodeAddress, decodePort, inet6Bytes, inetBytes } from '../../wire/sockaddr.ts';
 import type { DropReason } from '../engine.ts';
 import { ReadThrough } from '../read-through.ts';
 import type { Context } from './context.ts';
@@ -218,6 +218,11 @@ export class UdpListener implements Handler, Timed {
     const { conversations, host, order, reactor } = this.#context;
     if (this.#isDraining) {
       this.dropped('shutdown');
+      return undefined;
+    }
+    // Whoever forged it: nobody can be answered there.
+    if (decodePort(batch.names.view, batch.nameWord(i) * 4) === 0) {
+      this.dropped('unknown-source');
       return undefined;
     }
     if (conversations.size >= conversations.conversationsMax && !order.evictFor(this.id, reactor.nowMs)) {

@@ -123,6 +123,11 @@ export class UdpListener {
       host.dropped(this.view, 'shutdown');
       return;
     }
+    // Whoever forged it: nobody can be answered there.
+    if (from.port === 0) {
+      host.dropped(this.view, 'unknown-source');
+      return;
+    }
     if (order.count >= conversationsMax && !order.evictFor(this.view.id, nowMs())) {
       host.dropped(this.view, 'queue-full');
       return;
