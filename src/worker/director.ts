@@ -282,7 +282,7 @@ export class Director implements EngineHost {
 
   replied(flow: Flow): void {
     flow.hasReplied = true;
-    this.returning.answered(flow, flow.backend!, this.options.nowMs());
+    this.returning.answered(flow, flow.backend!, this.options.nowMs);
     if (flow.listener.plan.protocol !== 'udp') return;
     this.suspects.succeeded(flow.backend!.id, 'udp');
     this.flowPins.confirm(flow, this.options.nowMs());
