@@ -6,6 +6,7 @@ import { afterEach, expect, test } from 'vitest';
 import { askUdp, clientAddresses, inParallel, tryUdp } from './support/clients.ts';
 import { admin, backendsOf, configText, listener, noCheck, type Section } from './support/config.ts';
 import { eventually, settled } from './support/eventually.ts';
+import { canForge, forgeDatagram } from './support/forge.ts';
 import { type Pinion, startPinion } from './support/pinion.ts';
 import { stopEverything } from './support/processes.ts';
 import { namedUdp, stopServers, type TestServer, udpServer } from './support/servers.ts';
@@ -142,6 +143,22 @@ test('row 37: a datagram to an upstream socket from anybody but its backend reac
   await sleep(200);
   expect(got).toEqual(['a:1', 'a:1']);
 });
+
+test.skipIf(!canForge()).each(['epoll', 'portable'])(
+  'row 37: a datagram that says it comes from port 0 opens no conversation and is no fault (%s)',
+  async (engine) => {
+    const server = await udpServer((_message, _from, reply) => reply('a:1'));
+    const pinion = await front([server], { engine });
+    const to = { ip: '127.0.0.1', port: pinion.port('front') };
+    for (let i = 0; i < 3; i++) forgeDatagram({ ip: '127.0.0.1', port: 0 }, to, 'forged');
+    const dropped = () =>
+      pinion.metric('pinion_listener_datagrams_dropped_total', { reason: 'unknown-source' });
+    await eventually('three dropped', async () => (await dropped()) === 3);
+    expect(await askUdp(to.port, '127.9.0.5')).toBe('a');
+    expect(await pinion.metric('pinion_listener_flows_total')).toBe(1);
+    expect(pinion.events('flow-fault')).toEqual([]);
+  },
+);
 
 test('row 37: a reply that comes after the conversation has expired goes nowhere', async () => {
   let answerLate: () => void = () => {};

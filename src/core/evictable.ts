@@ -69,7 +69,12 @@ export class Evictable {
     }
   }
 
-  /** Takes over the place of a conversation of another worker. @returns false: there is none */
+  /** Whether one more of a worker's may be taken over, if it has one. */
+  mayClaim(worker: number, listenerId: number): boolean {
+    return this.claimed(worker, listenerId) < claimedMax;
+  }
+
+  /** Takes over the place of a conversation of a worker. @returns false: there is none */
   claim(worker: number, listenerId: number): boolean {
     return this.change(worker, listenerId, (word) =>
       (word & evictableMask) > 0 && word >> claimedShift < claimedMax ? word - 1 + oneClaimed : word,

@@ -39,6 +39,8 @@ export class Flow {
   /** A dial failed for a reason of our own, which says nothing about its backend. */
   hadLocalFault = false;
   connectedAtMs = 0;
+  /** It was given a backend once, and is counted among those its listener has opened. */
+  isCounted = false;
   /** No backend could be given to it: it is counted with those that were not let in, and leaves no record. */
   isTurnedAway = false;
   /** Its place in the worker's list of open flows. */

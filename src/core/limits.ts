@@ -228,6 +228,10 @@ export const sharedPagesMax = 4;
 export const reserveShareAuto = 1 / 4;
 /** Times a worker makes room for one client, as another worker may take the place that became free. */
 export const evictionTriesMax = 8;
+/** Clients room is made for until a worker looks again which listener has most unproved UDP conversations: it asks each one. */
+export const crowdedUsesMax = 64;
+/** Such looks between two ticks of a worker, so that a flood costs a bounded part of its time however many listeners there are. */
+export const crowdedLooksPerTick = 32;
 
 /** Descriptors a flow needs: client side and backend side. */
 export const descriptorsPerTcpFlow = 2;

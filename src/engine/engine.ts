@@ -92,7 +92,7 @@ export interface EngineHost {
 
 /**
  * `queue-full`: a socket's buffer was full. `too-long`: larger than UDP carries. `waiting-full`: no route yet.
- * `unknown-source`: not from the backend. `shutdown`: from a new client of a listener that shuts down.
+ * `unknown-source`: not from the backend, or from port 0, which nobody can answer. `shutdown`: from a new client of a listener that shuts down.
  * `receive-buffer-full`, `backend-receive-buffer-full`: by the kernel, as the socket of the listener, or the one towards
  * a backend, held as much as it may; an engine finds out about these later.
  */

@@ -55,7 +55,7 @@ function stage(proves: (name: string) => boolean = () => true) {
     for (let i = 0; i < times; i++) order.evict(listenerId, quietToo, clock.nowMs);
     return ended.slice(before);
   };
-  return { order, clock, come, answer, speak, moved, room };
+  return { ended, order, clock, come, answer, speak, moved, room };
 }
 
 test('those that spoke once go first, the oldest of them; who spoke after an answer never goes for them', () => {
@@ -133,10 +133,36 @@ test('a listener gives up its own; a full table those of the listener that has m
   for (const name of ['b', 'c', 'd']) come(name, 2);
   expect(room(2, false, 1)).toEqual(['a']);
   expect(order.count).toBe(3);
-  expect(order.evictAnywhere(false, clock.nowMs)).toBe(true);
+  expect(order.evictFor(1, clock.nowMs)).toBe(true);
   const own = come('own', 2);
   expect(order.evictBeside(own, clock.nowMs)).toBe(true);
   expect([order.count, own.standing]).toEqual([2, 'unanswered']);
   expect(order.evictBeside(come('alone', 3), clock.nowMs)).toBe(true);
   expect(order.count).toBe(2);
+});
+
+test('a full table with nobody unproved gives up a quiet one of the listener somebody comes to', () => {
+  const { order, come, answer, speak, clock, ended } = stage();
+  come('the first ever', 1).evict();
+  for (const name of ['quiet 1', 'quiet 2']) speak(answer(come(name, 2)));
+  clock.nowMs += idleMs / 2;
+  expect(order.evictFor(1, clock.nowMs), 'listener 1 has nobody').toBe(false);
+  expect(order.evictFor(2, clock.nowMs)).toBe(true);
+  expect(ended).toEqual(['the first ever', 'quiet 1']);
+});
+
+test('a full table ends nobody who is proved for a client of another listener', () => {
+  const { order, come, answer, speak, clock, ended } = stage();
+  for (const name of ['proved 1', 'proved 2', 'proved 3', 'proved 4', 'proved 5']) {
+    speak(answer(come(name, 1)));
+    speak(answer(come(`other ${name}`, 2)));
+  }
+  clock.nowMs += idleMs / 2;
+  come('unproved', 1);
+  expect(order.evictFor(2, clock.nowMs)).toBe(true);
+  expect(ended).toEqual(['unproved']);
+  // For one of the same listener the quiet go before the few that are new.
+  come('new', 2);
+  expect(order.evictFor(2, clock.nowMs)).toBe(true);
+  expect(ended).toEqual(['unproved', 'other proved 1']);
 });

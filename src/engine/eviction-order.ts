@@ -121,21 +121,36 @@ export class EvictionOrder {
     return first !== undefined;
   }
 
-  /** Likewise of the listener that has most of them. */
-  evictAnywhere(quietToo: boolean, nowMs: number): boolean {
-    let crowded: Lines | undefined;
-    for (const lines of this.#listeners.values()) {
-      if (crowded === undefined || unprovedOf(lines) > unprovedOf(crowded)) crowded = lines;
-    }
-    return crowded !== undefined && this.evict(crowded.listenerId, quietToo, nowMs);
+  /**
+   * For a newcomer of a listener to a table that is full: of the listener that has most who are unproved. Who is proved may have
+   * to go for a client of his own listener only.
+   * @returns false: there is none
+   */
+  evictFor(listenerId: number, nowMs: number): boolean {
+    const from = this.#crowded() ?? listenerId;
+    return this.evict(from, from === listenerId, nowMs);
   }
 
   /** Likewise, for a conversation that is in the order itself and new; only who is unproved goes. */
   evictBeside(conversation: Ordered, nowMs: number): boolean {
     this.leave(conversation);
-    const isDone = this.evictAnywhere(false, nowMs);
+    const from = this.#crowded();
+    const isDone = from !== undefined && this.evict(from, false, nowMs);
     this.enter(conversation);
     return isDone;
+  }
+
+  /** The listener that has most who are unproved. */
+  #crowded(): number | undefined {
+    let crowded: number | undefined;
+    let most = 0;
+    for (const lines of this.#listeners.values()) {
+      const unproved = unprovedOf(lines);
+      if (unproved <= most) continue;
+      most = unproved;
+      crowded = lines.listenerId;
+    }
+    return crowded;
   }
 
   #move(conversation: Ordered, standing: Standing): void {

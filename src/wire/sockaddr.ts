@@ -55,6 +55,11 @@ export function decodeAddress(from: DataView, offset: number): Address | undefin
   );
 }
 
+/** The port of the IPv4 or IPv6 address at `offset`. */
+export function decodePort(from: DataView, offset: number): number {
+  return from.getUint16(offset + 2);
+}
+
 const encoder = new TextEncoder();
 
 /**

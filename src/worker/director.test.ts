@@ -6,6 +6,8 @@ import type { Flow } from '../core/flow.ts';
 import { Key } from '../core/key.ts';
 import {
   oneWayMsMin,
+  returningFlowsMax,
+  returningPatienceMs,
   secondLookAfterTurns,
   terminationsPerTurnMax,
   unconfirmedPinTtlMs,
@@ -23,6 +25,7 @@ import type { MessageFromWorker } from './messages-from-worker.ts';
 const backendId = 1;
 const secondLooksMax = 64;
 let clockMs = 1;
+let clockReads = 0;
 
 interface Stage {
   readonly director: Director;
@@ -50,7 +53,10 @@ function directorOf(listener: ListenerView): Stage {
     states,
     counters,
     dials,
-    nowMs: () => clockMs,
+    nowMs: () => {
+      clockReads++;
+      return clockMs;
+    },
     post: (message) => void posted.push(message),
   });
   const ended = new Map<Flow, TerminationCode>();
@@ -227,6 +233,38 @@ test('who finds a limit reached is looked at again, and comes in if somebody has
   );
   expect(typeof crowd.at(-2)).toBe('object');
   expect(crowd.at(-1)).toBe('limit-client');
+});
+
+test('a flow that was held back from a loop is counted as opened once it has another backend', () => {
+  const listener = listenerView(0, 'tcp', {});
+  const { director, counters, useBackends } = directorOf(listener);
+  const opened = (): number => counters.listener(0, 'opened');
+  // All of them from the host of their backend, and none is answered.
+  const come = (): Flow => openFlow(director, listener, 0x7f000001);
+  for (let i = 0; i < returningFlowsMax.tcp; i++) expect(director.route(come())).toMatchObject({ name: 'a' });
+  const last = come();
+  expect(director.route(last)).toBe('wait');
+  clockMs += returningPatienceMs;
+  expect(director.route(last)).toBe('loop');
+  director.closed(last, 'loop');
+  expect(opened()).toBe(returningFlowsMax.tcp);
+  useBackends(['a', 'b'], { tries: 2 });
+  const more = Array.from({ length: 10 }, come);
+  const names = more.map((flow) => (director.route(flow) as { name: string }).name);
+  expect(names.filter((name) => name === 'a')).toHaveLength(1);
+  expect(more.some(({ failed }) => failed.length > 0)).toBe(true);
+  expect(opened()).toBe(returningFlowsMax.tcp + more.length);
+});
+
+test('an answer over TCP costs no look at the clock where nothing is counted', () => {
+  const listener = listenerView(0, 'tcp', {});
+  const { director } = directorOf(listener);
+  const flow = openFlow(director, listener, 0x0a000001);
+  director.route(flow);
+  director.dialed(flow);
+  const before = clockReads;
+  director.replied(flow);
+  expect(clockReads).toBe(before);
 });
 
 test('a reload that changes nothing a policy goes by leaves it as it is', () => {
@@ -441,6 +479,14 @@ describe('a backend at another address', () => {
     director.useSnapshot({ ...snapshot, pools });
     return { ...stage, open, dialing, conversation };
   }
+
+  test('a flow whose dial to the former one fails is counted as opened once', () => {
+    const { director, dialing, counters } = move();
+    expect(counters.listener(0, 'opened')).toBe(3);
+    director.dialFailed(dialing, 'backend-refused');
+    expect(director.route(dialing)).toMatchObject({ target: moved });
+    expect(counters.listener(0, 'opened')).toBe(3);
+  });
 
   test('an order for its former way spares UDP only where it says so, and who is on the new way', () => {
     const { director, ended, abandoned, open, dialing, conversation, snapshot } = move();

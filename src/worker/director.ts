@@ -180,7 +180,10 @@ export class Director implements EngineHost {
       // A TCP flow whose dials failed has something to tell: whom it tried, and for how long.
       const hasTried = flow.failed.length > 0 && flow.listener.plan.protocol === 'tcp';
       flow.isTurnedAway = answer !== 'wait' && !hasTried;
-    } else if (flow.failed.length === 0) this.options.counters.addListener(flow.listener.id, 'opened', 1);
+    } else if (!flow.isCounted) {
+      flow.isCounted = true;
+      this.options.counters.addListener(flow.listener.id, 'opened', 1);
+    }
     return answer;
   }
 
@@ -283,7 +286,7 @@ export class Director implements EngineHost {
 
   replied(flow: Flow): void {
     flow.hasReplied = true;
-    this.returning.answered(flow, flow.backend!, this.options.nowMs());
+    this.returning.answered(flow, flow.backend!, this.options.nowMs);
     if (flow.listener.plan.protocol !== 'udp') return;
     this.suspects.succeeded(flow.backend!.id, 'udp');
     this.flowPins.confirm(flow, this.options.nowMs());

@@ -2,10 +2,13 @@
  * Two workers on one memory, each with an engine that ends whom it is told to: who gets a place when there is none, and
  * who loses his.
  */
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { listenerLimitDefaults } from '../config/defaults.ts';
 import { Address, noAddress } from '../core/address.ts';
+import { Evictable } from '../core/evictable.ts';
 import type { Flow } from '../core/flow.ts';
+import { crowdedLooksPerTick, crowdedUsesMax } from '../core/limits.ts';
+import { Places } from '../core/places.ts';
 import { shareFlows } from '../core/shares.ts';
 import type { ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
 import { listenerView } from '../engine/conformance/listener.ts';
@@ -13,6 +16,7 @@ import type { Engine } from '../engine/engine.ts';
 import { EvictionOrder, type Ordered } from '../engine/eviction-order.ts';
 import { attachSharedMemory, createSharedMemory } from '../rooms/shared.ts';
 import { Director } from './director.ts';
+import { Evictions } from './evictions.ts';
 
 const workers = 2;
 let memory: ReturnType<typeof createSharedMemory>;
@@ -233,4 +237,119 @@ test('a worker that dies gives back its places, without those that were taken ov
   expect(a!.crowd(tcp, 100)).toBe(15);
   expect(a!.crowd(udp, 100)).toBe(100);
   expect([flows(0), flows(1), memory.counters.flows()]).toEqual([45, 5, 50]);
+});
+
+describe('a worker whose conversations others have taken over', () => {
+  const [tcp, udp] = [listenerOf(0, 'tcp', { reserve: 0 }), listenerOf(1, 'udp', { reserve: 0 })];
+
+  test('ends one of its own for a client, and not as many as it owes', () => {
+    const [a, b] = play(1_000, [tcp, udp], 1);
+    b!.crowd(udp, 970);
+    expect(a!.crowd(udp, 130)).toBe(130);
+    // As many places as it has conversations are others' by now.
+    expect(memory.counters.evictable.claimed(1, 1)).toBe(100);
+    for (let i = 1; i <= 20; i++) {
+      expect(typeof b!.come(tcp)).toBe('object');
+      expect(b!.ended).toHaveLength(i);
+    }
+    expect(b!.crowd(udp, 10)).toBe(10);
+    for (const worker of [a!, b!]) while (worker.director.tick());
+    expect([flows(0), flows(1), a!.open.size + b!.open.size]).toEqual([20, 980, 1_000]);
+    for (const worker of [a!, b!]) for (const flow of [...worker.open]) worker.end(flow, 'expired');
+    expect([flows(0), flows(1), memory.counters.flows()]).toEqual([0, 0, 0]);
+  });
+
+  test('stands still: others make room with their own once they have taken over as many as they may', () => {
+    const count = 14_000;
+    const [a, b] = play(count, [tcp, udp], 1);
+    expect(b!.crowd(udp, count)).toBe(count);
+    expect(a!.crowd(udp, 4_500)).toBe(4_500);
+    expect(typeof a!.come(tcp)).toBe('object');
+    expect(b!.ended).toEqual([]);
+    while (b!.director.tick());
+    expect([memory.counters.flows(), a!.open.size + b!.open.size]).toEqual([count, count]);
+  });
+});
+
+describe('which listener makes room', () => {
+  const workersMany = 8;
+  const others = Array.from({ length: 200 }, (_, id) => listenerOf(id, 'udp', {}));
+  let evictableBuffer: SharedArrayBuffer;
+  let evictable: Evictable;
+  let places: Places;
+  let evictions: Evictions;
+  /** Whose conversation was ended, in order. */
+  let ended: number[];
+
+  const engine = {
+    evict: (id: number) => {
+      ended.push(id);
+      evictable.pay(id, false);
+      places.giveFlow(id);
+      return true;
+    },
+  } as Partial<Engine> as Engine;
+
+  function come(id: number): void {
+    const max = Number.MAX_SAFE_INTEGER;
+    const limits = { listenerMax: max, reserve: 0, flowsMax: max, commonMax: max, udpCommonMax: max };
+    places.takeFlow({ listenerId: id, isUdp: true, ...limits });
+    evictable.add(id);
+  }
+
+  beforeEach(() => {
+    evictableBuffer = Evictable.bufferOf(workersMany);
+    evictable = new Evictable(evictableBuffer);
+    places = new Places(Places.bufferOf(workersMany));
+    evictions = new Evictions(places, evictable);
+    evictions.useListeners(others);
+    ended = [];
+  });
+
+  test('is not looked for among all of them for each client of a flood', () => {
+    for (const { id } of others) come(id);
+    const counting = vi.spyOn(evictable, 'count');
+    const clients = 10 * crowdedUsesMax;
+    for (let i = 0; i < clients; i++) {
+      expect(evictions.makeRoomFor(others[0]!, 'limit-flows', engine)).toBe(true);
+      come(ended.at(-1)!);
+    }
+    const looks = (counting.mock.calls.length - clients * 4 * workersMany) / (others.length * workersMany);
+    expect(looks).toBeLessThanOrEqual(clients / crowdedUsesMax + 1);
+  });
+
+  test('is looked for anew as soon as that one has nobody left, but so many times a tick', () => {
+    for (const { id } of others) come(id);
+    const tcp = listenerOf(999, 'tcp', {});
+    const makesRoom = (): boolean => evictions.makeRoomFor(tcp, 'limit-flows', engine);
+    for (let i = 0; i < crowdedLooksPerTick; i++) expect(makesRoom()).toBe(true);
+    expect(new Set(ended).size).toBe(crowdedLooksPerTick);
+    expect(makesRoom()).toBe(false);
+    evictions.pay(engine, 1);
+    expect(makesRoom()).toBe(true);
+  });
+
+  test('is the one that has most after a tick, and at once the listener of the client when that has more', () => {
+    for (let i = 0; i < 10; i++) come(5);
+    evictions.makeRoomFor(others[7]!, 'limit-flows', engine);
+    for (let i = 0; i < 20; i++) come(6);
+    for (let i = 0; i < 15; i++) come(7);
+    evictions.makeRoomFor(others[7]!, 'limit-flows', engine);
+    evictions.pay(engine, 1);
+    evictions.makeRoomFor(others[7]!, 'limit-flows', engine);
+    expect(ended).toEqual([5, 7, 6]);
+  });
+
+  test('is asked at a worker that may be asked for more', () => {
+    const [here, b, c] = [0, 1, 2].map((worker) => new Evictable(evictableBuffer, worker));
+    const mine = new Evictions(places, here!);
+    mine.useListeners(others);
+    for (let i = 0; i < 6_000; i++) b!.add(3);
+    for (let i = 0; i < 10; i++) c!.add(3);
+    come(3);
+    here!.prove(3);
+    while (here!.claim(1, 3));
+    expect(mine.makeRoomFor(listenerOf(999, 'tcp', {}), 'limit-flows', engine)).toBe(true);
+    expect([here!.claimed(2, 3), ended]).toEqual([1, []]);
+  });
 });

@@ -64,7 +64,7 @@ describe('a program beside its server', () => {
     const [first] = fill('10.0.0.2');
     const waiting = flowFrom('10.0.0.2');
     expect(returning.admit(waiting, there, 10)).toBe('wait');
-    returning.answered(first!, there, 20);
+    returning.answered(first!, there, () => 20);
     expect(returning.due(20)).toEqual([waiting]);
     expect(returning.admit(waiting, there, 20)).toBe('go');
     for (let i = 0; i < 5_000; i++) expect(returning.admit(flowFrom('10.0.0.2'), there, 30)).toBe('go');
@@ -72,7 +72,7 @@ describe('a program beside its server', () => {
 
   test('an answer to anybody is a sign of life', () => {
     fill('10.0.0.2');
-    returning.answered(flowFrom('192.0.2.1'), there, 20);
+    returning.answered(flowFrom('192.0.2.1'), there, () => 20);
     expect(returning.admit(flowFrom('10.0.0.2'), there, 30)).toBe('go');
   });
 
@@ -102,7 +102,7 @@ describe('a program beside its server', () => {
     expect(returning.admit(last, there, returningPatienceMs)).toBe('loop');
     const next = flowFrom('10.0.0.2');
     expect(returning.admit(next, there, 100_000)).toBe('go');
-    returning.answered(next, there, 100_001);
+    returning.answered(next, there, () => 100_001);
     for (let i = 0; i < 1_000; i++) expect(returning.admit(flowFrom('10.0.0.2'), there, 100_002)).toBe('go');
   });
 });

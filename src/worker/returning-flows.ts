@@ -75,12 +75,12 @@ export class ReturningFlows {
     flow.returningWay = undefined;
   }
 
-  /** The backend has sent its first byte or datagram. */
-  answered(flow: Flow, backend: BackendView, nowMs: number): void {
+  /** The backend has sent its first byte or datagram. The clock is asked only where something is counted. */
+  answered(flow: Flow, backend: BackendView, nowMs: () => number): void {
     if (this.ways.size === 0) return;
     const way = flow.returningWay ?? this.ways.get(keyOf(flow, backend));
     if (way === undefined) return;
-    way.answeredAtMs = nowMs;
+    way.answeredAtMs = nowMs();
     way.loopAtMs = 0;
     this.left(flow);
   }

@@ -25,7 +25,7 @@ export interface Behaviour {
   /** The host calls `engine.proceed` for this flow from inside `replied`. */
   readonly proceedInReplied?: number;
   /** The host has a defect: it throws inside this call. */
-  readonly throwIn?: 'open' | 'route' | 'dialed' | 'replied';
+  readonly throwIn?: 'open' | 'route' | 'first dialsFrom' | 'later dialsFrom' | 'dialed' | 'replied';
 }
 
 /** What the suite may ask of any engine's constructor. */

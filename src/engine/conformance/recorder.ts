@@ -13,6 +13,14 @@ import type { Behaviour, FromEngine } from './messages.ts';
 
 type Progress = 'routing' | 'waiting' | 'dialing' | 'dialed' | 'closed';
 
+type ScriptedCall =
+  | 'first dialsFrom'
+  | 'later dialsFrom'
+  | 'dialed'
+  | 'replied'
+  | 'unreachable'
+  | 'dialFailed';
+
 interface Record {
   readonly flow: Flow;
   readonly behaviour: Behaviour;
@@ -100,9 +108,10 @@ export class Recorder implements EngineHost {
   }
 
   dialsFrom(flow: Flow, local: Address): void {
-    this.#at(flow, 'dialsFrom', ['dialing', 'dialed']);
+    const record = this.#at(flow, 'dialsFrom', ['dialing', 'dialed']);
     if (!flow.tracesDial) this.violation(`dialsFrom for flow ${flow.id}, which did not ask`);
     this.#report({ type: 'dials-from', flowId: flow.id, local: local.toString() });
+    this.#scripted(record, record.progress === 'dialed' ? 'later dialsFrom' : 'first dialsFrom');
   }
 
   dialed(flow: Flow): void {
@@ -179,7 +188,7 @@ export class Recorder implements EngineHost {
     return record;
   }
 
-  #scripted(record: Record, call: 'dialed' | 'replied' | 'unreachable' | 'dialFailed'): void {
+  #scripted(record: Record, call: ScriptedCall): void {
     const { terminateIn, throwIn } = record.behaviour;
     if (throwIn === call) throw new Error(`scripted defect in ${call}`);
     if (terminateIn?.call !== call) return;

@@ -59,6 +59,18 @@ export const tcpDialStories = [
     },
   ),
 
+  story('tcp: a defect of the host about where a dial leaves from leaves no descriptor', async (stage) => {
+    const backend = await TcpBackend.echo(stage);
+    const traced = { ...backend.view, loop: 'may-lead-back' } as const;
+    const { port } = await stage.listen('tcp', [traced], { throwIn: 'first dialsFrom' });
+    for (let flowId = 1; flowId <= 5; flowId++) {
+      const client = await TcpPeer.connect(stage, port);
+      client.send('x');
+      assert.equal(await client.outcome(), 'reset');
+      assert.equal((await stage.closed(flowId)).code, 'worker-error');
+    }
+  }),
+
   story('tcp: a backend without an address is unreachable', async (stage) => {
     const unresolved = { ...backendView(loopback()), target: undefined };
     const { port } = await stage.listen('tcp', [unresolved, 'no-backend']);

@@ -150,6 +150,28 @@ export const tcpLastWordStories = [
     }),
   ),
 
+  ...(['client', 'backend'] as const).map((who) =>
+    story(
+      `tcp: what a ${who} said before its reset arrives though its reader had long stalled`,
+      async (stage) => {
+        const { client, server, flowId } = await pair(stage);
+        const [speaker, reader] = who === 'client' ? [client, server] : [server, client];
+        // More than the reader's kernel has room for, less than that and our own: nothing is held by the relay.
+        const words = payload(400_000, 11);
+        reader.pause();
+        speaker.socket.write(words);
+        await taken(stage, speaker);
+        await sleep(2_500);
+        speaker.reset();
+        await sleep(700);
+        reader.resume();
+        assert.equal(await reader.outcome(), 'reset');
+        assert.deepEqual([reader.receivedBytes, reader.digest], [words.length, digestOf(words)]);
+        assert.equal((await stage.closed(flowId)).code, `${who}-reset`);
+      },
+    ),
+  ),
+
   story('tcp: what is left of a reset flow when nobody takes it is given up', async (stage) => {
     const { client, server, flowId } = await pair(stage, { timeouts: { idleMs: 1_000 } });
     client.pause();

@@ -242,6 +242,28 @@ export const udpConversationStories = [
     await lucky.receives('y');
   }),
 
+  ...(['first', 'later'] as const).map((which) =>
+    story(
+      `udp: a defect of the host about where a ${which} dial leaves from leaves no descriptor`,
+      async (stage) => {
+        const [backend, elsewhere] = [await UdpPeer.echo(stage), await UdpPeer.echo(stage)];
+        const traced = { ...backend.view, loop: 'may-lead-back' } as const;
+        const { port } = await stage.listen('udp', [traced], { throwIn: `${which} dialsFrom` });
+        for (let flowId = 1; flowId <= 5; flowId++) {
+          const client = await UdpPeer.open(stage);
+          client.send('x', port);
+          if (which === 'later') {
+            await client.receives('x');
+            await stage.tell({ type: 'move', backend: elsewhere.view });
+            client.send('y', port);
+          }
+          assert.equal((await stage.closed(flowId)).code, 'worker-error');
+          await stage.tell({ type: 'move', backend: traced });
+        }
+      },
+    ),
+  ),
+
   story('udp: a thousand conversations at once', async (stage) => {
     const backend = await UdpPeer.echo(stage);
     const { port } = await stage.listen('udp', [backend.view]);

@@ -300,8 +300,8 @@ export class TcpFlow implements Timed, Starved {
       close(fd);
       return dialFailure(result, endpoint.family);
     }
-    if (this.#flow.tracesDial) this.#context.tellDialsFrom(this.#flow, fd);
     side.fd = fd;
+    if (this.#flow.tracesDial) this.#context.tellDialsFrom(this.#flow, fd);
     side.exact = endpoint.family === AF_UNIX;
     side.sends = side.exact || !this.#flow.listener.plan.tcp.noDelay ? optionsSet : result > 0 ? 1 : 0;
     this.#state = 'dialing';

@@ -12,11 +12,14 @@ interface Reply {
   readonly bytes: Uint8Array;
 }
 
+/** Places of replies that have gone from which on the list is moved up, if they are half of it. */
+const gonePlacesMin = 1_024;
 /** What a reply costs besides its payload, so that empty ones are bounded too. Bytes. */
 const replyCostBytes = 256;
 
 export class UdpBacklog {
-  #replies: Reply[] = [];
+  /** Those before the first one have gone, and their bytes with them. */
+  #replies: (Reply | undefined)[] = [];
   #first = 0;
   #bytes = 0;
 
@@ -45,14 +48,15 @@ export class UdpBacklog {
     return count;
   }
 
-  /** The first `count` are gone. */
+  /** The first `count` are gone. The list may never be empty where clients keep asking: it is moved up now and then. */
   drop(count: number): void {
-    for (let i = 0; i < count; i++)
-      this.#bytes -= this.#replies[this.#first + i]!.bytes.length + replyCostBytes;
-    this.#first += count;
-    if (this.isEmpty) {
-      this.#replies = [];
-      this.#first = 0;
+    for (let i = 0; i < count; i++) {
+      this.#bytes -= this.#replies[this.#first]!.bytes.length + replyCostBytes;
+      this.#replies[this.#first++] = undefined;
     }
+    const isMostGone = this.#first >= gonePlacesMin && 2 * this.#first >= this.#replies.length;
+    if (!isMostGone && !this.isEmpty) return;
+    this.#replies.splice(0, this.#first);
+    this.#first = 0;
   }
 }

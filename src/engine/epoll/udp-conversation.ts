@@ -302,10 +302,10 @@ export class UdpConversation implements Handler, Timed, Ordered {
       close(fd);
       return dialFailure(result, endpoint.family);
     }
-    if (this.#flow.tracesDial) this.#context.tellDialsFrom(this.#flow, fd);
     this.#fd = fd;
     this.#way = { target: backend.target, upstream };
     this.#waysVersion = waysVersion;
+    if (this.#flow.tracesDial) this.#context.tellDialsFrom(this.#flow, fd);
     return undefined;
   }
 

@@ -15,7 +15,7 @@ import { close, type Descriptor, dropsOf, socketName } from '../../linux/libc.ts
 import type { MessageBatch } from '../../linux/message-batch.ts';
 import type { Handler } from '../../linux/reactor.ts';
 import type { Timed } from '../../linux/timer-wheel.ts';
-import { decodeAddress, inet6Bytes, inetBytes } from '../../wire/sockaddr.ts';
+import { decodeAddress, decodePort, inet6Bytes, inetBytes } from '../../wire/sockaddr.ts';
 import type { DropReason } from '../engine.ts';
 import { ReadThrough } from '../read-through.ts';
 import type { Context } from './context.ts';
@@ -220,7 +220,12 @@ export class UdpListener implements Handler, Timed {
       this.dropped('shutdown');
       return undefined;
     }
-    if (conversations.size >= conversations.conversationsMax && !order.evictAnywhere(true, reactor.nowMs)) {
+    // Whoever forged it: nobody can be answered there.
+    if (decodePort(batch.names.view, batch.nameWord(i) * 4) === 0) {
+      this.dropped('unknown-source');
+      return undefined;
+    }
+    if (conversations.size >= conversations.conversationsMax && !order.evictFor(this.id, reactor.nowMs)) {
       this.dropped('queue-full');
       return undefined;
     }

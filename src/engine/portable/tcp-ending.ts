@@ -30,8 +30,6 @@ export interface Ended extends Carried {
 
 const lookMsMin = 100;
 const lookMsMax = 1_000;
-/** What was handed to the kernel so long ago is with the peer, on any path that works. */
-const surelyTakenMs = 2_000;
 
 export class TcpEnding {
   deadlineMs: number;
@@ -54,7 +52,8 @@ export class TcpEnding {
     this.code = code;
     this.#words = words;
     this.#takenAtMs = nowMs;
-    this.deadlineMs = nowMs + lookMsMin;
+    // What was handed over a moment ago has not been acknowledged yet. How long ago says nothing else: a peer may have stalled.
+    this.deadlineMs = Math.max(nowMs, ended.movedAtMs + lookMsMin);
     if (words === undefined) {
       for (const direction of [ended.up, ended.down]) direction.stop();
       return;
@@ -66,16 +65,11 @@ export class TcpEnding {
     this.#unheard.resume();
   }
 
-  /** Ends the flow if it is certain that there is nothing left to wait for. */
+  /** Ends the flow if both sides have ended by now. What our kernel holds only {@link look} finds out. */
   conclude(): void {
     const words = this.#words;
-    if (words === undefined || !words.isOver || words.heldBytes > 0) return;
-    if (this.#awaitsEnd) {
-      if (words.isDelivered && this.#unheard!.isOver) this.#ended.finish(this.code);
-      return;
-    }
-    const isTaken = this.#context.nowMs() - this.#ended.movedAtMs > surelyTakenMs;
-    if (isTaken && !this.#isSending) this.#ended.end(this.code);
+    if (words === undefined || !this.#awaitsEnd || !words.isOver || words.heldBytes > 0) return;
+    if (words.isDelivered && this.#unheard!.isOver) this.#ended.finish(this.code);
   }
 
   look(): void {

@@ -123,7 +123,12 @@ export class UdpListener {
       host.dropped(this.view, 'shutdown');
       return;
     }
-    if (order.count >= conversationsMax && !order.evictAnywhere(true, nowMs())) {
+    // Whoever forged it: nobody can be answered there.
+    if (from.port === 0) {
+      host.dropped(this.view, 'unknown-source');
+      return;
+    }
+    if (order.count >= conversationsMax && !order.evictFor(this.view.id, nowMs())) {
       host.dropped(this.view, 'queue-full');
       return;
     }
