@@ -255,6 +255,7 @@ export class WorldInstance {
         }, world.random() * followMs),
       reconnectFollower: () => {},
       scan: () => this.scan(),
+      whenMoved: () => () => {},
     };
   }
 
