@@ -1,14 +1,15 @@
 /**
  * An instance joins a pair whose Redis Cluster moves a slot just then, from a node whose keys it has not read yet to one whose
- * it has. When it says that it is in step it must have every pin.
+ * it has. When it says that it is in step it must have every pin. And no instance is missed for being in the other half of a slot.
  */
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, expect, onTestFinished, test } from 'vitest';
+import { afterEach, expect, onTestFinished, test, vi } from 'vitest';
 import { parseRedisUrl } from '../src/config/redis-url.ts';
 import type { ClusterEvent } from '../src/control/cluster/events.ts';
 import { Faults } from '../src/control/cluster/faults.ts';
 import { keySlot } from '../src/control/cluster/redis/slots.ts';
+import { RedisKeys } from '../src/control/cluster/redis-keys.ts';
 import { RedisStore } from '../src/control/cluster/redis-store.ts';
 import { Replication } from '../src/control/cluster/replication.ts';
 import { type ClusterPlan, clusterPlan, type RedisPlan } from '../src/core/cluster-plan.ts';
@@ -18,7 +19,7 @@ import { inStep, poolId, poolName, startNode, stopNodes, until } from './support
 import { stopEverything } from './support/processes.ts';
 import type { Redis } from './support/redis.ts';
 import { type RedisCluster, startRedisCluster } from './support/redis-cluster.ts';
-import { moveSlot, nodesSeenBy, ownerOf, type SlotMove } from './support/redis-slots.ts';
+import { moveSlot, nodesSeenBy, ownerOf, type SlotMove, tell } from './support/redis-slots.ts';
 import { requirePackage } from './support/require-package.ts';
 
 afterEach(async () => {
@@ -139,6 +140,44 @@ async function hasAll({ joining }: Scene): Promise<void> {
   expect(joining.live()).toBe(pinCount);
   expect(joining.events.map(({ event }) => event)).toContain('cluster-resynced');
 }
+
+requirePackage('redis')('an instance that is there', () => {
+  test('is not missed for being in the other half of a slot that moves', async () => {
+    const redis = await startRedisCluster();
+    const url = parseRedisUrl(redis.url);
+    const start = (name: string) =>
+      startNode({ name, redis: url, plan: { leaseMs: 5_000, heartbeatMs: 200 } });
+    const [a, b] = [start('a'), start('b')];
+    await inStep(a, b);
+    await until('both know of both', () => [a, b].every((one) => one.cluster.members.members.size === 2));
+    b.counts.push(['arena', 'b1', 5]);
+    const peerFlows = (): number => a.states.peerFlows(a.backendId('b1'));
+    await until('b is counted', () => peerFlows() === 5);
+    const { common, members } = new RedisKeys('test', 'a', 16);
+    const primaries = redis.nodes.slice(0, 3);
+    const slot = keySlot(members);
+    const owner = ownerOf(slot, await nodesSeenBy(primaries[0]!))!;
+    const from = primaries.find(({ port }) => port === owner.port)!;
+    const to = primaries.find((node) => node !== from)!;
+    // The list, the layout and a's two keys go first. These make b's half as large.
+    for (const name of ['one', 'two']) await tell(from, '-c', 'SET', `${common}${name}:b`, '');
+    const heard = vi.spyOn(a.cluster.members, 'heard');
+    const halfWay = async (): Promise<void> => {
+      await until('a was told that there is nobody else', async () => {
+        return (await to.command('-c', 'SMEMBERS', members)) === 'a';
+      });
+      const answers = heard.mock.calls.length;
+      await until('and it has heard that', () => heard.mock.calls.length > answers + 1);
+      expect(peerFlows()).toBe(5);
+    };
+    await moveSlot({ slot, from, to, primaries, early: (key) => !key.endsWith(':b'), halfWay });
+    await until('b says again that it is there', async () => {
+      return (await to.command('SMEMBERS', members)).split('\n').includes('b');
+    });
+    expect(peerFlows()).toBe(5);
+    expect([a.has('instance-lost'), b.has('instance-lost')]).toEqual([false, false]);
+  });
+});
 
 requirePackage('redis')('an instance that joins while a slot moves', () => {
   test('has every pin when the move is over before the second half is read', async () => {
