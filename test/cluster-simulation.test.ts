@@ -228,6 +228,22 @@ test('where nothing goes wrong, nobody loses track', async () => {
   }
 });
 
+test('that keys are read again is told before that it is done, however soon after the last time', async () => {
+  const world = new World(1);
+  world.slowShare = 0;
+  const { replication, events } = new WorldInstance(world, 'lb0', 'i0-');
+  await world.run(world.nowMs + 3_000);
+  expect(replication.inStep).toBe(true);
+  events.length = 0;
+  for (let times = 0; times < 4; times++) {
+    replication.readAgain('the test says so');
+    await world.run(world.nowMs + 700);
+    expect(replication.inStep).toBe(true);
+  }
+  const told = events.map(({ event }) => event);
+  expect(told).toEqual(Array(4).fill(['cluster-resync', 'cluster-resynced']).flat());
+});
+
 test('after any history all instances and Redis agree, no pin is lost, nobody overwrites what is newer', async () => {
   const isReplay = process.env.PINION_SEED !== undefined && process.env.PINION_HISTORIES === undefined;
   const seeds = isReplay ? 1 : histories;

@@ -256,6 +256,7 @@ export class WorldInstance {
         }, world.random() * followMs),
       reconnectFollower: () => {},
       scan: () => this.scan(),
+      whenMoved: () => () => {},
     };
   }
 

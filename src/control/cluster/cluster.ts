@@ -26,6 +26,7 @@ import { Faults } from './faults.ts';
 import { beatsPerFlowTable, type ClusterFlow, type ClusterFlowRow, FlowTable } from './flow-table.ts';
 import { newIncarnation } from './incarnation.ts';
 import type { Waiter } from './journal.ts';
+import { LateMembers } from './late-members.ts';
 import { type ClusterIdentity, type FlowCount, type Member, Members } from './members.ts';
 import { RedisStore } from './redis-store.ts';
 import { Replication } from './replication.ts';
@@ -104,6 +105,7 @@ export class Cluster {
   private readonly store: RedisStore;
   private readonly faults: Faults;
   private readonly calm: CalmWatch;
+  private readonly late: LateMembers;
   private readonly replication: Replication;
   private readonly claims: Claims;
   private readonly flows: FlowTable;
@@ -130,6 +132,7 @@ export class Cluster {
     this.incarnation = predecessor?.incarnation ?? newIncarnation();
     this.names = new PinNames(options.names, pins, plan.shards, predecessor?.writers);
     this.faults = new Faults(watch, nowMs);
+    this.late = new LateMembers(Math.ceil(plan.leaseMs / plan.heartbeatMs));
     const { store, names, faults, incarnation } = this;
     this.replication = new Replication({
       store,
@@ -326,7 +329,7 @@ export class Cluster {
       this.beatAtMs = nowMs();
       this.compareLayout(layout);
       if (this.isStopped) return;
-      this.members.heard(rows);
+      this.members.heard(this.late.complete(rows));
       // Counts matter every second; the table of who is connected where is for people.
       if (this.beats++ % beatsPerFlowTable === 0) void this.publishFlows();
     } catch (error) {

@@ -45,7 +45,7 @@ type InstanceEvent =
       readonly version: string;
     }
   | { readonly event: 'instance-left'; readonly instance: string }
-  /** Its lease ran out without a word: dead, stopped or cut off. */
+  /** Its lease ran out, and as long again went by without a word: dead, stopped or cut off. */
   | { readonly event: 'instance-lost'; readonly instance: string }
   /** The same process as before: it had been stopped or cut off. */
   | { readonly event: 'instance-back'; readonly instance: string }

@@ -20,6 +20,7 @@ import { toPosition } from './position.ts';
 import type { RedisLink } from './redis/link.ts';
 import type { RedisNode } from './redis/node.ts';
 import { ReplyBudget } from './redis/reply-guard.ts';
+import { keySlot } from './redis/slots.ts';
 import { RedisKeys } from './redis-keys.ts';
 import {
   applyScript,
@@ -226,6 +227,15 @@ export class RedisStore implements ClusterStore {
       }
     }
     if (failure !== undefined) throw failure;
+  }
+
+  /** Tells of each shard that is seen to have gone to another node of a Redis Cluster, until what it returns is called. */
+  whenMoved(heard: (shard: number) => void): () => void {
+    const told = (slot: number): void => {
+      for (const [key, shard] of this.streamShards) if (keySlot(key) === slot) heard(shard);
+    };
+    this.command.on('moved', told);
+    return () => this.command.off('moved', told);
   }
 
   private async *scanNode(node: RedisNode): AsyncGenerator<string[], void, undefined> {

@@ -47,7 +47,10 @@ const idleFlushes = 4;
 const idleFollowMs = 20;
 /** How long after a start Redis may not be there before that is told; that it refuses is told at once. */
 const startQuietMs = 1_000;
-/** Gaps are told together, at most this often: a stream that is tampered with must not fill the log. */
+/**
+ * Gaps are told together, at most this often: a stream that is tampered with must not fill the log. When the keys are about to
+ * be read for them they are told before.
+ */
 const gapsQuietMs = 1_000;
 
 export class Replication {
@@ -184,7 +187,7 @@ export class Replication {
     if (stalledMs > plan.leaseMs - plan.heartbeatMs) this.stalled(stalledMs);
     this.drain();
     if (this.isAllowed && store.isConnected) for (const driver of this.drivers) driver.step();
-    this.tellGaps();
+    if (nowMs() >= this.gapsToldAtMs + gapsQuietMs) this.tellGaps();
     this.tellConnection();
     this.compare();
     this.caughtUp ||= this.inStep;
@@ -254,6 +257,7 @@ export class Replication {
     );
     if (wants && nowMs() >= this.resyncAtMs && !isComing) {
       this.counts.resyncs++;
+      this.tellGaps();
       // Half a second at least between two: a stream that is tampered with must not keep us reading.
       this.resyncAtMs = nowMs() + 500;
       this.scanner.resync().then(
@@ -307,9 +311,8 @@ export class Replication {
   }
 
   private tellGaps(): void {
-    const { nowMs } = this.options;
-    if (this.gapsUntold === 0 || nowMs() < this.gapsToldAtMs + gapsQuietMs) return;
-    this.gapsToldAtMs = nowMs();
+    if (this.gapsUntold === 0) return;
+    this.gapsToldAtMs = this.options.nowMs();
     this.options.watch({ event: 'cluster-resync', why: this.gapWhy, shards: this.gapsUntold });
     this.gapsUntold = 0;
   }

@@ -17,6 +17,8 @@ import type { ClusterStore } from './store.ts';
 
 export interface ScanSource extends ClusterStore {
   scan(): AsyncIterable<ReadonlyMap<number, readonly string[]>>;
+  /** Tells of each shard that has gone to another server, until what it returns is called. */
+  whenMoved(heard: (shard: number) => void): () => void;
 }
 
 export interface ScannerOptions {
@@ -35,6 +37,8 @@ const sweepSlice = 200;
 const sweepPauseMs = 40;
 /** Answers of SCAN being worked on at one time. */
 const pagesAtOnce = 4;
+/** A pin there never is. */
+const nobody = 'nobody';
 /** Pins looked at before others get their turn on this thread. */
 const turnSlice = 1_000;
 
@@ -57,7 +61,7 @@ export class Scanner {
 
   /** Brings the shards that need it back into step. Rejects when Redis does not answer; it is asked for again then. */
   async resync(): Promise<void> {
-    const { replicas, nowMs, watch } = this.options;
+    const { replicas, nowMs, watch, store } = this.options;
     if (this.isBusy) return;
     const scans = new Map<number, number>();
     for (const [shard, replica] of replicas.entries()) {
@@ -66,16 +70,32 @@ export class Scanner {
     if (scans.size === 0) return;
     this.isBusy = true;
     const startedMs = nowMs();
+    const moved = new Set<number>();
+    const forget = store.whenMoved((shard) => {
+      if (this.hasMoved(shard, scans)) moved.add(shard);
+    });
     try {
       const pinsRead = await this.readKeys(scans);
       const pinsPublished = await this.publish(scans);
       let done = 0;
       for (const [shard, scan] of scans) if (replicas[shard]!.endScan(scan)) done++;
-      if (done === 0) return;
-      watch({ event: 'cluster-resynced', pinsRead, pinsPublished, tookMs: Math.round(nowMs() - startedMs) });
+      const tookMs = Math.round(nowMs() - startedMs);
+      if (done > 0) watch({ event: 'cluster-resynced', pinsRead, pinsPublished, tookMs });
+      const why = 'their slots moved while the keys were read';
+      if (moved.size > 0) watch({ event: 'cluster-resync', why, shards: moved.size });
     } finally {
+      forget();
       this.isBusy = false;
     }
+  }
+
+  /** Servers are read one after the other: keys may have come to one that was read already, from one that was not yet. */
+  private hasMoved(shard: number, scans: ReadonlyMap<number, number>): boolean {
+    const replica = this.options.replicas[shard]!;
+    const scan = scans.get(shard);
+    if (scan === undefined || !replica.isScan(scan)) return false;
+    replica.readAgain();
+    return true;
   }
 
   /**
@@ -124,12 +144,16 @@ export class Scanner {
     return pinsRead;
   }
 
-  /** Keys that were not there tell nothing: whether Redis is still what it was is asked at the end. */
+  /**
+   * Keys that were not there tell nothing: whether Redis is still what it was is asked at the end. And asked for a pin there
+   * never is, so that a Redis Cluster answers only if the keys are all in one place: while a slot moves, some of ours may have
+   * gone to a node that was read before. One that has moved answers as well, and {@link ScanSource.whenMoved} says so.
+   */
   private async verify(shard: number, scan: number): Promise<void> {
     const replica = this.options.replicas[shard]!;
     if (!replica.isScan(scan)) return;
     const knownThen = replica.known;
-    const reply = await this.options.store.read(shard, []);
+    const reply = await this.options.store.read(shard, [nobody]);
     if (replica.isScan(scan)) replica.scanned(reply, knownThen);
   }
 

@@ -8,6 +8,8 @@
  *          v        key -> slot -> node        MOVED, ASK: there, at most a few times
  *      SlotTable  ------------------------->  RedisNode
  *
+ * Besides what every link says, this one says `moved`, with the slot, when one of ours is seen to have gone to another node.
+ *
  * Why not the Redis client's own Cluster (ioredis 6): it throws outside of every promise on answers it does not
  * expect (a MOVED without an address, slots that are none), and drops promises that reject.
  */
@@ -47,6 +49,8 @@ export class ClusterLink extends EventEmitter implements RedisLink {
   private readonly options: ClusterLinkOptions;
   private readonly slots: readonly number[];
   private readonly members = new Map<string, Member>();
+  /** Who served each slot of ours when somebody did last. */
+  private readonly owners = new Map<number, string>();
   private table: SlotTable | undefined;
   private wasUsable = false;
   private isClosed = false;
@@ -85,6 +89,7 @@ export class ClusterLink extends EventEmitter implements RedisLink {
       } catch (error) {
         const redirect = parseRedirect((error as Error).message, place);
         if (redirect?.kind !== 'ask') this.wantRefresh();
+        if (redirect?.kind === 'moved') this.emit('moved', slot);
         if (redirect === undefined || redirects >= redirectsMax) throw error;
         place = redirect.place;
         isAsking = redirect.kind === 'ask';
@@ -216,8 +221,16 @@ export class ClusterLink extends EventEmitter implements RedisLink {
     }
     for (const slot of this.slots) {
       const place = table.at(slot);
-      if (place !== undefined) this.member(place);
+      if (place === undefined) continue;
+      this.noteOwner(slot, placeText(place));
+      this.member(place);
     }
+  }
+
+  private noteOwner(slot: number, name: string): void {
+    const before = this.owners.get(slot);
+    this.owners.set(slot, name);
+    if (before !== undefined && before !== name) this.emit('moved', slot);
   }
 
   private tellUsable(): void {
