@@ -17,6 +17,10 @@ const health: HealthPlan = {
   fall: 1,
   rise: 1,
   port: undefined,
+  address: undefined,
+  fastIntervalMs: 250,
+  start: 'down',
+  options: {},
 };
 const open: { checks?: ChecksClient; server?: Server }[] = [];
 

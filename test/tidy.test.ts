@@ -57,7 +57,8 @@ function targetOf(file: SourceFile, specifier: string): string {
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   core: ['wire'],
   wire: ['core'],
-  config: ['core', 'zod', 'node:fs', 'node:crypto', 'node:path', 'node:os'],
+  // Dialects of checks declare their own options.
+  config: ['core', 'checks', 'zod', 'node:fs', 'node:crypto', 'node:path', 'node:os'],
   linux: ['core', 'wire', 'koffi', 'node:os'],
   engine: ['core', 'engine/epoll'],
   'engine/portable': ['engine', 'core', 'wire', 'node:net', 'node:dgram', 'node:os', 'node:fs'],

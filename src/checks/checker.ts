@@ -1,47 +1,55 @@
 /**
- * Checks one backend again and again and says when its health flips. The interval has a jitter of a tenth, so
- * that the checks of many backends (and of many instances) spread out; while an answer contradicts the state, the
- * next check comes after a quarter of the interval, so a verdict of several checks does not take several intervals.
+ * Checks one backend again and again and says when its health changes. The interval has a jitter of a tenth, so that the checks
+ * of many backends (and of many instances) spread out; while an answer contradicts the state, the next check comes after the
+ * fast interval, so a verdict of several checks does not take several intervals.
  */
 import { type HealthState, initialHealth, observe } from '../core/health.ts';
 import type { Bind, HealthPlan } from '../core/plan.ts';
 import type { CheckTurns } from './check-turns.ts';
-import { checkTcp } from './tcp-check.ts';
+import { type CheckResult, type Dialect, failed } from './dialect.ts';
+import { resultOf } from './faults.ts';
+import type { CheckFacts, CheckVerdict } from './messages-from-checks.ts';
 
 const jitter = 0.1;
-const doubtFactor = 0.25;
+
+export interface CheckerOptions {
+  readonly plan: HealthPlan;
+  /** What it speaks. */
+  readonly dialect: Dialect;
+  /** The backend's own address. */
+  readonly target: Bind;
+  /** What is known from before (a reload keeps it); undefined: nobody has looked yet. */
+  readonly wasUp: boolean | undefined;
+  /** It waits for one before each check. */
+  readonly turns: CheckTurns;
+  /** The verdict is another one, or has another reason; never after `stop`. */
+  readonly onVerdict: (verdict: CheckVerdict) => void;
+  /** After each check; never after `stop`. */
+  readonly onChecked?: (facts: CheckFacts) => void;
+}
 
 export class HealthChecker {
-  private readonly plan: HealthPlan;
+  private readonly options: CheckerOptions;
   private readonly target: Bind;
   /** One is used until it proves to be of no use. */
   private readonly sources: readonly string[];
   private source = 0;
-  private readonly turns: CheckTurns;
-  private readonly onFlip: (up: boolean, why: string) => void;
   private state: HealthState;
+  private told: CheckVerdict | undefined;
+  /** Checks in a row with the same outcome. */
+  private streak = 0;
+  private hasPassed: boolean | undefined;
   private timer: NodeJS.Timeout | undefined;
-  private isRunning = false;
+  private abort: AbortController | undefined;
   private isStopped = false;
 
-  /**
-   * @param wasUp what is known from before (a reload keeps it); undefined: nobody has looked yet
-   * @param turns it waits for one before each check
-   * @param onFlip called when the verdict changes, never after `stop`
-   */
-  constructor(
-    plan: HealthPlan,
-    target: Bind,
-    wasUp: boolean | undefined,
-    turns: CheckTurns,
-    onFlip: (up: boolean, why: string) => void,
-  ) {
-    this.plan = plan;
-    this.target = plan.port !== undefined && target.kind === 'inet' ? { ...target, port: plan.port } : target;
-    this.sources = (plan.sources ?? []).filter((source) => isOfFamilyOf(source, target));
-    this.turns = turns;
-    this.onFlip = onFlip;
-    this.state = wasUp === undefined ? initialHealth : { up: wasUp, opposite: 0, observed: true };
+  constructor(options: CheckerOptions) {
+    const { plan, target, wasUp } = options;
+    this.options = options;
+    this.target = targetOf(plan, target);
+    this.sources = (plan.sources ?? []).filter((source) => isOfFamilyOf(source, this.target));
+    this.state =
+      wasUp === undefined ? initialHealth(plan.start === 'up') : { up: wasUp, opposite: 0, observed: true };
   }
 
   /** The first check is immediate; with many backends the caller spreads the starts. */
@@ -52,34 +60,102 @@ export class HealthChecker {
   stop(): void {
     this.isStopped = true;
     clearTimeout(this.timer);
+    this.abort?.abort();
   }
 
   /** Real flows failed: look now instead of at the next interval. */
   suspect(): void {
-    if (this.isStopped || this.isRunning) return;
+    if (this.isStopped || this.abort !== undefined) return;
     clearTimeout(this.timer);
     void this.check();
   }
 
   private async check(): Promise<void> {
-    this.isRunning = true;
-    await this.turns.take();
-    if (this.isStopped) return this.turns.give();
-    const result = await checkTcp(this.target, this.sources[this.source], this.plan.timeoutMs);
-    this.turns.give();
-    this.isRunning = false;
+    const { turns, plan } = this.options;
+    const abort = new AbortController();
+    this.abort = abort;
+    await turns.take();
+    if (this.isStopped) return turns.give();
+    const startedAtMs = performance.now();
+    const result = await this.ask(abort);
+    turns.give();
+    this.abort = undefined;
     if (this.isStopped) return;
+    this.judge(result, performance.now() - startedAtMs);
+    const intervalMs = this.state.opposite > 0 ? plan.fastIntervalMs : plan.intervalMs;
+    const spread = 1 - jitter + Math.random() * 2 * jitter;
+    this.timer = setTimeout(() => void this.check(), intervalMs * spread);
+  }
+
+  /** Never rejects, and never takes longer than the time-out. */
+  private ask(abort: AbortController): Promise<CheckResult> {
+    const { plan, dialect } = this.options;
+    const { timeoutMs, options } = plan;
+    const { target, sources, source } = this;
+    const startedAtMs = performance.now();
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        const lateMs = performance.now() - startedAtMs - timeoutMs;
+        // When this timer is late, the answer may lie unread in the same queue: our stall is not its failure.
+        if (lateMs > timeoutMs / 2)
+          resolve({ verdict: 'unknown', why: `own event loop ${Math.round(lateMs)} ms late` });
+        else resolve(failed('timeout', `${dialect.silence ?? 'no answer'} within ${timeoutMs} ms`));
+        abort.abort();
+      }, timeoutMs);
+      const { signal } = abort;
+      const asked = { target, source: sources[source], timeoutMs, signal, options: options as never };
+      const done = (result: CheckResult): void => {
+        clearTimeout(timer);
+        resolve(result);
+      };
+      // A dialect that throws before it has promised anything is judged like one that rejects.
+      Promise.resolve()
+        .then(() => dialect.ask(asked))
+        .then(done, (error) => done(resultOf(error)));
+    });
+  }
+
+  private judge(result: CheckResult, tookMs: number): void {
     // Another source may have a port, or a way there.
     if (result.verdict !== 'pass') this.source = (this.source + 1) % Math.max(1, this.sources.length);
-    if (result.verdict !== 'unknown') {
-      const { state, flipped } = observe(this.state, result.verdict === 'pass', this.plan);
-      this.state = state;
-      if (flipped) this.onFlip(state.up, result.verdict === 'pass' ? 'check passed' : result.why);
-    }
-    const factor = this.state.opposite > 0 ? doubtFactor : 1;
-    const spread = 1 - jitter + Math.random() * 2 * jitter;
-    this.timer = setTimeout(() => void this.check(), this.plan.intervalMs * factor * spread);
+    if (result.verdict === 'unknown') return;
+    const hasPassed = result.verdict === 'pass';
+    this.streak = hasPassed === this.hasPassed ? this.streak + 1 : 1;
+    this.hasPassed = hasPassed;
+    const wasObserved = this.state.observed;
+    const { state, flipped } = observe(this.state, hasPassed, this.options.plan);
+    this.state = state;
+    const verdict = verdictOf(state.up, result);
+    const why = result.verdict === 'fail' ? result.why : 'passed';
+    this.options.onChecked?.({ hasPassed, why, tookMs, streak: this.streak });
+    // A failure that does not suffice yet says nothing of why it is down, nor does one of a backend that is up.
+    if (verdict === undefined || !(flipped || !wasObserved || isNews(this.told, verdict))) return;
+    this.told = verdict;
+    this.options.onVerdict(verdict);
   }
+}
+
+/** Undefined: the check contradicts what the backend is, and does not suffice to change that. */
+function verdictOf(isUp: boolean, result: CheckResult): CheckVerdict | undefined {
+  if (result.verdict === 'pass') return isUp ? { isUp, share: result.share ?? 1 } : undefined;
+  if (result.verdict === 'fail' && !isUp) return { isUp, reason: result.reason, why: result.why };
+  return undefined;
+}
+
+/** Sentences differ from check to check (times, counts); reasons do not. */
+function isNews(told: CheckVerdict | undefined, verdict: CheckVerdict): boolean {
+  if (told === undefined || told.isUp !== verdict.isUp) return true;
+  if (told.isUp && verdict.isUp) return told.share !== verdict.share;
+  return !told.isUp && !verdict.isUp && told.reason !== verdict.reason;
+}
+
+function targetOf({ port, address }: HealthPlan, target: Bind): Bind {
+  if (target.kind !== 'inet' || (port === undefined && address === undefined)) return target;
+  return {
+    ...target,
+    ...(address === undefined ? {} : { ip: address }),
+    ...(port === undefined ? {} : { port }),
+  };
 }
 
 function isOfFamilyOf(source: string, target: Bind): boolean {

@@ -5,7 +5,7 @@
 import { checksHeapMibMax } from '../core/limits.ts';
 import type { BackendAddress, Bind, HealthPlan } from '../core/plan.ts';
 import { RoomClient, type RoomDeath } from '../rooms/client.ts';
-import type { MessageFromChecks } from './messages-from-checks.ts';
+import type { CheckFacts, CheckVerdict, MessageFromChecks } from './messages-from-checks.ts';
 import type { CheckOrder, MessageToChecks } from './messages-to-checks.ts';
 import type { Ip, Target } from './resolve.ts';
 
@@ -21,14 +21,16 @@ export interface Checks {
    * Begins to check a backend.
    * @param wasUp the verdict so far (a reload keeps it); undefined: nobody has looked yet
    * @param delayMs until the first check: with many backends the caller spreads them
-   * @param onFlip called when the verdict changes, never after `stop`
+   * @param onVerdict the verdict is another one, or has another reason; never after `stop`
+   * @param onChecked what the last check has seen, now and then; never after `stop`
    */
   check(
     health: HealthPlan,
     target: Bind,
     wasUp: boolean | undefined,
     delayMs: number,
-    onFlip: (up: boolean, why: string) => void,
+    onVerdict: (verdict: CheckVerdict) => void,
+    onChecked?: (facts: CheckFacts) => void,
   ): Check;
   /** Where a backend is; an address is its own answer. Never rejects; a dead room answers when it is back. */
   resolve(address: BackendAddress): Promise<Target>;
@@ -42,7 +44,8 @@ export interface ChecksEvents {
 interface Running {
   readonly order: CheckOrder;
   isUp: boolean | undefined;
-  readonly onFlip: (up: boolean, why: string) => void;
+  readonly onVerdict: (verdict: CheckVerdict) => void;
+  readonly onChecked: (facts: CheckFacts) => void;
 }
 
 export class ChecksClient implements Checks {
@@ -73,11 +76,12 @@ export class ChecksClient implements Checks {
     target: Bind,
     wasUp: boolean | undefined,
     delayMs: number,
-    onFlip: (up: boolean, why: string) => void,
+    onVerdict: (verdict: CheckVerdict) => void,
+    onChecked: (facts: CheckFacts) => void = () => {},
   ): Check {
     const id = this.nextId++;
     const order: CheckOrder = { id, health, target, wasUp, delayMs };
-    this.running.set(id, { order, isUp: wasUp, onFlip });
+    this.running.set(id, { order, isUp: wasUp, onVerdict, onChecked });
     this.fresh.start.push(order);
     this.tellSoon();
     return {
@@ -150,24 +154,25 @@ export class ChecksClient implements Checks {
   private tellAll(): void {
     const isFirst = this.room.starts === 1;
     const start = [...this.running.values()].map(({ order, isUp }) =>
-      isFirst ? order : { ...order, wasUp: isUp ?? true },
+      isFirst ? order : { ...order, wasUp: isUp },
     );
     this.fresh = { stop: [], start, resolve: [...this.asked.keys()] };
     this.tell();
   }
 
-  private hear({ verdicts, resolved }: MessageFromChecks): void {
+  private hear({ verdicts, facts, resolved }: MessageFromChecks): void {
     for (const { host, ip } of resolved) {
       const waiting = this.asked.get(host);
       this.asked.delete(host);
       for (const resolve of waiting ?? []) resolve(ip);
     }
-    for (const { id, up, why } of verdicts) {
+    for (const { id, verdict } of verdicts) {
       const running = this.running.get(id);
       if (running === undefined) continue;
-      running.isUp = up;
-      running.onFlip(up, why);
+      running.isUp = verdict.isUp;
+      running.onVerdict(verdict);
     }
+    for (const one of facts) this.running.get(one.id)?.onChecked(one.facts);
   }
 }
 

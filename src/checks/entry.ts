@@ -2,6 +2,7 @@
 import { leaveRoom, type RoomPost, serveRoom } from '../rooms/serve.ts';
 import { CheckTurns } from './check-turns.ts';
 import { HealthChecker } from './checker.ts';
+import { dialectOf } from './dialects.ts';
 import type { MessageFromChecks } from './messages-from-checks.ts';
 import type { CheckOrder, MessageToChecks } from './messages-to-checks.ts';
 import { Outbox } from './outbox.ts';
@@ -12,9 +13,17 @@ function serve(post: RoomPost<MessageFromChecks>): (message: MessageToChecks) =>
   const turns = new CheckTurns();
   const outbox = new Outbox(post);
   const start = ({ id, health, target, wasUp, delayMs }: CheckOrder): void => {
-    const checker = new HealthChecker(health, target, wasUp, turns, (up, why) =>
-      outbox.verdict({ id, up, why }),
-    );
+    const dialect = dialectOf(health.type);
+    if (dialect === undefined) throw new Error(`there is no check of type ${health.type}`);
+    const checker = new HealthChecker({
+      plan: health,
+      dialect,
+      target,
+      wasUp,
+      turns,
+      onVerdict: (verdict) => outbox.verdict(id, verdict),
+      onChecked: (facts) => outbox.checked(id, facts),
+    });
     checkers.set(id, checker);
     checker.start(delayMs);
   };

@@ -1,15 +1,27 @@
-/** What the checks room tells control: a tagged union of plain data. */
+/** What the checks room tells control: plain data. */
+import type { DownReason } from '../core/down-reason.ts';
 import type { Ip } from './resolve.ts';
 
-export interface Verdict {
-  readonly id: number;
-  readonly up: boolean;
+/** What a check makes of its backend. */
+export type CheckVerdict =
+  /** `share`: what it is to have of its weight now, 0 to 1. */
+  | { readonly isUp: true; readonly share: number }
+  | { readonly isUp: false; readonly reason: DownReason; readonly why: string };
+
+/** The last check of a backend. */
+export interface CheckFacts {
+  readonly hasPassed: boolean;
   readonly why: string;
+  readonly tookMs: number;
+  /** Checks in a row with this outcome. */
+  readonly streak: number;
 }
 
-export type MessageFromChecks = {
+export interface MessageFromChecks {
   readonly type: 'news';
-  /** Backends whose health has flipped. */
-  readonly verdicts: readonly Verdict[];
+  /** Whose health has changed. */
+  readonly verdicts: readonly { readonly id: number; readonly verdict: CheckVerdict }[];
+  /** Who has been checked. */
+  readonly facts: readonly { readonly id: number; readonly facts: CheckFacts }[];
   readonly resolved: readonly { readonly host: string; readonly ip: Ip }[];
-};
+}

@@ -3,25 +3,33 @@
  * control is behind, the newest word on each check and each name is kept until it takes messages again.
  */
 import type { RoomPost } from '../rooms/serve.ts';
-import type { MessageFromChecks, Verdict } from './messages-from-checks.ts';
+import type { CheckFacts, CheckVerdict, MessageFromChecks } from './messages-from-checks.ts';
 import type { Ip } from './resolve.ts';
 
 /** Until the next try, when control is behind. */
 const againMs = 100;
+/** What only people want to know is told so often. */
+const factsEveryMs = 500;
 
 export class Outbox {
   private readonly post: RoomPost<MessageFromChecks>;
-  private verdicts = new Map<number, Verdict>();
-  private resolved = new Map<string, Ip>();
+  private readonly verdicts = new Map<number, CheckVerdict>();
+  private readonly facts = new Map<number, CheckFacts>();
+  private readonly resolved = new Map<string, Ip>();
   private isDue = false;
 
   constructor(post: RoomPost<MessageFromChecks>) {
     this.post = post;
   }
 
-  verdict(verdict: Verdict): void {
-    this.verdicts.set(verdict.id, verdict);
+  verdict(id: number, verdict: CheckVerdict): void {
+    this.verdicts.set(id, verdict);
     this.tellSoon();
+  }
+
+  checked(id: number, facts: CheckFacts): void {
+    if (this.facts.size === 0) setTimeout(() => this.tellSoon(), factsEveryMs);
+    this.facts.set(id, facts);
   }
 
   answer(host: string, ip: Ip): void {
@@ -32,6 +40,7 @@ export class Outbox {
   /** Nobody wants to know of it any more. */
   forget(id: number): void {
     this.verdicts.delete(id);
+    this.facts.delete(id);
   }
 
   /** What this turn of the loop brings goes in one message. */
@@ -43,15 +52,17 @@ export class Outbox {
 
   private tell(): void {
     this.isDue = false;
-    const verdicts = [...this.verdicts.values()];
+    const verdicts = [...this.verdicts].map(([id, verdict]) => ({ id, verdict }));
+    const facts = [...this.facts].map(([id, one]) => ({ id, facts: one }));
     const resolved = [...this.resolved].map(([host, ip]) => ({ host, ip }));
-    if (verdicts.length + resolved.length === 0) return;
-    if (!this.post({ type: 'news', verdicts, resolved })) {
+    if (verdicts.length + facts.length + resolved.length === 0) return;
+    if (!this.post({ type: 'news', verdicts, facts, resolved })) {
       this.isDue = true;
       setTimeout(() => this.tell(), againMs);
       return;
     }
     this.verdicts.clear();
+    this.facts.clear();
     this.resolved.clear();
   }
 }

@@ -194,3 +194,11 @@ function readName(text: string): Reading<BackendAddress> | undefined {
   }
   return { value: { kind: 'name', host: host.toLowerCase(), port } };
 }
+
+/** Reads a literal IP, v4 or v6, without brackets. */
+export function readIp(value: unknown): Reading<string> {
+  const address = typeof value === 'string' ? Address.parse(value, 0) : undefined;
+  if (address === undefined)
+    return { refused: `must be an IP address such as 10.0.0.1 or fd00::1, not ${showValue(value)}` };
+  return { value: address.ip };
+}

@@ -5,7 +5,6 @@
 import type {
   BackendPlan,
   Bind,
-  HealthPlan,
   ListenerPlan,
   OpenFlowsPlan,
   Plan,
@@ -18,9 +17,6 @@ import {
   affinityDefaults,
   affinityKeyDefault,
   backendDefaults,
-  healthDefaults,
-  healthTimeoutDefault,
-  healthTypeDefault,
   instanceDefaults,
   listenerLimitDefaults,
   poolDefaults,
@@ -28,6 +24,7 @@ import {
   timeoutDefaults,
 } from './defaults.ts';
 import { digestOf } from './digest.ts';
+import { buildHealth } from './health-shape.ts';
 import type { ListenerShape } from './listener-shape.ts';
 import type { BackendShape, PoolShape } from './pool-shape.ts';
 import type { FileShape } from './shape.ts';
@@ -183,18 +180,6 @@ function buildPool(name: string, pool: PoolShape, usedBy: readonly Protocol[] = 
     tries: pool.tries ?? poolDefaults.tries,
     failOpen: pool.fail_open ?? poolDefaults.failOpen,
     backends: pool.backends.map(buildBackend),
-  };
-}
-
-function buildHealth(health: PoolShape['health'], usedBy: readonly Protocol[]): HealthPlan {
-  const intervalMs = health?.interval ?? healthDefaults.intervalMs;
-  return {
-    type: health?.type ?? healthTypeDefault(usedBy),
-    intervalMs,
-    timeoutMs: health?.timeout ?? healthTimeoutDefault(intervalMs),
-    fall: health?.fall ?? healthDefaults.fall,
-    rise: health?.rise ?? healthDefaults.rise,
-    port: health?.port,
   };
 }
 

@@ -78,6 +78,7 @@ export const healthDefaults = {
   timeoutMs: second,
   fall: 3,
   rise: 2,
+  start: 'down',
 } as const;
 
 /** A TCP probe says nothing about a server that speaks only UDP, so such a pool has no probe unless it asks for one. */

@@ -39,6 +39,7 @@ function explain(issue: Issue, base: Path, tree: Tree): Remark[] {
           at: 'value',
           message: () => withValue(issue.message, value) + suggestFrom(value, wordsOf(issue)),
         },
+        ...(hasNoKind(issue) ? keysOfNoKind(path.slice(0, -1), tree) : []),
       ];
     }
     case 'invalid_key':
@@ -58,6 +59,19 @@ function explain(issue: Issue, base: Path, tree: Tree): Remark[] {
     default:
       return [{ path, at: 'value', message: withValue(issue.message, value) }];
   }
+}
+
+/** Alternatives are told apart by a key, and what it has is none of their words. */
+function hasNoKind(issue: z.core.$ZodIssueInvalidUnion): boolean {
+  return 'note' in issue && issue.note !== undefined;
+}
+
+/** A map whose kind is not known, as the key that says so is wrong: the keys that no kind has are wrong all the same. */
+function keysOfNoKind(path: Path, tree: Tree): Remark[] {
+  const map = valueAt(tree.value, path);
+  if (!isMap(map)) return [];
+  const known = new Set(keysAt(path));
+  return Object.keys(map).flatMap((key) => (known.has(key) ? [] : [unknownKey([...path, key])]));
 }
 
 function unknownKey(path: Path): Remark {
@@ -83,6 +97,8 @@ function isInside(issue: Issue): boolean {
 }
 
 function wordsOf(issue: z.core.$ZodIssueInvalidUnion): unknown[] {
+  // Alternatives told apart by a key name their words in the message.
+  if (hasNoKind(issue)) return issue.message.replace('must be one of ', '').split(', ');
   return issue.errors.flat().flatMap((error) => (error.code === 'invalid_value' ? error.values : []));
 }
 

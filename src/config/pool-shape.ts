@@ -6,40 +6,10 @@ import { backendsPerPoolMax, maglevTableSizeMax, ringPointsMax, weightMax } from
 import { policyNames } from '../core/plan.ts';
 import { pointsPerWeight } from '../core/policy/ring.ts';
 import { readBackendAddress } from './bind.ts';
-import { backendDefaults, healthDefaults, poolDefaults } from './defaults.ts';
+import { backendDefaults, poolDefaults } from './defaults.ts';
 import { choice, described, duration, flag, flowsMax, name, readBy, section, whole } from './fields.ts';
+import { healthShape } from './health-shape.ts';
 import { upstreamShape } from './socket-shape.ts';
-
-const health = section(
-  'Checks: a connection to each backend is tried again and again, and what comes of it decides whether it is up or down.',
-  {
-    type: choice(
-      'tcp: a connection can be made; none: always up. Default tcp, none for pools that only serve UDP.',
-      ['tcp', 'none'],
-    ),
-    interval: duration(
-      'From one check of a backend to the next (a tenth more or less; a quarter while checks contradict what it was).',
-      {
-        minMs: 10,
-        defaultMs: healthDefaults.intervalMs,
-      },
-    ),
-    timeout: duration(
-      'A check without an answer by then has failed. At most the interval, which is the default where it is shorter.',
-      {
-        defaultMs: healthDefaults.timeoutMs,
-      },
-    ),
-    fall: whole(
-      'Failed checks in a row until a backend is down; the first check of all decides alone.',
-      1,
-      1_000,
-      healthDefaults.fall,
-    ),
-    rise: whole('Passed checks in a row until it is up again.', 1, 1_000, healthDefaults.rise),
-    port: whole("Another port to check than the backend's own.", 1, 65_535),
-  },
-);
 
 export const backendShape = section('One server.', {
   name: name(
@@ -90,7 +60,7 @@ export const poolShape = section('Backends that serve the same thing, and how on
     ['name', 'address'],
     poolDefaults.identity,
   ),
-  health: health.optional(),
+  health: healthShape.optional(),
   passive: section('Backends that fail real clients.', {
     failures: whole(
       'Failed attempts in a row, seen by one worker, until a backend with health checks is checked at once, and one without is left out; 0: never.',

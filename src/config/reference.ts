@@ -44,7 +44,9 @@ This page is printed by \`pinion schema --markdown\`.
 export function reference(): string {
   const rows: string[] = [];
   walk(jsonSchema() as Node, '', rows);
-  return `${preface}\n| key | takes | default | meaning |\n|---|---|---|---|\n${rows.join('\n')}\n`;
+  // Alternatives of one map share keys.
+  const table = [...new Set(rows)].join('\n');
+  return `${preface}\n| key | takes | default | meaning |\n|---|---|---|---|\n${table}\n`;
 }
 
 /** One row for each key below `node`, then those below them; `[]` stands for each of a list, `*` for each name. */

@@ -27,6 +27,11 @@ export function jsonSchema(): object {
     override: ({ zodSchema, jsonSchema: node }) => {
       const fallback = z.globalRegistry.get(zodSchema)?.default;
       if (fallback !== undefined) node.default = fallback as never;
+      // Told apart by a key: exactly one fits anyway, and one word for alternatives is enough for whoever reads this.
+      if (node.oneOf !== undefined) {
+        node.anyOf = node.oneOf;
+        delete node.oneOf;
+      }
     },
   });
   return { title: 'pinion configuration', ...schema };

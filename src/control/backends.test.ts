@@ -3,14 +3,12 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { CheckTurns } from '../checks/check-turns.ts';
 import { HealthChecker } from '../checks/checker.ts';
 import type { Checks } from '../checks/client.ts';
+import { type CheckResult, dialect, failed, passed } from '../checks/dialect.ts';
 import type { Target } from '../checks/resolve.ts';
-import { checkTcp } from '../checks/tcp-check.ts';
 import { BackendStates } from '../core/backend-states.ts';
 import type { BackendAddress, Bind, PoolPlan } from '../core/plan.ts';
 import { Backends } from './backends.ts';
 import { Ids } from './ids.ts';
-
-vi.mock('../checks/tcp-check.ts');
 
 const first = { kind: 'inet', ip: '127.0.0.1', port: 1 } satisfies Bind;
 const second = { kind: 'inet', ip: '127.0.0.2', port: 1 } satisfies Bind;
@@ -24,7 +22,18 @@ function poolOf(address: BackendAddress): PoolPlan[] {
       bound: undefined,
       tableSize: 251,
       identity: 'name',
-      health: { type: 'none', intervalMs: 1000, timeoutMs: 1000, fall: 3, rise: 2, port: undefined },
+      health: {
+        type: 'none',
+        intervalMs: 1000,
+        timeoutMs: 1000,
+        fall: 3,
+        rise: 2,
+        port: undefined,
+        address: undefined,
+        fastIntervalMs: 250,
+        start: 'down',
+        options: {},
+      },
       passive: { failures: 0, ejectMs: 0 },
       onDown: { action: 'close', graceMs: 0 },
       onAddressChange: { action: 'keep', graceMs: 0 },
@@ -35,12 +44,17 @@ function poolOf(address: BackendAddress): PoolPlan[] {
   ];
 }
 
+/** What a check finds at an address. */
+const ask = vi.fn<(at: Bind) => Promise<CheckResult>>();
+const refused = failed('refused', 'ECONNREFUSED');
+const played = dialect({ meaning: 'the test says so', options: {}, ask: ({ target }) => ask(target) });
 /** The checks room without its thread. */
 const resolveAddress = vi.fn<Checks['resolve']>();
 const checks: Checks = {
   resolve: resolveAddress,
-  check: (health, bind, wasUp, delayMs, onFlip) => {
-    const checker = new HealthChecker(health, bind, wasUp, new CheckTurns(), onFlip);
+  check: (plan, target, wasUp, delayMs, onVerdict) => {
+    const turns = new CheckTurns();
+    const checker = new HealthChecker({ plan, dialect: played, target, wasUp, turns, onVerdict });
     checker.start(delayMs);
     return checker;
   },
@@ -61,7 +75,7 @@ beforeEach(() => {
   watch.mockReset();
   onMoved.mockReset();
   vi.mocked(resolveAddress).mockReset();
-  vi.mocked(checkTcp).mockReset();
+  ask.mockReset();
   backends = new Backends({
     ids: new Ids(),
     states: new BackendStates(),
@@ -133,28 +147,31 @@ test('a name that is late is waited for no longer, and used as soon as it resolv
   const health = { ...pool!.health, type: 'tcp' as const };
   const other = { ...pool!.backends[0]!, name: 'b', address: second };
   const pools = [{ ...pool!, health, backends: [pool!.backends[0]!, other] }];
-  vi.mocked(checkTcp).mockImplementation(async (bind) =>
-    bind === second ? { verdict: 'pass' } : { verdict: 'fail', why: 'refused' },
-  );
+  ask.mockImplementation(async (bind) => (bind === second ? passed : refused));
   const answer = lateAnswer();
   const used = use(pools);
   await vi.advanceTimersByTimeAsync(7_000);
   await used;
-  expect(backends.status()).toMatchObject([{ up: false }, { up: true }]);
+  await vi.advanceTimersByTimeAsync(10);
+  expect(backends.status()).toMatchObject([{ up: false, reason: 'unresolved' }, { up: true }]);
   expect(watch).toHaveBeenCalledExactlyOnceWith({
     event: 'backend-down',
     pool: 'pool',
     backend: 'a',
+    reason: 'unresolved',
     why: 'no answer for its name yet',
   });
   expect(onMoved).not.toHaveBeenCalled();
   answer(first);
   await vi.advanceTimersByTimeAsync(0);
   expect(target(pools)).toEqual(first);
-  expect(backends.status()).toMatchObject([{ up: true }, { up: true }]);
+  expect(backends.status()).toMatchObject([{ up: false, reason: 'unchecked' }, { up: true }]);
   expect(onMoved).toHaveBeenCalledOnce();
   await vi.advanceTimersByTimeAsync(500);
-  expect(backends.status(), 'nobody had looked at it: one check tells').toMatchObject([{ up: false }, {}]);
+  expect(backends.status(), 'nobody had looked at it: one check tells').toMatchObject([
+    { up: false, reason: 'refused' },
+    {},
+  ]);
 });
 
 test('a reload keeps the last address of a name that is late, and has the new one as soon as it comes', async () => {
@@ -355,10 +372,8 @@ test('a grace period ends the flows from before it, and a reload may end or canc
 test('a name that moves while its backend is down: the new address comes up', async () => {
   const [pool] = poolOf(byName);
   const health = { ...pool!.health, type: 'tcp' as const, intervalMs: 100, timeoutMs: 100 };
-  const checked = vi.mocked(checkTcp);
-  checked.mockImplementation(async (bind) =>
-    bind === second ? { verdict: 'pass' } : { verdict: 'fail', why: 'refused' },
-  );
+  const checked = ask;
+  checked.mockImplementation(async (bind) => (bind === second ? passed : refused));
   vi.mocked(resolveAddress).mockResolvedValue(first);
   await use([{ ...pool!, health }]);
   await vi.advanceTimersByTimeAsync(1_000);
@@ -371,7 +386,7 @@ test('a name that moves while its backend is down: the new address comes up', as
 test('until nothing can refuse the pools any more only what is new in them is there', async () => {
   const [pool] = poolOf(byName);
   const health = { ...pool!.health, type: 'tcp' as const, intervalMs: 100, timeoutMs: 100 };
-  vi.mocked(checkTcp).mockResolvedValue({ verdict: 'fail', why: 'refused' });
+  ask.mockResolvedValue(refused);
   vi.mocked(resolveAddress).mockResolvedValue(first);
   const one = pool!.backends[0]!;
   const up = { ...pool!, name: 'up' };
@@ -409,7 +424,7 @@ test('until nothing can refuse the pools any more only what is new in them is th
 test('what brings a backend up at a reload is told as it is', async () => {
   const [pool] = poolOf(first);
   const health = { ...pool!.health, type: 'tcp' as const, intervalMs: 100, timeoutMs: 100 };
-  vi.mocked(checkTcp).mockResolvedValue({ verdict: 'fail', why: 'refused' });
+  ask.mockResolvedValue(refused);
   vi.mocked(resolveAddress).mockImplementation(async (address) =>
     address.kind === 'name' ? undefined : address,
   );
@@ -452,10 +467,8 @@ test('a pool is down when every backend is known to be down, and up with the fir
   const others = [first, second].map((address, i) => ({ ...pool!.backends[0]!, name: `b${i}`, address }));
   const pools = [{ ...pool!, health, backends: [pool!.backends[0]!, ...others] }];
   let isServing = false;
-  const serve = vi.mocked(checkTcp);
-  serve.mockImplementation(async () =>
-    isServing ? { verdict: 'pass' } : { verdict: 'fail', why: 'refused' },
-  );
+  const serve = ask;
+  serve.mockImplementation(async () => (isServing ? passed : refused));
   const resolve = vi.mocked(resolveAddress);
   resolve.mockImplementation(async (address) => (address.kind === 'name' ? undefined : address));
   await use(pools);
@@ -530,10 +543,9 @@ test('a backend that goes down at its new address costs nobody at the old one', 
   };
   const checked = (address: Bind): PoolPlan[] => poolOf(address).map((pool) => ({ ...pool, health }));
   vi.mocked(resolveAddress).mockImplementation(async (address) => address as Bind);
-  vi.mocked(checkTcp).mockImplementation(async (bind) =>
-    bind.kind === 'inet' && bind.ip === second.ip ? { verdict: 'fail', why: 'refused' } : { verdict: 'pass' },
-  );
+  ask.mockImplementation(async (bind) => (bind.kind === 'inet' && bind.ip === second.ip ? refused : passed));
   await use(checked(first));
+  await vi.advanceTimersByTimeAsync(10);
   await use(checked(second));
   backends.settle(checked(second));
   await vi.advanceTimersByTimeAsync(1_000);
@@ -542,7 +554,7 @@ test('a backend that goes down at its new address costs nobody at the old one', 
     ['backend-down', second],
   ]);
   // The old server dies as well.
-  vi.mocked(checkTcp).mockResolvedValue({ verdict: 'fail', why: 'refused' });
+  ask.mockResolvedValue(refused);
   await vi.advanceTimersByTimeAsync(1_000);
   expect(endFlows).toHaveBeenLastCalledWith(1, 'backend-down', {
     way: { target: first, upstream: undefined },

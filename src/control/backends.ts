@@ -2,7 +2,7 @@
  * Control's table of backends: what the plan says of each, where it is, how it is, and the row of shared memory
  * from which the workers read the verdict.
  *
- *    up = resolved and (check passed or no check) and not ejected
+ * What is known of a backend becomes a verdict in core/verdict.ts; this is the table, and what follows from a verdict.
  *
  * Ejection is passive health: real flows failed in a row. It is for a time, and never takes a pool's last
  * backend for newcomers: a wrong suspicion must not become an outage. Nor does it end open TCP flows, which tell by
@@ -11,12 +11,15 @@
  */
 
 import type { Check, Checks } from '../checks/client.ts';
+import type { CheckFacts, CheckVerdict } from '../checks/messages-from-checks.ts';
 import type { Target } from '../checks/resolve.ts';
 import { formatAddress } from '../core/address-text.ts';
 import type { BackendStates } from '../core/backend-states.ts';
+import type { DownReason } from '../core/down-reason.ts';
 import type { LoopBackend, Loops } from '../core/loops.ts';
 import type { BackendPlan, Bind, PoolPlan, Protocol } from '../core/plan.ts';
 import type { BackendView } from '../core/snapshot.ts';
+import { type CheckWord, effectOf, judge, type Verdict } from '../core/verdict.ts';
 import { isSameTarget, isSameWay, type Way } from '../core/way.ts';
 import type { ControlWatcher } from './events.ts';
 import { type FormerStatus, FormerWays, type FormerWaysOptions } from './former-ways.ts';
@@ -36,8 +39,11 @@ interface Backend {
   target: Bind | undefined;
   /** What the plan had that resolved to the target: another plan, while nobody has answered for the name of this one. */
   targetOf: string;
-  /** The check's word; true while there is none. */
-  isHealthy: boolean;
+  /** Why it has no address; undefined: it has one. */
+  unresolved: string | undefined;
+  check: CheckWord;
+  /** The last check, as far as it has been told. */
+  checked: (CheckFacts & { readonly atMs: number }) | undefined;
   ejectTimer: NodeJS.Timeout | undefined;
   /** The listener of this instance that its address leads back to. */
   leadsTo: string | undefined;
@@ -47,9 +53,13 @@ interface Backend {
   /** It has the port of a listener of this instance: its dials are kept track of. */
   mayLeadBack: boolean;
   isDraining: boolean;
-  isUp: boolean;
-  /** Not merely ejected: not resolved, it leads back, or its check says no. */
-  isLost: boolean;
+  verdict: Verdict;
+  /** Since when it has been up, or down. */
+  sinceMs: number;
+  /** How often it went down. */
+  flaps: number;
+  /** Whoever reads the log knows that it is down. */
+  isDownTold: boolean;
   checker: Check | undefined;
   graceTimer: NodeJS.Timeout | undefined;
   /** When it stopped being up, or was lost while it was ejected. */
@@ -65,6 +75,21 @@ export interface BackendStatus {
   readonly address: string;
   readonly weight: number;
   readonly up: boolean;
+  /** Why it is down; null: it is up. */
+  readonly reason: DownReason | null;
+  readonly why: string;
+  /** So long it has been up, or down. Milliseconds. */
+  readonly sinceMs: number;
+  /** How often it went down. */
+  readonly flaps: number;
+  /** The last health check; null: none so far. */
+  readonly check: {
+    readonly passed: boolean;
+    readonly why: string;
+    readonly tookMs: number;
+    readonly agoMs: number;
+    readonly streak: number;
+  } | null;
   readonly draining: boolean;
   readonly ejected: boolean;
   /** The listener of this instance that it leads back to; it is down for that. */
@@ -109,6 +134,8 @@ export class Backends {
   private readonly fresh = new Set<number>();
   private resolveTimer: NodeJS.Timeout | undefined;
   private movedTimer: NodeJS.Immediate | undefined;
+  /** Called when no backend waits for its first check any more. */
+  private firstChecked: (() => void)[] = [];
   private readonly formers: FormerWays;
   private isStopped = false;
 
@@ -164,7 +191,8 @@ export class Backends {
     }
     for (const backend of [...this.backends.values()]) {
       if (!wanted.has(backend.id)) this.remove(backend);
-      else if (!backend.isUp && !isSame(backend.onDown, backend.pool.onDown)) this.endOpenFlows(backend);
+      else if (!backend.verdict.isUp && !isSame(backend.onDown, backend.pool.onDown))
+        this.endOpenFlows(backend);
     }
     this.formers.settle(pools);
     this.reviewPools();
@@ -191,13 +219,41 @@ export class Backends {
       id: backend.id,
       address: addressText(backend.plan),
       weight: backend.plan.weight,
-      up: backend.isUp,
+      up: backend.verdict.isUp,
+      reason: backend.verdict.reason ?? null,
+      why: backend.verdict.why,
+      sinceMs: Math.round(this.options.nowMs() - backend.sinceMs),
+      flaps: backend.flaps,
+      check: this.checkStatus(backend),
       draining: backend.isDraining,
       ejected: backend.ejectTimer !== undefined,
       leadsTo: leadsBackTo(backend) ?? null,
       at: backend.target === undefined ? null : formatAddress(backend.target),
       former: this.formers.status(backend.id),
     }));
+  }
+
+  private checkStatus({ checked }: Backend): BackendStatus['check'] {
+    if (checked === undefined) return null;
+    const { hasPassed, why, tookMs, streak, atMs } = checked;
+    const agoMs = Math.round(this.options.nowMs() - atMs);
+    return { passed: hasPassed, why, tookMs: Math.round(tookMs), agoMs, streak };
+  }
+
+  /** Resolves when each backend has had its first check, at the latest after `withinMs`. */
+  async firstChecks(withinMs: number): Promise<void> {
+    if (!this.hasUnchecked()) return;
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, withinMs);
+      this.firstChecked.push(resolve);
+    });
+    clearTimeout(timer);
+  }
+
+  private hasUnchecked(): boolean {
+    for (const { verdict } of this.backends.values()) if (verdict.reason === 'unchecked') return true;
+    return false;
   }
 
   /** Where each is, for whoever looks for loops. */
@@ -242,7 +298,7 @@ export class Backends {
   /** Real flows failed in a row. A checked TCP backend is checked at once; otherwise it is ejected for a time. */
   suspect(backendId: number, protocol: Protocol): void {
     const backend = this.backends.get(backendId);
-    if (backend === undefined || !backend.isUp) return;
+    if (backend === undefined || !backend.verdict.isUp) return;
     // A TCP check sees what a TCP flow sees and decides. For UDP only the flows themselves can tell.
     if (backend.checker !== undefined && protocol === 'tcp') {
       backend.checker.suspect();
@@ -251,10 +307,10 @@ export class Backends {
     if (!this.hasStandIn(backend)) return;
     backend.ejectTimer = setTimeout(() => {
       backend.ejectTimer = undefined;
-      this.judge(backend, 'ejection over');
+      this.review(backend, 'ejection over');
       this.reviewPools();
     }, backend.pool.passive.ejectMs);
-    this.judge(backend, 'flows failed in a row');
+    this.review(backend, '');
     this.reviewPools();
   }
 
@@ -289,11 +345,8 @@ export class Backends {
     set();
     const to = leadsBackTo(backend);
     if (to === before) return;
-    this.check(backend, undefined);
-    this.judge(
-      backend,
-      to === undefined ? 'it leads back to no listener any more' : `it leads back to listener ${to}`,
-    );
+    this.check(backend, false);
+    this.review(backend, 'it leads back to no listener any more');
   }
 
   private wayTo(backend: Backend | undefined): Pick<BackendView, 'target' | 'loop'> {
@@ -325,21 +378,26 @@ export class Backends {
     const hadTarget = old?.target !== undefined;
     const text = addressText(plan);
     const target = this.targetFor(found, old, text);
+    const unresolved = target === undefined ? unresolvedBecause(found) : undefined;
     const backend: Backend = old ?? {
       id,
       pool,
       plan,
       target,
       targetOf: text,
-      isHealthy: true,
+      unresolved,
+      check: { word: 'none' },
+      checked: undefined,
       ejectTimer: undefined,
       leadsTo: undefined,
       seenLeadingTo: undefined,
       seenTimer: undefined,
       mayLeadBack: false,
       isDraining: false,
-      isUp: target !== undefined,
-      isLost: target === undefined,
+      verdict: unknown,
+      sinceMs: this.options.nowMs(),
+      flaps: 0,
+      isDownTold: false,
       checker: undefined,
       graceTimer: undefined,
       downSinceMs: this.options.nowMs(),
@@ -353,18 +411,17 @@ export class Backends {
     backend.pool = pool;
     backend.plan = plan;
     backend.target = target;
+    backend.unresolved = unresolved;
     if (before !== undefined) this.noteMoved(backend, before);
     if (found !== 'unanswered') backend.targetOf = text;
     states.setWeight(id, plan.weight);
     if (old === undefined) {
       this.backends.set(id, backend);
       states.setDraining(id, false);
-      states.setUp(id, backend.isUp);
-      if (!backend.isUp) this.tellDown(backend, unresolvedBecause(found));
+      states.setUp(id, false);
     }
-    if (!sameCheck) this.check(backend, hadTarget ? backend.isHealthy : undefined);
-    const upNow = isForgiven ? movedBecause : upBecause(plan, hadTarget);
-    this.judge(backend, target === undefined ? unresolvedBecause(found) : upNow);
+    if (!sameCheck) this.check(backend, hadTarget);
+    this.review(backend, isForgiven ? movedBecause : upBecause(plan, hadTarget));
   }
 
   /** Flows stay on the way they were opened by: what becomes of them is told once the workers know the new one. */
@@ -373,7 +430,8 @@ export class Backends {
     if (isSameWay(before, now)) return;
     this.formers.returned(backend.id, now);
     if (before.target === undefined) return;
-    const { id, plan, pool, isHealthy, downSinceMs } = backend;
+    const { id, plan, pool, check, downSinceMs } = backend;
+    const isHealthy = check.word !== 'failed';
     this.formers.left({ id, name: plan.name, isHealthy, downSinceMs }, pool, before);
   }
 
@@ -385,48 +443,76 @@ export class Backends {
     this.options.endFlows(backend.id, 'backend-removed');
   }
 
-  /** @param wasUp undefined: nobody has looked at it yet */
-  private check(backend: Backend, wasUp: boolean | undefined): void {
+  /** @param keepsWord what the check has said so far holds: it is another check of the same server */
+  private check(backend: Backend, keepsWord: boolean): void {
     backend.checker?.stop();
     backend.checker = undefined;
     const { health } = backend.pool;
+    const { word } = backend.check;
+    // Who has served without a check is not lost by the first one that fails.
+    const wasUp = !keepsWord || word === 'unchecked' ? undefined : word !== 'failed';
     if (health.type === 'none' || backend.target === undefined || leadsBackTo(backend) !== undefined) {
-      backend.isHealthy = true;
+      backend.check = { word: 'none' };
       return;
     }
+    if (wasUp !== false) backend.check = { word: wasUp === undefined ? 'unchecked' : 'passed' };
     const spreadMs = Math.min(firstCheckSpreadMs, backend.pool.backends.length * 2, health.intervalMs);
     backend.checker = this.options.checks.check(
       health,
       backend.target,
       wasUp,
       Math.random() * spreadMs,
-      (up, why) => {
-        backend.isHealthy = up;
-        this.judge(backend, why);
-        this.reviewPools();
+      (verdict) => this.checkSaid(backend, verdict),
+      (facts) => {
+        backend.checked = { ...facts, atMs: this.options.nowMs() };
       },
     );
   }
 
-  /** The one place where a backend becomes up or down. */
-  private judge(backend: Backend, why: string): void {
-    const { isLost: wasLost } = backend;
-    backend.isLost = backend.target === undefined || leadsBackTo(backend) !== undefined || !backend.isHealthy;
-    const isUp = !backend.isLost && backend.ejectTimer === undefined;
-    const isFlip = isUp !== backend.isUp;
-    const isLostNow = backend.isLost && !wasLost;
-    if (!isFlip && !isLostNow) return;
-    if (!isUp) backend.downSinceMs = this.options.nowMs();
-    if (!isFlip) return this.endOpenFlows(backend); // lost while it is ejected
-    backend.isUp = isUp;
-    this.options.states.setUp(backend.id, isUp);
-    if (isUp) {
-      clearTimeout(backend.graceTimer);
-      this.options.watch({ event: 'backend-up', pool: backend.pool.name, backend: backend.plan.name, why });
-      return;
+  private checkSaid(backend: Backend, verdict: CheckVerdict): void {
+    backend.check = verdict.isUp
+      ? { word: 'passed' }
+      : { word: 'failed', reason: verdict.reason, why: verdict.why };
+    this.review(backend, 'check passed');
+    this.reviewPools();
+    if (this.firstChecked.length === 0 || this.hasUnchecked()) return;
+    for (const resolve of this.firstChecked.splice(0)) resolve();
+  }
+
+  /**
+   * Judges a backend anew, and does what follows.
+   * @param upNow why it is up, if it is now
+   */
+  private review(backend: Backend, upNow: string): void {
+    const { verdict: before, unresolved, check, pool } = backend;
+    const now = judge({
+      unresolved,
+      leadsTo: leadsBackTo(backend),
+      check,
+      startsUp: pool.health.start === 'up',
+      isEjected: backend.ejectTimer !== undefined,
+    });
+    const effect = effectOf(before, now);
+    backend.verdict = now;
+    if (effect === 'nothing') return;
+    const nowMs = this.options.nowMs();
+    if (effect === 'up' || effect === 'down') {
+      backend.sinceMs = nowMs;
+      this.options.states.setUp(backend.id, now.isUp);
     }
-    this.tellDown(backend, why);
-    this.endOpenFlows(backend);
+    if (effect === 'up') return this.cameUp(backend, upNow);
+    if (effect === 'down') backend.flaps++;
+    if (effect !== 'reason') backend.downSinceMs = nowMs;
+    if (effect !== 'lost') this.tellDown(backend);
+    if (effect !== 'reason') this.endOpenFlows(backend);
+  }
+
+  private cameUp(backend: Backend, why: string): void {
+    clearTimeout(backend.graceTimer);
+    // One that only waited for its first check was not told to be down.
+    if (!backend.isDownTold) return;
+    backend.isDownTold = false;
+    this.options.watch({ event: 'backend-up', pool: backend.pool.name, backend: backend.plan.name, why });
   }
 
   /** As `on_down` says, now or after its grace. Flows that come meanwhile (`fail_open`) are not meant. */
@@ -438,7 +524,7 @@ export class Backends {
     const connectedBeforeMs = backend.downSinceMs;
     const leftMs = connectedBeforeMs + graceMs - this.options.nowMs();
     // As it is now: by then it may be elsewhere, where nobody is to be ended for this.
-    const [way, isLost] = [wayOf(backend), backend.isLost];
+    const [way, isLost] = [wayOf(backend), backend.verdict.isLost];
     const end = (): void =>
       this.options.endFlows(
         backend.id,
@@ -449,8 +535,13 @@ export class Backends {
     else backend.graceTimer = setTimeout(end, leftMs);
   }
 
-  private tellDown(backend: Backend, why: string): void {
-    this.options.watch({ event: 'backend-down', pool: backend.pool.name, backend: backend.plan.name, why });
+  private tellDown(backend: Backend): void {
+    const { reason, why } = backend.verdict;
+    // It has not been looked at yet: nobody is to be called for that.
+    if (reason === undefined || reason === 'unchecked') return;
+    const event = backend.isDownTold ? 'backend-still-down' : 'backend-down';
+    backend.isDownTold = true;
+    this.options.watch({ event, pool: backend.pool.name, backend: backend.plan.name, reason, why });
   }
 
   /** After anything that may change which backends take newcomers. */
@@ -462,27 +553,30 @@ export class Backends {
   /** Who is ejected comes back at once when nobody else of the pool takes newcomers any more. */
   private readmit(): void {
     for (const backend of this.backends.values()) {
-      const couldServe = !backend.isLost && !backend.isDraining && backend.plan.weight > 0;
+      const couldServe = !backend.verdict.isLost && !backend.isDraining && backend.plan.weight > 0;
       if (backend.ejectTimer === undefined || !couldServe || this.hasStandIn(backend)) continue;
       clearTimeout(backend.ejectTimer);
       backend.ejectTimer = undefined;
-      this.judge(backend, 'nobody else in its pool takes new clients');
+      this.review(backend, 'nobody else in its pool takes new clients');
     }
   }
 
   /** Tells which pools have lost their last backend that is up, and which have one again. */
   private tellPools(): void {
-    const isUp = new Map<string, boolean>();
-    for (const backend of this.backends.values()) {
-      const pool = backend.pool.name;
-      isUp.set(pool, backend.isUp || isUp.get(pool) === true);
+    const best = new Map<string, 'up' | 'unchecked' | 'down'>();
+    for (const { pool, verdict } of this.backends.values()) {
+      const is = verdict.isUp ? 'up' : verdict.reason === 'unchecked' ? 'unchecked' : 'down';
+      const before = best.get(pool.name);
+      if (before === undefined || is === 'up' || before === 'down') best.set(pool.name, is);
     }
-    for (const pool of this.downPools) if (!isUp.has(pool)) this.downPools.delete(pool);
-    for (const [pool, hasOneUp] of isUp) {
-      if (hasOneUp !== this.downPools.has(pool)) continue;
-      if (hasOneUp) this.downPools.delete(pool);
+    for (const pool of this.downPools) if (!best.has(pool)) this.downPools.delete(pool);
+    for (const [pool, is] of best) {
+      const isDown = this.downPools.has(pool);
+      // Nobody knows yet: it is told when somebody does.
+      if (is === 'unchecked' || (is === 'down') === isDown) continue;
+      if (is === 'up') this.downPools.delete(pool);
       else this.downPools.add(pool);
-      this.options.watch({ event: hasOneUp ? 'pool-up' : 'pool-down', pool });
+      this.options.watch({ event: is === 'up' ? 'pool-up' : 'pool-down', pool });
     }
   }
 
@@ -506,8 +600,9 @@ export class Backends {
     const isForgiven = forgiveMoved(backend, target);
     const before = wayOf(backend);
     backend.target = target;
+    backend.unresolved = target === undefined ? unresolvedBecause(found) : undefined;
     this.noteMoved(backend, before);
-    this.check(backend, hadTarget ? backend.isHealthy : undefined);
+    this.check(backend, hadTarget);
     if (target !== undefined) {
       this.options.watch({
         event: 'backend-resolved',
@@ -516,8 +611,7 @@ export class Backends {
         address: formatAddress(target),
       });
     }
-    const upNow = isForgiven ? movedBecause : 'its name resolves';
-    this.judge(backend, target === undefined ? unresolvedBecause(found) : upNow);
+    this.review(backend, isForgiven ? movedBecause : 'its name resolves');
     this.reviewPools();
     // One snapshot for the names that answer together.
     this.movedTimer ??= setImmediate(() => {
@@ -531,6 +625,9 @@ export class Backends {
 function wayOf({ target, pool: { upstream } }: Backend): Way {
   return { target, upstream };
 }
+
+/** Of one that nobody has judged yet. */
+const unknown: Verdict = { isUp: false, isLost: true, reason: undefined, why: '' };
 
 const movedBecause = 'it is at another address';
 

@@ -10,7 +10,7 @@
 import { availableParallelism } from 'node:os';
 import { ChecksClient } from '../checks/client.ts';
 import { diffPlans, liveKeys } from '../config/diff.ts';
-import { loopRememberedMs } from '../core/limits.ts';
+import { firstChecksWithinMs, loopRememberedMs } from '../core/limits.ts';
 import type { LoopListener } from '../core/loops.ts';
 import type { Plan } from '../core/plan.ts';
 import type { Snapshot } from '../core/snapshot.ts';
@@ -197,6 +197,8 @@ export class Control {
     if (descriptors !== undefined) options.watch({ event: 'descriptors-few', descriptors, flowsMax });
     for (const worker of this.workers) worker.start();
     const targets = await this.backends.add(plan.pools);
+    // Clients who come before their backend is known to be up would be given another one.
+    await this.backends.firstChecks(firstChecksWithinMs);
     if (this.isStopping) return;
     this.backends.change(plan.pools, targets);
     this.loopWatch.start();
@@ -277,6 +279,8 @@ export class Control {
     const old = this.plan;
     const before = new Set(this.snapshot?.listeners.map((listener) => listener.id));
     const targets = await this.backends.add(plan.pools);
+    // The old ones serve meanwhile.
+    await this.backends.firstChecks(firstChecksWithinMs);
     this.refuseWhenStopping();
     this.troubles.clear();
     this.publish(this.snapshots.joined(old, plan));

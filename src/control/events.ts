@@ -1,5 +1,6 @@
 /** What control tells whoever watches it (the log, the demo, tests). One tagged union, plain data. */
 
+import type { DownReason } from '../core/down-reason.ts';
 import type { BindFailure } from '../engine/engine.ts';
 import type { RoomName } from '../rooms/client.ts';
 import type { FlowRecord } from '../worker/messages-from-worker.ts';
@@ -28,7 +29,14 @@ export type ControlEvent =
     }
   | { readonly event: 'ready' }
   | { readonly event: 'backend-up'; readonly pool: string; readonly backend: string; readonly why: string }
-  | { readonly event: 'backend-down'; readonly pool: string; readonly backend: string; readonly why: string }
+  /** The second: it was down already, and is now for another reason. */
+  | {
+      readonly event: 'backend-down' | 'backend-still-down';
+      readonly pool: string;
+      readonly backend: string;
+      readonly reason: DownReason;
+      readonly why: string;
+    }
   | {
       readonly event: 'backend-draining';
       readonly pool: string;

@@ -18,7 +18,18 @@ function poolOf(onAddressChange: OpenFlowsPlan, onDown = close): PoolPlan {
     bound: undefined,
     tableSize: 251,
     identity: 'name',
-    health: { type: 'tcp', intervalMs: 1000, timeoutMs: 1000, fall: 3, rise: 2, port: undefined },
+    health: {
+      type: 'tcp',
+      intervalMs: 1000,
+      timeoutMs: 1000,
+      fall: 3,
+      rise: 2,
+      port: undefined,
+      address: undefined,
+      fastIntervalMs: 250,
+      start: 'down',
+      options: {},
+    },
     passive: { failures: 0, ejectMs: 0 },
     onDown,
     onAddressChange,
@@ -44,8 +55,10 @@ beforeEach(() => {
   ways = new FormerWays({
     watch,
     checks: {
-      check: (_health, target, _wasUp, _delayMs, onFlip) => {
-        if (target.kind === 'inet') flips.set(target.port, onFlip);
+      check: (_health, target, _wasUp, _delayMs, onVerdict) => {
+        const flip = (isUp: boolean, why: string): void =>
+          onVerdict(isUp ? { isUp, share: 1 } : { isUp, reason: 'refused', why });
+        if (target.kind === 'inet') flips.set(target.port, flip);
         return { stop, suspect: () => {} };
       },
     },

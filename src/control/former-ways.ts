@@ -171,13 +171,14 @@ export class FormerWays {
     if (pool.health.type === 'none' || way.target === undefined) return;
     const health = sources.length === 0 ? withoutSources(pool.health) : { ...pool.health, sources };
     const delayMs = Math.random() * health.intervalMs;
-    former.check = this.options.checks.check(health, way.target, former.isHealthy, delayMs, (up, why) =>
-      this.flipped(former, up, why),
+    former.check = this.options.checks.check(health, way.target, former.isHealthy, delayMs, (verdict) =>
+      this.flipped(former, verdict.isUp, verdict.isUp ? 'check passed' : verdict.why),
     );
   }
 
   private flipped(former: Former, up: boolean, why: string): void {
     const { pool, name, way, flows } = former;
+    if (former.isHealthy === up) return;
     former.isHealthy = up;
     this.options.watch({
       event: up ? 'address-up' : 'address-down',

@@ -4,7 +4,10 @@ import { type HealthState, initialHealth, observe } from './health.ts';
 const thresholds = { fall: 3, rise: 2 };
 
 /** Feeds observations (`+` pass, `-` fail) and returns where the state flipped: `D` went down, `U` went up, `.` nothing. */
-function story(observations: string, start: HealthState = { ...initialHealth, observed: true }): string {
+function story(
+  observations: string,
+  start: HealthState = { ...initialHealth(true), observed: true },
+): string {
   let state = start;
   let flips = '';
   for (const observation of observations) {
@@ -28,6 +31,6 @@ test.each([
 });
 
 test('the first observation decides alone', () => {
-  expect(story('-', initialHealth)).toBe('D');
-  expect(story('+--', initialHealth)).toBe('...');
+  expect(story('-', initialHealth(true))).toBe('D');
+  expect(story('+--', initialHealth(true))).toBe('...');
 });

@@ -24,8 +24,10 @@ export interface HealthThresholds {
   readonly rise: number;
 }
 
-/** Up until told otherwise: a pool must serve before its first check has come back. */
-export const initialHealth: HealthState = { up: true, opposite: 0, observed: false };
+/** Nobody has looked yet. @param up what it counts as meanwhile */
+export function initialHealth(up: boolean): HealthState {
+  return { up, opposite: 0, observed: false };
+}
 
 /**
  * @param success what a check (or a real flow) has just seen

@@ -59,6 +59,8 @@ export const oneWayDatagramsMin = 3;
 export const flowRecordsMax = 8_192;
 /** Clients that were turned away are told together, for each listener and code. Milliseconds. */
 export const refusalsToldEveryMs = 1_000;
+/** So long a start or a reload waits for the first check of each backend that is new. */
+export const firstChecksWithinMs = 3_000;
 /** Flows ended by policy (backend down, drain) in one turn of the loop, so that the rest are not kept waiting. */
 export const terminationsPerTurnMax = 256;
 /** Former addresses of one backend that are watched for the flows still on them; the oldest is left alone beyond it. */

@@ -119,14 +119,23 @@ export interface UpstreamPlan {
 }
 
 export interface HealthPlan {
-  readonly type: 'tcp' | 'none';
+  /** `none`, or the name of a dialect (checks/dialects.ts). */
+  readonly type: string;
   readonly intervalMs: number;
+  /** From one check to the next while checks contradict the verdict. */
+  readonly fastIntervalMs: number;
   readonly timeoutMs: number;
   /** Consecutive failures until down, consecutive successes until up. */
   readonly fall: number;
   readonly rise: number;
   /** Another port to probe; undefined is the backend's own. */
   readonly port: number | undefined;
+  /** Another address to probe, a literal IP; undefined is the backend's own. */
+  readonly address: string | undefined;
+  /** What a backend is until its first check has said something. */
+  readonly start: 'up' | 'down';
+  /** The dialect's own, with the keys of the file. */
+  readonly options: Readonly<Record<string, unknown>>;
   /** Literal IPs of this machine: checks leave from one of the backend's family. Absent: the kernel chooses. */
   readonly sources?: readonly string[];
 }

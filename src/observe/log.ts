@@ -83,6 +83,7 @@ export const eventLevels: Readonly<Record<Exclude<ControlEvent['event'], 'flow-e
   ready: 'info',
   'backend-up': 'info',
   'backend-down': 'warn',
+  'backend-still-down': 'warn',
   'backend-draining': 'info',
   'backend-resolved': 'info',
   'loop-seen': 'warn',
@@ -178,6 +179,12 @@ function clusterInWords(event: ClusterEvent): string {
 }
 
 /** An event as a person would say it. */
+const verdictWords = {
+  'backend-up': 'up',
+  'backend-down': 'down',
+  'backend-still-down': 'still down, for another reason',
+} as const;
+
 export function inWords(event: ControlEvent): string {
   switch (event.event) {
     case 'starting':
@@ -188,7 +195,8 @@ export function inWords(event: ControlEvent): string {
       return `${event.listener} listens on ${event.address}`;
     case 'backend-up':
     case 'backend-down':
-      return `${event.pool}/${event.backend} is ${event.event.slice('backend-'.length)}: ${event.why}`;
+    case 'backend-still-down':
+      return `${event.pool}/${event.backend} is ${verdictWords[event.event]}: ${event.why}`;
     case 'backend-draining':
       return `${event.pool}/${event.backend} ${event.draining ? 'drains: no new clients, pinned ones stay' : 'takes new clients again'}`;
     case 'backend-resolved':

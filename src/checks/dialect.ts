@@ -1,0 +1,56 @@
+/**
+ * What a dialect of health checks is: a name in the file, options of its own, and one function that asks one backend once.
+ * When, how often and what follows from the answers is checker.ts's business.
+ *
+ * A new one is a file in dialects/ and a row in dialects.ts. A client library is loaded inside of `ask`, by `import()`, so that
+ * who does not use the dialect does not pay for it.
+ */
+import type { DownReason } from '../core/down-reason.ts';
+import type { Options, OptionValues } from '../core/options.ts';
+import type { Bind } from '../core/plan.ts';
+
+export type CheckResult =
+  | {
+      readonly verdict: 'pass';
+      /** The share of its weight that the backend is to have now, 0 to 1; absent: all of it. */
+      readonly share?: number;
+    }
+  | { readonly verdict: 'fail'; readonly reason: DownReason; readonly why: string }
+  /** This machine was too busy to tell, or had no descriptor: it counts neither for nor against. */
+  | { readonly verdict: 'unknown'; readonly why: string };
+
+export interface Asked<O extends Options> {
+  /** Where to ask: the backend's address with the check's own port or address in it. */
+  readonly target: Bind;
+  /** The address of this machine to ask from; undefined: the kernel chooses. */
+  readonly source: string | undefined;
+  /** Milliseconds that are left for all of it, connecting included. */
+  readonly timeoutMs: number;
+  /** Aborted when the time is over or nobody wants to know any more: whatever was opened is to be closed then. */
+  readonly signal: AbortSignal;
+  readonly options: OptionValues<O>;
+}
+
+export interface Dialect<O extends Options = Options> {
+  /** What it finds out, for the reference: one sentence. */
+  readonly meaning: string;
+  readonly options: O;
+  /** What has not come when time is over, for the log: "no connection". Default: "no answer". */
+  readonly silence?: string;
+  /**
+   * Asks once. What it rejects with is judged by faults.ts. When `signal` aborts it closes what it has opened; what it makes
+   * of the check then is not looked at.
+   */
+  ask(asked: Asked<O>): Promise<CheckResult>;
+}
+
+/** Types a dialect by its options. */
+export function dialect<const O extends Options>(definition: Dialect<O>): Dialect<O> {
+  return definition;
+}
+
+export const passed: CheckResult = { verdict: 'pass' };
+
+export function failed(reason: DownReason, why: string): CheckResult {
+  return { verdict: 'fail', reason, why };
+}

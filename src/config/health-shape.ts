@@ -1,0 +1,135 @@
+/**
+ * The shape of `health`: what every check has, and for each dialect what it has of its own, as the dialect declares it
+ * (checks/dialects.ts).
+ */
+import * as z from 'zod';
+import { dialectOf, dialects } from '../checks/dialects.ts';
+import type { Option, Options } from '../core/options.ts';
+import type { HealthPlan, Protocol } from '../core/plan.ts';
+import { readIp } from './bind.ts';
+import { healthDefaults, healthTimeoutDefault, healthTypeDefault } from './defaults.ts';
+import { choice, described, duration, flag, readBy, section, whole } from './fields.ts';
+
+const common = {
+  interval: duration('From one check of a backend to the next (a tenth more or less).', {
+    minMs: 10,
+    defaultMs: healthDefaults.intervalMs,
+  }),
+  fast_interval: duration(
+    'The same while checks contradict what the backend was. Default: a quarter of the interval.',
+    { minMs: 10 },
+  ),
+  timeout: duration(
+    'A check without an answer by then has failed. At most the interval, which is the default where it is shorter.',
+    { defaultMs: healthDefaults.timeoutMs },
+  ),
+  fall: whole(
+    'Failed checks in a row until a backend is down; the first check of all decides alone.',
+    1,
+    1_000,
+    healthDefaults.fall,
+  ),
+  rise: whole('Passed checks in a row until it is up again.', 1, 1_000, healthDefaults.rise),
+  port: whole("Another port to check than the backend's own.", 1, 65_535),
+  address: readBy(readIp, "Another IP address to check than the backend's own.", {
+    type: 'string',
+  }).optional(),
+  start: choice(
+    'What a backend is until its first check has said something. A start and a reload wait up to 3 s for first checks.',
+    ['down', 'up'],
+    healthDefaults.start,
+  ),
+};
+
+const plainTypes = ['tcp', 'none'] as const;
+const names = Object.keys(dialects).filter((name) => !(plainTypes as readonly string[]).includes(name));
+export const healthTypes: readonly string[] = [...plainTypes, ...names];
+
+const meaning =
+  'Checks: each backend is asked again and again, and what comes of it decides whether it is up or down.';
+const plain = section(meaning, {
+  type: z
+    .enum(plainTypes)
+    .meta({
+      description:
+        'tcp: a connection can be made; none: always up. Default tcp, none for pools that only serve UDP.',
+    })
+    .optional(),
+  ...common,
+});
+
+/** One section for each type, told apart by `type`. */
+export const healthShape = z
+  .discriminatedUnion('type', [plain, ...names.map(shapeOf)] as unknown as [typeof plain], {
+    error: (issue) =>
+      issue.code === 'invalid_union'
+        ? `must be one of ${healthTypes.join(', ')}`
+        : 'must be a map of keys and values',
+  })
+  .meta({ description: meaning });
+
+export type HealthShape = z.output<typeof plain>;
+
+function shapeOf(name: string) {
+  const { meaning, options } = dialectOf(name)!;
+  const own = Object.entries(options).map(([key, option]) => [key, fieldOf(option)] as const);
+  return section(`${name}: ${meaning}.`, {
+    type: z.literal(name).meta({ description: `${name}: ${meaning}.` }),
+    ...common,
+    ...Object.fromEntries(own),
+  });
+}
+
+function fieldOf(option: Option<unknown>): z.ZodType {
+  const field = kindOf(option);
+  return option.isRequired === true && field instanceof z.ZodOptional ? (field.unwrap() as z.ZodType) : field;
+}
+
+function kindOf(option: Option<unknown>): z.ZodType {
+  const { meaning, fallback } = option;
+  switch (option.kind) {
+    case 'choice':
+      return choice(meaning, option.values, fallback as string | undefined);
+    case 'text':
+      return z
+        .string({ error: 'must be a text, in quotes if it looks like a number' })
+        .max(option.charactersMax, { error: `must have at most ${option.charactersMax} characters` })
+        .meta(described(meaning, fallback))
+        .optional();
+    case 'whole':
+      return whole(meaning, option.min, option.max, fallback as number | undefined);
+    case 'duration':
+      return duration(meaning, {
+        zero: option.zero,
+        ...(fallback === undefined ? {} : { defaultMs: fallback as number }),
+      });
+    case 'flag':
+      return flag(meaning, fallback as boolean);
+    case 'own':
+      return readBy(option.read, meaning, option.takes).optional();
+  }
+}
+
+/** The plan of a check, with every default. */
+export function buildHealth(health: HealthShape | undefined, usedBy: readonly Protocol[]): HealthPlan {
+  const type = health?.type ?? healthTypeDefault(usedBy);
+  const intervalMs = health?.interval ?? healthDefaults.intervalMs;
+  return {
+    type,
+    intervalMs,
+    fastIntervalMs: Math.min(intervalMs, health?.fast_interval ?? Math.ceil(intervalMs / 4)),
+    timeoutMs: health?.timeout ?? healthTimeoutDefault(intervalMs),
+    fall: health?.fall ?? healthDefaults.fall,
+    rise: health?.rise ?? healthDefaults.rise,
+    port: health?.port,
+    address: health?.address as string | undefined,
+    start: health?.start ?? healthDefaults.start,
+    options: valuesOf(dialectOf(type)?.options ?? {}, (health ?? {}) as Readonly<Record<string, unknown>>),
+  };
+}
+
+function valuesOf(options: Options, written: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(options).map(([key, { fallback }]) => [key, written[key] ?? fallback]),
+  );
+}
