@@ -45,6 +45,7 @@ function poolOf(maxConnections: number): PoolView {
       },
       passive: { failures: 0, ejectMs: 0 },
       onDown: { action: 'close', graceMs: 0 },
+      onDownBecause: {},
       onAddressChange: { action: 'keep', graceMs: 0 },
       tries: 1,
       failOpen: false,

@@ -175,7 +175,7 @@ function buildPool(name: string, pool: PoolShape, usedBy: readonly Protocol[] = 
       failures: pool.passive?.failures ?? poolDefaults.passive.failures,
       ejectMs: pool.passive?.eject ?? poolDefaults.passive.ejectMs,
     },
-    onDown: buildOpenFlows(pool.on_down, poolDefaults.onDown),
+    ...buildOnDown(pool.on_down),
     onAddressChange: buildOpenFlows(pool.on_address_change, poolDefaults.onAddressChange),
     tries: pool.tries ?? poolDefaults.tries,
     failOpen: pool.fail_open ?? poolDefaults.failOpen,
@@ -183,7 +183,21 @@ function buildPool(name: string, pool: PoolShape, usedBy: readonly Protocol[] = 
   };
 }
 
-function buildOpenFlows(option: PoolShape['on_down'], missing: OpenFlowsPlan): OpenFlowsPlan {
+/** One word is for all reasons; a map says what it names, and `default` the rest but for those that have defaults of their own. */
+function buildOnDown(option: PoolShape['on_down']): Pick<PoolPlan, 'onDown' | 'onDownBecause'> {
+  const { onDown, onDownBecause } = poolDefaults;
+  if (option === undefined) return { onDown: { ...onDown }, onDownBecause: { ...onDownBecause } };
+  if (typeof option === 'string' || 'grace' in option)
+    return { onDown: buildOpenFlows(option, onDown), onDownBecause: {} };
+  const { default: rest, ...named } = option;
+  const because = Object.entries(named).map(([reason, fate]) => [reason, buildOpenFlows(fate, onDown)]);
+  return {
+    onDown: buildOpenFlows(rest, onDown),
+    onDownBecause: { ...(rest === undefined ? onDownBecause : {}), ...Object.fromEntries(because) },
+  };
+}
+
+function buildOpenFlows(option: PoolShape['on_address_change'], missing: OpenFlowsPlan): OpenFlowsPlan {
   if (option === undefined) return { ...missing };
   return typeof option === 'string'
     ? { action: option, graceMs: 0 }

@@ -67,6 +67,12 @@ export const poolDefaults = {
   identity: 'name',
   passive: { failures: 3, ejectMs: 10 * second },
   onDown: { action: 'close', graceMs: 0 },
+  /** Its open flows go on well: it is behind, has no room for more, or does not let the check in. */
+  onDownBecause: {
+    lagging: { action: 'keep', graceMs: 0 },
+    full: { action: 'keep', graceMs: 0 },
+    'not-authorized': { action: 'keep', graceMs: 0 },
+  },
   /** The server at the old address is checked as long as flows are on it: when it dies, `on_down` has the word. */
   onAddressChange: { action: 'keep', graceMs: 0 },
   tries: 3,

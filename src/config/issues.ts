@@ -29,9 +29,12 @@ function explain(issue: Issue, base: Path, tree: Tree): Remark[] {
   switch (issue.code) {
     case 'invalid_union': {
       // The alternative whose kind fits: its own issues say more than "none of these".
-      const fitting = issue.errors.find(
+      const inside = issue.errors.filter(
         (errors) => errors.length > 0 && errors.every((error) => isInside(error)),
       );
+      // One that knows the keys is nearer than one that does not.
+      const fitting =
+        inside.find((errors) => errors.every(({ code }) => code !== 'unrecognized_keys')) ?? inside[0];
       if (fitting !== undefined) return fitting.flatMap((error) => explain(error, path, tree));
       return [
         {

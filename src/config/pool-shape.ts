@@ -2,6 +2,7 @@
  * The shape of one entry of `pools` and of its backends: what a user may write there, and what it means.
  */
 import * as z from 'zod';
+import { type DownReason, downReasons } from '../core/down-reason.ts';
 import { backendsPerPoolMax, maglevTableSizeMax, ringPointsMax, weightMax } from '../core/limits.ts';
 import { policyNames } from '../core/plan.ts';
 import { pointsPerWeight } from '../core/policy/ring.ts';
@@ -30,15 +31,51 @@ export const backendShape = section('One server.', {
 });
 
 const boundError = 'must be none or a number above 1, up to 1000';
-/** What becomes of open flows: `on_down` and `on_address_change`. */
-function openFlows(meaning: string, grace: string, ends: string, missing: string) {
-  return z
-    .union(
-      [z.enum(['close', 'keep']), section(ends, { grace: duration(grace, { zero: true }).nonoptional() })],
-      { error: 'must be close, keep or { grace: 30s }' },
-    )
-    .meta(described(meaning, missing))
-    .optional();
+const fateError = 'must be close, keep or { grace: 30s }';
+
+/** What becomes of open flows: they end, now or after a while, or they stay. */
+function fate(grace: string, ends: string) {
+  return z.union(
+    [z.enum(['close', 'keep']), section(ends, { grace: duration(grace, { zero: true }).nonoptional() })],
+    { error: fateError },
+  );
+}
+
+const downGrace = 'How long they may go on, if the backend stays down.';
+const ends = 'Ends them after a while.';
+const downFate = fate(downGrace, ends);
+/** The reasons a check, flows or the resolver can give. */
+const fatefulReasons = downReasons.filter((reason) => reason !== 'unchecked' && reason !== 'operator');
+
+const onDown = z
+  .union(
+    [
+      z.enum(['close', 'keep']),
+      section(ends, { grace: duration(downGrace, { zero: true }).nonoptional() }),
+      section('By the reason why it is down.', {
+        ...Object.fromEntries(
+          fatefulReasons.map((reason) => [
+            reason,
+            downFate.meta(described(`Down because: ${reason}.`, keptDefault(reason))).optional(),
+          ]),
+        ),
+        default: downFate
+          .meta(described('Every reason that is not named.', poolDefaults.onDown.action))
+          .optional(),
+      } as Record<DownReason | 'default', z.ZodOptional<typeof downFate>>),
+    ],
+    { error: 'must be close, keep, { grace: 30s } or a map of reasons' },
+  )
+  .meta(
+    described(
+      'What becomes of the open flows of a backend that goes down. close: they are ended at once, and a client that connects again gets another backend; keep: they go on until they end by themselves; { grace: 30s }: they are ended after that time, unless the backend is up again. Or a map from the reason it is down for to one of these.',
+      poolDefaults.onDown.action,
+    ),
+  )
+  .optional();
+
+function keptDefault(reason: string): string | undefined {
+  return Object.hasOwn(poolDefaults.onDownBecause, reason) ? 'keep' : undefined;
 }
 
 export const poolShape = section('Backends that serve the same thing, and how one is chosen.', {
@@ -72,18 +109,15 @@ export const poolShape = section('Backends that serve the same thing, and how on
       defaultMs: poolDefaults.passive.ejectMs,
     }),
   }).optional(),
-  on_down: openFlows(
-    'What becomes of the open flows of a backend that goes down. close: they are ended at once, and a client that connects again gets another backend; keep: they go on until they end by themselves; { grace: 30s }: they are ended after that time, unless the backend is up again.',
-    'How long they may go on, if the backend stays down.',
-    'Ends them after a while.',
-    poolDefaults.onDown.action,
-  ),
-  on_address_change: openFlows(
-    'What becomes of open TCP connections when their backend is at another address (its name resolves to another one, a reload gives another one), or when a reload changes source, transparent, mark or device. keep: they go on where they are, and that address is checked as long as they do: when it goes down, on_down has the word; close: they are ended at once; { grace: 30s }: they are ended after that time. UDP goes on by the new way with its next datagram, whatever is said here.',
-    'How long they may go on.',
-    'Ends them after a while.',
-    poolDefaults.onAddressChange.action,
-  ),
+  on_down: onDown,
+  on_address_change: fate('How long they may go on.', ends)
+    .meta(
+      described(
+        'What becomes of open TCP connections when their backend is at another address (its name resolves to another one, a reload gives another one), or when a reload changes source, transparent, mark or device. keep: they go on where they are, and that address is checked as long as they do: when it goes down, on_down has the word; close: they are ended at once; { grace: 30s }: they are ended after that time. UDP goes on by the new way with its next datagram, whatever is said here.',
+        poolDefaults.onAddressChange.action,
+      ),
+    )
+    .optional(),
   tries: whole('Backends tried for one flow, the first included.', 1, 64, poolDefaults.tries),
   fail_open: flag('When no backend is up, use them all the same.', poolDefaults.failOpen),
   ...upstreamShape,

@@ -114,7 +114,7 @@ describe('the JSON Schema', () => {
 
   it('knows the keys at a path', () => {
     expect(keysAt(['listeners', 3, 'affinity'])).toContain('claim_timeout');
-    expect(keysAt(['pools', 'any', 'on_down'])).toEqual(['grace']);
+    expect(keysAt(['pools', 'any', 'on_address_change'])).toEqual(['grace']);
     expect(keysAt(['pools'])).toEqual([]);
   });
 });

@@ -53,6 +53,8 @@ interface Backend {
   /** It has the port of a listener of this instance: its dials are kept track of. */
   mayLeadBack: boolean;
   isDraining: boolean;
+  /** What its check leaves it of its weight, 0 to 1. */
+  share: number;
   verdict: Verdict;
   /** Since when it has been up, or down. */
   sinceMs: number;
@@ -394,6 +396,7 @@ export class Backends {
       seenTimer: undefined,
       mayLeadBack: false,
       isDraining: false,
+      share: 1,
       verdict: unknown,
       sinceMs: this.options.nowMs(),
       flaps: 0,
@@ -414,7 +417,8 @@ export class Backends {
     backend.unresolved = unresolved;
     if (before !== undefined) this.noteMoved(backend, before);
     if (found !== 'unanswered') backend.targetOf = text;
-    states.setWeight(id, plan.weight);
+    if (pool.health.type === 'none') backend.share = 1;
+    states.setWeight(id, plan.weight * backend.share);
     if (old === undefined) {
       this.backends.set(id, backend);
       states.setDraining(id, false);
@@ -470,6 +474,7 @@ export class Backends {
   }
 
   private checkSaid(backend: Backend, verdict: CheckVerdict): void {
+    if (verdict.isUp) this.setShare(backend, verdict.share);
     backend.check = verdict.isUp
       ? { word: 'passed' }
       : { word: 'failed', reason: verdict.reason, why: verdict.why };
@@ -477,6 +482,13 @@ export class Backends {
     this.reviewPools();
     if (this.firstChecked.length === 0 || this.hasUnchecked()) return;
     for (const resolve of this.firstChecked.splice(0)) resolve();
+  }
+
+  /** What it is to have of its weight: a game server without free slots has none of it, and keeps who plays there. */
+  private setShare(backend: Backend, share: number): void {
+    if (backend.share === share) return;
+    backend.share = share;
+    this.options.states.setWeight(backend.id, backend.plan.weight * share);
   }
 
   /**
@@ -504,7 +516,8 @@ export class Backends {
     if (effect === 'down') backend.flaps++;
     if (effect !== 'reason') backend.downSinceMs = nowMs;
     if (effect !== 'lost') this.tellDown(backend);
-    if (effect !== 'reason') this.endOpenFlows(backend);
+    // For another reason its open flows may have another fate.
+    if (effect !== 'reason' || !isSame(backend.onDown, onDownOf(backend))) this.endOpenFlows(backend);
   }
 
   private cameUp(backend: Backend, why: string): void {
@@ -517,7 +530,7 @@ export class Backends {
 
   /** As `on_down` says, now or after its grace. Flows that come meanwhile (`fail_open`) are not meant. */
   private endOpenFlows(backend: Backend): void {
-    backend.onDown = backend.pool.onDown;
+    backend.onDown = onDownOf(backend);
     const { action, graceMs } = backend.onDown;
     clearTimeout(backend.graceTimer);
     if (action === 'keep') return;
@@ -655,6 +668,11 @@ function leadsBackTo({ leadsTo, seenLeadingTo }: Backend): string | undefined {
 function upBecause({ address }: BackendPlan, hadTarget: boolean): string {
   if (hadTarget) return 'its pool has no check any more';
   return address.kind === 'name' ? 'its name resolves' : 'its address is given';
+}
+
+/** What becomes of the flows of a backend that is down, for the reason it has now. */
+function onDownOf({ pool, verdict: { reason } }: Backend): PoolPlan['onDown'] {
+  return (reason === undefined ? undefined : pool.onDownBecause[reason]) ?? pool.onDown;
 }
 
 function isSame(one: PoolPlan['onDown'], other: PoolPlan['onDown']): boolean {

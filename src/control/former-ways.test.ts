@@ -32,6 +32,7 @@ function poolOf(onAddressChange: OpenFlowsPlan, onDown = close): PoolPlan {
     },
     passive: { failures: 0, ejectMs: 0 },
     onDown,
+    onDownBecause: {},
     onAddressChange,
     tries: 1,
     failOpen: false,

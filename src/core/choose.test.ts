@@ -55,6 +55,7 @@ function poolOf(
       },
       passive: { failures: 3, ejectMs: 10_000 },
       onDown: { action: 'close', graceMs: 0 },
+      onDownBecause: {},
       onAddressChange: { action: 'keep', graceMs: 0 },
       tries: 3,
       failOpen: false,

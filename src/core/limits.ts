@@ -59,6 +59,8 @@ export const oneWayDatagramsMin = 3;
 export const flowRecordsMax = 8_192;
 /** Clients that were turned away are told together, for each listener and code. Milliseconds. */
 export const refusalsToldEveryMs = 1_000;
+/** A health check reads no more than this of an answer. Bytes. */
+export const checkReplyBytesMax = 64 * 1024;
 /** So long a start or a reload waits for the first check of each backend that is new. */
 export const firstChecksWithinMs = 3_000;
 /** Flows ended by policy (backend down, drain) in one turn of the loop, so that the rest are not kept waiting. */

@@ -5,6 +5,7 @@
  */
 
 import type { ClusterPlan } from './cluster-plan.ts';
+import type { DownReason } from './down-reason.ts';
 
 export type Protocol = 'tcp' | 'udp';
 
@@ -163,6 +164,8 @@ export interface PoolPlan {
   };
   /** What happens to open flows when their backend goes down. */
   readonly onDown: OpenFlowsPlan;
+  /** The same for some of the reasons it can have. */
+  readonly onDownBecause: Readonly<Partial<Record<DownReason, OpenFlowsPlan>>>;
   /** What happens to open TCP flows when their backend is at another address, or is reached by another way, than theirs. */
   readonly onAddressChange: OpenFlowsPlan;
   /** Backends tried for one flow, the first included. */

@@ -98,6 +98,7 @@ function directorOf(listener: ListenerView): Stage {
           },
           passive: { failures: 0, ejectMs: 0 },
           onDown: { action: 'close', graceMs: 0 },
+          onDownBecause: {},
           onAddressChange: { action: 'keep', graceMs: 0 },
           tries: 1,
           failOpen: false,

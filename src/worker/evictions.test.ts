@@ -110,6 +110,7 @@ const pool: PoolView = {
     },
     passive: { failures: 0, ejectMs: 0 },
     onDown: { action: 'close', graceMs: 0 },
+    onDownBecause: {},
     tries: 1,
     failOpen: true,
   } as PoolView['plan'],

@@ -1,0 +1,69 @@
+/** Questions over UDP: one socket for a check, answers from the asked address alone. */
+import { createSocket } from 'node:dgram';
+import type { Bind } from '../core/plan.ts';
+
+export class CheckDatagrams {
+  private readonly socket;
+  private readonly waiting: Buffer[] = [];
+  private failure: Error | undefined;
+  private wake: (() => void) | undefined;
+
+  private constructor(isV6: boolean) {
+    this.socket = createSocket(isV6 ? 'udp6' : 'udp4');
+  }
+
+  /**
+   * A connected socket: the kernel drops what comes from anybody else, and says when nobody listens there.
+   * @throws when the backend is a unix socket
+   */
+  static async open(target: Bind, source: string | undefined, signal: AbortSignal): Promise<CheckDatagrams> {
+    if (target.kind !== 'inet') throw new Error('a unix socket cannot be asked over UDP');
+    const one = new CheckDatagrams(target.ip.includes(':'));
+    const { socket } = one;
+    signal.addEventListener('abort', () => one.close());
+    socket.on('message', (bytes) => {
+      // More than a few unread ones are a flood.
+      if (one.waiting.length < 8) one.waiting.push(bytes);
+      one.wake?.();
+    });
+    socket.on('error', (error) => {
+      one.failure ??= error;
+      one.wake?.();
+    });
+    await new Promise<void>((resolve, reject) => {
+      socket.once('error', reject);
+      const connect = (): void => socket.connect(target.port, target.ip, () => resolve());
+      if (source === undefined) connect();
+      else socket.bind({ address: source }, connect);
+    });
+    return one;
+  }
+
+  send(bytes: Uint8Array): void {
+    this.socket.send(bytes, (error) => {
+      if (error === null) return;
+      this.failure ??= error;
+      this.wake?.();
+    });
+  }
+
+  /** The next datagram. @throws when nobody listens there (ICMP) */
+  async next(): Promise<Buffer> {
+    for (;;) {
+      const first = this.waiting.shift();
+      if (first !== undefined) return first;
+      if (this.failure !== undefined) throw this.failure;
+      await new Promise<void>((resolve) => {
+        this.wake = resolve;
+      });
+    }
+  }
+
+  close(): void {
+    try {
+      this.socket.close();
+    } catch {
+      // Closed already.
+    }
+  }
+}

@@ -1,0 +1,347 @@
+/** Each dialect against stand-ins: well, garbage, half an answer, silence, a flood, nobody there. */
+import { createSocket, type Socket as Datagrams } from 'node:dgram';
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { afterEach, describe, expect, test } from 'vitest';
+import type { Bind } from '../core/plan.ts';
+import { decodeInfoAnswer } from '../wire/source-query.ts';
+import type { CheckResult } from './dialect.ts';
+import { dialectOf } from './dialects.ts';
+import { resultOf } from './faults.ts';
+
+const open: (Server | Datagrams)[] = [];
+
+afterEach(() => {
+  for (const one of open.splice(0)) one.close();
+});
+
+async function tcp(
+  serve: (socket: Socket, bytes: Buffer) => void,
+  greet?: (socket: Socket) => void,
+): Promise<Bind> {
+  const server = createServer((socket) => {
+    socket.on('error', () => {}).on('data', (bytes) => serve(socket, bytes));
+    greet?.(socket);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  open.push(server);
+  return { kind: 'inet', ip: '127.0.0.1', port: (server.address() as AddressInfo).port };
+}
+
+async function udp(serve: (bytes: Buffer) => Buffer | string | undefined): Promise<Bind> {
+  const socket = createSocket('udp4');
+  socket.on('message', (bytes, from) => {
+    const answer = serve(bytes);
+    if (answer !== undefined) socket.send(answer, from.port, from.address);
+  });
+  socket.bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  open.push(socket);
+  return { kind: 'inet', ip: '127.0.0.1', port: socket.address().port };
+}
+
+/** Undefined: it had nothing to say by then. */
+async function ask(
+  name: string,
+  target: Bind,
+  options: object = {},
+  timeoutMs = 1_000,
+): Promise<CheckResult | undefined> {
+  const dialect = dialectOf(name)!;
+  const defaults = Object.fromEntries(
+    Object.entries(dialect.options).map(([key, { fallback }]) => [key, fallback]),
+  );
+  const abort = new AbortController();
+  const { signal } = abort;
+  const asked = {
+    target,
+    source: undefined,
+    timeoutMs,
+    signal,
+    options: { ...defaults, ...options } as never,
+  };
+  const late = new Promise<undefined>((resolve) => setTimeout(resolve, timeoutMs, undefined));
+  const result = await Promise.race([dialect.ask(asked).catch(resultOf), late]);
+  abort.abort();
+  return result;
+}
+
+const reply =
+  (text: string | Buffer) =>
+  (socket: Socket): void =>
+    void socket.write(text);
+const a2sAnswer = (players: number, slots: number): Buffer =>
+  Buffer.concat([
+    Buffer.from('ffffffff4911', 'hex'),
+    Buffer.from('A server\0de_dust\0csgo\0Counter-Strike\0', 'latin1'),
+    Buffer.from([0xda, 0x02, players, slots, 0]),
+  ]);
+const varInt = (count: number): number[] => (count < 128 ? [count] : [(count & 127) | 128, count >> 7]);
+const minecraftAnswer = (json: string): Buffer => {
+  const body = Buffer.concat([Buffer.from([0, ...varInt(json.length)]), Buffer.from(json)]);
+  return Buffer.concat([Buffer.from(varInt(body.length)), body]);
+};
+const pong = (bytes: Buffer, text: string): Buffer => {
+  const head = Buffer.from(bytes.subarray(0, 9));
+  head[0] = 0x1c;
+  const length = Buffer.alloc(2);
+  length.writeUInt16BE(text.length);
+  const id = Buffer.alloc(8);
+  return Buffer.concat([head, id, bytes.subarray(9, 25), length, Buffer.from(text)]);
+};
+const quake = (players: number): string =>
+  `\xff\xff\xff\xffstatusResponse\n\\sv_maxclients\\2\\mapname\\q3dm6\n${'0 50 "player"\n'.repeat(players)}`;
+const dnsAnswer = (bytes: Buffer, code: number): Buffer => {
+  const answer = Buffer.from(bytes);
+  answer[2] = 0x81;
+  answer[3] = 0x80 | code;
+  return answer;
+};
+const pgError = (code: string, text: string): Buffer => {
+  const body = Buffer.from(`SFATAL\0VFATAL\0C${code}\0M${text}\0\0`);
+  const head = Buffer.alloc(5, 'E');
+  head.writeUInt32BE(4 + body.length, 1);
+  return Buffer.concat([head, body]);
+};
+const status = { verdict: 'pass' };
+const fails = (reason: string, why: RegExp) => ({ verdict: 'fail', reason, why: expect.stringMatching(why) });
+
+type Case = [string, () => Promise<Bind>, object, unknown];
+
+const steps = (...all: [string, string][]) => ({
+  steps: all.map(([kind, text]) => (kind === 'match' ? { kind, pattern: text } : { kind, bytes: text })),
+});
+const smtp = steps(['expect', '220 '], ['send', 'QUIT\r\n'], ['match', '2\\d\\d bye']);
+
+const overTcp: Record<string, Case[]> = {
+  tcp: [['well', () => tcp(() => {}), {}, status]],
+  'send-expect': [
+    ['well', () => tcp(reply('221 bye\r\n'), reply('220 hello\r\n')), smtp, status],
+    [
+      'another greeting',
+      () =>
+        tcp(
+          () => {},
+          (socket) => socket.end('421 too busy\r\n'),
+        ),
+      smtp,
+      fails('check-failed', /421 too busy/),
+    ],
+    [
+      'over UDP',
+      () => udp((bytes) => `${bytes} pong`),
+      { over: 'udp', ...steps(['send', 'ping'], ['expect', 'pong']) },
+      status,
+    ],
+    [
+      'garbage over UDP',
+      () => udp(() => 'what?'),
+      { over: 'udp', ...steps(['send', 'ping'], ['expect', 'pong']) },
+      fails('check-failed', /what/),
+    ],
+  ],
+  http: [
+    ['well', () => tcp(reply('HTTP/1.1 204 No\r\n\r\n')), {}, status],
+    [
+      'another status',
+      () => tcp(reply('HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n')),
+      {},
+      fails('check-failed', /503 Busy/),
+    ],
+    ['garbage', () => tcp(reply('what?\r\n\r\n')), {}, fails('check-failed', /Parse Error/)],
+    [
+      'half an answer',
+      () => tcp((socket) => socket.end('HTTP/1.1 200 OK\r\ncontent-le')),
+      {},
+      fails('refused', /ECONNRESET/),
+    ],
+    [
+      'the text',
+      () => tcp(reply('HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nready')),
+      { body: 'ready' },
+      status,
+    ],
+    [
+      'another text',
+      () => tcp(reply('HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nnope')),
+      { body: 'ready' },
+      fails('check-failed', /does not have "ready"/),
+    ],
+    [
+      'a flood',
+      () => tcp((socket) => socket.end(`HTTP/1.0 200 OK\r\n\r\n${'x'.repeat(300_000)}`)),
+      { body: 'ready' },
+      fails('check-failed', /does not have/),
+    ],
+  ],
+  redis: [
+    ['well', () => tcp(reply('+PONG\r\n')), {}, status],
+    [
+      'a password is wanted',
+      () => tcp(reply('-NOAUTH Authentication required.\r\n')),
+      {},
+      fails('not-authorized', /NOAUTH/),
+    ],
+    ['it loads', () => tcp(reply('-LOADING Redis is loading\r\n')), {}, fails('check-failed', /LOADING/)],
+    ['garbage', () => tcp(reply('what?\r\n')), {}, fails('check-failed', /no reply of Redis/)],
+    ['half an answer', () => tcp((socket) => socket.end('+PO')), {}, fails('refused', /ECONNRESET/)],
+    ['a flood', () => tcp(reply('+'.repeat(300_000))), {}, fails('check-failed', /more than 65536 bytes/)],
+  ],
+  postgres: [
+    ['asks for a password', () => tcp(reply(Buffer.from('520000000c00000005abcdabcd', 'hex'))), {}, status],
+    [
+      'knows no such role',
+      () => tcp(reply(pgError('28000', 'role "pinion_check" does not exist'))),
+      {},
+      status,
+    ],
+    [
+      'starts up',
+      () => tcp(reply(pgError('57P03', 'the database system is starting up'))),
+      {},
+      fails('check-failed', /starting up/),
+    ],
+    [
+      'is full',
+      () => tcp(reply(pgError('53300', 'sorry, too many clients already'))),
+      {},
+      fails('full', /too many clients/),
+    ],
+    ['garbage', () => tcp(reply('220 smtp\r\n')), {}, fails('check-failed', /protocol of PostgreSQL/)],
+    ['half an answer', () => tcp((socket) => socket.end('R\0\0')), {}, fails('refused', /ECONNRESET/)],
+  ],
+  minecraft: [
+    ['well', () => tcp(reply(minecraftAnswer('{"players":{"online":3,"max":20}}'))), {}, status],
+    [
+      'full',
+      () => tcp(reply(minecraftAnswer('{"players":{"online":20,"max":20}}'))),
+      {},
+      { verdict: 'pass', share: 0 },
+    ],
+    [
+      'free slots',
+      () => tcp(reply(minecraftAnswer('{"players":{"online":5,"max":20}}'))),
+      { players: 'weight' },
+      { verdict: 'pass', share: 0.75 },
+    ],
+    [
+      'garbage',
+      () => tcp(reply('HTTP/1.1 400 Bad Request\r\n'.repeat(9))),
+      {},
+      fails('check-failed', /no status/),
+    ],
+    [
+      'a number without end',
+      () => tcp(reply(Buffer.alloc(100, 0xff))),
+      {},
+      fails('check-failed', /more than five bytes/),
+    ],
+  ],
+};
+
+const overUdp: Record<string, Case[]> = {
+  dns: [
+    ['well', () => udp((bytes) => dnsAnswer(bytes, 0)), {}, status],
+    [
+      'another code',
+      () => udp((bytes) => dnsAnswer(bytes, 2)),
+      {},
+      fails('check-failed', /SERVFAIL, and NOERROR/),
+    ],
+    ['a code that is expected', () => udp((bytes) => dnsAnswer(bytes, 5)), { expect: 'REFUSED' }, status],
+    ['an answer to nothing we asked', () => udp(() => Buffer.alloc(12, 0xff)), {}, undefined],
+  ],
+  a2s: [
+    ['well', () => udp(() => a2sAnswer(3, 16)), {}, status],
+    ['full', () => udp(() => a2sAnswer(16, 16)), {}, { verdict: 'pass', share: 0 }],
+    [
+      'with a challenge',
+      () =>
+        udp((bytes) => (bytes.length === 25 ? Buffer.from('ffffffff4101020304', 'hex') : a2sAnswer(1, 2))),
+      {},
+      status,
+    ],
+    [
+      'challenges without end',
+      () => udp(() => Buffer.from('ffffffff4101020304', 'hex')),
+      {},
+      fails('check-failed', /one challenge after the other/),
+    ],
+    ['garbage', () => udp(() => 'what?'), {}, fails('check-failed', /no A2S_INFO/)],
+    [
+      'half an answer',
+      () => udp(() => a2sAnswer(1, 2).subarray(0, 20)),
+      {},
+      fails('check-failed', /no A2S_INFO/),
+    ],
+  ],
+  bedrock: [
+    ['well', () => udp((bytes) => pong(bytes, 'MCPE;A server;1;1.21;2;10;')), {}, status],
+    [
+      'full',
+      () => udp((bytes) => pong(bytes, 'MCPE;A server;1;1.21;10;10;')),
+      {},
+      { verdict: 'pass', share: 0 },
+    ],
+    [
+      'an answer to another ping',
+      () => udp((bytes) => pong(Buffer.alloc(bytes.length, 1), 'MCPE;;;;2;10;')),
+      {},
+      fails('check-failed', /no unconnected pong/),
+    ],
+    ['garbage', () => udp(() => 'what?'), {}, fails('check-failed', /no unconnected pong/)],
+  ],
+  quake3: [
+    ['well', () => udp(() => Buffer.from(quake(1), 'latin1')), {}, status],
+    ['full', () => udp(() => Buffer.from(quake(2), 'latin1')), {}, { verdict: 'pass', share: 0 }],
+    ['garbage', () => udp(() => 'what?'), {}, fails('check-failed', /no statusResponse/)],
+  ],
+};
+
+const all = Object.entries({ ...overTcp, ...overUdp });
+
+describe.each(all)('%s', (name, cases) => {
+  const [, , options] = cases[0]!;
+
+  test.each(cases)('%s', async (_, serve, more, result) => {
+    const found = await ask(name, await serve(), more);
+    if (result === undefined) expect(found).toBeUndefined();
+    else expect(found).toMatchObject(result as object);
+  });
+
+  test('nobody there', async () => {
+    const [closed] = [await (name in overUdp ? udp(() => undefined) : tcp(() => {}))];
+    const server = open.pop()!;
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+    expect(await ask(name, closed!, options)).toMatchObject({ verdict: 'fail', reason: 'refused' });
+  });
+
+  test.skipIf(name === 'tcp')('silence is no answer', async () => {
+    const silent = name in overUdp ? udp(() => undefined) : tcp(() => {});
+    expect(await ask(name, await silent, options, 100)).toBeUndefined();
+  });
+});
+
+test('an answer from another address is none', async () => {
+  const stranger = createSocket('udp4');
+  open.push(stranger);
+  const socket = createSocket('udp4');
+  // It answers, but from another port.
+  socket.on('message', (_, from) => stranger.send(a2sAnswer(1, 2), from.port, from.address));
+  socket.bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  open.push(socket);
+  const target: Bind = { kind: 'inet', ip: '127.0.0.1', port: socket.address().port };
+  expect(await ask('a2s', target, {}, 150)).toBeUndefined();
+});
+
+test('every prefix of an answer, and every byte of it changed, is an answer or none, and never an exception', () => {
+  const answer = a2sAnswer(3, 16);
+  for (let i = 0; i < answer.length; i++) {
+    decodeInfoAnswer(answer.subarray(0, i));
+    const other = Buffer.from(answer);
+    other[i]! ^= 0xff;
+    decodeInfoAnswer(other);
+  }
+});

@@ -1,0 +1,120 @@
+/** HTTP and HTTPS: a status, and a text in the body if one is asked for. */
+import { request as requestHttp } from 'node:http';
+import { request as requestHttps } from 'node:https';
+import { checkReplyBytesMax } from '../../core/limits.ts';
+import { choice, own, type Reading, text } from '../../core/options.ts';
+import { type Asked, type CheckResult, dialect, failed, passed } from '../dialect.ts';
+import { firstLine } from '../faults.ts';
+import { readCa, tlsOptions } from '../tls-options.ts';
+
+const statusRule = 'must be a status such as 200, a range such as 200-399, or a list of them';
+
+/** From and to, both included. */
+type Range = readonly [number, number];
+
+function readStatus(value: unknown): Reading<readonly Range[]> {
+  const ranges: Range[] = [];
+  for (const item of Array.isArray(value) ? value : [value]) {
+    const match = /^([1-5]\d\d)(?:-([1-5]\d\d))?$/.exec(String(item));
+    if (match === null) return { refused: statusRule };
+    ranges.push([Number(match[1]), Number(match[2] ?? match[1])]);
+  }
+  return ranges.length === 0 ? { refused: statusRule } : { value: ranges };
+}
+
+const { tls: _, ...secureOptions } = tlsOptions;
+const options = {
+  method: choice('The method.', ['GET', 'HEAD', 'OPTIONS'], 'GET'),
+  path: own(
+    'The path, with its query. Patroni: /primary, /replica or /replica?lag=10MB on port 8008.',
+    (value) =>
+      typeof value === 'string' && /^\/[\x21-\x7e]{0,2000}$/.test(value)
+        ? { value }
+        : { refused: 'must be a path that begins with / and has no blanks' },
+    { type: 'string' },
+    '/',
+  ),
+  host: text("The Host header. Default: the backend's address.", undefined),
+  status: own<readonly Range[]>(
+    'What passes: a status, a range such as 200-399, or a list of them.',
+    readStatus,
+    { anyOf: [{ type: 'integer', minimum: 100, maximum: 599 }, { type: 'string' }, { type: 'array' }] },
+    [[200, 399]],
+  ),
+  body: text(
+    'A text that must be in the first 64 KiB of the body. Default: the body is not looked at.',
+    undefined,
+  ),
+} as const;
+
+type Options = typeof options;
+
+export const http = dialect({
+  meaning: 'a server answers a request over HTTP with the status that is expected',
+  options,
+  ask: (asked) => ask(asked, false, {}),
+});
+
+export const https = dialect({
+  meaning: 'the same over TLS',
+  options: { ...options, ...secureOptions },
+  ask: (asked) => {
+    const { server_name: servername, verify, ca_file: caFile } = asked.options;
+    const ca = readCa(caFile);
+    return ask(asked as unknown as Asked<Options>, true, {
+      rejectUnauthorized: verify,
+      ...(servername === undefined ? {} : { servername }),
+      ...(ca === undefined ? {} : { ca }),
+    });
+  },
+});
+
+function ask(
+  { target, source, signal, options: wanted }: Asked<Options>,
+  isSecure: boolean,
+  secure: Readonly<Record<string, unknown>>,
+): Promise<CheckResult> {
+  const { method, path, host, status, body } = wanted;
+  const place =
+    target.kind === 'unix'
+      ? { socketPath: target.path, headers: { host: host ?? 'localhost' } }
+      : { host: target.ip, port: target.port, ...(host === undefined ? {} : { headers: { host } }) };
+  return new Promise((resolve, reject) => {
+    const call = (isSecure ? requestHttps : requestHttp)({
+      ...place,
+      ...secure,
+      ...(source === undefined ? {} : { localAddress: source }),
+      method,
+      path,
+      signal,
+      // The server closes: its port is not held here (TIME-WAIT).
+      agent: false,
+      maxHeaderSize: 16 * 1024,
+    });
+    call.on('error', reject);
+    call.on('response', (response) => {
+      const { statusCode = 0, statusMessage = '' } = response;
+      const finish = (result: CheckResult): void => {
+        call.destroy();
+        resolve(result);
+      };
+      if (!status.some(([from, to]) => statusCode >= from && statusCode <= to))
+        return finish(failed('check-failed', firstLine(`it answers ${statusCode} ${statusMessage}`.trim())));
+      if (body === undefined) return finish(passed);
+      let read = '';
+      response.setEncoding('utf8');
+      response.on('data', (piece: string) => {
+        read += piece;
+        if (read.includes(body)) finish(passed);
+        else if (read.length > checkReplyBytesMax) finish(missing(body));
+      });
+      response.on('end', () => finish(missing(body)));
+      response.on('error', reject);
+    });
+    call.end();
+  });
+}
+
+function missing(body: string): CheckResult {
+  return failed('check-failed', firstLine(`its answer does not have ${JSON.stringify(body)}`));
+}

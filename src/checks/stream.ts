@@ -1,0 +1,143 @@
+/**
+ * One TCP conversation of a check: connects, writes, reads within bounds, and is gone when the check is over.
+ *
+ * It ends by a reset where nobody minds, so that a thousand checks a second leave no sockets in TIME-WAIT (RFC 9293, 3.6.1); a
+ * dialect whose server logs resets says goodbye first and waits for the server to close.
+ */
+import type { Socket } from 'node:net';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { checkReplyBytesMax } from '../core/limits.ts';
+import type { Bind } from '../core/plan.ts';
+import { isSelfConnection } from '../core/self-connection.ts';
+import { connectTo } from './sockets.ts';
+
+/** Errors with a code that faults.ts knows. */
+function fault(code: string, message: string): Error {
+  return Object.assign(new Error(message), { code });
+}
+
+export class CheckStream {
+  private socket: Socket | TLSSocket;
+  private readonly pieces: Buffer[] = [];
+  private bytes = 0;
+  private ended: Error | undefined;
+  private wake: (() => void) | undefined;
+
+  private constructor(socket: Socket) {
+    this.socket = socket;
+    this.listen(socket);
+  }
+
+  /** @throws an error with an errno name as its code when no connection can be made; never settles after `signal` aborts */
+  static connect(target: Bind, source: string | undefined, signal: AbortSignal): Promise<CheckStream> {
+    return new Promise((resolve, reject) => {
+      const socket = connectTo(target, source, signal);
+      socket.once('error', reject);
+      socket.once('connect', () => {
+        socket.off('error', reject);
+        if (!isSelfConnection(socket)) return resolve(new CheckStream(socket));
+        socket.resetAndDestroy();
+        reject(fault('ECONNREFUSED', 'a connection with itself'));
+      });
+    });
+  }
+
+  /** Goes on over TLS. @param name the server's name (SNI); its certificate is checked against it when `verifies` */
+  async secure(name: string | undefined, verifies: boolean, ca: string | undefined): Promise<void> {
+    const { socket } = this;
+    socket.removeAllListeners('data').removeAllListeners('end').removeAllListeners('error');
+    socket.on('error', () => {});
+    const secured = connectTls({
+      socket,
+      rejectUnauthorized: verifies,
+      ...(name === undefined ? {} : { servername: name }),
+      ...(ca === undefined ? {} : { ca }),
+    });
+    this.socket = secured;
+    await new Promise<void>((resolve, reject) => {
+      secured.once('secureConnect', () => resolve());
+      secured.once('error', reject);
+      secured.once('close', () => reject(fault('ECONNRESET', 'closed while it was being secured')));
+    });
+    this.listen(secured);
+  }
+
+  write(bytes: Uint8Array | string): void {
+    this.socket.write(bytes);
+  }
+
+  /**
+   * What has come, as soon as `isEnough` finds it complete.
+   * @param isEnough gets all that has not been taken yet; returns how many of its bytes to take; undefined: more is needed
+   * @throws when the other side ends first, or sends more than a check reads
+   */
+  async read(isEnough: (bytes: Buffer) => number | undefined): Promise<Buffer> {
+    for (;;) {
+      const all = this.pieces.length === 1 ? this.pieces[0]! : Buffer.concat(this.pieces);
+      const count = all.length === 0 ? undefined : isEnough(all);
+      if (count !== undefined) {
+        const rest = all.subarray(count);
+        this.pieces.splice(0, this.pieces.length, ...(rest.length === 0 ? [] : [rest]));
+        this.bytes = rest.length;
+        return all.subarray(0, count);
+      }
+      if (this.ended !== undefined) throw this.ended;
+      await new Promise<void>((resolve) => {
+        this.wake = resolve;
+      });
+    }
+  }
+
+  /** The next line without its end. */
+  async line(): Promise<string> {
+    const bytes = await this.read((all) => {
+      const at = all.indexOf(10);
+      return at < 0 ? undefined : at + 1;
+    });
+    return bytes.toString('latin1').replace(/\r?\n$/, '');
+  }
+
+  /** So many bytes. */
+  take(count: number): Promise<Buffer> {
+    return this.read((all) => (all.length < count ? undefined : count));
+  }
+
+  /** The other side is to close first: what it still says is dropped. Resolves when it has. */
+  async closed(): Promise<void> {
+    this.socket.on('data', () => {});
+    if (this.ended === undefined && !this.socket.destroyed) {
+      await new Promise<void>((resolve) => {
+        this.wake = resolve;
+        this.socket.once('close', () => resolve());
+      });
+    }
+    this.socket.destroy();
+  }
+
+  /** Gone at once. */
+  drop(): void {
+    const { socket } = this;
+    if (socket.destroyed) return;
+    if ('encrypted' in socket) socket.destroy();
+    else socket.resetAndDestroy();
+  }
+
+  private listen(socket: Socket): void {
+    const end = (error: Error): void => {
+      this.ended ??= error;
+      this.wake?.();
+    };
+    socket.on('data', (bytes: Buffer) => {
+      this.bytes += bytes.length;
+      if (this.bytes > checkReplyBytesMax) {
+        end(new Error(`it sends more than ${checkReplyBytesMax} bytes`));
+        return this.drop();
+      }
+      this.pieces.push(bytes);
+      this.wake?.();
+    });
+    socket.on('end', () => end(fault('ECONNRESET', 'it closed the connection')));
+    socket.on('error', end);
+    socket.on('close', () => end(fault('ECONNRESET', 'it closed the connection')));
+  }
+}
