@@ -82,6 +82,7 @@ function startReplication(store: RedisStore, plan: ClusterPlan) {
     pins,
     names: new PinNames(names, pins, plan.shards),
     incarnation: plan.instance,
+    start: 1,
     faults: new Faults(watch, nowMs),
     nowMs,
     random: Math.random,
