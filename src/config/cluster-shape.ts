@@ -75,7 +75,7 @@ export const clusterShape = section(
       256,
       clusterDefaults.shards,
     ),
-    lease: duration('An instance not heard of for this long is gone.', {
+    lease: duration('An instance not heard of for this long is gone; that is told after as long again.', {
       minMs: 1_000,
       defaultMs: clusterDefaults.leaseMs,
     }),
