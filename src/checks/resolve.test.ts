@@ -18,7 +18,7 @@ test('a name that is being asked for is not asked for twice, and afresh once it 
         answers.push((ip) => (ip instanceof Error ? reject(ip) : resolve(addresses(ip)))),
       )) as unknown as typeof lookup,
   );
-  const at = () => lookUp('db.example');
+  const at = () => lookUp('db');
   const both = [at(), at()];
   expect(answers.length).toBe(1);
   answers[0]!('127.0.0.1');
@@ -29,4 +29,13 @@ test('a name that is being asked for is not asked for twice, and afresh once it 
   const troubled = at();
   answers[2]!(Object.assign(new Error('nobody answers'), { code: 'EAI_AGAIN' }));
   expect(await troubled).toBe('unanswered');
+});
+
+test('of several addresses the lowest counts, whatever the order of the answer', async () => {
+  const ips = ['10.0.0.20', '10.0.0.9', '192.0.2.1'];
+  for (const order of [ips, ips.toReversed()]) {
+    const answer = [{ address: '::1', family: 6 }, ...order.map((address) => ({ address, family: 4 }))];
+    vi.mocked(lookup).mockResolvedValueOnce(answer as never);
+    expect(await lookUp('db')).toBe('10.0.0.9');
+  }
 });

@@ -18,7 +18,7 @@ export const backendShape = section('One server.', {
   ),
   address: readBy(
     readBackendAddress,
-    '10.0.0.1:5432, [::1]:5432, db1.example.org:5432 or unix:/path. A name is resolved every 30 s (a start or reload waits 7 s for it); its first address counts (IPv4 before IPv6), and the last one is kept while it does not resolve.',
+    '10.0.0.1:5432, [::1]:5432, db1.example.org:5432 or unix:/path. A name is resolved every 30 s (a start or reload waits 7 s for it); of several addresses the lowest counts (IPv4 before IPv6), and the last one is kept while it does not resolve.',
     { type: 'string' },
   ),
   weight: whole(

@@ -1,22 +1,100 @@
 /**
- * Host names, through the system's resolver (so /etc/hosts counts). A name server that is silent takes many seconds to be
- * given up, and of libuv's threads two wait for names, for all rooms together: whoever asks for a name that is being
- * asked for shares the answer, so that one name never has more than one of them in each room.
+ * Host names. A name that only a name server can know is asked for over the network, asynchronously: any number of names at once, and
+ * one whose server is silent delays no other. What the machine itself knows (/etc/hosts, names of one label, which its search list
+ * completes, and what the name server has never heard of) is asked of the system's resolver, getaddrinfo(3). That has two
+ * threads for all rooms together and takes many seconds to give a silent server up, which is why it comes last.
+ *
+ *    in /etc/hosts, or of one label --> getaddrinfo
+ *    else A and AAAA --> addresses | no such name --> getaddrinfo | nobody answers --> EAI_AGAIN
+ *
+ * Who asks for a name that is being asked for shares the answer.
  */
 import type { LookupAddress } from 'node:dns';
-import { lookup } from 'node:dns/promises';
+import { lookup, Resolver } from 'node:dns/promises';
+import { readFileSync } from 'node:fs';
+
+/** For one question to one server; a second one follows. resolv.conf(5) says 5 s, and means that somebody waits. Milliseconds. */
+const questionMs = 2_000;
+const tries = 2;
+/** When one family has answered, so long the other is waited for: servers that drop AAAA are common. Milliseconds. */
+const otherFamilyMs = 200;
 
 const underWay = new Map<string, Promise<readonly LookupAddress[]>>();
 
 /**
- * All addresses of a host, at least one, in the resolver's order. Rejects with what the resolver said.
+ * All addresses of a host, at least one; IPv4 first. Rejects with what the resolver said: the code is ENOTFOUND where the name
+ * has none, and another where nobody could say.
  * @param hints flags for getaddrinfo(3)
  */
 export function addressesOf(host: string, hints = 0): Promise<readonly LookupAddress[]> {
   const question = `${hints} ${host}`;
   const shared = underWay.get(question);
   if (shared !== undefined) return shared;
-  const own = lookup(host, { all: true, verbatim: true, hints }).finally(() => underWay.delete(question));
+  const own = find(host, hints).finally(() => underWay.delete(question));
   underWay.set(question, own);
   return own;
+}
+
+async function find(host: string, hints: number): Promise<readonly LookupAddress[]> {
+  const asksSystem = (): Promise<LookupAddress[]> => lookup(host, { all: true, verbatim: true, hints });
+  if (isLocal(host)) return asksSystem();
+  const found = await askServers(host);
+  // The search list, mDNS and what else nsswitch.conf(5) names.
+  return found.length > 0 ? found : asksSystem();
+}
+
+/** Names that no name server is to be asked for. */
+function isLocal(host: string): boolean {
+  const name = host.toLowerCase();
+  const isShort = !name.replace(/\.$/, '').includes('.');
+  return isShort || /\.(?:localhost|local)\.?$/.test(name) || isInHosts(name);
+}
+
+function isInHosts(name: string): boolean {
+  try {
+    return readFileSync('/etc/hosts', 'utf8')
+      .toLowerCase()
+      .split('\n')
+      .some((line) => line.split('#', 1)[0]!.split(/\s+/).includes(name, 1));
+  } catch {
+    return false;
+  }
+}
+
+/** Empty: there is no such name, or it has no address. Rejects when nobody could say. */
+async function askServers(host: string): Promise<LookupAddress[]> {
+  // A new one each time follows a resolv.conf that changes.
+  const resolver = new Resolver({ timeout: questionMs, tries });
+  const ask = async (family: 4 | 6): Promise<LookupAddress[]> => {
+    const addresses = await (family === 4 ? resolver.resolve4(host) : resolver.resolve6(host)).catch(
+      noneOrFault,
+    );
+    return addresses.map((address) => ({ address, family }));
+  };
+  const [four, six] = [ask(4), ask(6)];
+  // One family with addresses suffices; without any it takes both to say that there are none.
+  const both = Promise.all([four, six]).then((found) => found.flat());
+  both.catch(() => {});
+  const first = await Promise.any([four, six].map(withAddresses)).catch(() => undefined);
+  if (first === undefined) return both;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<LookupAddress[]>((resolve) => {
+    timer = setTimeout(resolve, otherFamilyMs, first);
+  });
+  const all = await Promise.race([both.catch(() => first), late]);
+  clearTimeout(timer);
+  return all;
+}
+
+async function withAddresses(asked: Promise<LookupAddress[]>): Promise<LookupAddress[]> {
+  const addresses = await asked;
+  if (addresses.length === 0) throw new Error('no address of this family');
+  return addresses;
+}
+
+/** ENODATA: the name is there and has no address of this family. */
+function noneOrFault(error: NodeJS.ErrnoException): string[] {
+  if (error.code === 'ENOTFOUND' || error.code === 'ENODATA') return [];
+  // As getaddrinfo(3) says it: the resolver's trouble, not the name's.
+  throw Object.assign(error, { code: 'EAI_AGAIN' });
 }
