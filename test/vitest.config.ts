@@ -28,6 +28,7 @@ const patient = [
   'bad-input',
   'cluster-forms',
   'checks-room',
+  'checks-servers',
   'comes-back',
   'cluster-redis',
   'conformance-epoll',

@@ -1,0 +1,170 @@
+/**
+ * Health checks that speak, against the real servers: what each says of a backend, why it is down, and what becomes of connections
+ * that are open when its role changes.
+ */
+import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { type AddressInfo, createServer as createTcpServer } from 'node:net';
+import { join } from 'node:path';
+import { afterEach, expect, test } from 'vitest';
+import { tcpClient } from './support/clients.ts';
+import { admin, configText, listener, type Section } from './support/config.ts';
+import { startDnsmasq } from './support/dnsmasq.ts';
+import { eventually } from './support/eventually.ts';
+import { type Pinion, startPinion } from './support/pinion.ts';
+import { startPostgres } from './support/postgres.ts';
+import { stopEverything } from './support/processes.ts';
+import { startRedis } from './support/redis.ts';
+import { requirePackage } from './support/require-package.ts';
+import { temporaryFolder } from './support/temporary.ts';
+
+const engines = ['epoll', 'portable'] as const;
+const open: { close(): void }[] = [];
+
+afterEach(async () => {
+  await stopEverything();
+  for (const one of open.splice(0)) one.close();
+});
+
+const often = { interval: '200ms', timeout: '200ms', fall: 1, rise: 1 };
+
+/** One pool for each check, all of the same backend. */
+function poolsOf(address: string, checks: Readonly<Record<string, Section>>): Record<string, Section> {
+  return Object.fromEntries(
+    Object.entries(checks).map(([name, health]) => [
+      name,
+      { health: { ...often, ...health }, backends: [{ name: 'a', address }] },
+    ]),
+  );
+}
+
+function start(
+  pools: Readonly<Record<string, Section>>,
+  protocol: 'tcp' | 'udp',
+  engine: string,
+): Promise<Pinion> {
+  const listeners = Object.keys(pools).map((pool) => listener(pool, protocol, pool));
+  return startPinion(configText({ engine, workers: 1, listeners, pools }));
+}
+
+/** Pool to `up`, or the reason why it is down. */
+async function verdicts(pinion: Pinion): Promise<Record<string, string>> {
+  const { backends } = (await admin(pinion, 'GET', '/status')).body as {
+    backends: { pool: string; up: boolean; reason: string | null }[];
+  };
+  return Object.fromEntries(backends.map(({ pool, up, reason }) => [pool, up ? 'up' : String(reason)]));
+}
+
+const become = (pinion: Pinion, wanted: Record<string, string>): Promise<unknown> =>
+  eventually(JSON.stringify(wanted), async () => {
+    const found = await verdicts(pinion);
+    return Object.entries(wanted).every(([pool, verdict]) => found[pool] === verdict);
+  });
+
+requirePackage('postgres')('PostgreSQL', () => {
+  test.each(engines)('%s: start-up, a session, its role, and what it refuses', async (engine) => {
+    const server = await startPostgres();
+    await server.query(`create role monitor login password 'secret'`);
+    const password = join(temporaryFolder('secret'), 'password');
+    writeFileSync(password, 'secret\n');
+    const login = { type: 'postgres', user: 'monitor', password_file: password };
+    const pools = poolsOf(`127.0.0.1:${server.port}`, {
+      startup: { type: 'postgres' },
+      session: login,
+      primary: { ...login, role: 'primary' },
+      replica: { ...login, role: 'replica' },
+      nobody: { type: 'postgres', user: 'nobody' },
+      nowhere: { ...login, database: 'nowhere' },
+    });
+    const pinion = await start(pools, 'tcp', engine);
+    await become(pinion, {
+      startup: 'up',
+      session: 'up',
+      primary: 'up',
+      replica: 'wrong-role',
+      nobody: 'not-authorized',
+      nowhere: 'not-authorized',
+    });
+    expect(pinion.events('backend-down').find(({ pool }) => pool === 'replica')).toMatchObject({
+      reason: 'wrong-role',
+      why: 'it is a primary, and a replica is wanted',
+    });
+    await server.stop();
+    await become(pinion, { startup: 'refused', session: 'refused', replica: 'refused' });
+  });
+});
+
+requirePackage('redis')('Redis', () => {
+  test.each(engines)(
+    '%s: a replica that is promoted loses the connections of those who read',
+    async (engine) => {
+      const primary = await startRedis();
+      const replica = await startRedis({ args: ['--replicaof', '127.0.0.1', String(primary.port)] });
+      const pools = poolsOf(`127.0.0.1:${replica.port}`, {
+        any: { type: 'redis' },
+        replica: { type: 'redis', role: 'replica', max_lag: '30s' },
+        primary: { type: 'redis', role: 'primary' },
+      });
+      const pinion = await start(pools, 'tcp', engine);
+      await become(pinion, { any: 'up', replica: 'up', primary: 'wrong-role' });
+      const [reader, bystander] = [
+        await tcpClient(pinion.port('replica')),
+        await tcpClient(pinion.port('any')),
+      ];
+      for (const client of [reader, bystander]) {
+        client.socket.write('PING\r\n');
+        expect(await client.line()).toBe('+PONG\r');
+      }
+      await replica.command('replicaof', 'no', 'one');
+      await become(pinion, { any: 'up', replica: 'wrong-role', primary: 'up' });
+      expect(await reader.outcome).toBe('ECONNRESET');
+      bystander.socket.write('PING\r\n');
+      await eventually('the other goes on', () => bystander.text === '+PONG\r\n+PONG\r\n');
+      await replica.command('config', 'set', 'requirepass', 'secret');
+      await become(pinion, { any: 'not-authorized' });
+      // The check is not let in; who is there already stays.
+      bystander.socket.write('PING\r\n');
+      await eventually('and still does', () => bystander.text.length > '+PONG\r\n'.length * 2);
+    },
+  );
+});
+
+requirePackage('dnsmasq')('dnsmasq', () => {
+  test.each(engines)('%s: the code of the answer, over UDP', async (engine) => {
+    const server = await startDnsmasq({ hosts: { 'a.example': ['192.0.2.1'] } });
+    const pools = poolsOf(`127.0.0.1:${server.port}`, {
+      known: { type: 'dns', name: 'a.example', record: 'A' },
+      refused: { type: 'dns', name: 'b.example', record: 'A' },
+    });
+    const pinion = await start(pools, 'udp', engine);
+    await become(pinion, { known: 'up', refused: 'check-failed' });
+    await server.stop();
+    await become(pinion, { known: 'refused' });
+  });
+});
+
+test.each(engines)('%s: HTTP as Patroni answers it, on a port of its own', async (engine) => {
+  let role = 'primary';
+  const agent = createServer((request, response) => {
+    response.writeHead(request.url === `/${role}` ? 200 : 503).end('{}');
+  }).listen(0, '127.0.0.1');
+  const server = createTcpServer((socket) => socket.pipe(socket).on('error', () => {})).listen(
+    0,
+    '127.0.0.1',
+  );
+  open.push(agent, server);
+  await eventually('both listen', () => agent.listening && server.listening);
+  const { port } = agent.address() as AddressInfo;
+  const pools = poolsOf(`127.0.0.1:${(server.address() as AddressInfo).port}`, {
+    write: { type: 'http', path: '/primary', port, status: 200 },
+    read: { type: 'http', path: '/replica', port, status: 200 },
+  });
+  const pinion = await start(pools, 'tcp', engine);
+  await become(pinion, { write: 'up', read: 'check-failed' });
+  role = 'replica';
+  await become(pinion, { write: 'check-failed', read: 'up' });
+  expect(pinion.events('backend-down').at(-1)).toMatchObject({
+    pool: 'write',
+    why: 'it answers 503 Service Unavailable',
+  });
+});
