@@ -102,7 +102,13 @@ requirePackage('redis')('200 MB in Redis', () => {
         60_000,
       );
       await until(`in step after ${what}`, inStep, 60_000);
-      if (isCounted) await until(`counted: ${what}`, async () => (await tooLarge()) > before);
+      // A list that was being read when this came did not meet it: it is asked for again.
+      const isTold = async (): Promise<boolean> => {
+        if ((await tooLarge()) > before) return true;
+        await b.call('connections').catch(() => {});
+        return (await tooLarge()) > before;
+      };
+      if (isCounted) await until(`counted: ${what}`, isTold, 60_000);
       // A second beat, with it still there or gone.
       await sleep(300);
       await until(`in step for good after ${what}`, inStep);
