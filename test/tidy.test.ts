@@ -97,6 +97,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'wire',
     'rooms',
     'pg',
+    'node:child_process',
     'node:net',
     'node:tls',
     'node:http',

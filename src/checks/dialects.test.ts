@@ -1,8 +1,9 @@
 /** Each dialect against stand-ins: well, garbage, half an answer, silence, a flood, nobody there. */
 import { createSocket, type Socket as Datagrams } from 'node:dgram';
 import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import type { Bind } from '../core/plan.ts';
 import { decodeInfoAnswer } from '../wire/source-query.ts';
 import type { CheckResult } from './dialect.ts';
@@ -211,6 +212,24 @@ const overTcp: Record<string, Case[]> = {
     ['garbage', () => tcp(reply('220 smtp\r\n')), {}, fails('check-failed', /protocol of PostgreSQL/)],
     ['half an answer', () => tcp((socket) => socket.end('R\0\0')), {}, fails('refused', /ECONNRESET/)],
   ],
+  agent: [
+    ['well', () => tcp(() => {}, reply('up 75%\n')), {}, { verdict: 'pass', share: 0.75 }],
+    ['drains', () => tcp(() => {}, reply('drain\n')), {}, { verdict: 'pass', share: 0 }],
+    [
+      'down with a reason',
+      () => tcp(() => {}, reply('down # disk full\n')),
+      {},
+      fails('agent', /^disk full$/),
+    ],
+    [
+      'asked first',
+      () => tcp((socket, bytes) => void socket.write(`${bytes.length}%\n`)),
+      { send: 'hello' },
+      { verdict: 'pass', share: 0.05 },
+    ],
+    ['garbage', () => tcp(() => {}, reply('220 smtp\n')), {}, fails('check-failed', /220 smtp/)],
+    ['no line', () => tcp(() => {}, reply('x'.repeat(2_000))), {}, fails('check-failed', /no line/)],
+  ],
   minecraft: [
     ['well', () => tcp(reply(minecraftAnswer('{"players":{"online":3,"max":20}}'))), {}, status],
     [
@@ -345,3 +364,40 @@ test('every prefix of an answer, and every byte of it changed, is an answer or n
     decodeInfoAnswer(other);
   }
 });
+
+describe('exec', () => {
+  const target: Bind = { kind: 'inet', ip: '127.0.0.1', port: 5432 };
+  const run = (script: string, timeoutMs?: number) =>
+    ask('exec', target, { command: ['/bin/sh', '-c', script, 'sh', '{ip}', '{port}'] }, timeoutMs);
+
+  test('its exit status counts, and its first line says why', async () => {
+    expect(await run('test "$1 $2 $PINION_PORT" = "127.0.0.1 5432 5432"')).toEqual(status);
+    expect(await run('exit 1'), 'a warning').toEqual(status);
+    expect(await run('echo CRITICAL: disk full; echo more; exit 2')).toMatchObject(
+      fails('check-failed', /^CRITICAL: disk full$/),
+    );
+    expect(await run('exit 3')).toMatchObject(fails('check-failed', /status 3/));
+  });
+
+  test('what does not exist, and what prints without end', async () => {
+    const nothing = await ask('exec', target, { command: ['/nowhere/at-all'] });
+    expect(nothing).toMatchObject({ verdict: 'fail' });
+    expect(await run('yes | head -c 3000000; exit 2')).toMatchObject(fails('check-failed', /^y$/));
+  });
+
+  test('at the time-out it goes, with its children', async () => {
+    expect(await run('sleep 61.5 & sleep 61.5', 200)).toBeUndefined();
+    await vi.waitFor(() => expect(processesWith('sleep\x0061.5')).toEqual([]));
+  });
+});
+
+/** Process ids whose command line has this text. */
+function processesWith(text: string): string[] {
+  return readdirSync('/proc').filter((pid) => {
+    try {
+      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, 'latin1').startsWith(text);
+    } catch {
+      return false;
+    }
+  });
+}

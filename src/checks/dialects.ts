@@ -1,8 +1,10 @@
 /** The dialects that health checks speak, by the name they have in the file. `none` is no dialect: nobody asks. */
 import type { Dialect } from './dialect.ts';
 import { a2s } from './dialects/a2s.ts';
+import { agent } from './dialects/agent.ts';
 import { bedrock } from './dialects/bedrock.ts';
 import { dns } from './dialects/dns.ts';
+import { exec } from './dialects/exec.ts';
 import { http, https } from './dialects/http.ts';
 import { minecraft } from './dialects/minecraft.ts';
 import { postgres } from './dialects/postgres.ts';
@@ -23,6 +25,8 @@ export const dialects: Readonly<Record<string, Dialect>> = {
   minecraft,
   bedrock,
   quake3,
+  exec,
+  agent,
 };
 
 /** By a name that came from a plan. */

@@ -19,6 +19,8 @@ export interface ExplainSource {
   readonly hand?: PinsByHand;
   /** Milliseconds on the clock the pin table is used with. */
   readonly nowMs: () => number;
+  /** Why a backend is down, in words; undefined: it is up, or nobody has said. */
+  readonly whyDown?: (backendId: number) => string | undefined;
 }
 
 export interface Explanation {
@@ -48,7 +50,7 @@ export interface Explanation {
  */
 export function explain(
   snapshot: Snapshot,
-  { views, policies, hand, nowMs }: ExplainSource,
+  { views, policies, hand, nowMs, whyDown }: ExplainSource,
   listenerName: string,
   client: Address,
   without: string | undefined,
@@ -81,7 +83,7 @@ export function explain(
     by: chosen === undefined ? 'none' : followed ? 'pin' : 'policy',
     pinned: pinned?.name ?? null,
     pin: (pinned === undefined ? undefined : hand?.find(pool.plan.name, key)) ?? null,
-    why: inWords(pinned?.name, followed, pool.plan.policy, chosen?.name),
+    why: inWords(pinned?.name, followed, pool.plan.policy, chosen?.name, pinned && whyDown?.(pinned.id)),
     ...(lost === undefined ? {} : { without: { lost: lost.name, backend: onLoss?.name ?? null } }),
   };
 }
@@ -97,9 +99,11 @@ function inWords(
   followed: boolean,
   policy: string,
   chosen: string | undefined,
+  whyDown: string | undefined,
 ): string {
   if (chosen === undefined) return 'no backend of the pool is up and takes clients';
   const byPolicy = `${policy} chooses ${chosen} among the backends that are up and not draining`;
   if (pinned === undefined) return `no pin; ${byPolicy}`;
-  return followed ? `pinned to ${pinned}` : `pinned to ${pinned}, which is down; ${byPolicy}`;
+  const because = whyDown === undefined ? '' : ` (${whyDown})`;
+  return followed ? `pinned to ${pinned}` : `pinned to ${pinned}, which is down${because}; ${byPolicy}`;
 }

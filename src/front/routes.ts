@@ -154,13 +154,21 @@ function explained(source: PageSource, query: URLSearchParams): Answer {
   if (snapshot === undefined) return { status: 503, body: { error: 'not started yet' } };
   try {
     const without = query.get('without') ?? undefined;
-    const answer = explain(snapshot, source, listener, client, without);
+    const whyDown = whyDownOf(source.outside.known);
+    const answer = explain(snapshot, { ...source, whyDown }, listener, client, without);
     if (answer !== undefined) return { status: 200, body: answer };
     const names = snapshot.listeners.map(({ plan }) => plan.name).join(', ');
     return { status: 404, body: { error: `no listener ${listener}; there are: ${names}` } };
   } catch (error) {
     return { status: 404, body: { error: (error as Error).message } };
   }
+}
+
+function whyDownOf({ backends }: Pick<FrontState, 'backends'>): (id: number) => string | undefined {
+  return (id) => {
+    const status = backends.find((backend) => backend.id === id);
+    return status?.reason === null || status === undefined ? undefined : `${status.reason}: ${status.why}`;
+  };
 }
 
 /** Who is connected where: of this instance, or with `cluster` of all. */

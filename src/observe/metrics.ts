@@ -243,6 +243,23 @@ function backendFamilies({ views, state }: MetricsSource): Family[] {
   });
   return [
     family('pinion_backend_up', 'gauge', '1 when it is used.', ({ up }) => Number(up)),
+    {
+      name: 'pinion_backend_down',
+      help: '1 for the reason why it is down.',
+      type: 'gauge',
+      labels: ['pool', 'backend', 'reason'],
+      read: (add) => {
+        for (const { pool, backend, reason } of state().backends)
+          if (reason !== null) add(1, pool, backend, reason);
+      },
+    },
+    family('pinion_backend_flaps_total', 'counter', 'Times it went down.', ({ flaps }) => flaps),
+    family(
+      'pinion_backend_check_seconds',
+      'gauge',
+      'How long its last health check took; 0: none so far.',
+      ({ check }) => (check === null ? 0 : check.tookMs / 1_000),
+    ),
     family('pinion_backend_draining', 'gauge', '1 when it takes no new clients.', ({ draining }) =>
       Number(draining),
     ),
