@@ -107,6 +107,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'node:fs',
     'node:path',
     'node:crypto',
+    'node:vm',
   ],
   observe: ['control', 'control/cluster', 'core', 'front', 'rooms', 'pino', 'prom-client'],
   front: [

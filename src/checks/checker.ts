@@ -115,10 +115,17 @@ export class HealthChecker {
     });
   }
 
+  /** It counts neither for nor against. But one that nobody could ever look at is down for a reason that people must know. */
+  private couldNotTell(why: string): void {
+    if (this.state.observed || this.state.up || this.told !== undefined) return;
+    this.told = { isUp: false, reason: 'local-fault', why: `this machine cannot check it: ${why}` };
+    this.options.onVerdict(this.told);
+  }
+
   private judge(result: CheckResult, tookMs: number): void {
     // Another source may have a port, or a way there.
     if (result.verdict !== 'pass') this.source = (this.source + 1) % Math.max(1, this.sources.length);
-    if (result.verdict === 'unknown') return;
+    if (result.verdict === 'unknown') return this.couldNotTell(result.why);
     const hasPassed = result.verdict === 'pass';
     this.streak = hasPassed === this.hasPassed ? this.streak + 1 : 1;
     this.hasPassed = hasPassed;

@@ -30,13 +30,25 @@ export class CheckDatagrams {
       one.failure ??= error;
       one.wake?.();
     });
-    await new Promise<void>((resolve, reject) => {
+    try {
+      await one.connect(target.ip, target.port, source);
+    } catch (error) {
+      one.close();
+      throw error;
+    }
+    return one;
+  }
+
+  private connect(ip: string, port: number, source: string | undefined): Promise<void> {
+    const { socket } = this;
+    return new Promise((resolve, reject) => {
       socket.once('error', reject);
-      const connect = (): void => socket.connect(target.port, target.ip, () => resolve());
+      // A failure is told by the call's own way, and by no event.
+      const connect = (): void =>
+        socket.connect(port, ip, ((error?: Error) => (error ? reject(error) : resolve())) as () => void);
       if (source === undefined) connect();
       else socket.bind({ address: source }, connect);
     });
-    return one;
   }
 
   send(bytes: Uint8Array): void {

@@ -37,6 +37,8 @@ export interface Dialect<O extends Options = Options> {
   readonly options: O;
   /** What has not come when time is over, for the log: "no connection". Default: "no answer". */
   readonly silence?: string;
+  /** What is wrong with options that are right each by itself: the key it is about, and a sentence. Undefined: nothing. */
+  problem?(options: OptionValues<O>): { readonly key: string; readonly message: string } | undefined;
   /**
    * Asks once. What it rejects with is judged by faults.ts. When `signal` aborts it closes what it has opened; what it makes
    * of the check then is not looked at.

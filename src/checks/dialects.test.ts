@@ -48,6 +48,7 @@ async function ask(
   target: Bind,
   options: object = {},
   timeoutMs = 1_000,
+  source?: string,
 ): Promise<CheckResult | undefined> {
   const dialect = dialectOf(name)!;
   const defaults = Object.fromEntries(
@@ -57,7 +58,7 @@ async function ask(
   const { signal } = abort;
   const asked = {
     target,
-    source: undefined,
+    source,
     timeoutMs,
     signal,
     options: { ...defaults, ...options } as never,
@@ -363,6 +364,49 @@ test('every prefix of an answer, and every byte of it changed, is an answer or n
     other[i]! ^= 0xff;
     decodeInfoAnswer(other);
   }
+});
+
+test('a pattern that takes for ever on what is said fails the check, and stops nobody', async () => {
+  const target = await tcp(() => {}, reply(`${'a'.repeat(40)}\n`));
+  const catastrophe = steps(['match', '(\\w+\\s?)*!']);
+  expect(await ask('send-expect', target, catastrophe)).toMatchObject(
+    fails('check-failed', /longer than 50 ms/),
+  );
+});
+
+test('a check over UDP from an address that is not here leaves no socket behind', async () => {
+  const target: Bind = { kind: 'inet', ip: '127.0.0.1', port: 9 };
+  const before = readdirSync('/proc/self/fd').length;
+  for (let i = 0; i < 20; i++) {
+    expect(await ask('quake3', target, {}, 1_000, '192.0.2.77')).toMatchObject({
+      verdict: 'unknown',
+      why: 'EADDRNOTAVAIL',
+    });
+  }
+  await vi.waitFor(() => expect(readdirSync('/proc/self/fd').length).toBeLessThanOrEqual(before + 1));
+});
+
+test('files of ours that cannot be read are named, and are nobody’s refusal', async () => {
+  const target = await tcp(reply('+PONG\r\n'));
+  const missing = '/nowhere/at-all';
+  const [password, ca] = [
+    await ask('redis', target, { password_file: missing }),
+    await ask('redis', target, { tls: true, ca_file: missing }),
+  ];
+  expect(password).toMatchObject(
+    fails('check-failed', /^password_file \/nowhere\/at-all cannot be read: ENOENT$/),
+  );
+  expect(ca).toMatchObject(fails('check-failed', /^ca_file \/nowhere\/at-all cannot be read: ENOENT$/));
+});
+
+test('slots below none are no bound, and players below none give no more than the weight', async () => {
+  const answer = (players: number, slots: number) => () =>
+    tcp(reply(minecraftAnswer(JSON.stringify({ players: { online: players, max: slots } }))));
+  expect(await ask('minecraft', await answer(3, -1)())).toEqual(status);
+  expect(await ask('minecraft', await answer(-1_000, 1)(), { players: 'weight' })).toEqual({
+    verdict: 'pass',
+    share: 1,
+  });
 });
 
 describe('exec', () => {

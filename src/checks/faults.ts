@@ -14,6 +14,11 @@ const ownFaults = new Set([
   'EADDRINUSE',
 ]);
 
+/** Whether an errno name speaks of this machine. */
+export function isOwnFault(code: string): boolean {
+  return ownFaults.has(code);
+}
+
 const reasons: Readonly<Record<string, DownReason>> = {
   ECONNREFUSED: 'refused',
   ECONNRESET: 'refused',

@@ -16,9 +16,9 @@ export function judgePlayers(
   { players, slots }: ServerInfo,
   what: 'ignore' | 'full' | 'weight',
 ): CheckResult {
-  // A server that tells no slots has no bound that is known.
-  if (what === 'ignore' || slots === 0) return passed;
-  const free = Math.max(0, slots - players) / slots;
+  // A server that tells no slots, or less than none, has no bound that is known.
+  if (what === 'ignore' || !(slots > 0)) return passed;
+  const free = Math.min(1, Math.max(0, slots - players) / slots);
   if (what === 'weight') return { verdict: 'pass', share: Math.ceil(free * 100) / 100 };
   return free === 0 ? { verdict: 'pass', share: 0 } : passed;
 }

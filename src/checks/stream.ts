@@ -10,6 +10,7 @@ import { checkReplyBytesMax } from '../core/limits.ts';
 import type { Bind } from '../core/plan.ts';
 import { isSelfConnection } from '../core/self-connection.ts';
 import { connectTo } from './sockets.ts';
+import { namedServer } from './tls-options.ts';
 
 /** Errors with a code that faults.ts knows. */
 function fault(code: string, message: string): Error {
@@ -50,7 +51,7 @@ export class CheckStream {
     const secured = connectTls({
       socket,
       rejectUnauthorized: verifies,
-      ...(name === undefined ? {} : { servername: name }),
+      ...namedServer(name),
       ...(ca === undefined ? {} : { ca }),
     });
     this.socket = secured;

@@ -10,6 +10,7 @@ import { checkUpstream } from './check-sockets.ts';
 import { backendDefaults, healthDefaults, poolDefaults } from './defaults.ts';
 import type { Draft, ListenerDraft, PoolDraft } from './draft.ts';
 import { namePattern, nameRule } from './fields.ts';
+import { healthProblem } from './health-shape.ts';
 import { isPrime, nearestPrime } from './prime.ts';
 import { showValue } from './problem.ts';
 import { type Report, reportRepeats } from './report.ts';
@@ -149,6 +150,13 @@ function checkHealth(pool: PoolDraft, report: Report): void {
   if (health.timeout !== undefined && health.timeout > interval) {
     const longer = `${formatDuration(health.timeout)} is longer than the interval, ${formatDuration(interval)}`;
     report.problem([...pool.path, 'health', 'timeout'], longer);
+  }
+  const wrong = healthProblem(health);
+  if (wrong !== undefined) report.problem([...pool.path, 'health', wrong.key], wrong.message, 'key');
+  const policy = pool.value.policy ?? poolDefaults.policy;
+  if ((health as { players?: unknown }).players === 'weight' && hashPolicies.includes(policy)) {
+    const message = `has no effect with policy ${policy}, whose shares are those of the file: use least-connections, power-of-two or round-robin`;
+    report.warning([...pool.path, 'health', 'players'], message);
   }
 }
 

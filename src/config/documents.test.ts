@@ -23,3 +23,33 @@ describe('examples', () => {
     expect(examples.length).toBeGreaterThan(7);
   });
 });
+
+describe('options of a check that do not go together', () => {
+  const problemOf = (health: string): string[] => {
+    const pool = `p: { health: ${health}, backends: [ { name: a, address: "127.0.0.1:1" } ] }`;
+    const result = parsePlan(
+      `listeners: [ { name: l, bind: "tcp://127.0.0.1:0", pool: p } ]\npools: { ${pool} }\n`,
+      'f',
+    );
+    return 'problems' in result ? result.problems.map(({ path, message }) => `${path}: ${message}`) : [];
+  };
+
+  test.each([
+    ['{ type: redis, user: monitor }', ['pools.p.health.user: needs password_file']],
+    ['{ type: redis, verify: true }', ['pools.p.health.verify: has no effect without tls: true']],
+    [
+      '{ type: http, method: HEAD, body: well }',
+      ['pools.p.health.body: needs method GET: an answer to HEAD has none to look at'],
+    ],
+    ['{ type: http, body: well }', []],
+    ['{ type: send-expect }', ['pools.p.health.steps: is missing']],
+    [
+      '{ type: exec, command: [ true ] }',
+      [expect.stringMatching(/^pools.p.health.command: must be a list: the path/)],
+    ],
+    ['{ type: postgers }', [expect.stringMatching(/did you mean postgres\?$/)]],
+    ['{ type: dns, path: / }', [expect.stringMatching(/^pools.p.health.path: unknown key/)]],
+  ])('%s', (health, problems) => {
+    expect(problemOf(health)).toEqual(problems);
+  });
+});

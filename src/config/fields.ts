@@ -28,7 +28,8 @@ export function readBy<T>(read: (value: unknown) => Reading<T>, description: str
     .transform((value, context): T => {
       const reading = read(value);
       if ('value' in reading) return reading.value;
-      context.addIssue({ code: 'custom', message: reading.refused });
+      // It goes on: of alternatives the library looks at all, and issues.ts takes the one that is nearest.
+      context.addIssue({ code: 'custom', message: reading.refused, continue: true });
       return z.NEVER;
     })
     .meta({ description, ...parts });

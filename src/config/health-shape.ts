@@ -128,6 +128,14 @@ export function buildHealth(health: HealthShape | undefined, usedBy: readonly Pr
   };
 }
 
+/** What is wrong with a check's own options, together. */
+export function healthProblem(
+  health: Partial<HealthShape>,
+): { readonly key: string; readonly message: string } | undefined {
+  const dialect = health.type === undefined ? undefined : dialectOf(health.type);
+  return dialect?.problem?.(valuesOf(dialect.options, health as Readonly<Record<string, unknown>>));
+}
+
 function valuesOf(options: Options, written: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(options).map(([key, { fallback }]) => [key, written[key] ?? fallback]),

@@ -19,7 +19,7 @@ import type { DownReason } from '../core/down-reason.ts';
 import type { LoopBackend, Loops } from '../core/loops.ts';
 import type { BackendPlan, Bind, PoolPlan, Protocol } from '../core/plan.ts';
 import type { BackendView } from '../core/snapshot.ts';
-import { type CheckWord, effectOf, judge, type Verdict } from '../core/verdict.ts';
+import { type CheckWord, effectOf, judge, onDownFor, type Verdict } from '../core/verdict.ts';
 import { isSameTarget, isSameWay, type Way } from '../core/way.ts';
 import type { ControlWatcher } from './events.ts';
 import { type FormerStatus, FormerWays, type FormerWaysOptions } from './former-ways.ts';
@@ -193,7 +193,7 @@ export class Backends {
     }
     for (const backend of [...this.backends.values()]) {
       if (!wanted.has(backend.id)) this.remove(backend);
-      else if (!backend.verdict.isUp && !isSame(backend.onDown, backend.pool.onDown))
+      else if (!backend.verdict.isUp && !isSame(backend.onDown, onDownOf(backend)))
         this.endOpenFlows(backend);
     }
     this.formers.settle(pools);
@@ -435,8 +435,8 @@ export class Backends {
     this.formers.returned(backend.id, now);
     if (before.target === undefined) return;
     const { id, plan, pool, check, downSinceMs } = backend;
-    const isHealthy = check.word !== 'failed';
-    this.formers.left({ id, name: plan.name, isHealthy, downSinceMs }, pool, before);
+    const down = check.word === 'failed' ? check.reason : undefined;
+    this.formers.left({ id, name: plan.name, down, downSinceMs }, pool, before);
   }
 
   private remove(backend: Backend): void {
@@ -670,9 +670,8 @@ function upBecause({ address }: BackendPlan, hadTarget: boolean): string {
   return address.kind === 'name' ? 'its name resolves' : 'its address is given';
 }
 
-/** What becomes of the flows of a backend that is down, for the reason it has now. */
 function onDownOf({ pool, verdict: { reason } }: Backend): PoolPlan['onDown'] {
-  return (reason === undefined ? undefined : pool.onDownBecause[reason]) ?? pool.onDown;
+  return onDownFor(pool, reason);
 }
 
 function isSame(one: PoolPlan['onDown'], other: PoolPlan['onDown']): boolean {

@@ -9,7 +9,7 @@ const way = (port: number): Way => ({ target: { kind: 'inet', ip: '10.0.0.1', po
 const keep: OpenFlowsPlan = { action: 'keep', graceMs: 0 };
 const close: OpenFlowsPlan = { action: 'close', graceMs: 0 };
 const grace: OpenFlowsPlan = { action: 'close', graceMs: 5_000 };
-const backend = { id: 1, name: 'a', isHealthy: true, downSinceMs: 0 };
+const backend = { id: 1, name: 'a', down: undefined, downSinceMs: 0 };
 
 function poolOf(onAddressChange: OpenFlowsPlan, onDown = close): PoolPlan {
   return {
@@ -148,7 +148,11 @@ test('the old server dies: on_down has the word, and an address that is up again
 
 test('one that was down when it was left has its grace from then', async () => {
   await vi.advanceTimersByTimeAsync(10_000);
-  ways.left({ ...backend, isHealthy: false, downSinceMs: Date.now() - 3_000 }, poolOf(keep, grace), way(1));
+  ways.left(
+    { ...backend, down: 'refused' as const, downSinceMs: Date.now() - 3_000 },
+    poolOf(keep, grace),
+    way(1),
+  );
   ways.settle([]);
   await vi.advanceTimersByTimeAsync(1_999);
   expect(endFlows).not.toHaveBeenCalled();

@@ -11,9 +11,12 @@
  * Workers count the flows now and then, seldom when they stay long.
  */
 import type { Check, Checks } from '../checks/client.ts';
+import type { CheckVerdict } from '../checks/messages-from-checks.ts';
 import { formatAddress } from '../core/address-text.ts';
+import type { DownReason } from '../core/down-reason.ts';
 import { formerWaysMax } from '../core/limits.ts';
 import type { OpenFlowsPlan, PoolPlan } from '../core/plan.ts';
+import { onDownFor } from '../core/verdict.ts';
 import { isSameWay, type Way } from '../core/way.ts';
 import type { WayCount } from '../worker/messages-from-worker.ts';
 import type { ControlWatcher } from './events.ts';
@@ -36,7 +39,8 @@ export interface FormerWaysOptions {
 export interface Leaving {
   readonly id: number;
   readonly name: string;
-  readonly isHealthy: boolean;
+  /** Why its check says that it is down; undefined: it does not. */
+  readonly down: DownReason | undefined;
   readonly downSinceMs: number;
 }
 
@@ -48,7 +52,7 @@ interface Former {
   pool: PoolPlan;
   /** The sources of its checks: those of the way and not of the pool as it is now. */
   readonly sources: readonly string[];
-  isHealthy: boolean;
+  down: DownReason | undefined;
   downSinceMs: number;
   check: Check | undefined;
   leaveTimer: NodeJS.Timeout | undefined;
@@ -78,7 +82,7 @@ export class FormerWays {
 
   /** The backend is reached by another way from the next snapshot on; its flows are treated once {@link settle} is called. */
   left(backend: Leaving, pool: PoolPlan, way: Way): void {
-    const { id: backendId, name, isHealthy, downSinceMs } = backend;
+    const { id: backendId, name, down, downSinceMs } = backend;
     const others = this.of(backendId);
     if (others.length >= formerWaysMax) this.forget(others[0]!);
     const former: Former = {
@@ -88,7 +92,7 @@ export class FormerWays {
       leftAtMs: this.options.nowMs(),
       pool,
       sources: way.upstream?.sources ?? [],
-      isHealthy,
+      down,
       downSinceMs,
       check: undefined,
       leaveTimer: undefined,
@@ -114,7 +118,8 @@ export class FormerWays {
       const isFresh = former.onAddressChange === undefined;
       if (isFresh || !isEqual(before.health, former.pool.health)) this.watch(former);
       if (!isEqual(former.onAddressChange, former.pool.onAddressChange)) this.treatLeft(former);
-      if (!former.isHealthy && !isEqual(former.onDown, former.pool.onDown)) this.treatDown(former);
+      if (former.down !== undefined && !isEqual(former.onDown, onDownFor(former.pool, former.down)))
+        this.treatDown(former);
       if (isFresh && former.flows > 0) this.tell(former);
     }
     if (this.formers.length === 0) return;
@@ -128,9 +133,9 @@ export class FormerWays {
   }
 
   status(backendId: number): FormerStatus[] {
-    return this.of(backendId).map(({ way, isHealthy, flows }) => ({
+    return this.of(backendId).map(({ way, down, flows }) => ({
       address: wayText(way),
-      up: isHealthy,
+      up: down === undefined,
       flows,
     }));
   }
@@ -171,25 +176,31 @@ export class FormerWays {
     if (pool.health.type === 'none' || way.target === undefined) return;
     const health = sources.length === 0 ? withoutSources(pool.health) : { ...pool.health, sources };
     const delayMs = Math.random() * health.intervalMs;
-    former.check = this.options.checks.check(health, way.target, former.isHealthy, delayMs, (verdict) =>
-      this.flipped(former, verdict.isUp, verdict.isUp ? 'check passed' : verdict.why),
+    const wasUp = former.down === undefined;
+    former.check = this.options.checks.check(health, way.target, wasUp, delayMs, (verdict) =>
+      this.checkSaid(former, verdict),
     );
   }
 
-  private flipped(former: Former, up: boolean, why: string): void {
-    const { pool, name, way, flows } = former;
-    if (former.isHealthy === up) return;
-    former.isHealthy = up;
+  private checkSaid(former: Former, verdict: CheckVerdict): void {
+    const { pool, name, way, flows, down: before } = former;
+    former.down = verdict.isUp ? undefined : verdict.reason;
+    if (former.down === before) return;
+    if (before !== undefined && former.down !== undefined) {
+      // For another reason its flows may have another fate.
+      if (!isEqual(former.onDown, onDownFor(pool, former.down))) this.treatDown(former);
+      return;
+    }
     this.options.watch({
-      event: up ? 'address-up' : 'address-down',
+      event: verdict.isUp ? 'address-up' : 'address-down',
       pool: pool.name,
       backend: name,
       address: wayText(way),
       flows,
-      why,
+      why: verdict.isUp ? 'check passed' : verdict.why,
     });
     former.downSinceMs = this.options.nowMs();
-    if (up) {
+    if (verdict.isUp) {
       clearTimeout(former.downTimer);
       former.onDown = undefined;
     } else this.treatDown(former);
@@ -202,7 +213,7 @@ export class FormerWays {
   }
 
   private treatDown(former: Former): void {
-    former.onDown = former.pool.onDown;
+    former.onDown = onDownFor(former.pool, former.down);
     clearTimeout(former.downTimer);
     former.downTimer = this.treat(former, former.onDown, former.downSinceMs, 'backend-down');
   }

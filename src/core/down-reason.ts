@@ -13,6 +13,8 @@ export const downReasons = [
   'loop',
   /** Its first check has not passed yet. */
   'unchecked',
+  /** This machine cannot ask it: the source address is not here, or no descriptor is left. */
+  'local-fault',
   /** Nobody listens there, or whoever does breaks the connection off. */
   'refused',
   /** No way there: no route, the network or the host says so. */

@@ -6,6 +6,7 @@
  *    verdict before, verdict now --effectOf--> up | down | lost | reason | nothing
  */
 import type { DownReason } from './down-reason.ts';
+import type { OpenFlowsPlan, PoolPlan } from './plan.ts';
 
 /** What the check has said last. `none`: the pool has no check. `unchecked`: it has not said anything yet. */
 export type CheckWord =
@@ -62,4 +63,12 @@ export function effectOf(before: Verdict, now: Verdict): VerdictEffect {
   if (before.isUp !== now.isUp) return now.isUp ? 'up' : 'down';
   if (now.isLost && !before.isLost) return 'lost';
   return before.reason === now.reason ? 'nothing' : 'reason';
+}
+
+/** What becomes of the open flows of a backend that is down for this reason. */
+export function onDownFor(
+  { onDown, onDownBecause }: Pick<PoolPlan, 'onDown' | 'onDownBecause'>,
+  reason: DownReason | undefined,
+): OpenFlowsPlan {
+  return (reason === undefined ? undefined : onDownBecause[reason]) ?? onDown;
 }

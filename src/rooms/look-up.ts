@@ -4,8 +4,8 @@
  * completes, and what the name server has never heard of) is asked of the system's resolver, getaddrinfo(3). That has two
  * threads for all rooms together and takes many seconds to give a silent server up, which is why it comes last.
  *
- *    in /etc/hosts, or of one label --> getaddrinfo
- *    else A and AAAA --> addresses | no such name --> getaddrinfo | nobody answers --> EAI_AGAIN
+ *    in /etc/hosts, of one label, or to be completed by the search list --> getaddrinfo
+ *    else A and AAAA --> addresses | no such name, or refused --> getaddrinfo | nobody answers --> EAI_AGAIN
  *
  * Who asks for a name that is being asked for shares the answer.
  */
@@ -16,7 +16,7 @@ import { readFileSync } from 'node:fs';
 /** For one question to one server; a second one follows. resolv.conf(5) says 5 s, and means that somebody waits. Milliseconds. */
 const questionMs = 2_000;
 const tries = 2;
-/** When one family has answered, so long the other is waited for: servers that drop AAAA are common. Milliseconds. */
+/** Once there are IPv4 addresses, so long those of IPv6 are waited for: servers that drop AAAA are common. Milliseconds. */
 const otherFamilyMs = 200;
 
 const underWay = new Map<string, Promise<readonly LookupAddress[]>>();
@@ -38,7 +38,7 @@ export function addressesOf(host: string, hints = 0): Promise<readonly LookupAdd
 async function find(host: string, hints: number): Promise<readonly LookupAddress[]> {
   const asksSystem = (): Promise<LookupAddress[]> => lookup(host, { all: true, verbatim: true, hints });
   if (isLocal(host)) return asksSystem();
-  const found = await askServers(host);
+  const found = await askServers(host).catch(noneIfAnswered);
   // The search list, mDNS and what else nsswitch.conf(5) names.
   return found.length > 0 ? found : asksSystem();
 }
@@ -46,19 +46,35 @@ async function find(host: string, hints: number): Promise<readonly LookupAddress
 /** Names that no name server is to be asked for. */
 function isLocal(host: string): boolean {
   const name = host.toLowerCase();
-  const isShort = !name.replace(/\.$/, '').includes('.');
-  return isShort || /\.(?:localhost|local)\.?$/.test(name) || isInHosts(name);
+  return /\.(?:localhost|local)\.?$/.test(name) || isCompleted(name) || isInHosts(name);
+}
+
+/** Whether the resolver tries the name with the domains of its search list first: resolv.conf(5), search and ndots. */
+function isCompleted(name: string): boolean {
+  if (name.endsWith('.')) return !name.slice(0, -1).includes('.');
+  const dots = name.split('.').length - 1;
+  if (dots === 0) return true;
+  const lines = readText('/etc/resolv.conf').split('\n');
+  if (!lines.some((line) => /^\s*(?:search|domain)\s+\S/.test(line))) return false;
+  const ndots = lines
+    .map((line) => /^\s*options\s.*\bndots:(\d+)/.exec(line)?.[1])
+    .findLast((one) => one !== undefined);
+  return dots < Number(ndots ?? 1);
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
 }
 
 function isInHosts(name: string): boolean {
-  try {
-    return readFileSync('/etc/hosts', 'utf8')
-      .toLowerCase()
-      .split('\n')
-      .some((line) => line.split('#', 1)[0]!.split(/\s+/).includes(name, 1));
-  } catch {
-    return false;
-  }
+  return readText('/etc/hosts')
+    .toLowerCase()
+    .split('\n')
+    .some((line) => line.split('#', 1)[0]!.split(/\s+/).includes(name, 1));
 }
 
 /** Empty: there is no such name, or it has no address. Rejects when nobody could say. */
@@ -72,29 +88,28 @@ async function askServers(host: string): Promise<LookupAddress[]> {
     return addresses.map((address) => ({ address, family }));
   };
   const [four, six] = [ask(4), ask(6)];
-  // One family with addresses suffices; without any it takes both to say that there are none.
-  const both = Promise.all([four, six]).then((found) => found.flat());
-  both.catch(() => {});
-  const first = await Promise.any([four, six].map(withAddresses)).catch(() => undefined);
-  if (first === undefined) return both;
+  six.catch(() => {});
+  // Without an answer for IPv4 nobody knows whether it has such an address, and those come first.
+  const v4 = await four;
+  if (v4.length === 0) return six;
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<LookupAddress[]>((resolve) => {
-    timer = setTimeout(resolve, otherFamilyMs, first);
+    timer = setTimeout(resolve, otherFamilyMs, []);
   });
-  const all = await Promise.race([both.catch(() => first), late]);
+  const v6 = await Promise.race([six.catch(() => []), late]);
   clearTimeout(timer);
-  return all;
-}
-
-async function withAddresses(asked: Promise<LookupAddress[]>): Promise<LookupAddress[]> {
-  const addresses = await asked;
-  if (addresses.length === 0) throw new Error('no address of this family');
-  return addresses;
+  return [...v4, ...v6];
 }
 
 /** ENODATA: the name is there and has no address of this family. */
 function noneOrFault(error: NodeJS.ErrnoException): string[] {
   if (error.code === 'ENOTFOUND' || error.code === 'ENODATA') return [];
+  throw error;
+}
+
+/** A server that refuses, fails, or is not there says so at once: then the system is asked, which knows more ways. */
+function noneIfAnswered(error: NodeJS.ErrnoException): LookupAddress[] {
+  if (error.code !== 'ETIMEOUT' && error.code !== 'ECANCELLED') return [];
   // As getaddrinfo(3) says it: the resolver's trouble, not the name's.
   throw Object.assign(error, { code: 'EAI_AGAIN' });
 }

@@ -5,7 +5,7 @@ import { checkReplyBytesMax } from '../../core/limits.ts';
 import { choice, own, type Reading, text } from '../../core/options.ts';
 import { type Asked, type CheckResult, dialect, failed, passed } from '../dialect.ts';
 import { firstLine } from '../faults.ts';
-import { readCa, tlsOptions } from '../tls-options.ts';
+import { namedServer, readCa, tlsOptions } from '../tls-options.ts';
 
 const statusRule = 'must be a status such as 200, a range such as 200-399, or a list of them';
 
@@ -34,7 +34,15 @@ const options = {
     { type: 'string' },
     '/',
   ),
-  host: text("The Host header. Default: the backend's address.", undefined),
+  host: own<string | undefined>(
+    "The Host header. Default: the backend's address.",
+    (value) =>
+      typeof value === 'string' && /^[\x21-\x7e]{1,255}$/.test(value)
+        ? { value }
+        : { refused: 'must be a host name, with its port if need be' },
+    { type: 'string' },
+    undefined,
+  ),
   status: own<readonly Range[]>(
     'What passes: a status, a range such as 200-399, or a list of them.',
     readStatus,
@@ -49,21 +57,28 @@ const options = {
 
 type Options = typeof options;
 
+function problem({ method, body }: Asked<Options>['options']): { key: string; message: string } | undefined {
+  if (body === undefined || method === 'GET') return undefined;
+  return { key: 'body', message: `needs method GET: an answer to ${method} has none to look at` };
+}
+
 export const http = dialect({
   meaning: 'a server answers a request over HTTP with the status that is expected',
   options,
+  problem: (options) => problem(options),
   ask: (asked) => ask(asked, false, {}),
 });
 
 export const https = dialect({
   meaning: 'the same over TLS',
   options: { ...options, ...secureOptions },
+  problem: (options) => problem(options),
   ask: (asked) => {
-    const { server_name: servername, verify, ca_file: caFile } = asked.options;
+    const { server_name: serverName, verify, ca_file: caFile } = asked.options;
     const ca = readCa(caFile);
     return ask(asked as unknown as Asked<Options>, true, {
       rejectUnauthorized: verify,
-      ...(servername === undefined ? {} : { servername }),
+      ...namedServer(serverName),
       ...(ca === undefined ? {} : { ca }),
     });
   },

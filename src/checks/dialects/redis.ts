@@ -8,7 +8,7 @@ import { type CheckResult, dialect, failed, passed } from '../dialect.ts';
 import { firstLine } from '../faults.ts';
 import { passwordOption, readPassword } from '../secrets.ts';
 import { CheckStream } from '../stream.ts';
-import { readCa, tlsOptions } from '../tls-options.ts';
+import { readCa, tlsOptions, tlsProblem } from '../tls-options.ts';
 
 export const redis = dialect({
   meaning: 'a Redis or Valkey server answers, and has the role that is wanted',
@@ -18,6 +18,11 @@ export const redis = dialect({
     role: choice('The role it must have.', ['primary', 'replica', 'any'], 'any'),
     max_lag: duration('A replica that has not heard its primary for longer is lagging.', undefined),
     ...tlsOptions,
+  },
+  problem(options) {
+    if (options.user !== undefined && options.password_file === undefined)
+      return { key: 'user', message: 'needs password_file' };
+    return tlsProblem(options);
   },
   async ask({ target, source, signal, options }) {
     const password = readPassword(options.password_file);
