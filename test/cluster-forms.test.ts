@@ -5,6 +5,7 @@ import { afterEach, expect, test } from 'vitest';
 import { parseRedisUrl } from '../src/config/redis-url.ts';
 import { RedisStore } from '../src/control/cluster/redis-store.ts';
 import { clusterPlan, type RedisPlan } from '../src/core/cluster-plan.ts';
+import { certificateName, newCertificate } from './support/certificates.ts';
 import {
   type ClusterNode,
   clientKey,
@@ -15,7 +16,7 @@ import {
   until,
 } from './support/cluster-node.ts';
 import { freePort } from './support/ports.ts';
-import { runToEnd, stopEverything } from './support/processes.ts';
+import { stopEverything } from './support/processes.ts';
 import { type Redis, startRedis } from './support/redis.ts';
 import { startRedisCluster } from './support/redis-cluster.ts';
 import { startRedisSentinel } from './support/redis-sentinel.ts';
@@ -63,67 +64,24 @@ requirePackage('redis')('Redis in all its forms', () => {
   });
 
   test('TLS with a certificate authority of our own, and a refusal without it', async () => {
-    const folder = temporaryFolder('tls');
-    const file = (name: string): string => join(folder, name);
-    const openssl = (...args: readonly string[]): Promise<string> =>
-      runToEnd({ command: 'openssl', args, folder });
-    const key = ['-newkey', 'rsa:2048', '-nodes', '-days', '2'];
-    await openssl(
-      'req',
-      '-x509',
-      ...key,
-      '-keyout',
-      'ca.key',
-      '-out',
-      'ca.crt',
-      '-subj',
-      '/CN=test authority',
-    );
-    await openssl(
-      'req',
-      ...key.slice(0, 3),
-      '-keyout',
-      'redis.key',
-      '-out',
-      'redis.csr',
-      '-subj',
-      '/CN=redis.test',
-    );
-    writeFileSync(file('names'), 'subjectAltName=DNS:redis.test\n');
-    await openssl(
-      'x509',
-      '-req',
-      '-in',
-      'redis.csr',
-      '-CA',
-      'ca.crt',
-      '-CAkey',
-      'ca.key',
-      '-CAcreateserial',
-      '-days',
-      '2',
-      '-extfile',
-      'names',
-      '-out',
-      'redis.crt',
-    );
+    const { caFile, certFile, keyFile } = await newCertificate();
     const tlsPort = await freePort();
     await startRedis({
       args: [
         '--tls-port',
         String(tlsPort),
         '--tls-cert-file',
-        file('redis.crt'),
+        certFile,
         '--tls-key-file',
-        file('redis.key'),
+        keyFile,
         '--tls-ca-cert-file',
-        file('ca.crt'),
+        caFile,
         '--tls-auth-clients',
         'no',
       ],
     });
     const url = `rediss://127.0.0.1:${tlsPort}`;
-    const tls = { caFile: file('ca.crt'), certFile: undefined, keyFile: undefined, serverName: 'redis.test' };
+    const tls = { caFile, certFile: undefined, keyFile: undefined, serverName: certificateName };
     await shares(...pair(url, { tls, connectTimeoutMs: 2_000 }));
     const stranger = startNode({ name: 'c', redis: { ...parseRedisUrl(url), connectTimeoutMs: 2_000 } });
     await until('refused', () => stranger.cluster.status().faults.tls > 0);

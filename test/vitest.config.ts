@@ -42,6 +42,7 @@ const patient = [
   'observability',
   'operating',
   'redis-reshard',
+  'redis-secrets',
   'reload',
   'rooms',
   'systemd',

@@ -23,6 +23,8 @@ export interface RedisOptions {
   readonly folder?: string;
   /** More command line, for example `--maxmemory 1mb`, word by word. */
   readonly args?: readonly string[];
+  /** What redis-cli needs to be let in (`--tls`, `-a`), asked at every command. */
+  readonly access?: () => readonly string[];
 }
 
 /** What lets DEBUG through and makes loading answer often: Redis 7 and Valkey want to be told, 6.2 knows no such options. */
@@ -51,7 +53,8 @@ export async function startRedis(options: RedisOptions = {}): Promise<Redis> {
     process: started,
     async command(...args) {
       const cli = requireCommand('redis', 'redis-cli');
-      return (await runToEnd({ command: cli, args: ['-h', host, '-p', String(port), ...args] })).trim();
+      const words = ['-h', host, '-p', String(port), ...(options.access?.() ?? []), ...args];
+      return (await runToEnd({ command: cli, args: words })).trim();
     },
     async stop(signal) {
       await started.stop(signal);

@@ -75,6 +75,8 @@ export class Replication {
   private gapsToldAtMs = Number.NEGATIVE_INFINITY;
   /** As it was told last; undefined before anything was. */
   private isConnected: boolean | undefined;
+  /** What went wrong last before all shards were live again: no reason for the next loss. */
+  private overcome: Faults['last'];
   /** Changes of the last round that had no names. */
   private nameless: PinChange[] = [];
   /** Changes the last round took from the pin table. */
@@ -322,6 +324,7 @@ export class Replication {
     const live = this.liveShards;
     if (this.isConnected !== true && live === this.replicas.length) {
       this.isConnected = true;
+      this.overcome = faults.last;
       watch({ event: 'cluster-connected', afterMs: Math.round(nowMs() - this.since) });
     } else if (this.isConnected !== false && live === 0) {
       if (this.isConnected === undefined && this.mayStillCome()) return;
@@ -329,7 +332,8 @@ export class Replication {
       this.since = nowMs();
       // Redis is there; that the name is taken is told by whoever asks for it.
       if (this.yieldedShards > 0) return;
-      const { fault, message } = faults.last ?? { fault: undefined, message: 'no reason is known' };
+      const reason = faults.last === this.overcome ? undefined : faults.last;
+      const { fault, message } = reason ?? { fault: undefined, message: 'no reason is known' };
       watch({ event: 'cluster-away', fault, message });
     }
   }
