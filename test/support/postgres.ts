@@ -1,9 +1,9 @@
 /**
- * A real PostgreSQL with an empty database, for the length of a test: trust authentication on loopback, no
+ * A real PostgreSQL with an empty database (or a replica of one), for the length of a test: trust authentication on loopback, no
  * fsync, everything in a temporary folder. It refuses to run as root, so root hands it to the user `postgres`
  * that the package made.
  */
-import { chmodSync, chownSync } from 'node:fs';
+import { chmodSync, chownSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { findCommand, requireCommand } from './packages.ts';
 import { freePort } from './ports.ts';
@@ -13,6 +13,8 @@ import { temporaryFolder } from './temporary.ts';
 export interface Postgres {
   readonly host: string;
   readonly port: number;
+  /** Its unix socket. */
+  readonly path: string;
   readonly process: RunningProcess;
   /** Runs one statement through psql, by default directly; `port` goes through a load balancer. Trimmed text. */
   query(sql: string, through?: { readonly host?: string; readonly port: number }): Promise<string>;
@@ -25,6 +27,10 @@ export interface PostgresOptions {
   readonly port?: number;
   /** Lines for postgresql.conf as name/value pairs. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** Lines of pg_hba.conf that count before the one that trusts everybody. */
+  readonly access?: readonly string[];
+  /** Begins as a copy of this one and follows it. */
+  readonly replicaOf?: { readonly host: string; readonly port: number };
   readonly core?: number;
 }
 
@@ -32,6 +38,31 @@ const administrator = 'pinion';
 
 async function numericId(flag: '-u' | '-g', user: string): Promise<number> {
   return Number.parseInt(await runToEnd({ command: 'id', args: [flag, user] }), 10);
+}
+
+/** Everybody on this machine, replicas included, as `initdb --auth=trust` has it. */
+const trusting = ['local', 'host'].flatMap((kind) =>
+  ['all', 'replication'].map((what) => `${kind} ${what} all ${kind === 'host' ? 'samehost ' : ''}trust`),
+);
+
+/** What makes the folder of data. */
+function dataCommand(data: string, primary: PostgresOptions['replicaOf']) {
+  if (primary !== undefined) {
+    const from = ['-h', primary.host, '-p', String(primary.port), '-U', administrator];
+    const args = ['-D', data, ...from, '--write-recovery-conf', '--checkpoint=fast', '--no-sync'];
+    return { command: requireCommand('postgres', 'pg_basebackup'), args };
+  }
+  const args = [
+    '-D',
+    data,
+    '-U',
+    administrator,
+    '--auth=trust',
+    '--no-sync',
+    '--encoding=UTF8',
+    '--no-locale',
+  ];
+  return { command: requireCommand('postgres', 'initdb'), args };
 }
 
 /** Starts a server and waits until it accepts connections. Rejects with its output when it does not come up. */
@@ -43,18 +74,13 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   if (user !== undefined) chownSync(folder, await numericId('-u', user), await numericId('-g', user));
   chmodSync(folder, 0o700);
   const data = join(folder, 'data');
-  const initdbArgs = [
-    '-D',
-    data,
-    '-U',
-    administrator,
-    '--auth=trust',
-    '--no-sync',
-    '--encoding=UTF8',
-    '--no-locale',
-  ];
   const folderAndUser = { folder, user };
-  await runToEnd({ command: requireCommand('postgres', 'initdb'), args: initdbArgs, ...folderAndUser });
+  await runToEnd({ ...dataCommand(data, options.replicaOf), ...folderAndUser });
+  if (options.access !== undefined)
+    writeFileSync(
+      join(data, 'pg_hba.conf'),
+      [...options.access, ...trusting].map((line) => `${line}\n`).join(''),
+    );
 
   const settings: Record<string, string> = {
     listen_addresses: host,
@@ -77,10 +103,11 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
     ...folderAndUser,
     core: options.core,
   });
-  await started.waitForOutput(/database system is ready to accept connections/);
+  await started.waitForOutput(/database system is ready to accept (?:read-only )?connections/);
   return {
     host,
     port,
+    path: join(folder, `.s.PGSQL.${port}`),
     process: started,
     async query(sql, through) {
       const target = ['-h', through?.host ?? host, '-p', String(through?.port ?? port), '-U', administrator];

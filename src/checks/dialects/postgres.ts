@@ -2,9 +2,10 @@
  * PostgreSQL. Without a user it is asked whether it takes a start-up message at all, as pg_isready does: the server needs no role
  * for that, and logs at most that one does not exist. With a user, a session: role and lag are what the server says of itself.
  *
- * The server logs nothing of how a check ends: a session says goodbye, a log-in that goes no further ends where the server waits for
- * the password (a goodbye there is "expected SASL response, got message type 88", a reset "could not receive data from client").
- * Resets are for those who do not speak the protocol, or do not end in time.
+ * The server logs nothing of how a check ends, unless its time-out cuts it: a session says goodbye, a log-in that goes no further
+ * ends where the server waits for the password (a goodbye there is "expected SASL response, got message type 88", a reset "could
+ * not receive data from client"); only GSSAPI tells that it came to nothing. Resets are for those who do not speak the protocol,
+ * or do not close in time.
  * https://www.postgresql.org/docs/current/protocol-flow.html
  */
 import { createHash, randomBytes } from 'node:crypto';
