@@ -173,6 +173,36 @@ requirePackage('postgres')('PostgreSQL', () => {
     },
   );
 
+  test.each(engines)('%s: TLS', async (engine) => {
+    const server = await startPostgres({
+      certified: 'pg.example',
+      access: ['hostssl all secure 127.0.0.1/32 scram-sha-256', 'host all secure 127.0.0.1/32 reject'],
+    });
+    await server.query(`create role secure login password 'secret'`);
+    const login = { type: 'postgres', user: 'secure', password_file: temporaryFile('password', 'secret') };
+    const verified = { ...login, tls: true, verify: true, ca_file: server.certificate };
+    const from = server.process.output().length;
+    const pinion = await start(
+      poolsOf(`127.0.0.1:${server.port}`, {
+        startup: { type: 'postgres', tls: true },
+        unverified: { ...login, tls: true },
+        verified: { ...verified, server_name: 'pg.example' },
+        another: { ...verified, server_name: 'other.example' },
+        plain: login,
+      }),
+      'tcp',
+      engine,
+    );
+    await become(pinion, {
+      startup: 'up',
+      unverified: 'up',
+      verified: 'up',
+      another: 'check-failed',
+      plain: 'not-authorized',
+    });
+    expect(server.process.output().slice(from)).not.toMatch(/message type|could not receive/);
+  });
+
   test.each(engines)('%s: a replica that does not receive any more is lagging', async (engine) => {
     const primary = await startPostgres();
     await primary.query('create role monitor login');

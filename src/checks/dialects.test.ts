@@ -555,6 +555,20 @@ describe('postgres, the end', () => {
     await vi.waitFor(() => expect(said.at(-1)).toBe('closed'));
   });
 
+  test('whichever byte of a session is another, it is judged, or waited for', async () => {
+    const greeting = Buffer.concat([pgMessage('S', 'a\0b\0'), session]);
+    const count = greeting.length + primary.length;
+    const targets = Array.from({ length: count }, (_, i) => {
+      const bytes = Buffer.concat([greeting, primary]);
+      bytes[i]! ^= 0xff;
+      return pgServer(bytes.subarray(0, greeting.length), bytes.subarray(greeting.length));
+    });
+    const asked = targets.map(async (target) => ask('postgres', await target, user, 1_000));
+    const found = (await Promise.all(asked)).map((result) => result?.verdict);
+    expect(found.filter((verdict) => verdict === 'unknown')).toEqual([]);
+    expect(found.filter((verdict) => verdict === 'fail').length).toBeGreaterThan(count / 2);
+  });
+
   test.each([
     ['before the first answer', undefined],
     ['in the middle of a log-in', pgAsks(10, 'SCRAM-SHA-256\0\0')],

@@ -15,6 +15,8 @@ export interface Postgres {
   readonly port: number;
   /** Its unix socket. */
   readonly path: string;
+  /** Its certificate, with `certified`. */
+  readonly certificate: string;
   readonly process: RunningProcess;
   /** Runs one statement through psql, by default directly; `port` goes through a load balancer. Trimmed text. */
   query(sql: string, through?: { readonly host?: string; readonly port: number }): Promise<string>;
@@ -29,6 +31,8 @@ export interface PostgresOptions {
   readonly settings?: Readonly<Record<string, string>>;
   /** Lines of pg_hba.conf that count before the one that trusts everybody. */
   readonly access?: readonly string[];
+  /** It speaks TLS, by this name. */
+  readonly certified?: string;
   /** Begins as a copy of this one and follows it. */
   readonly replicaOf?: { readonly host: string; readonly port: number };
   readonly core?: number;
@@ -82,6 +86,18 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
       [...options.access, ...trusting].map((line) => `${line}\n`).join(''),
     );
 
+  const [certificate, key] = [join(folder, 'tls.crt'), join(folder, 'tls.key')];
+  if (options.certified !== undefined) {
+    const names = ['-subj', `/CN=${options.certified}`, '-addext', `subjectAltName=DNS:${options.certified}`];
+    const files = ['-out', certificate, '-keyout', key];
+    const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+    await runToEnd({
+      command: 'openssl',
+      args: ['req', '-x509', ...kind, ...names, ...files],
+      ...folderAndUser,
+    });
+  }
+
   const settings: Record<string, string> = {
     listen_addresses: host,
     port: String(port),
@@ -90,6 +106,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
     synchronous_commit: 'off',
     full_page_writes: 'off',
     max_connections: '200',
+    ...(options.certified === undefined ? {} : { ssl: 'on', ssl_cert_file: certificate, ssl_key_file: key }),
     ...options.settings,
   };
   const args = [
@@ -108,6 +125,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
     host,
     port,
     path: join(folder, `.s.PGSQL.${port}`),
+    certificate,
     process: started,
     async query(sql, through) {
       const target = ['-h', through?.host ?? host, '-p', String(through?.port ?? port), '-U', administrator];

@@ -63,7 +63,7 @@ export const postgres = dialect({
   async ask(asked) {
     const startedAtMs = performance.now();
     const { user, password_file } = asked.options;
-    const password = readPassword(password_file);
+    const password = user === undefined ? undefined : readPassword(password_file);
     const stream = await CheckStream.connect(asked.target, asked.source, asked.signal);
     try {
       const conversation = new Conversation(stream, asked);
