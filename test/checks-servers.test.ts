@@ -6,6 +6,7 @@ import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { tcpClient } from './support/clients.ts';
 import { admin, configText, listener, type Section } from './support/config.ts';
@@ -16,7 +17,7 @@ import { startPostgres } from './support/postgres.ts';
 import { stopEverything } from './support/processes.ts';
 import { startRedis } from './support/redis.ts';
 import { requirePackage } from './support/require-package.ts';
-import { temporaryFolder } from './support/temporary.ts';
+import { temporaryFile, temporaryFolder } from './support/temporary.ts';
 
 const engines = ['epoll', 'portable'] as const;
 const open: { close(): void }[] = [];
@@ -91,6 +92,145 @@ requirePackage('postgres')('PostgreSQL', () => {
     });
     await server.stop();
     await become(pinion, { startup: 'refused', session: 'refused', replica: 'refused' });
+  });
+
+  test.each(engines)(
+    '%s: each way to log in, right and wrong, and no word of it in its log but of what is wrong',
+    async (engine) => {
+      // The last password is none by SASLprep as it stands: the ligature is two letters, the soft hyphen nothing.
+      const secrets = {
+        scram: 'secret',
+        digest: 'secret',
+        clear: 'secret',
+        prepared: 'se\u00adcret \ufb01 \u2168',
+      };
+      const ways = { scram: 'scram-sha-256', digest: 'md5', clear: 'password', prepared: 'scram-sha-256' };
+      const server = await startPostgres({
+        access: [
+          ...Object.entries({ ...ways, gss: 'gss' }).map(
+            ([user, way]) => `host all ${user} 127.0.0.1/32 ${way}`,
+          ),
+          'local all scram scram-sha-256',
+          'host all pinion_check 127.0.0.1/32 scram-sha-256',
+        ],
+      });
+      for (const [user, secret] of Object.entries(secrets)) {
+        await server.query(
+          `set password_encryption = '${user === 'digest' ? 'md5' : 'scram-sha-256'}'; create role ${user} login password '${secret}'`,
+        );
+      }
+      const file = (secret: string): string => temporaryFile('password', `${secret}\n`);
+      // A time-out would be told.
+      const patience = { interval: '2s', timeout: '2s' };
+      const login = (user: keyof typeof secrets, secret: string = secrets[user]) => ({
+        type: 'postgres',
+        ...patience,
+        user,
+        password_file: file(secret),
+      });
+      const right: Record<string, Section> = {
+        startup: { type: 'postgres', ...patience },
+        scram: login('scram'),
+        digest: login('digest'),
+        clear: login('clear'),
+        prepared: login('prepared'),
+      };
+      const wrong: Record<string, Section> = {
+        'scram-wrong': login('scram', 'other'),
+        'digest-wrong': login('digest', 'other'),
+        'clear-wrong': login('clear', 'other'),
+        'no-password': { type: 'postgres', user: 'scram' },
+        gss: { type: 'postgres', user: 'gss' },
+      };
+      const from = server.process.output().length;
+      const pools = {
+        ...poolsOf(`127.0.0.1:${server.port}`, right),
+        ...poolsOf(`unix:${server.path}`, { socket: login('scram') }),
+      };
+      const well = await start(pools, 'tcp', engine);
+      const verdict = (checks: object, of: string) =>
+        Object.fromEntries(Object.keys(checks).map((name) => [name, of]));
+      await become(well, verdict(pools, 'up'));
+      // Some more of each; those under way when it stops are cut.
+      await setTimeout(4_500);
+      expect(server.process.output().slice(from)).toBe('');
+      expect(await well.stop()).toMatchObject({ code: 0 });
+
+      const others = await start(poolsOf(`127.0.0.1:${server.port}`, wrong), 'tcp', engine);
+      await become(others, verdict(wrong, 'not-authorized'));
+      const told = await eventually('all are told', () => {
+        const events = others.events('backend-down');
+        return events.length === Object.keys(wrong).length && events;
+      });
+      const why = Object.fromEntries(told.map(({ pool, why }) => [pool, why]));
+      expect(why).toEqual({
+        'scram-wrong': 'password authentication failed for user "scram"',
+        'digest-wrong': 'password authentication failed for user "digest"',
+        'clear-wrong': 'password authentication failed for user "clear"',
+        'no-password': 'it asks for a password, and there is no password_file',
+        gss: 'it asks for GSSAPI, which a check does not speak',
+      });
+    },
+  );
+
+  test.each(engines)('%s: TLS', async (engine) => {
+    const server = await startPostgres({
+      certified: 'pg.example',
+      access: ['hostssl all secure 127.0.0.1/32 scram-sha-256', 'host all secure 127.0.0.1/32 reject'],
+    });
+    await server.query(`create role secure login password 'secret'`);
+    const login = { type: 'postgres', user: 'secure', password_file: temporaryFile('password', 'secret') };
+    const verified = { ...login, tls: true, verify: true, ca_file: server.certificate };
+    const from = server.process.output().length;
+    const pinion = await start(
+      poolsOf(`127.0.0.1:${server.port}`, {
+        startup: { type: 'postgres', tls: true },
+        unverified: { ...login, tls: true },
+        verified: { ...verified, server_name: 'pg.example' },
+        another: { ...verified, server_name: 'other.example' },
+        plain: login,
+      }),
+      'tcp',
+      engine,
+    );
+    await become(pinion, {
+      startup: 'up',
+      unverified: 'up',
+      verified: 'up',
+      another: 'check-failed',
+      plain: 'not-authorized',
+    });
+    expect(server.process.output().slice(from)).not.toMatch(/message type|could not receive/);
+  });
+
+  test.each(engines)('%s: a replica that does not receive any more is lagging', async (engine) => {
+    const primary = await startPostgres();
+    await primary.query('create role monitor login');
+    const replica = await startPostgres({ replicaOf: primary });
+    const replicaCheck = { type: 'postgres', user: 'monitor', role: 'replica' };
+    const pinion = await start(
+      poolsOf(`127.0.0.1:${replica.port}`, {
+        replica: replicaCheck,
+        near: { ...replicaCheck, max_lag: '2s' },
+        primary: { ...replicaCheck, role: 'primary' },
+      }),
+      'tcp',
+      engine,
+    );
+    await primary.query('create table t (a int)');
+    await become(pinion, { replica: 'up', near: 'up', primary: 'wrong-role' });
+    // The primary is at rest for longer: nothing is missing.
+    await setTimeout(3_000);
+    expect(await verdicts(pinion)).toMatchObject({ replica: 'up', near: 'up' });
+    await primary.stop();
+    await become(pinion, { replica: 'up', near: 'lagging' });
+    const told = await eventually('it is told', () =>
+      pinion.events('backend-down').find(({ pool }) => pool === 'near'),
+    );
+    expect(told).toMatchObject({
+      reason: 'lagging',
+      why: expect.stringMatching(/^it is \d+\.\d s behind$/),
+    });
   });
 });
 

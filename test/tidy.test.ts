@@ -96,7 +96,6 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'core',
     'wire',
     'rooms',
-    'pg',
     'node:child_process',
     'node:net',
     'node:tls',

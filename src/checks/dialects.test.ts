@@ -1,9 +1,11 @@
 /** Each dialect against stand-ins: well, garbage, half an answer, silence, a flood, nobody there. */
 import { createSocket, type Socket as Datagrams } from 'node:dgram';
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { afterEach, describe, expect, test, vi } from 'vitest';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
 import type { Bind } from '../core/plan.ts';
 import { decodeInfoAnswer } from '../wire/source-query.ts';
 import type { CheckResult } from './dialect.ts';
@@ -100,12 +102,64 @@ const dnsAnswer = (bytes: Buffer, code: number): Buffer => {
   answer[3] = 0x80 | code;
   return answer;
 };
-const pgError = (code: string, text: string): Buffer => {
-  const body = Buffer.from(`SFATAL\0VFATAL\0C${code}\0M${text}\0\0`);
-  const head = Buffer.alloc(5, 'E');
+const pgMessage = (type: string, ...parts: readonly (Buffer | string)[]): Buffer => {
+  const body = Buffer.concat(parts.map((part) => (typeof part === 'string' ? Buffer.from(part) : part)));
+  const head = Buffer.alloc(5, type);
   head.writeUInt32BE(4 + body.length, 1);
   return Buffer.concat([head, body]);
 };
+const pgError = (code: string, text: string): Buffer =>
+  pgMessage('E', `SFATAL\0VFATAL\0C${code}\0M${text}\0\0`);
+const pgAsks = (code: number, rest = ''): Buffer => pgMessage('R', Buffer.from([0, 0, 0, code]), rest);
+const pgReady = pgMessage('Z', 'I');
+const pgRow = (...columns: readonly (string | null)[]): Buffer => {
+  const count = Buffer.alloc(2);
+  count.writeUInt16BE(columns.length);
+  const parts = columns.flatMap((column) => {
+    const length = Buffer.alloc(4);
+    length.writeInt32BE(column === null ? -1 : Buffer.byteLength(column));
+    return [length, column ?? ''];
+  });
+  return pgMessage('D', count, ...parts);
+};
+/** Says the next of these to each message; a goodbye ends it. */
+const pgServer = (...answers: readonly Buffer[]): Promise<Bind> => {
+  const said = new WeakMap<Socket, number>();
+  return tcp((socket, bytes) => {
+    if (bytes[0] === 0x58) return void socket.end();
+    const count = said.get(socket) ?? 0;
+    said.set(socket, count + 1);
+    if (answers[count] !== undefined) socket.write(answers[count]);
+  });
+};
+/** Lets in without a password, and gives this row. */
+const pgSays =
+  (...columns: readonly (string | null)[]) =>
+  (): Promise<Bind> =>
+    pgServer(
+      Buffer.concat([pgAsks(0), pgMessage('S', 'server_version\x0015\0'), pgMessage('N', 'Mhello'), pgReady]),
+      Buffer.concat([pgMessage('T', '\0\0'), pgRow(...columns), pgMessage('C', 'SELECT 1\0'), pgReady]),
+    );
+/** SCRAM as far as the server's first message. */
+const pgScram =
+  (iterations: string, ...more: readonly Buffer[]) =>
+  (): Promise<Bind> => {
+    const said = new WeakMap<Socket, number>();
+    return tcp((socket, bytes) => {
+      const count = said.get(socket) ?? 0;
+      said.set(socket, count + 1);
+      const nonce = /r=(.*)$/.exec(bytes.toString('latin1'))?.[1];
+      if (count === 0) socket.write(pgAsks(10, 'SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0'));
+      else if (count === 1) socket.write(pgAsks(11, `r=${nonce}x,s=AAAA,i=${iterations}`));
+      else if (more[count - 2] !== undefined) socket.write(more[count - 2]!);
+    });
+  };
+const folder = mkdtempSync(join(tmpdir(), 'pinion-dialects-'));
+const passwordFile = join(folder, 'password');
+writeFileSync(passwordFile, 'secret\n');
+afterAll(() => rmSync(folder, { recursive: true }));
+const user = { user: 'monitor', password_file: passwordFile };
+const lagging = { ...user, role: 'replica', max_lag: 5_000 };
 const status = { verdict: 'pass' };
 const fails = (reason: string, why: RegExp) => ({ verdict: 'fail', reason, why: expect.stringMatching(why) });
 
@@ -212,6 +266,119 @@ const overTcp: Record<string, Case[]> = {
     ],
     ['garbage', () => tcp(reply('220 smtp\r\n')), {}, fails('check-failed', /protocol of PostgreSQL/)],
     ['half an answer', () => tcp((socket) => socket.end('R\0\0')), {}, fails('refused', /ECONNRESET/)],
+    ['lets in', pgSays(), {}, status],
+    [
+      'has no memory',
+      () => tcp(reply(pgError('53200', 'out of memory'))),
+      {},
+      fails('check-failed', /out of/),
+    ],
+    ['asks for GSSAPI, without a user', () => pgServer(pgAsks(7)), {}, status],
+    ['no TLS', () => tcp(reply('N')), { tls: true }, fails('check-failed', /does not speak TLS/)],
+    [
+      'something said before TLS begins',
+      () => tcp(reply('S\x16\x03')),
+      { tls: true },
+      fails('check-failed', /does not speak TLS/),
+    ],
+    ['a primary', pgSays('f', null, 'f'), { ...user, role: 'primary' }, status],
+    ['a replica', pgSays('t', null, 't'), lagging, status],
+    ['a replica at work', pgSays('t', '4000', 'f'), lagging, status],
+    ['a replica behind', pgSays('t', '7500', 'f'), lagging, fails('lagging', /^it is 7.5 s behind$/)],
+    ['a replica that knows of nothing', pgSays('t', null, 'f'), lagging, fails('lagging', /no transaction/)],
+    ['another role', pgSays('f', null, 'f'), lagging, fails('wrong-role', /is a primary, and a replica/)],
+    ...[[], ['t'], ['x', null, 't'], ['t', 'NaN', 't'], [null, null, null]].map(
+      (row): Case => [
+        `no answer to the question: ${JSON.stringify(row)}`,
+        pgSays(...row),
+        user,
+        fails('check-failed', /protocol of PostgreSQL/),
+      ],
+    ),
+    ...Object.entries({ 2: 'Kerberos 5', 7: 'GSSAPI', 9: 'SSPI', 99: 'authentication 99' }).map(
+      ([code, name]): Case => [
+        `asks for ${name}`,
+        () => pgServer(pgAsks(Number(code))),
+        user,
+        fails('not-authorized', new RegExp(`asks for ${name}, which a check does not speak`)),
+      ],
+    ),
+    [
+      'asks for OAuth',
+      () => pgServer(pgAsks(10, 'OAUTHBEARER\0\0')),
+      user,
+      fails('not-authorized', /OAUTHBEARER/),
+    ],
+    [
+      'asks for a password, and there is none',
+      () => pgServer(pgAsks(3)),
+      { user: 'monitor' },
+      fails('not-authorized', /no password_file/),
+    ],
+    ['goes on with what was not begun', () => pgServer(pgAsks(11)), user, fails('check-failed', /protocol/)],
+    [
+      'refuses the password',
+      () => pgServer(pgAsks(3), pgError('28P01', 'password authentication failed')),
+      user,
+      fails('not-authorized', /^password authentication failed$/),
+    ],
+    [
+      'does not answer the question',
+      () =>
+        pgServer(Buffer.concat([pgAsks(0), pgReady]), Buffer.concat([pgError('42883', 'what?'), pgReady])),
+      user,
+      fails('check-failed', /^what\?$/),
+    ],
+    [
+      'a row of -1 columns',
+      () =>
+        pgServer(
+          Buffer.concat([pgAsks(0), pgReady]),
+          Buffer.concat([pgMessage('D', '\xff\xff'), pgMessage('D', Buffer.from([255, 255])), pgReady]),
+        ),
+      user,
+      fails('check-failed', /protocol of PostgreSQL/),
+    ],
+    [
+      'an error without its end',
+      () => pgServer(pgMessage('E', 'C28000\0Mno')),
+      user,
+      fails('not-authorized', /^no$/),
+    ],
+    [
+      'a notice without its end, for ever',
+      () =>
+        pgServer(
+          Buffer.concat([pgAsks(0), ...Array.from({ length: 300 }, () => pgMessage('N', 'Mhello')), pgReady]),
+        ),
+      user,
+      fails('check-failed', /does not stop talking/),
+    ],
+    [
+      'a message of 2 GiB',
+      () => pgServer(Buffer.concat([pgAsks(0), Buffer.from('447fffffff', 'hex'), Buffer.alloc(30_000)])),
+      user,
+      fails('check-failed', /protocol of PostgreSQL/),
+    ],
+    ['2^31 iterations', pgScram('2147483648'), user, fails('check-failed', /2147483648 iterations of SCRAM/)],
+    [
+      'lets in who has not asked it for a proof',
+      pgScram('4096', pgAsks(0)),
+      user,
+      fails('check-failed', /does not prove/),
+    ],
+    [
+      'another proof',
+      pgScram('4096', Buffer.concat([pgAsks(12, `v=${'A'.repeat(43)}=`), pgAsks(0), pgReady])),
+      user,
+      fails('check-failed', /does not prove/),
+    ],
+    [
+      'refuses the proof',
+      pgScram('4096', pgError('28P01', 'password authentication failed')),
+      user,
+      fails('not-authorized', /password authentication failed/),
+    ],
   ],
   agent: [
     ['well', () => tcp(() => {}, reply('up 75%\n')), {}, { verdict: 'pass', share: 0.75 }],
@@ -340,6 +507,77 @@ describe.each(all)('%s', (name, cases) => {
   test.skipIf(name === 'tcp')('silence is no answer', async () => {
     const silent = name in overUdp ? udp(() => undefined) : tcp(() => {});
     expect(await ask(name, await silent, options, 100)).toBeUndefined();
+  });
+});
+
+describe('postgres, the end', () => {
+  /** It never closes of itself; what it sees of its client. */
+  async function endless(answer: Buffer, rest?: Buffer) {
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
+      said.push('connected');
+      socket.on('error', ({ message }) => said.push(message));
+      socket.on('end', () => said.push('end'));
+      // Who is written to and is gone answers with a reset.
+      const writer = setInterval(() => said.includes('end') && socket.write('N'), 20);
+      socket.on('close', () => {
+        clearInterval(writer);
+        said.push('closed');
+      });
+      socket.once('data', () => {
+        socket.write(answer);
+        socket.on('data', (bytes) => {
+          if (bytes[0] === 0x58) said.push('goodbye');
+          else if (rest !== undefined) socket.write(rest);
+        });
+      });
+    });
+    const said: string[] = [];
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    open.push(server);
+    const { port } = server.address() as AddressInfo;
+    return { target: { kind: 'inet', ip: '127.0.0.1', port } as Bind, said, server };
+  }
+  const session = Buffer.concat([pgAsks(0), pgReady]);
+  const primary = Buffer.concat([pgRow('f', null, 'f'), pgReady]);
+
+  test('a server that does not close loses its connection, and the result stands', async () => {
+    const { target, said } = await endless(session, primary);
+    const from = performance.now();
+    expect(await ask('postgres', target, user, 400)).toEqual(status);
+    expect(performance.now() - from).toBeLessThan(390);
+    await vi.waitFor(() => expect(said).toEqual(['connected', 'goodbye', 'read ECONNRESET', 'closed']));
+  });
+
+  test('a log-in that goes no further ends without a word', async () => {
+    const { target, said } = await endless(pgAsks(3));
+    expect(await ask('postgres', target)).toEqual(status);
+    await vi.waitFor(() => expect(said.slice(0, 2)).toEqual(['connected', 'end']));
+    await vi.waitFor(() => expect(said.at(-1)).toBe('closed'));
+  });
+
+  test('whichever byte of a session is another, it is judged, or waited for', async () => {
+    const greeting = Buffer.concat([pgMessage('S', 'a\0b\0'), session]);
+    const count = greeting.length + primary.length;
+    const targets = Array.from({ length: count }, (_, i) => {
+      const bytes = Buffer.concat([greeting, primary]);
+      bytes[i]! ^= 0xff;
+      return pgServer(bytes.subarray(0, greeting.length), bytes.subarray(greeting.length));
+    });
+    const asked = targets.map(async (target) => ask('postgres', await target, user, 1_000));
+    const found = (await Promise.all(asked)).map((result) => result?.verdict);
+    expect(found.filter((verdict) => verdict === 'unknown')).toEqual([]);
+    expect(found.filter((verdict) => verdict === 'fail').length).toBeGreaterThan(count / 2);
+  });
+
+  test.each([
+    ['before the first answer', undefined],
+    ['in the middle of a log-in', pgAsks(10, 'SCRAM-SHA-256\0\0')],
+    ['in the middle of a session', session],
+  ])('when time is over %s nothing stays open', async (_, answer) => {
+    const { target, said } = await endless(answer ?? Buffer.alloc(0));
+    expect(await ask('postgres', target, user, 100)).toBeUndefined();
+    await vi.waitFor(() => expect(said.at(-1)).toBe('closed'));
   });
 });
 

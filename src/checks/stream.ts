@@ -103,6 +103,11 @@ export class CheckStream {
     return this.read((all) => (all.length < count ? undefined : count));
   }
 
+  /** Nothing more is said: the other side reads an end. */
+  end(): void {
+    this.socket.end();
+  }
+
   /** The other side is to close first: what it still says is dropped. Resolves when it has. */
   async closed(): Promise<void> {
     this.socket.on('data', () => {});

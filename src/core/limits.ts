@@ -61,6 +61,12 @@ export const flowRecordsMax = 8_192;
 export const refusalsToldEveryMs = 1_000;
 /** A health check reads no more than this of an answer. Bytes. */
 export const checkReplyBytesMax = 64 * 1024;
+/**
+ * A server says how often a password is hashed for it (SCRAM). PostgreSQL says 4096 unless scram_iterations is set; 100,000 take a
+ * tenth of a second. What came out is kept for so many passwords and salts, so that a check computes it once.
+ */
+export const scramIterationsMax = 100_000;
+export const saltedPasswordsMax = 1_024;
 /** So long a start or a reload waits for the first check of each backend that is new. */
 export const firstChecksWithinMs = 3_000;
 /** Flows ended by policy (backend down, drain) in one turn of the loop, so that the rest are not kept waiting. */

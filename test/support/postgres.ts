@@ -1,9 +1,9 @@
 /**
- * A real PostgreSQL with an empty database, for the length of a test: trust authentication on loopback, no
+ * A real PostgreSQL with an empty database (or a replica of one), for the length of a test: trust authentication on loopback, no
  * fsync, everything in a temporary folder. It refuses to run as root, so root hands it to the user `postgres`
  * that the package made.
  */
-import { chmodSync, chownSync } from 'node:fs';
+import { chmodSync, chownSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { findCommand, requireCommand } from './packages.ts';
 import { freePort } from './ports.ts';
@@ -13,6 +13,10 @@ import { temporaryFolder } from './temporary.ts';
 export interface Postgres {
   readonly host: string;
   readonly port: number;
+  /** Its unix socket. */
+  readonly path: string;
+  /** Its certificate, with `certified`. */
+  readonly certificate: string;
   readonly process: RunningProcess;
   /** Runs one statement through psql, by default directly; `port` goes through a load balancer. Trimmed text. */
   query(sql: string, through?: { readonly host?: string; readonly port: number }): Promise<string>;
@@ -25,6 +29,12 @@ export interface PostgresOptions {
   readonly port?: number;
   /** Lines for postgresql.conf as name/value pairs. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** Lines of pg_hba.conf that count before the one that trusts everybody. */
+  readonly access?: readonly string[];
+  /** It speaks TLS, by this name. */
+  readonly certified?: string;
+  /** Begins as a copy of this one and follows it. */
+  readonly replicaOf?: { readonly host: string; readonly port: number };
   readonly core?: number;
 }
 
@@ -32,6 +42,31 @@ const administrator = 'pinion';
 
 async function numericId(flag: '-u' | '-g', user: string): Promise<number> {
   return Number.parseInt(await runToEnd({ command: 'id', args: [flag, user] }), 10);
+}
+
+/** Everybody on this machine, replicas included, as `initdb --auth=trust` has it. */
+const trusting = ['local', 'host'].flatMap((kind) =>
+  ['all', 'replication'].map((what) => `${kind} ${what} all ${kind === 'host' ? 'samehost ' : ''}trust`),
+);
+
+/** What makes the folder of data. */
+function dataCommand(data: string, primary: PostgresOptions['replicaOf']) {
+  if (primary !== undefined) {
+    const from = ['-h', primary.host, '-p', String(primary.port), '-U', administrator];
+    const args = ['-D', data, ...from, '--write-recovery-conf', '--checkpoint=fast', '--no-sync'];
+    return { command: requireCommand('postgres', 'pg_basebackup'), args };
+  }
+  const args = [
+    '-D',
+    data,
+    '-U',
+    administrator,
+    '--auth=trust',
+    '--no-sync',
+    '--encoding=UTF8',
+    '--no-locale',
+  ];
+  return { command: requireCommand('postgres', 'initdb'), args };
 }
 
 /** Starts a server and waits until it accepts connections. Rejects with its output when it does not come up. */
@@ -43,18 +78,25 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   if (user !== undefined) chownSync(folder, await numericId('-u', user), await numericId('-g', user));
   chmodSync(folder, 0o700);
   const data = join(folder, 'data');
-  const initdbArgs = [
-    '-D',
-    data,
-    '-U',
-    administrator,
-    '--auth=trust',
-    '--no-sync',
-    '--encoding=UTF8',
-    '--no-locale',
-  ];
   const folderAndUser = { folder, user };
-  await runToEnd({ command: requireCommand('postgres', 'initdb'), args: initdbArgs, ...folderAndUser });
+  await runToEnd({ ...dataCommand(data, options.replicaOf), ...folderAndUser });
+  if (options.access !== undefined)
+    writeFileSync(
+      join(data, 'pg_hba.conf'),
+      [...options.access, ...trusting].map((line) => `${line}\n`).join(''),
+    );
+
+  const [certificate, key] = [join(folder, 'tls.crt'), join(folder, 'tls.key')];
+  if (options.certified !== undefined) {
+    const names = ['-subj', `/CN=${options.certified}`, '-addext', `subjectAltName=DNS:${options.certified}`];
+    const files = ['-out', certificate, '-keyout', key];
+    const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+    await runToEnd({
+      command: 'openssl',
+      args: ['req', '-x509', ...kind, ...names, ...files],
+      ...folderAndUser,
+    });
+  }
 
   const settings: Record<string, string> = {
     listen_addresses: host,
@@ -64,6 +106,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
     synchronous_commit: 'off',
     full_page_writes: 'off',
     max_connections: '200',
+    ...(options.certified === undefined ? {} : { ssl: 'on', ssl_cert_file: certificate, ssl_key_file: key }),
     ...options.settings,
   };
   const args = [
@@ -77,10 +120,12 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
     ...folderAndUser,
     core: options.core,
   });
-  await started.waitForOutput(/database system is ready to accept connections/);
+  await started.waitForOutput(/database system is ready to accept (?:read-only )?connections/);
   return {
     host,
     port,
+    path: join(folder, `.s.PGSQL.${port}`),
+    certificate,
     process: started,
     async query(sql, through) {
       const target = ['-h', through?.host ?? host, '-p', String(through?.port ?? port), '-U', administrator];

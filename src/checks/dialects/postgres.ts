@@ -1,14 +1,33 @@
 /**
  * PostgreSQL. Without a user it is asked whether it takes a start-up message at all, as pg_isready does: the server needs no role
  * for that, and logs at most that one does not exist. With a user, a session: role and lag are what the server says of itself.
- * https://www.postgresql.org/docs/current/protocol-message-formats.html
+ *
+ * The server logs nothing of how a check ends, unless its time-out cuts it: a session says goodbye, a log-in that goes no further
+ * ends where the server waits for the password (a goodbye there is "expected SASL response, got message type 88", a reset "could
+ * not receive data from client"); only GSSAPI tells that it came to nothing. Resets are for those who do not speak the protocol,
+ * or do not close in time.
+ * https://www.postgresql.org/docs/current/protocol-flow.html
  */
-import { type NetConnectOpts, Socket } from 'node:net';
+import { createHash, randomBytes } from 'node:crypto';
 import { choice, duration, text } from '../../core/options.ts';
-import type { Bind } from '../../core/plan.ts';
-import { decodeMessage, encodeStartup, encodeTerminate, errorOf } from '../../wire/postgres.ts';
+import {
+  type Authentication,
+  decodeAuthentication,
+  decodeDataRow,
+  decodeMessage,
+  encodePassword,
+  encodeQuery,
+  encodeSaslInitial,
+  encodeSaslResponse,
+  encodeSslRequest,
+  encodeStartup,
+  encodeTerminate,
+  errorOf,
+  type Message,
+} from '../../wire/postgres.ts';
 import { type Asked, type CheckResult, dialect, failed, passed } from '../dialect.ts';
-import { firstLine, resultOf } from '../faults.ts';
+import { firstLine } from '../faults.ts';
+import { clientFinal, clientFirst, isSignedBy, mechanism, type Proof } from '../scram.ts';
 import { passwordOption, readPassword } from '../secrets.ts';
 import { CheckStream } from '../stream.ts';
 import { readCa, tlsOptions } from '../tls-options.ts';
@@ -23,7 +42,7 @@ const options = {
     'any',
   ),
   max_lag: duration(
-    'A replica whose last replayed transaction is older is lagging. Needs a user.',
+    'A replica whose last replayed transaction is older is lagging, unless it has replayed all it receives from its primary. Needs a user.',
     undefined,
   ),
   ...tlsOptions,
@@ -31,146 +50,244 @@ const options = {
 
 type Options = typeof options;
 
+/** Who asks without a role of his own says so in the server's log. */
+const nobody = 'pinion_check';
+/** A session of one question has some twenty; notices may come between. */
+const messagesMax = 256;
+/** So long a server has to close a connection that is over. */
+const partingMs = 200;
+
 export const postgres = dialect({
   meaning: 'a PostgreSQL server takes connections, and has the role that is wanted',
   options,
-  ask: (asked) => (asked.options.user === undefined ? askStartup(asked) : askRole(asked, asked.options.user)),
+  async ask(asked) {
+    const startedAtMs = performance.now();
+    const { user, password_file } = asked.options;
+    const password = user === undefined ? undefined : readPassword(password_file);
+    const stream = await CheckStream.connect(asked.target, asked.source, asked.signal);
+    try {
+      const conversation = new Conversation(stream, asked);
+      const result =
+        (await conversation.open()) ??
+        (await (user === undefined ? conversation.askStartup() : conversation.askRole(user, password)));
+      conversation.takeLeave();
+      // The result stands: it is not to be late for this.
+      const leftMs = asked.timeoutMs - (performance.now() - startedAtMs);
+      await parted(stream, Math.min(partingMs, leftMs / 2));
+      return result;
+    } finally {
+      stream.drop();
+    }
+  },
 });
 
-/** Who asks without a role of his own says so in the server's log. */
-const nobody = 'pinion_check';
+/** Resolves when the server has closed, or is made to have. */
+async function parted(stream: CheckStream, withinMs: number): Promise<void> {
+  const timer = setTimeout(() => stream.drop(), withinMs);
+  await stream.closed();
+  clearTimeout(timer);
+}
 
-async function askStartup({
-  target,
-  source,
-  signal,
-  options: { database },
-}: Asked<Options>): Promise<CheckResult> {
-  const stream = await CheckStream.connect(target, source, signal);
-  try {
-    stream.write(encodeStartup({ user: nobody, database, application_name: 'pinion' }));
-    let result: CheckResult | undefined;
-    await stream.read((all) => {
-      const message = decodeMessage(all);
-      if (message === undefined) return undefined;
-      result = judgeStartup(message.type, message.body);
-      return message.end;
-    });
-    stream.write(encodeTerminate());
-    return result ?? failed('check-failed', 'it does not answer in the protocol of PostgreSQL');
-  } finally {
-    stream.drop();
+class Conversation {
+  private readonly stream: CheckStream;
+  private readonly asked: Asked<Options>;
+  private messages = 0;
+  /** The server waits for questions, or will in a moment. */
+  private isSession = false;
+
+  constructor(stream: CheckStream, asked: Asked<Options>) {
+    this.stream = stream;
+    this.asked = asked;
+  }
+
+  /** Over TLS if that is wanted. @returns why not; undefined: go on */
+  async open(): Promise<CheckResult | undefined> {
+    const { tls, server_name, verify, ca_file } = this.asked.options;
+    if (!tls) return undefined;
+    const ca = readCa(ca_file);
+    this.stream.write(encodeSslRequest());
+    // What comes along with the answer was not protected: https://www.postgresql.org/support/security/CVE-2021-23222/
+    const answer = await this.stream.read((all) => all.length);
+    if (answer.toString('latin1') !== 'S') return failed('check-failed', 'it does not speak TLS');
+    await this.stream.secure(server_name, verify, ca);
+    return undefined;
+  }
+
+  /** It asks for a password, or refuses the role: either way it takes connections. */
+  async askStartup(): Promise<CheckResult> {
+    const { type, body } = await this.startUp(nobody);
+    if (type === 'E') {
+      const { code, message } = errorOf(body);
+      return byCode(code, message) ?? passed;
+    }
+    if (type !== 'R') return foreign;
+    this.isSession = decodeAuthentication(body).kind === 'ok';
+    return passed;
+  }
+
+  async askRole(user: string, password: string | undefined): Promise<CheckResult> {
+    const { role, max_lag } = this.asked.options;
+    const first = await this.startUp(user);
+    const refusal = first.type === 'E' ? refusalOf(first) : await this.logIn(first, user, password);
+    if (refusal !== undefined) return refusal;
+    this.isSession = true;
+    const greeting = await this.until('Z');
+    if (greeting.error !== undefined) return refusalOf(greeting.error);
+    this.stream.write(encodeQuery(question));
+    const answer = await this.until('Z');
+    if (answer.error !== undefined) return refusalOf(answer.error);
+    return judgeRole(answer.row === undefined ? [] : decodeDataRow(answer.row.body), role, max_lag);
+  }
+
+  /** Nothing is left in the server's log by this. */
+  takeLeave(): void {
+    if (this.isSession) this.stream.write(encodeTerminate());
+    else this.stream.end();
+  }
+
+  /** @returns what it says to a start-up message */
+  private startUp(user: string): Promise<Message> {
+    const { database } = this.asked.options;
+    this.stream.write(encodeStartup({ user, database, application_name: 'pinion' }));
+    return this.next();
+  }
+
+  /** @returns why it does not let in; undefined: it does */
+  private async logIn(
+    first: Message,
+    user: string,
+    password: string | undefined,
+  ): Promise<CheckResult | undefined> {
+    if (first.type !== 'R') return foreign;
+    const wanted = decodeAuthentication(first.body);
+    if (wanted.kind === 'ok') return undefined;
+    if (wanted.kind === 'sasl-continue' || wanted.kind === 'sasl-final') return foreign;
+    const unspoken = unspokenOf(wanted);
+    if (unspoken !== undefined)
+      return failed('not-authorized', `it asks for ${unspoken}, which a check does not speak`);
+    if (password === undefined)
+      return failed('not-authorized', 'it asks for a password, and there is no password_file');
+    if (wanted.kind === 'sasl') return this.logInBySasl(password);
+    this.stream.write(encodePassword(wanted.kind === 'md5' ? md5Of(user, password, wanted.salt) : password));
+    return this.admitted();
+  }
+
+  private async logInBySasl(password: string): Promise<CheckResult | undefined> {
+    const nonce = randomBytes(18).toString('base64');
+    this.stream.write(encodeSaslInitial(mechanism, clientFirst(nonce)));
+    const challenge = await this.next();
+    if (challenge.type === 'E') return refusalOf(challenge);
+    const server = saslData(challenge, 'sasl-continue');
+    if (server === undefined) return foreign;
+    const proof: Proof = await clientFinal({ nonce, password }, server, this.asked.signal);
+    this.stream.write(encodeSaslResponse(proof.message));
+    const outcome = await this.next();
+    if (outcome.type === 'E') return refusalOf(outcome);
+    // Who lets in without a proof of his own is not the one who has the password.
+    if (!isSignedBy(saslData(outcome, 'sasl-final') ?? '', proof))
+      return failed('check-failed', 'it does not prove that it knows the password');
+    return this.admitted();
+  }
+
+  private async admitted(): Promise<CheckResult | undefined> {
+    const answer = await this.next();
+    if (answer.type === 'E') return refusalOf(answer);
+    return answer.type === 'R' && decodeAuthentication(answer.body).kind === 'ok' ? undefined : foreign;
+  }
+
+  /** Reads until a message of this type. @returns the first row and the error that came before it, or instead of it */
+  private async until(type: string): Promise<{ row: Message | undefined; error: Message | undefined }> {
+    let row: Message | undefined;
+    for (;;) {
+      const message = await this.next();
+      if (message.type === 'E') return { row, error: message };
+      if (message.type === type) return { row, error: undefined };
+      if (message.type === 'D') row ??= message;
+    }
+  }
+
+  /** The next message that answers something: notices, parameters and versions come unasked. */
+  private async next(): Promise<Message> {
+    for (;;) {
+      let message: Message | undefined;
+      await this.stream.read((all) => {
+        message = decodeMessage(all);
+        return message?.end;
+      });
+      if (++this.messages > messagesMax) throw new RangeError('it does not stop talking');
+      const { type } = message!;
+      if (type !== 'N' && type !== 'S' && type !== 'v') return message!;
+    }
   }
 }
 
-/** It asks for a password, or refuses the role: either way it takes connections. */
-function judgeStartup(type: string, body: Buffer): CheckResult {
-  if (type === 'R' || type === 'v') return passed;
-  if (type !== 'E') return failed('check-failed', 'it does not answer in the protocol of PostgreSQL');
-  const { code, message } = errorOf(body);
-  return byCode(code, message) ?? passed;
+const foreign = failed('check-failed', 'it does not answer in the protocol of PostgreSQL');
+
+function saslData({ type, body }: Message, kind: 'sasl-continue' | 'sasl-final'): string | undefined {
+  if (type !== 'R') return undefined;
+  const said = decodeAuthentication(body);
+  return said.kind === kind ? said.data : undefined;
+}
+
+/** What it asks for that is not spoken here; undefined: it is. */
+function unspokenOf(wanted: Authentication): string | undefined {
+  if (wanted.kind === 'other') return wanted.name;
+  if (wanted.kind !== 'sasl' || wanted.mechanisms.includes(mechanism)) return undefined;
+  return firstLine(wanted.mechanisms.join(' or '));
+}
+
+/** https://www.postgresql.org/docs/current/protocol-flow.html, AuthenticationMD5Password */
+function md5Of(user: string, password: string, salt: Buffer): string {
+  const md5 = (...parts: readonly (string | Buffer)[]): string => {
+    const hash = createHash('md5');
+    for (const part of parts) hash.update(part);
+    return hash.digest('hex');
+  };
+  return `md5${md5(md5(password, user), salt)}`;
 }
 
 /** What a server that cannot serve says: https://www.postgresql.org/docs/current/errcodes-appendix.html */
-function byCode(code: string | undefined, message: string): CheckResult | undefined {
-  const why = firstLine(message);
-  if (code === '53300') return failed('full', why);
-  if (
-    code === '57P03' ||
-    code === '57P01' ||
-    code === '57P02' ||
-    code?.startsWith('58') ||
-    code?.startsWith('XX')
-  )
-    return failed('check-failed', why);
-  return undefined;
+function byCode(code = '', message: string): CheckResult | undefined {
+  if (code === '53300') return failed('full', firstLine(message));
+  // 53: no memory, no disk. 57P0: it stops, starts up, or ends its sessions. 58, XX: its system or itself is broken.
+  return /^(?:53|57P0|58|XX)/.test(code) ? failed('check-failed', firstLine(message)) : undefined;
 }
 
-async function askRole(
-  { target, source, signal, timeoutMs, options }: Asked<Options>,
-  user: string,
-): Promise<CheckResult> {
-  const { Client } = (await import('pg')).default;
-  const password = readPassword(options.password_file);
-  const client = new Client({
-    ...placeOf(target),
-    user,
-    database: options.database,
-    application_name: 'pinion',
-    connectionTimeoutMillis: timeoutMs,
-    query_timeout: timeoutMs,
-    ...(password === undefined ? {} : { password }),
-    ...(options.tls ? { ssl: sslOf(options) } : {}),
-    ...(source === undefined ? {} : { stream: () => sourceSocket(source) }),
-  });
-  client.on('error', () => {});
-  const end = (): void => void client.end().catch(() => {});
-  signal.addEventListener('abort', end);
-  try {
-    await client.connect();
-    const { rows } = await client.query(question);
-    return judgeRole(rows[0] as Row, options.role, options.max_lag);
-  } catch (error) {
-    return judgeError(error);
-  } finally {
-    signal.removeEventListener('abort', end);
-    end();
-  }
+function refusalOf({ body }: Message): CheckResult {
+  const { code, message } = errorOf(body);
+  // 28: invalid authorization. 3D000: there is no such database. 42501: the role may not.
+  if (code !== undefined && /^(?:28|3D000|42501)/.test(code))
+    return failed('not-authorized', firstLine(message));
+  return byCode(code, message) ?? failed('check-failed', firstLine(message));
 }
 
-const question = `select pg_is_in_recovery() as replica,
-  extract(epoch from now() - pg_last_xact_replay_timestamp()) * 1000 as lag_ms,
-  pg_last_wal_receive_lsn() is not distinct from pg_last_wal_replay_lsn() as caught_up`;
-
-interface Row {
-  readonly replica: boolean;
-  readonly lag_ms: string | null;
-  readonly caught_up: boolean;
-}
+/**
+ * A primary at rest writes nothing: a replica that receives, and has replayed all of it, is not behind, however old the last
+ * transaction is. One that does not receive cannot know. Any role sees the row of pg_stat_wal_receiver, if not its columns.
+ */
+const question = `select pg_is_in_recovery(),
+  (extract(epoch from now() - pg_last_xact_replay_timestamp()) * 1000)::bigint,
+  exists (select from pg_stat_wal_receiver)
+    and pg_last_wal_receive_lsn() is not distinct from pg_last_wal_replay_lsn()`;
 
 function judgeRole(
-  row: Row,
+  row: readonly (string | null)[],
   wanted: 'primary' | 'replica' | 'any',
   maxLagMs: number | undefined,
 ): CheckResult {
-  const is = row.replica ? 'replica' : 'primary';
+  const [isReplica, lag, isCaughtUp] = row;
+  if (!isBoolean(isReplica) || !isBoolean(isCaughtUp) || (lag !== null && !/^-?\d{1,18}$/.test(lag ?? '')))
+    return foreign;
+  const is = isReplica === 't' ? 'replica' : 'primary';
   if (wanted !== 'any' && is !== wanted)
     return failed('wrong-role', `it is a ${is}, and a ${wanted} is wanted`);
-  if (!row.replica || maxLagMs === undefined) return passed;
-  // A primary at rest writes nothing: who has replayed all that was received is not behind.
-  const lagMs = row.caught_up ? 0 : Number(row.lag_ms ?? 0);
+  if (is === 'primary' || maxLagMs === undefined || isCaughtUp === 't') return passed;
+  if (lag === null)
+    return failed('lagging', 'it is behind, and has replayed no transaction since it started');
+  const lagMs = Number(lag);
   return lagMs <= maxLagMs ? passed : failed('lagging', `it is ${(lagMs / 1_000).toFixed(1)} s behind`);
 }
 
-function judgeError(error: unknown): CheckResult {
-  const { code, message } = error as { code?: string; message: string };
-  // 28: invalid authorization; 3D000: there is no such database.
-  if (code?.startsWith('28') || code === '3D000') return failed('not-authorized', firstLine(message));
-  return (
-    (code !== undefined && /^[0-9A-Z]{5}$/.test(code) ? byCode(code, message) : undefined) ?? resultOf(error)
-  );
-}
-
-function placeOf(target: Bind): { host: string; port?: number } {
-  // The library looks for the socket in a folder, by the port in its name.
-  const match = target.kind === 'unix' ? /^(.*)\/\.s\.PGSQL\.(\d+)$/.exec(target.path) : undefined;
-  if (match !== undefined && match !== null) return { host: match[1]!, port: Number(match[2]) };
-  return target.kind === 'unix' ? { host: target.path } : { host: target.ip, port: target.port };
-}
-
-function sslOf(options: Asked<Options>['options']): Record<string, unknown> {
-  const ca = readCa(options.ca_file);
-  return {
-    rejectUnauthorized: options.verify,
-    ...(options.server_name === undefined ? {} : { servername: options.server_name }),
-    ...(ca === undefined ? {} : { ca }),
-  };
-}
-
-function sourceSocket(localAddress: string): Socket {
-  const socket = new Socket();
-  const connect = socket.connect.bind(socket) as (where: NetConnectOpts) => Socket;
-  // The library connects by port and host.
-  socket.connect = ((port: number, host: string) => connect({ port, host, localAddress })) as never;
-  return socket;
+function isBoolean(column: string | null | undefined): column is 't' | 'f' {
+  return column === 't' || column === 'f';
 }
