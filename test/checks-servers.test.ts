@@ -27,7 +27,8 @@ afterEach(async () => {
   for (const one of open.splice(0)) one.close();
 });
 
-const often = { interval: '200ms', timeout: '200ms', fall: 1, rise: 1 };
+/** A session of PostgreSQL takes its time on a busy machine. */
+const often = { interval: '1s', timeout: '1s', fall: 1, rise: 1 };
 
 /** One pool for each check, all of the same backend. */
 function poolsOf(address: string, checks: Readonly<Record<string, Section>>): Record<string, Section> {
@@ -57,10 +58,14 @@ async function verdicts(pinion: Pinion): Promise<Record<string, string>> {
 }
 
 const become = (pinion: Pinion, wanted: Record<string, string>): Promise<unknown> =>
-  eventually(JSON.stringify(wanted), async () => {
-    const found = await verdicts(pinion);
-    return Object.entries(wanted).every(([pool, verdict]) => found[pool] === verdict);
-  });
+  eventually(
+    JSON.stringify(wanted),
+    async () => {
+      const found = await verdicts(pinion);
+      return Object.entries(wanted).every(([pool, verdict]) => found[pool] === verdict);
+    },
+    30_000,
+  );
 
 requirePackage('postgres')('PostgreSQL', () => {
   test.each(engines)('%s: start-up, a session, its role, and what it refuses', async (engine) => {

@@ -16,7 +16,8 @@ export function connectTo(target: Bind, source: string | undefined, signal: Abor
           ...(source === undefined ? {} : { localAddress: source }),
         });
   const destroy = (): void => void socket.destroy();
-  signal.addEventListener('abort', destroy);
+  if (signal.aborted) destroy();
+  else signal.addEventListener('abort', destroy);
   socket.on('error', () => {});
   socket.once('close', () => signal.removeEventListener('abort', destroy));
   return socket;

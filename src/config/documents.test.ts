@@ -36,6 +36,10 @@ describe('options of a check that do not go together', () => {
 
   test.each([
     ['{ type: redis, user: monitor }', ['pools.p.health.user: needs password_file']],
+    [
+      '{ type: postgres, role: primary }',
+      ['pools.p.health.role: needs a user: the server says it in a session only'],
+    ],
     ['{ type: redis, verify: true }', ['pools.p.health.verify: has no effect without tls: true']],
     [
       '{ type: http, method: HEAD, body: well }',

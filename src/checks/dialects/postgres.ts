@@ -30,7 +30,7 @@ import { firstLine } from '../faults.ts';
 import { clientFinal, clientFirst, isSignedBy, mechanism, type Proof } from '../scram.ts';
 import { passwordOption, readPassword } from '../secrets.ts';
 import { CheckStream } from '../stream.ts';
-import { readCa, tlsOptions } from '../tls-options.ts';
+import { readCa, tlsOptions, tlsProblem } from '../tls-options.ts';
 
 const options = {
   user: text('Logs in as this role; it needs no rights. Default: only the start-up is looked at.', undefined),
@@ -60,6 +60,15 @@ const partingMs = 200;
 export const postgres = dialect({
   meaning: 'a PostgreSQL server takes connections, and has the role that is wanted',
   options,
+  problem(given) {
+    if (given.user === undefined) {
+      const needs = (key: string) => ({ key, message: 'needs a user: the server says it in a session only' });
+      if (given.role !== 'any') return needs('role');
+      if (given.max_lag !== undefined) return needs('max_lag');
+      if (given.password_file !== undefined) return { key: 'password_file', message: 'needs a user' };
+    }
+    return tlsProblem(given);
+  },
   async ask(asked) {
     const startedAtMs = performance.now();
     const { user, password_file } = asked.options;
