@@ -290,7 +290,10 @@ export class TcpFlow implements Ended, Watched {
   #endLater(code: TerminationCode, words: Direction | undefined): void {
     this.#ending = new TcpEnding(this.#context, this, code, words);
     this.#ending.conclude();
-    if (!this.isOver) this.watch();
+    if (this.isOver) return;
+    // Nothing has moved for a while: the kernel is asked at once, or a chain of balancers would fall by a tick for each of them.
+    if (this.#ending.deadlineMs <= this.#context.nowMs()) this.#ending.look();
+    else this.watch();
   }
 
   #ended(side: 'client-closed' | 'backend-closed'): void {
