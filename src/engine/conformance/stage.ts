@@ -114,6 +114,8 @@ export class Stage {
   async whileStopped(act: () => Promise<void>): Promise<void> {
     process.kill(this.pid, 'SIGSTOP');
     try {
+      // The signal is under way: what is sent too soon would be read before all threads stand still.
+      while (!isStopped(this.pid)) await sleep(1);
       await act();
     } finally {
       process.kill(this.pid, 'SIGCONT');
@@ -248,4 +250,12 @@ export class Stage {
       .map((event) => JSON.stringify(event))
       .join('\n')}`;
   }
+}
+
+/** Whether all threads of a process stand still: proc(5), /proc/PID/task/TID/stat, state T. */
+function isStopped(pid: number): boolean {
+  return readdirSync(`/proc/${pid}/task`).every((thread) => {
+    const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'latin1');
+    return stat.slice(stat.lastIndexOf(')') + 2).startsWith('T');
+  });
 }

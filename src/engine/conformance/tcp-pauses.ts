@@ -47,8 +47,8 @@ export const tcpPauseStories = [
     });
     await client.receives('answer');
     server.finish();
-    assert.equal(await client.outcome(), 'end');
-    assert.equal((await stage.closed(1)).code, 'client-closed');
+    const outcome = await client.outcome();
+    assert.deepEqual([outcome, (await stage.closed(1)).code], ['end', 'client-closed']);
   }),
 
   story('tcp: a dial that was answered while the process stood still has connected', async (stage) => {
