@@ -6,21 +6,18 @@ import { afterEach, expect, test } from 'vitest';
 import type { Check, ChecksClient } from '../src/checks/client.ts';
 import { roomMessagesWaitingMax } from '../src/core/limits.ts';
 import type { Bind, HealthPlan } from '../src/core/plan.ts';
+import { poolPlan } from '../src/engine/conformance/listener.ts';
 import { eventually } from './support/eventually.ts';
 import { freePort } from './support/ports.ts';
 
 const count = roomMessagesWaitingMax + 1_000;
 const health: HealthPlan = {
+  ...poolPlan({}).health,
   type: 'tcp',
   intervalMs: 60_000,
   timeoutMs: 10_000,
   fall: 1,
   rise: 1,
-  port: undefined,
-  address: undefined,
-  fastIntervalMs: 250,
-  start: 'down',
-  options: {},
 };
 const open: { checks?: ChecksClient; server?: Server }[] = [];
 

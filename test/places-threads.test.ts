@@ -4,6 +4,7 @@ import { Worker } from 'node:worker_threads';
 import { expect, test } from 'vitest';
 import type { FlowLimit } from '../src/core/places.ts';
 import type { PoolView } from '../src/core/snapshot.ts';
+import { poolPlan } from '../src/engine/conformance/listener.ts';
 import { createSharedMemory } from '../src/rooms/shared.ts';
 import { boardWords, type PlacesWorkerData } from './support/places-worker.ts';
 
@@ -25,31 +26,7 @@ function poolOf(maxConnections: number): PoolView {
   return {
     id: 1,
     version: 1,
-    plan: {
-      name: 'pool',
-      policy: 'least-connections',
-      bound: undefined,
-      tableSize: 251,
-      identity: 'name',
-      health: {
-        type: 'none',
-        intervalMs: 1000,
-        timeoutMs: 1000,
-        fall: 3,
-        rise: 2,
-        port: undefined,
-        address: undefined,
-        fastIntervalMs: 250,
-        start: 'down',
-        options: {},
-      },
-      passive: { failures: 0, ejectMs: 0 },
-      onDown: { action: 'close', graceMs: 0 },
-      onDownBecause: {},
-      onAddressChange: { action: 'keep', graceMs: 0 },
-      tries: 1,
-      failOpen: false,
-    },
+    plan: poolPlan({ policy: 'least-connections' }),
     backends: [1, 2].map((id) => ({
       id,
       name: `b${id}`,

@@ -65,7 +65,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'engine/epoll': ['engine', 'core', 'wire', 'linux', 'node:fs'],
   worker: ['engine', 'engine/portable', 'engine/epoll', 'core', 'rooms', 'node:worker_threads', 'node:fs'],
   pins: ['core'],
-  rooms: ['core', 'node:worker_threads', 'node:dns', 'node:dns/promises', 'node:fs'],
+  rooms: ['core', 'node:worker_threads', 'node:dns', 'node:dns/promises', 'node:fs', 'node:path'],
   control: [
     'config',
     'core',

@@ -129,14 +129,12 @@ export class HealthChecker {
     const hasPassed = result.verdict === 'pass';
     this.streak = hasPassed === this.hasPassed ? this.streak + 1 : 1;
     this.hasPassed = hasPassed;
-    const wasObserved = this.state.observed;
-    const { state, flipped } = observe(this.state, hasPassed, this.options.plan);
-    this.state = state;
-    const verdict = verdictOf(state.up, result);
+    this.state = observe(this.state, hasPassed, this.options.plan).state;
+    const verdict = verdictOf(this.state.up, result);
     const why = result.verdict === 'fail' ? result.why : 'passed';
     this.options.onChecked?.({ hasPassed, why, tookMs, streak: this.streak });
     // A failure that does not suffice yet says nothing of why it is down, nor does one of a backend that is up.
-    if (verdict === undefined || !(flipped || !wasObserved || isNews(this.told, verdict))) return;
+    if (verdict === undefined || !isNews(this.told, verdict)) return;
     this.told = verdict;
     this.options.onVerdict(verdict);
   }
@@ -151,9 +149,8 @@ function verdictOf(isUp: boolean, result: CheckResult): CheckVerdict | undefined
 
 /** Sentences differ from check to check (times, counts); reasons do not. */
 function isNews(told: CheckVerdict | undefined, verdict: CheckVerdict): boolean {
-  if (told === undefined || told.isUp !== verdict.isUp) return true;
-  if (told.isUp && verdict.isUp) return told.share !== verdict.share;
-  return !told.isUp && !verdict.isUp && told.reason !== verdict.reason;
+  if (verdict.isUp) return !(told?.isUp === true && told.share === verdict.share);
+  return !(told?.isUp === false && told.reason === verdict.reason);
 }
 
 function targetOf({ port, address }: HealthPlan, target: Bind): Bind {

@@ -1,6 +1,19 @@
 /** Questions over UDP: one socket for a check, answers from the asked address alone. */
 import { createSocket } from 'node:dgram';
-import type { Bind } from '../core/plan.ts';
+import type { CheckResult, CheckWay } from './dialect.ts';
+
+/** A conversation over UDP, which leaves no socket behind however it ends. */
+export async function overUdp(
+  asked: CheckWay,
+  converse: (datagrams: CheckDatagrams) => Promise<CheckResult>,
+): Promise<CheckResult> {
+  const datagrams = await CheckDatagrams.open(asked);
+  try {
+    return await converse(datagrams);
+  } finally {
+    datagrams.close();
+  }
+}
 
 export class CheckDatagrams {
   private readonly socket;
@@ -16,7 +29,7 @@ export class CheckDatagrams {
    * A connected socket: the kernel drops what comes from anybody else, and says when nobody listens there.
    * @throws when the backend is a unix socket
    */
-  static async open(target: Bind, source: string | undefined, signal: AbortSignal): Promise<CheckDatagrams> {
+  static async open({ target, source, signal }: CheckWay): Promise<CheckDatagrams> {
     if (target.kind !== 'inet') throw new Error('a unix socket cannot be asked over UDP');
     const one = new CheckDatagrams(target.ip.includes(':'));
     const { socket } = one;

@@ -19,15 +19,19 @@ export type CheckResult =
   /** This machine was too busy to tell, or had no descriptor: it counts neither for nor against. */
   | { readonly verdict: 'unknown'; readonly why: string };
 
-export interface Asked<O extends Options> {
+/** Where a check asks, from where, and for how long. */
+export interface CheckWay {
   /** Where to ask: the backend's address with the check's own port or address in it. */
   readonly target: Bind;
   /** The address of this machine to ask from; undefined: the kernel chooses. */
   readonly source: string | undefined;
-  /** Milliseconds that are left for all of it, connecting included. */
-  readonly timeoutMs: number;
   /** Aborted when the time is over or nobody wants to know any more: whatever was opened is to be closed then. */
   readonly signal: AbortSignal;
+}
+
+export interface Asked<O extends Options> extends CheckWay {
+  /** Milliseconds that are left for all of it, connecting included. */
+  readonly timeoutMs: number;
   readonly options: OptionValues<O>;
 }
 

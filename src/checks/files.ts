@@ -1,9 +1,6 @@
 /** Files that checks use, read anew each time, so that what is renewed in place is used without a reload. */
-import { readFileSync } from 'node:fs';
+import { readSecretFile } from '../rooms/secret-files.ts';
 import { isOwnFault } from './faults.ts';
-
-/** No password and no chain of certificates is longer. Characters. */
-const charactersMax = 1024 * 1024;
 
 /**
  * @param option the option that names it, for the error
@@ -11,9 +8,7 @@ const charactersMax = 1024 * 1024;
  */
 export function readCheckFile(option: string, file: string): string {
   try {
-    const text = readFileSync(file, 'utf8');
-    if (text.length > charactersMax) throw new Error('it is too long');
-    return text;
+    return readSecretFile(file);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     const fault = new Error(`${option} ${file} cannot be read: ${code ?? message}`);

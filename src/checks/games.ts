@@ -1,6 +1,6 @@
 /** What the dialects of games have in common: players against slots. */
 import { choice } from '../core/options.ts';
-import type { ServerInfo } from '../wire/source-query.ts';
+import type { ServerInfo } from '../wire/server-info.ts';
 import { type CheckResult, failed, passed } from './dialect.ts';
 
 export const gameOptions = {

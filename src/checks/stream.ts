@@ -5,16 +5,28 @@
  * dialect whose server logs resets says goodbye first and waits for the server to close.
  */
 import type { Socket } from 'node:net';
-import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
 import { checkReplyBytesMax } from '../core/limits.ts';
-import type { Bind } from '../core/plan.ts';
 import { isSelfConnection } from '../core/self-connection.ts';
+import type { CheckResult, CheckWay } from './dialect.ts';
 import { connectTo } from './sockets.ts';
-import { namedServer } from './tls-options.ts';
 
 /** Errors with a code that faults.ts knows. */
 function fault(code: string, message: string): Error {
   return Object.assign(new Error(message), { code });
+}
+
+/** A conversation over TCP, which leaves no socket behind however it ends. */
+export async function overTcp(
+  asked: CheckWay,
+  converse: (stream: CheckStream) => Promise<CheckResult>,
+): Promise<CheckResult> {
+  const stream = await CheckStream.connect(asked);
+  try {
+    return await converse(stream);
+  } finally {
+    stream.drop();
+  }
 }
 
 export class CheckStream {
@@ -30,9 +42,9 @@ export class CheckStream {
   }
 
   /** @throws an error with an errno name as its code when no connection can be made; never settles after `signal` aborts */
-  static connect(target: Bind, source: string | undefined, signal: AbortSignal): Promise<CheckStream> {
+  static connect(way: CheckWay): Promise<CheckStream> {
     return new Promise((resolve, reject) => {
-      const socket = connectTo(target, source, signal);
+      const socket = connectTo(way);
       socket.once('error', reject);
       socket.once('connect', () => {
         socket.off('error', reject);
@@ -43,17 +55,12 @@ export class CheckStream {
     });
   }
 
-  /** Goes on over TLS. @param name the server's name (SNI); its certificate is checked against it when `verifies` */
-  async secure(name: string | undefined, verifies: boolean, ca: string | undefined): Promise<void> {
+  /** Goes on over TLS. */
+  async secure(options: ConnectionOptions): Promise<void> {
     const { socket } = this;
     socket.removeAllListeners('data').removeAllListeners('end').removeAllListeners('error');
     socket.on('error', () => {});
-    const secured = connectTls({
-      socket,
-      rejectUnauthorized: verifies,
-      ...namedServer(name),
-      ...(ca === undefined ? {} : { ca }),
-    });
+    const secured = connectTls({ socket, ...options });
     this.socket = secured;
     await new Promise<void>((resolve, reject) => {
       secured.once('secureConnect', () => resolve());
@@ -89,18 +96,17 @@ export class CheckStream {
     }
   }
 
-  /** The next line without its end. */
-  async line(): Promise<string> {
-    const bytes = await this.read((all) => {
-      const at = all.indexOf(10);
-      return at < 0 ? undefined : at + 1;
+  /**
+   * The next message, as soon as it has all come.
+   * @param decode gets all that has not been taken yet; returns the message and where it ends; undefined: more is needed
+   */
+  async message<M extends { readonly end: number }>(decode: (bytes: Buffer) => M | undefined): Promise<M> {
+    let message: M | undefined;
+    await this.read((all) => {
+      message = decode(all);
+      return message?.end;
     });
-    return bytes.toString('latin1').replace(/\r?\n$/, '');
-  }
-
-  /** So many bytes. */
-  take(count: number): Promise<Buffer> {
-    return this.read((all) => (all.length < count ? undefined : count));
+    return message!;
   }
 
   /** Nothing more is said: the other side reads an end. */

@@ -1,5 +1,6 @@
 /** Options of dialects that can speak TLS. */
-import { flag, text } from '../core/options.ts';
+import type { ConnectionOptions } from 'node:tls';
+import { flag, type OptionValues, text } from '../core/options.ts';
 import { readCheckFile } from './files.ts';
 
 export const tlsOptions = {
@@ -12,25 +13,26 @@ export const tlsOptions = {
   ca_file: text('A file of certificates to trust, PEM. Default: those that Node.js has.', undefined),
 } as const;
 
-/** Read anew for each check, so that a certificate renewed in place is used. @throws when it cannot be read */
-export function readCa(file: string | undefined): string | undefined {
-  return file === undefined ? undefined : readCheckFile('ca_file', file);
-}
+type Given = OptionValues<typeof tlsOptions>;
 
-/** What node:tls is told of the server's name: without one only the chain of the certificate is looked at. */
-export function namedServer(name: string | undefined): Readonly<Record<string, unknown>> {
-  return name === undefined ? { checkServerIdentity: () => undefined } : { servername: name };
+/**
+ * What node:tls is given. The file is read anew for each check, so that a certificate renewed in place is used. Without a name only
+ * the chain of the server's certificate is looked at.
+ * @throws when the file cannot be read
+ */
+export function tlsConnection({ server_name, verify, ca_file }: Omit<Given, 'tls'>): ConnectionOptions {
+  return {
+    rejectUnauthorized: verify,
+    ...(server_name === undefined ? { checkServerIdentity: () => undefined } : { servername: server_name }),
+    ...(ca_file === undefined ? {} : { ca: readCheckFile('ca_file', ca_file) }),
+  };
 }
 
 /** Options of TLS without TLS. */
-export function tlsProblem(options: {
-  readonly tls: boolean;
-  readonly server_name: string | undefined;
-  readonly verify: boolean;
-  readonly ca_file: string | undefined;
-}): { readonly key: string; readonly message: string } | undefined {
-  if (options.tls) return undefined;
-  const key = options.verify ? 'verify' : options.ca_file !== undefined ? 'ca_file' : 'server_name';
-  if (!options.verify && options.ca_file === undefined && options.server_name === undefined) return undefined;
-  return { key, message: 'has no effect without tls: true' };
+export function tlsProblem(given: Given): { readonly key: string; readonly message: string } | undefined {
+  if (given.tls) return undefined;
+  const key = given.verify
+    ? 'verify'
+    : (['ca_file', 'server_name'] as const).find((name) => given[name] !== undefined);
+  return key === undefined ? undefined : { key, message: 'has no effect without tls: true' };
 }

@@ -5,8 +5,9 @@
  */
 import { Address } from '../core/address.ts';
 import { unixPathBytesMax } from '../core/limits.ts';
+import type { Reading } from '../core/options.ts';
 import type { BackendAddress, Bind, Protocol } from '../core/plan.ts';
-import { type Reading, showValue } from './problem.ts';
+import { showValue } from './problem.ts';
 import { mayHoldSecret } from './secret.ts';
 
 /** A host name of 253, or a path of 107, with what stands around it. Characters. */

@@ -4,7 +4,7 @@
 
 import { formatAddress } from '../core/address-text.ts';
 import { backendIdsMax, poolIdsMax, ringPointsMax } from '../core/limits.ts';
-import type { PolicyName } from '../core/plan.ts';
+import { hashPolicies } from '../core/plan.ts';
 import { pointsPerWeight } from '../core/policy/ring.ts';
 import { checkUpstream } from './check-sockets.ts';
 import { backendDefaults, healthDefaults, poolDefaults } from './defaults.ts';
@@ -16,7 +16,6 @@ import { showValue } from './problem.ts';
 import { type Report, reportRepeats } from './report.ts';
 import { formatDuration } from './units.ts';
 
-const hashPolicies: readonly PolicyName[] = ['maglev', 'rendezvous', 'ring'];
 /** Below 100 entries for each backend the shares differ by more than 1 %: Maglev, NSDI 2016, section 5.3. */
 const tableEntriesPerBackend = 100;
 

@@ -10,8 +10,9 @@ import {
   type RedisPlan,
   redisDefaults,
 } from '../core/cluster-plan.ts';
+import type { Reading } from '../core/options.ts';
 import { duration, name, readBy, section, whole } from './fields.ts';
-import { type Reading, showValue } from './problem.ts';
+import { showValue } from './problem.ts';
 import { parseRedisUrl } from './redis-url.ts';
 import { mayBeAddress } from './secret.ts';
 

@@ -5,7 +5,7 @@
  * A sentence that starts with "must be" gets ", not <the value>" added by issues.ts.
  */
 import * as z from 'zod';
-import type { Reading } from './problem.ts';
+import type { Reading } from '../core/options.ts';
 import { durationPattern, formatDuration, readDuration } from './units.ts';
 
 type JsonSchemaParts = Readonly<Record<string, unknown>>;

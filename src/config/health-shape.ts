@@ -43,7 +43,7 @@ const common = {
 
 const plainTypes = ['tcp', 'none'] as const;
 const names = Object.keys(dialects).filter((name) => !(plainTypes as readonly string[]).includes(name));
-export const healthTypes: readonly string[] = [...plainTypes, ...names];
+const healthTypes: readonly string[] = [...plainTypes, ...names];
 
 const meaning =
   'Checks: each backend is asked again and again, and what comes of it decides whether it is up or down.';
@@ -96,8 +96,6 @@ function kindOf(option: Option<unknown>): z.ZodType {
         .max(option.charactersMax, { error: `must have at most ${option.charactersMax} characters` })
         .meta(described(meaning, fallback))
         .optional();
-    case 'whole':
-      return whole(meaning, option.min, option.max, fallback as number | undefined);
     case 'duration':
       return duration(meaning, {
         zero: option.zero,

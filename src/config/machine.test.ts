@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
+import { readHosts } from '../core/hosts.ts';
 import { parsePlan } from './load.ts';
-import { anyMachine, type LocalNames, readHosts, thisMachine } from './machine.ts';
+import { anyMachine, type LocalNames, thisMachine } from './machine.ts';
 
 test('localhost is loopback on every machine, another name is nowhere', () => {
   for (const host of ['localhost', 'db.localhost']) expect(anyMachine.ipOf(host)).toBe('127.0.0.1');

@@ -6,6 +6,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { hostname, networkInterfaces } from 'node:os';
 import { Address } from '../core/address.ts';
+import { readHosts } from '../core/hosts.ts';
 
 /** Enough for every hosts file but the ones that block half of the internet. Bytes. */
 const hostsBytesMax = 256 * 1024;
@@ -36,21 +37,6 @@ export function thisMachine(): LocalNames {
     },
     isOwn: (ip) => own.includes(ip),
   };
-}
-
-/** The lines of hosts(5): an address and its names. Of several addresses the one that a dial takes. */
-export function readHosts(text: string): ReadonlyMap<string, string> {
-  const hosts = new Map<string, string>();
-  for (const line of text.split('\n')) {
-    const [ip = '', ...names] = (line.split('#', 1)[0] ?? '').split(/\s+/).filter((word) => word !== '');
-    const address = Address.parse(ip, 0);
-    if (address === undefined) continue;
-    for (const name of names.map((word) => word.toLowerCase())) {
-      const known = hosts.get(name);
-      if (known === undefined || (known.includes(':') && address.family === 4)) hosts.set(name, address.ip);
-    }
-  }
-  return hosts;
 }
 
 function isLocalhost(host: string): boolean {

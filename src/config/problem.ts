@@ -67,6 +67,3 @@ export function showValue(value: unknown): string {
   if (Array.isArray(value)) return 'a list';
   return typeof value === 'object' ? 'a map' : String(value);
 }
-
-/** What reading one value gives: the value, or why it was refused. */
-export type Reading<T> = { readonly value: T } | { readonly refused: string };

@@ -3,9 +3,10 @@
  * it means. Without a key the kernel's own value holds, except where a default is shown.
  */
 import { Address } from '../core/address.ts';
+import type { Reading } from '../core/options.ts';
 import { tcpDefaults } from './defaults.ts';
 import { duration, flag, readBy, section, whole } from './fields.ts';
-import { type Reading, showValue } from './problem.ts';
+import { showValue } from './problem.ts';
 import { formatDuration, readSize } from './units.ts';
 
 /** MAX_TCP_KEEPIDLE and MAX_TCP_KEEPINTVL of the kernel are 32767 s, whole ones: tcp(7). */

@@ -6,7 +6,7 @@
  */
 import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { configFileBytesMax } from '../core/limits.ts';
-import type { Reading } from './problem.ts';
+import type { Reading } from '../core/options.ts';
 
 const readFailures: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file',

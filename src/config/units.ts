@@ -2,7 +2,8 @@
  * Durations and sizes as people write them: `200ms`, `1h30m`, `64KiB`. A bare number is refused, because nobody
  * remembers whether it was seconds or milliseconds; 0 needs no unit.
  */
-import { type Reading, showValue } from './problem.ts';
+import type { Reading } from '../core/options.ts';
+import { showValue } from './problem.ts';
 
 const durationUnits = [
   ['d', 86_400_000],

@@ -7,6 +7,7 @@ import { type CheckResult, dialect, failed, passed } from '../checks/dialect.ts'
 import type { Target } from '../checks/resolve.ts';
 import { BackendStates } from '../core/backend-states.ts';
 import type { BackendAddress, Bind, PoolPlan } from '../core/plan.ts';
+import { poolPlan } from '../engine/conformance/listener.ts';
 import { Backends } from './backends.ts';
 import { Ids } from './ids.ts';
 
@@ -15,34 +16,7 @@ const second = { kind: 'inet', ip: '127.0.0.2', port: 1 } satisfies Bind;
 const byName: BackendAddress = { kind: 'name', host: 'db.example', port: 1 };
 
 function poolOf(address: BackendAddress): PoolPlan[] {
-  return [
-    {
-      name: 'pool',
-      policy: 'maglev',
-      bound: undefined,
-      tableSize: 251,
-      identity: 'name',
-      health: {
-        type: 'none',
-        intervalMs: 1000,
-        timeoutMs: 1000,
-        fall: 3,
-        rise: 2,
-        port: undefined,
-        address: undefined,
-        fastIntervalMs: 250,
-        start: 'down',
-        options: {},
-      },
-      passive: { failures: 0, ejectMs: 0 },
-      onDown: { action: 'close', graceMs: 0 },
-      onDownBecause: {},
-      onAddressChange: { action: 'keep', graceMs: 0 },
-      tries: 1,
-      failOpen: false,
-      backends: [{ name: 'a', address, weight: 1, maxConnections: 0 }],
-    },
-  ];
+  return [{ ...poolPlan({}), backends: [{ name: 'a', address, weight: 1, maxConnections: 0 }] }];
 }
 
 /** What a check finds at an address. */

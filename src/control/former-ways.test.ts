@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { OpenFlowsPlan, PoolPlan } from '../core/plan.ts';
 import type { Way } from '../core/way.ts';
+import { poolPlan } from '../engine/conformance/listener.ts';
 import type { WayCount } from '../worker/messages-from-worker.ts';
 import { FormerWays } from './former-ways.ts';
 
@@ -12,32 +13,8 @@ const grace: OpenFlowsPlan = { action: 'close', graceMs: 5_000 };
 const backend = { id: 1, name: 'a', down: undefined, downSinceMs: 0 };
 
 function poolOf(onAddressChange: OpenFlowsPlan, onDown = close): PoolPlan {
-  return {
-    name: 'pool',
-    policy: 'maglev',
-    bound: undefined,
-    tableSize: 251,
-    identity: 'name',
-    health: {
-      type: 'tcp',
-      intervalMs: 1000,
-      timeoutMs: 1000,
-      fall: 3,
-      rise: 2,
-      port: undefined,
-      address: undefined,
-      fastIntervalMs: 250,
-      start: 'down',
-      options: {},
-    },
-    passive: { failures: 0, ejectMs: 0 },
-    onDown,
-    onDownBecause: {},
-    onAddressChange,
-    tries: 1,
-    failOpen: false,
-    backends: [],
-  };
+  const health = { ...poolPlan({}).health, type: 'tcp' };
+  return { ...poolPlan({ health, onDown, onAddressChange }), backends: [] };
 }
 
 const endFlows = vi.fn();

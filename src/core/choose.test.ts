@@ -1,11 +1,12 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import { poolPlan } from '../engine/conformance/listener.ts';
 import { Address } from './address.ts';
 import { BackendStates } from './backend-states.ts';
 import { Chooser } from './choose.ts';
 import { Counters } from './counters.ts';
 import { Key } from './key.ts';
 import { PinTable } from './pins/table.ts';
-import type { PolicyName, PoolPlan } from './plan.ts';
+import type { PoolPlan } from './plan.ts';
 import { createPolicy } from './policy/create.ts';
 import type { PoolView } from './snapshot.ts';
 
@@ -35,32 +36,7 @@ function poolOf(
   return {
     id: 1,
     version: 1,
-    plan: {
-      name: 'pool',
-      policy: 'maglev' satisfies PolicyName,
-      bound: undefined,
-      tableSize: 65_537,
-      identity: 'name',
-      health: {
-        type: 'none',
-        intervalMs: 1000,
-        timeoutMs: 1000,
-        fall: 3,
-        rise: 2,
-        port: undefined,
-        address: undefined,
-        fastIntervalMs: 250,
-        start: 'down',
-        options: {},
-      },
-      passive: { failures: 3, ejectMs: 10_000 },
-      onDown: { action: 'close', graceMs: 0 },
-      onDownBecause: {},
-      onAddressChange: { action: 'keep', graceMs: 0 },
-      tries: 3,
-      failOpen: false,
-      ...plan,
-    },
+    plan: poolPlan({ tableSize: 65_537, passive: { failures: 3, ejectMs: 10_000 }, tries: 3, ...plan }),
     backends,
   };
 }

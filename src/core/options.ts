@@ -10,7 +10,6 @@ export type Reading<T> = { readonly value: T } | { readonly refused: string };
 interface Kinds {
   choice: { readonly values: readonly string[] };
   text: { readonly charactersMax: number };
-  whole: { readonly min: number; readonly max: number };
   /** Milliseconds; written with a unit. */
   duration: { readonly zero: boolean };
   flag: Readonly<Record<never, never>>;
@@ -21,7 +20,7 @@ interface Kinds {
   };
 }
 
-export type OptionKind = keyof Kinds;
+type OptionKind = keyof Kinds;
 
 /** `T` is what the plan has. */
 export type Option<T> = {
@@ -58,15 +57,6 @@ export function text<const F extends string | undefined>(
   fallback: F,
 ): Option<string | Extract<F, undefined>> {
   return { kind: 'text', meaning, charactersMax, fallback: fallback as string | Extract<F, undefined> };
-}
-
-export function whole<const F extends number | undefined>(
-  meaning: string,
-  min: number,
-  max: number,
-  fallback: F,
-): Option<number | Extract<F, undefined>> {
-  return { kind: 'whole', meaning, min, max, fallback: fallback as number | Extract<F, undefined> };
 }
 
 /** @param fallbackMs milliseconds; undefined: an absent key asks for nothing */

@@ -33,6 +33,9 @@ export const policyNames = [
 ] as const;
 export type PolicyName = (typeof policyNames)[number];
 
+/** Those that choose by the client's key and the plan alone: each instance makes the same choice. */
+export const hashPolicies: readonly PolicyName[] = ['maglev', 'rendezvous', 'ring'];
+
 export const affinityKeys = ['client-ip', 'client-subnet', 'flow', 'none'] as const;
 export type AffinityKey = (typeof affinityKeys)[number];
 

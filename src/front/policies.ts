@@ -3,6 +3,7 @@
  * one that is made is kept. Only of those that hash: the others keep a cursor, and the next who asks would see it moved.
  */
 import { explainPoliciesMax } from '../core/limits.ts';
+import { hashPolicies } from '../core/plan.ts';
 import { createPolicy, samePolicy } from '../core/policy/create.ts';
 import type { Policy } from '../core/policy/policy.ts';
 import type { PoolView } from '../core/snapshot.ts';
@@ -12,20 +13,18 @@ interface Made {
   readonly policy: Policy;
 }
 
-const hashing = new Set<string>(['maglev', 'rendezvous', 'ring'] satisfies PoolView['plan']['policy'][]);
-
 export class KeptPolicies {
   /** By the pool's id, the one that was asked for last at the end. */
   readonly #made = new Map<number, Made>();
 
   /** True if {@link of} takes no more than a moment. */
   isAtHand(pool: PoolView): boolean {
-    return !hashing.has(pool.plan.policy) || this.#kept(pool) !== undefined;
+    return !hashPolicies.includes(pool.plan.policy) || this.#kept(pool) !== undefined;
   }
 
   of(pool: PoolView): Policy {
     const policy = this.#kept(pool) ?? createPolicy(pool, Math.random);
-    if (!hashing.has(pool.plan.policy)) return policy;
+    if (!hashPolicies.includes(pool.plan.policy)) return policy;
     this.#made.delete(pool.id);
     this.#made.set(pool.id, { pool, policy });
     const [first] = this.#made.keys();

@@ -4,6 +4,7 @@
  * each other, or a monitor's question, waiting for long.
  */
 import { heavyPagesWaitingMax } from '../core/limits.ts';
+import { turnOfTheLoop } from '../pins/walk.ts';
 import type { Answer } from './http.ts';
 
 const busy: Answer = {
@@ -11,10 +12,6 @@ const busy: Answer = {
   body: { error: 'too many lists are being made; try again' },
   headers: { 'retry-after': '1' },
 };
-
-function turnOfTheLoop(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}
 
 export class Turns {
   private last: Promise<unknown> = Promise.resolve();

@@ -8,7 +8,7 @@ import { Key, maskAddress } from '../core/key.ts';
 import type { Pin, PinTable } from '../core/pins/table.ts';
 import type { AffinityKey } from '../core/plan.ts';
 import type { PinNames } from './names.ts';
-import { portionsOf } from './walk.ts';
+import { portionsOf, turnOfTheLoop } from './walk.ts';
 
 /** Which pins are meant; what is left out matches all. */
 export interface PinFilter {
@@ -231,10 +231,6 @@ export class PinsByHand {
       expiresInMs: Math.round(pin.expiresAtMs - nowMs()),
     };
   }
-}
-
-function turnOfTheLoop(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** @throws RangeError if `client` is neither an address nor a network */

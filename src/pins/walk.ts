@@ -13,3 +13,8 @@ export async function* portionsOf(
     yield pins.entries(nowMs(), from, from + pinSlotsPerTurnMax);
   }
 }
+
+/** Others on this thread have theirs. */
+export function turnOfTheLoop(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

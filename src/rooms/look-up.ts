@@ -12,6 +12,7 @@
 import type { LookupAddress } from 'node:dns';
 import { lookup, Resolver } from 'node:dns/promises';
 import { readFileSync } from 'node:fs';
+import { readHosts } from '../core/hosts.ts';
 
 /** For one question to one server; a second one follows. resolv.conf(5) says 5 s, and means that somebody waits. Milliseconds. */
 const questionMs = 2_000;
@@ -46,7 +47,9 @@ async function find(host: string, hints: number): Promise<readonly LookupAddress
 /** Names that no name server is to be asked for. */
 function isLocal(host: string): boolean {
   const name = host.toLowerCase();
-  return /\.(?:localhost|local)\.?$/.test(name) || isCompleted(name) || isInHosts(name);
+  return (
+    /\.(?:localhost|local)\.?$/.test(name) || isCompleted(name) || readHosts(readText('/etc/hosts')).has(name)
+  );
 }
 
 /** Whether the resolver tries the name with the domains of its search list first: resolv.conf(5), search and ndots. */
@@ -68,13 +71,6 @@ function readText(path: string): string {
   } catch {
     return '';
   }
-}
-
-function isInHosts(name: string): boolean {
-  return readText('/etc/hosts')
-    .toLowerCase()
-    .split('\n')
-    .some((line) => line.split('#', 1)[0]!.split(/\s+/).includes(name, 1));
 }
 
 /** Empty: there is no such name, or it has no address. Rejects when nobody could say. */

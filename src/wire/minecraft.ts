@@ -2,7 +2,7 @@
  * The status question of Minecraft, Java edition: a handshake and a status request, answered by JSON.
  * https://minecraft.wiki/w/Java_Edition_protocol/Server_List_Ping
  */
-import type { ServerInfo } from './source-query.ts';
+import type { ServerInfo } from './server-info.ts';
 
 /** A VarInt has at most five bytes. */
 const varIntBytesMax = 5;

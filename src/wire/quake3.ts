@@ -2,7 +2,7 @@
  * Quake III's getstatus, which many games of its family answer.
  * https://www.ioquake3.org/extras/network-protocol (connectionless packets); qstat's quake3 rules
  */
-import type { ServerInfo } from './source-query.ts';
+import type { ServerInfo } from './server-info.ts';
 
 const head = Buffer.from('\xff\xff\xff\xff', 'latin1');
 

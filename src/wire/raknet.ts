@@ -2,7 +2,7 @@
  * RakNet's unconnected ping, by which Minecraft's Bedrock edition tells of itself.
  * https://minecraft.wiki/w/RakNet (Unconnected Ping, Unconnected Pong)
  */
-import type { ServerInfo } from './source-query.ts';
+import type { ServerInfo } from './server-info.ts';
 
 const ping = 0x01;
 const pong = 0x1c;

@@ -2,17 +2,13 @@
  * The A2S_INFO question of Source servers and its answer, with challenge.
  * https://developer.valvesoftware.com/wiki/Server_queries
  */
+import type { ServerInfo } from './server-info.ts';
 
 const single = 0xffffffff;
 const infoQuestion = 0x54;
 const infoAnswer = 0x49;
 const challengeAnswer = 0x41;
 const payload = Buffer.from('Source Engine Query\0', 'latin1');
-
-export interface ServerInfo {
-  readonly players: number;
-  readonly slots: number;
-}
 
 /** @param challenge what the server asked for; undefined: the first question */
 export function encodeInfoQuestion(challenge?: Uint8Array): Buffer {

@@ -16,7 +16,7 @@ import type { PinTable } from '../core/pins/table.ts';
 import { shareFlows } from '../core/shares.ts';
 import type { ListenerView, Snapshot } from '../core/snapshot.ts';
 import type { TerminationCode } from '../core/termination.ts';
-import { listenerView } from '../engine/conformance/listener.ts';
+import { listenerView, poolPlan } from '../engine/conformance/listener.ts';
 import type { Engine } from '../engine/engine.ts';
 import { createSharedMemory } from '../rooms/shared.ts';
 import { Director } from './director.ts';
@@ -78,31 +78,7 @@ function directorOf(listener: ListenerView): Stage {
       {
         id: listener.poolId,
         version: 1,
-        plan: {
-          name: 'pool',
-          policy: 'round-robin',
-          bound: undefined,
-          tableSize: 251,
-          identity: 'name',
-          health: {
-            type: 'none',
-            intervalMs: 1000,
-            timeoutMs: 1000,
-            fall: 3,
-            rise: 2,
-            port: undefined,
-            address: undefined,
-            fastIntervalMs: 250,
-            start: 'down',
-            options: {},
-          },
-          passive: { failures: 0, ejectMs: 0 },
-          onDown: { action: 'close', graceMs: 0 },
-          onDownBecause: {},
-          onAddressChange: { action: 'keep', graceMs: 0 },
-          tries: 1,
-          failOpen: false,
-        },
+        plan: poolPlan({ policy: 'round-robin' }),
         backends: [{ id: backendId, name: 'a', target, addressText: 'a', weight: 1, maxConnections: 0 }],
       },
     ],

@@ -11,7 +11,7 @@ import { crowdedLooksPerTick, crowdedUsesMax } from '../core/limits.ts';
 import { Places } from '../core/places.ts';
 import { shareFlows } from '../core/shares.ts';
 import type { ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
-import { listenerView } from '../engine/conformance/listener.ts';
+import { listenerView, poolPlan } from '../engine/conformance/listener.ts';
 import type { Engine } from '../engine/engine.ts';
 import { EvictionOrder, type Ordered } from '../engine/eviction-order.ts';
 import { attachSharedMemory, createSharedMemory } from '../rooms/shared.ts';
@@ -90,30 +90,7 @@ class PlayedWorker {
 const pool: PoolView = {
   id: 1,
   version: 1,
-  plan: {
-    name: 'pool',
-    policy: 'round-robin',
-    bound: undefined,
-    tableSize: 251,
-    identity: 'name',
-    health: {
-      type: 'none',
-      intervalMs: 1000,
-      timeoutMs: 1000,
-      fall: 3,
-      rise: 2,
-      port: undefined,
-      address: undefined,
-      fastIntervalMs: 250,
-      start: 'down',
-      options: {},
-    },
-    passive: { failures: 0, ejectMs: 0 },
-    onDown: { action: 'close', graceMs: 0 },
-    onDownBecause: {},
-    tries: 1,
-    failOpen: true,
-  } as PoolView['plan'],
+  plan: poolPlan({ policy: 'round-robin', failOpen: true }),
   backends: [],
 };
 

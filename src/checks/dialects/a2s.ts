@@ -1,6 +1,6 @@
 /** Source engine servers (and all that answer their question). */
 import { decodeInfoAnswer, encodeInfoQuestion } from '../../wire/source-query.ts';
-import { CheckDatagrams } from '../datagrams.ts';
+import { overUdp } from '../datagrams.ts';
 import { dialect } from '../dialect.ts';
 import { gameOptions, judgePlayers, noAnswer } from '../games.ts';
 
@@ -10,9 +10,9 @@ const challengesMax = 2;
 export const a2s = dialect({
   meaning: 'a Source engine server answers A2S_INFO, challenge included',
   options: gameOptions,
-  async ask({ target, source, signal, options }) {
-    const datagrams = await CheckDatagrams.open(target, source, signal);
-    try {
+  ask: (asked) =>
+    overUdp(asked, async (datagrams) => {
+      const { options } = asked;
       datagrams.send(encodeInfoQuestion());
       for (let asked = 0; asked <= challengesMax; asked++) {
         const answer = decodeInfoAnswer(await datagrams.next());
@@ -21,8 +21,5 @@ export const a2s = dialect({
         datagrams.send(encodeInfoQuestion(answer.challenge));
       }
       return noAnswer('A2S_INFO: it asks for one challenge after the other');
-    } finally {
-      datagrams.close();
-    }
-  },
+    }),
 });

@@ -5,7 +5,7 @@
 import { text } from '../../core/options.ts';
 import { type CheckResult, dialect, failed } from '../dialect.ts';
 import { firstLine } from '../faults.ts';
-import { CheckStream } from '../stream.ts';
+import { overTcp } from '../stream.ts';
 
 /** Its answer must fit into this. Bytes. */
 const lineBytesMax = 1_024;
@@ -14,9 +14,9 @@ export const agent = dialect({
   meaning:
     "an agent (HAProxy's agent-check) says that the server is up, and how much of its weight it is to have",
   options: { send: text('What is said to the agent first. Default: nothing.', undefined) },
-  async ask({ target, source, signal, options }) {
-    const stream = await CheckStream.connect(target, source, signal);
-    try {
+  ask: (asked) =>
+    overTcp(asked, async (stream) => {
+      const { options } = asked;
       if (options.send !== undefined) stream.write(options.send);
       const line = await stream.read((all) => {
         const end = all.indexOf(10);
@@ -24,10 +24,7 @@ export const agent = dialect({
         return end < 0 ? undefined : end + 1;
       });
       return judgeLine(line.toString('latin1'));
-    } finally {
-      stream.drop();
-    }
-  },
+    }),
 });
 
 /** The words that say it has no clients to get, and those that say it may have all. `maxconn:N` is for HAProxy alone. */

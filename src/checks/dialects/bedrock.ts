@@ -1,22 +1,19 @@
 /** Minecraft, Bedrock edition, and other RakNet servers. */
 import { randomBytes } from 'node:crypto';
 import { decodePong, encodePing } from '../../wire/raknet.ts';
-import { CheckDatagrams } from '../datagrams.ts';
+import { overUdp } from '../datagrams.ts';
 import { dialect } from '../dialect.ts';
 import { gameOptions, judgePlayers, noAnswer } from '../games.ts';
 
 export const bedrock = dialect({
   meaning: 'a Minecraft server of the Bedrock edition (RakNet) answers an unconnected ping',
   options: gameOptions,
-  async ask({ target, source, signal, options }) {
-    const datagrams = await CheckDatagrams.open(target, source, signal);
-    try {
+  ask: (asked) =>
+    overUdp(asked, async (datagrams) => {
+      const { options } = asked;
       const time = randomBytes(8).readBigUInt64BE();
       datagrams.send(encodePing(time, randomBytes(8)));
       const info = decodePong(await datagrams.next(), time);
       return info === undefined ? noAnswer('unconnected pong') : judgePlayers(info, options.players);
-    } finally {
-      datagrams.close();
-    }
-  },
+    }),
 });

@@ -10,7 +10,7 @@ import {
   type ResponseCode,
   responseCodes,
 } from '../../wire/dns-query.ts';
-import { CheckDatagrams } from '../datagrams.ts';
+import { overUdp } from '../datagrams.ts';
 import { dialect, failed, passed } from '../dialect.ts';
 
 export const dns = dialect({
@@ -28,9 +28,9 @@ export const dns = dialect({
     record: choice('The type of record.', Object.keys(queryTypes) as [QueryType, ...QueryType[]], 'NS'),
     expect: choice('The code that passes.', responseCodes, 'NOERROR'),
   },
-  async ask({ target, source, signal, options }) {
-    const datagrams = await CheckDatagrams.open(target, source, signal);
-    try {
+  ask: (asked) =>
+    overUdp(asked, async (datagrams) => {
+      const { options } = asked;
       const id = randomInt(0x10000);
       datagrams.send(encodeQuery(id, options.name, options.record as QueryType));
       for (;;) {
@@ -40,8 +40,5 @@ export const dns = dialect({
         if (response.code === (options.expect as ResponseCode)) return passed;
         return failed('check-failed', `it answers ${response.code}, and ${options.expect} is expected`);
       }
-    } finally {
-      datagrams.close();
-    }
-  },
+    }),
 });

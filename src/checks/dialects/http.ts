@@ -1,11 +1,12 @@
 /** HTTP and HTTPS: a status, and a text in the body if one is asked for. */
 import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
+import type { ConnectionOptions } from 'node:tls';
 import { checkReplyBytesMax } from '../../core/limits.ts';
 import { choice, own, type Reading, text } from '../../core/options.ts';
 import { type Asked, type CheckResult, dialect, failed, passed } from '../dialect.ts';
 import { firstLine } from '../faults.ts';
-import { namedServer, readCa, tlsOptions } from '../tls-options.ts';
+import { tlsConnection, tlsOptions } from '../tls-options.ts';
 
 const statusRule = 'must be a status such as 200, a range such as 200-399, or a list of them';
 
@@ -73,21 +74,13 @@ export const https = dialect({
   meaning: 'the same over TLS',
   options: { ...options, ...secureOptions },
   problem: (options) => problem(options),
-  ask: (asked) => {
-    const { server_name: serverName, verify, ca_file: caFile } = asked.options;
-    const ca = readCa(caFile);
-    return ask(asked as unknown as Asked<Options>, true, {
-      rejectUnauthorized: verify,
-      ...namedServer(serverName),
-      ...(ca === undefined ? {} : { ca }),
-    });
-  },
+  ask: (asked) => ask(asked as unknown as Asked<Options>, true, tlsConnection(asked.options)),
 });
 
 function ask(
   { target, source, signal, options: wanted }: Asked<Options>,
   isSecure: boolean,
-  secure: Readonly<Record<string, unknown>>,
+  secure: ConnectionOptions,
 ): Promise<CheckResult> {
   const { method, path, host, status, body } = wanted;
   const place =

@@ -29,8 +29,8 @@ import { type Asked, type CheckResult, dialect, failed, passed } from '../dialec
 import { firstLine } from '../faults.ts';
 import { clientFinal, clientFirst, isSignedBy, mechanism, type Proof } from '../scram.ts';
 import { passwordOption, readPassword } from '../secrets.ts';
-import { CheckStream } from '../stream.ts';
-import { readCa, tlsOptions, tlsProblem } from '../tls-options.ts';
+import { type CheckStream, overTcp } from '../stream.ts';
+import { tlsConnection, tlsOptions, tlsProblem } from '../tls-options.ts';
 
 const options = {
   user: text('Logs in as this role; it needs no rights. Default: only the start-up is looked at.', undefined),
@@ -73,8 +73,7 @@ export const postgres = dialect({
     const startedAtMs = performance.now();
     const { user, password_file } = asked.options;
     const password = user === undefined ? undefined : readPassword(password_file);
-    const stream = await CheckStream.connect(asked.target, asked.source, asked.signal);
-    try {
+    return overTcp(asked, async (stream) => {
       const conversation = new Conversation(stream, asked);
       const result =
         (await conversation.open()) ??
@@ -84,9 +83,7 @@ export const postgres = dialect({
       const leftMs = asked.timeoutMs - (performance.now() - startedAtMs);
       await parted(stream, Math.min(partingMs, leftMs / 2));
       return result;
-    } finally {
-      stream.drop();
-    }
+    });
   },
 });
 
@@ -111,14 +108,14 @@ class Conversation {
 
   /** Over TLS if that is wanted. @returns why not; undefined: go on */
   async open(): Promise<CheckResult | undefined> {
-    const { tls, server_name, verify, ca_file } = this.asked.options;
-    if (!tls) return undefined;
-    const ca = readCa(ca_file);
+    const { options } = this.asked;
+    if (!options.tls) return undefined;
+    const secure = tlsConnection(options);
     this.stream.write(encodeSslRequest());
     // What comes along with the answer was not protected: https://www.postgresql.org/support/security/CVE-2021-23222/
     const answer = await this.stream.read((all) => all.length);
     if (answer.toString('latin1') !== 'S') return failed('check-failed', 'it does not speak TLS');
-    await this.stream.secure(server_name, verify, ca);
+    await this.stream.secure(secure);
     return undefined;
   }
 
@@ -218,14 +215,10 @@ class Conversation {
   /** The next message that answers something: notices, parameters and versions come unasked. */
   private async next(): Promise<Message> {
     for (;;) {
-      let message: Message | undefined;
-      await this.stream.read((all) => {
-        message = decodeMessage(all);
-        return message?.end;
-      });
+      const message = await this.stream.message(decodeMessage);
       if (++this.messages > messagesMax) throw new RangeError('it does not stop talking');
-      const { type } = message!;
-      if (type !== 'N' && type !== 'S' && type !== 'v') return message!;
+      const { type } = message;
+      if (type !== 'N' && type !== 'S' && type !== 'v') return message;
     }
   }
 }

@@ -1,20 +1,17 @@
 /** Quake III and its family. */
 import { decodeStatusResponse, encodeGetStatus } from '../../wire/quake3.ts';
-import { CheckDatagrams } from '../datagrams.ts';
+import { overUdp } from '../datagrams.ts';
 import { dialect } from '../dialect.ts';
 import { gameOptions, judgePlayers, noAnswer } from '../games.ts';
 
 export const quake3 = dialect({
   meaning: 'a server of the Quake III family answers getstatus',
   options: gameOptions,
-  async ask({ target, source, signal, options }) {
-    const datagrams = await CheckDatagrams.open(target, source, signal);
-    try {
+  ask: (asked) =>
+    overUdp(asked, async (datagrams) => {
+      const { options } = asked;
       datagrams.send(encodeGetStatus());
       const info = decodeStatusResponse(await datagrams.next());
       return info === undefined ? noAnswer('statusResponse') : judgePlayers(info, options.players);
-    } finally {
-      datagrams.close();
-    }
-  },
+    }),
 });

@@ -1,14 +1,14 @@
 /**
- * Redis, Valkey and their like. Asked in their protocol directly: a client library costs thirty times as much for each connection,
- * and a check makes one for each question.
+ * Redis, Valkey and their like. Asked in their protocol directly: a client library has queues, timers and handlers for a
+ * connection that lasts, and a check makes one for each question.
  */
 import { choice, duration, text } from '../../core/options.ts';
 import { decodeReply, encodeCommand, RespError, type RespValue } from '../../wire/resp.ts';
 import { type CheckResult, dialect, failed, passed } from '../dialect.ts';
 import { firstLine } from '../faults.ts';
 import { passwordOption, readPassword } from '../secrets.ts';
-import { CheckStream } from '../stream.ts';
-import { readCa, tlsOptions, tlsProblem } from '../tls-options.ts';
+import { type CheckStream, overTcp } from '../stream.ts';
+import { tlsConnection, tlsOptions, tlsProblem } from '../tls-options.ts';
 
 export const redis = dialect({
   meaning: 'a Redis or Valkey server answers, and has the role that is wanted',
@@ -24,11 +24,11 @@ export const redis = dialect({
       return { key: 'user', message: 'needs password_file' };
     return tlsProblem(options);
   },
-  async ask({ target, source, signal, options }) {
+  async ask(asked) {
+    const { options } = asked;
     const password = readPassword(options.password_file);
-    const stream = await CheckStream.connect(target, source, signal);
-    try {
-      if (options.tls) await stream.secure(options.server_name, options.verify, readCa(options.ca_file));
+    return overTcp(asked, async (stream) => {
+      if (options.tls) await stream.secure(tlsConnection(options));
       if (password !== undefined) {
         const answer = await say(
           stream,
@@ -47,21 +47,13 @@ export const redis = dialect({
       return info instanceof RespError
         ? refusal(info)
         : judgeRole(String(info), options.role, options.max_lag);
-    } finally {
-      stream.drop();
-    }
+    });
   },
 });
 
 async function say(stream: CheckStream, ...words: readonly string[]): Promise<RespValue> {
   stream.write(encodeCommand(...words));
-  let value: RespValue = null;
-  await stream.read((all) => {
-    const reply = decodeReply(all);
-    value = reply?.value ?? null;
-    return reply?.end;
-  });
-  return value;
+  return (await stream.message(decodeReply)).value;
 }
 
 function refusal({ text }: RespError): CheckResult {

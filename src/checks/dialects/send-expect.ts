@@ -1,10 +1,10 @@
 /** A conversation that the user writes down: texts or bytes to send, and what must come back. */
 import { createContext, Script } from 'node:vm';
 import { choice, own, type Reading, required } from '../../core/options.ts';
-import { CheckDatagrams } from '../datagrams.ts';
+import { overUdp } from '../datagrams.ts';
 import { type Asked, type CheckResult, dialect, failed, passed } from '../dialect.ts';
 import { firstLine } from '../faults.ts';
-import { CheckStream } from '../stream.ts';
+import { overTcp } from '../stream.ts';
 
 /** One of: send it, or wait for it. Bytes are in latin-1. */
 type Step =
@@ -107,56 +107,44 @@ export const sendExpect = dialect({
   ask: (asked) => (asked.options.over === 'udp' ? askOverUdp(asked) : askOverTcp(asked)),
 });
 
-async function askOverTcp({
-  target,
-  source,
-  signal,
-  options: { steps },
-}: Asked<typeof options>): Promise<CheckResult> {
-  const stream = await CheckStream.connect(target, source, signal);
-  let seen = '';
-  try {
-    for (const step of steps) {
-      if (step.kind === 'send') stream.write(Buffer.from(step.bytes, 'latin1'));
-      else {
-        await stream.read((all) => {
-          seen = all.toString('latin1');
-          return endOf(step, seen);
-        });
+function askOverTcp(asked: Asked<typeof options>): Promise<CheckResult> {
+  return overTcp(asked, async (stream) => {
+    let seen = '';
+    try {
+      for (const step of asked.options.steps) {
+        if (step.kind === 'send') stream.write(Buffer.from(step.bytes, 'latin1'));
+        else {
+          await stream.read((all) => {
+            seen = all.toString('latin1');
+            return endOf(step, seen);
+          });
+        }
       }
+      return passed;
+    } catch (error) {
+      if (seen === '') throw error;
+      const then = (error as Error).message;
+      return failed(
+        'check-failed',
+        firstLine(`it says ${JSON.stringify(seen.slice(0, 80))}, and then ${then}`),
+      );
     }
-    return passed;
-  } catch (error) {
-    if (seen === '') throw error;
-    return failed(
-      'check-failed',
-      firstLine(`it says ${JSON.stringify(seen.slice(0, 80))}, and then ${(error as Error).message}`),
-    );
-  } finally {
-    stream.drop();
-  }
+  });
 }
 
-async function askOverUdp({
-  target,
-  source,
-  signal,
-  options: { steps },
-}: Asked<typeof options>): Promise<CheckResult> {
-  const datagrams = await CheckDatagrams.open(target, source, signal);
-  try {
-    for (const step of steps) {
-      if (step.kind === 'send') datagrams.send(Buffer.from(step.bytes, 'latin1'));
-      else {
-        const text = (await datagrams.next()).toString('latin1');
-        if (endOf(step, text) === undefined)
-          return failed('check-failed', firstLine(`it says ${JSON.stringify(text.slice(0, 80))}`));
+function askOverUdp(asked: Asked<typeof options>): Promise<CheckResult> {
+  return overUdp(asked, async (datagrams) => {
+    for (const step of asked.options.steps) {
+      if (step.kind === 'send') {
+        datagrams.send(Buffer.from(step.bytes, 'latin1'));
+        continue;
       }
+      const text = (await datagrams.next()).toString('latin1');
+      if (endOf(step, text) === undefined)
+        return failed('check-failed', firstLine(`it says ${JSON.stringify(text.slice(0, 80))}`));
     }
     return passed;
-  } finally {
-    datagrams.close();
-  }
+  });
 }
 
 /** How many of the characters are done with; undefined: what is expected is not among them (yet). */

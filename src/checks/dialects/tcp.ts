@@ -8,13 +8,13 @@ export const tcp = dialect({
   meaning: 'a connection can be made',
   silence: 'no connection',
   options: {},
-  ask: ({ target, source, signal }) =>
+  ask: (asked) =>
     new Promise<CheckResult>((resolve) => {
-      const socket = connectTo(target, source, signal);
+      const socket = connectTo(asked);
       const finish = (result: CheckResult): void => {
         // With a source Node binds a port for this check alone, which a closed connection would hold for a minute
         // (TIME-WAIT) and flows need: a reset gives it back at once.
-        if (source !== undefined && result.verdict === 'pass') socket.resetAndDestroy();
+        if (asked.source !== undefined && result.verdict === 'pass') socket.resetAndDestroy();
         else socket.destroy();
         resolve(result);
       };

@@ -1,7 +1,8 @@
 /**
  * What a scalar means: the core schema of YAML 1.2.2, section 10.3.2, and the tags that ask for one of its types.
  */
-import { type Reading, shorten } from '../problem.ts';
+import type { Reading } from '../../core/options.ts';
+import { shorten } from '../problem.ts';
 
 type Scalar = string | number | boolean | null;
 

@@ -1,8 +1,8 @@
 /**
- * Listener and backend views for the stories: complete plans with long timeouts, and the few traits a story cares for.
+ * Views and plans for the stories and for tests: complete, with long timeouts, and the few traits a story cares for.
  */
 import type { Bind, ListenerPlan, Protocol } from '../../core/plan.ts';
-import type { BackendView, ListenerView } from '../../core/snapshot.ts';
+import type { BackendView, ListenerView, PoolView } from '../../core/snapshot.ts';
 import { loopback } from './messages.ts';
 
 export interface ListenerTraits {
@@ -47,4 +47,34 @@ export function listenerView(id: number, protocol: Protocol, traits: ListenerTra
 export function backendView(target: Bind, name = 'backend'): BackendView {
   const addressText = target.kind === 'unix' ? `unix:${target.path}` : `${target.ip}:${target.port}`;
   return { id: 1, name, target, addressText, weight: 1, maxConnections: 0 };
+}
+
+/** A pool that is not checked, whose flows end when a backend is lost. */
+export function poolPlan(traits: Partial<PoolView['plan']>): PoolView['plan'] {
+  return {
+    name: 'pool',
+    policy: 'maglev',
+    bound: undefined,
+    tableSize: 251,
+    identity: 'name',
+    health: {
+      type: 'none',
+      intervalMs: 1000,
+      fastIntervalMs: 250,
+      timeoutMs: 1000,
+      fall: 3,
+      rise: 2,
+      port: undefined,
+      address: undefined,
+      start: 'down',
+      options: {},
+    },
+    passive: { failures: 0, ejectMs: 0 },
+    onDown: { action: 'close', graceMs: 0 },
+    onDownBecause: {},
+    onAddressChange: { action: 'keep', graceMs: 0 },
+    tries: 1,
+    failOpen: false,
+    ...traits,
+  };
 }

@@ -2,14 +2,10 @@
  * Passwords and certificates, read from their files anew for every connection, so that what is renewed in place is
  * used without a restart. Each function throws a {@link FaultError} that names the file.
  */
-import { readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import type { RedisPlan, RedisTlsPlan } from '../../../core/cluster-plan.ts';
+import { passwordIn, passwordPath, readSecretFile } from '../../../rooms/secret-files.ts';
 import { FaultError } from '../errors.ts';
-
-/** No password and no chain of certificates is longer. Bytes. */
-const fileBytesMax = 1024 * 1024;
 
 export interface TlsSecrets {
   readonly secureContext: SecureContext;
@@ -75,24 +71,13 @@ export function tlsSecrets(plan: RedisTlsPlan): TlsSecrets {
   }
 }
 
-/** The first line of a file, or of the systemd credential NAME for `credential:NAME` (systemd.exec(5), CREDENTIALS). */
 function readPassword(file: string): string {
-  const path = file.startsWith('credential:')
-    ? join(
-        process.env.CREDENTIALS_DIRECTORY ?? '/run/credentials/pinion.service',
-        file.slice('credential:'.length),
-      )
-    : file;
-  return readText(path).split('\n', 1)[0]!.trim();
+  return passwordIn(readText(passwordPath(file)));
 }
 
 function readText(file: string): string {
   try {
-    const found = statSync(file);
-    // Control would wait for ever for a pipe nobody writes to.
-    if (!found.isFile()) throw new Error('it is not a regular file');
-    if (found.size > fileBytesMax) throw new Error(`it is larger than ${fileBytesMax} bytes`);
-    return readFileSync(file, 'utf8');
+    return readSecretFile(file);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     const fault = new FaultError('file', `${file} cannot be read: ${code ?? message}`);
