@@ -136,6 +136,7 @@ export class Backends {
   private readonly fresh = new Set<number>();
   private resolveTimer: NodeJS.Timeout | undefined;
   private movedTimer: NodeJS.Immediate | undefined;
+  private isReviewDue = false;
   /** Called when no backend waits for its first check any more. */
   private firstChecked: (() => void)[] = [];
   private readonly formers: FormerWays;
@@ -479,6 +480,15 @@ export class Backends {
       ? { word: 'passed' }
       : { word: 'failed', reason: verdict.reason, why: verdict.why };
     this.review(backend, 'check passed');
+    // Thousands of verdicts come in one message, above all at the start: what is looked at for all backends is so once for them.
+    if (this.isReviewDue) return;
+    this.isReviewDue = true;
+    queueMicrotask(() => this.reviewAfterChecks());
+  }
+
+  private reviewAfterChecks(): void {
+    this.isReviewDue = false;
+    if (this.isStopped) return;
     this.reviewPools();
     if (this.firstChecked.length === 0 || this.hasUnchecked()) return;
     for (const resolve of this.firstChecked.splice(0)) resolve();
