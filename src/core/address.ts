@@ -60,13 +60,12 @@ export class Address {
   }
 
   equals(other: Address): boolean {
-    return (
-      this.w3 === other.w3 &&
-      this.port === other.port &&
-      this.w0 === other.w0 &&
-      this.w1 === other.w1 &&
-      this.w2 === other.w2
-    );
+    return this.port === other.port && this.hasIpOf(other);
+  }
+
+  /** The same host, whatever the port. */
+  hasIpOf(other: Address): boolean {
+    return this.w3 === other.w3 && this.w0 === other.w0 && this.w1 === other.w1 && this.w2 === other.w2;
   }
 
   /**

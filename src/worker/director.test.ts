@@ -223,6 +223,38 @@ test('who finds a limit reached is looked at again, and comes in if somebody has
   expect(crowd.at(-1)).toBe('limit-client');
 });
 
+test('a place that is given up goes to who waits, before a newcomer may take it', () => {
+  const view = listenerView(0, 'tcp', {});
+  const listener = { ...view, plan: { ...view.plan, limits: { ...view.plan.limits, flows: 2 } } };
+  const { director, counters } = directorOf(listener);
+  const answers: unknown[] = [];
+  director.engine = { proceed: (flow) => answers.push(director.route(flow)) } as Partial<Engine> as Engine;
+  const open = [openFlow(director, listener, 1), openFlow(director, listener, 2)];
+  for (const flow of open) director.route(flow);
+  const [second, third] = [openFlow(director, listener, 3), openFlow(director, listener, 4)];
+  expect(director.route(second)).toBe('wait');
+  expect(director.route(third)).toBe('wait');
+  // 1 leaves and is back at once, as often as it likes: nobody who waits is passed over.
+  director.closed(open[0]!, 'client-closed');
+  const back = openFlow(director, listener, 1);
+  expect(director.route(back)).toBe('wait');
+  expect(counters.places.flows()).toBe(2);
+  director.closed(open[1]!, 'client-closed');
+  director.tick();
+  expect(answers).toEqual([
+    expect.objectContaining({ id: backendId }),
+    expect.objectContaining({ id: backendId }),
+  ]);
+  // One that was given its place and leaves before it was told gives it back, to the last who waits.
+  director.closed(second, 'client-closed');
+  director.closed(back, 'client-closed');
+  answers.length = 0;
+  director.tick();
+  expect(answers).toEqual([]);
+  director.closed(third, 'client-closed');
+  expect(counters.places.flows()).toBe(0);
+});
+
 test('a flow that was held back from a loop is counted as opened once it has another backend', () => {
   const listener = listenerView(0, 'tcp', {});
   const { director, counters, useBackends } = directorOf(listener);

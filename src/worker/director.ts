@@ -35,7 +35,7 @@ import type { MessageFromWorker, WayCount } from './messages-from-worker.ts';
 import type { FlowSelector } from './messages-to-worker.ts';
 import { Refusals } from './refusals.ts';
 import { ReturningFlows } from './returning-flows.ts';
-import { SecondLooks } from './second-looks.ts';
+import { SecondLooks, type TakeFreed } from './second-looks.ts';
 import { SuspectBackends } from './suspects.ts';
 
 export interface DirectorOptions {
@@ -187,6 +187,12 @@ export class Director implements EngineHost {
     return answer;
   }
 
+  private readonly takeFreed: TakeFreed = (flow, refusal) => {
+    const reached = this.limits.admitFreed(flow, refusal, this.options.nowMs());
+    if (reached === undefined) this.limits.opened(flow);
+    return reached;
+  };
+
   /** @returns undefined: it has its place now */
   private lookAgain(flow: Flow): 'wait' | TerminationCode | undefined {
     const look = this.secondLooks.of(flow);
@@ -313,7 +319,10 @@ export class Director implements EngineHost {
     const { counters } = this.options;
     const nowMs = this.options.nowMs();
     this.registry.remove(flow);
-    if (!this.secondLooks.remove(flow)) this.limits.closed(flow);
+    if (!this.secondLooks.remove(flow)) {
+      this.limits.closed(flow);
+      this.secondLooks.seatOne(flow, this.takeFreed);
+    }
     if (flow.askedBackendId !== 0) this.waiting.delete(flow.id);
     if (this.turnedAway.size > 0) this.turnedAway.delete(flow);
     this.returning.left(flow);
@@ -434,7 +443,7 @@ export class Director implements EngineHost {
       });
     }
     for (const flow of this.returning.due(nowMs)) this.engine.proceed(flow);
-    for (const flow of this.secondLooks.turn()) this.engine.proceed(flow);
+    for (const flow of this.secondLooks.turn(this.takeFreed)) this.engine.proceed(flow);
     for (const flow of [...this.turnedAway]) {
       if (nowMs - flow.startedAtMs >= turnAwayAfterMs) this.engine.proceed(flow);
     }

@@ -77,6 +77,18 @@ export class FlowLimits {
     return this.clientRefusal(listener, client) ?? rate() ?? this.takePlace(listener, engine);
   }
 
+  /**
+   * A place for one that was refused with `refusal`, if somebody has left one: nobody is made to leave for it.
+   * @returns the code of the limit that is reached, or undefined: come in.
+   */
+  admitFreed(flow: Flow, refusal: TerminationCode, nowMs: number): TerminationCode | undefined {
+    const { listener, client } = flow;
+    if (this.clientRefusal(listener, client) !== undefined) return refusal;
+    // It is counted in the rates once. One that they refuse has its answer when it is looked at for the last time.
+    if (refusal === 'limit-client' && this.rateRefusal(listener, client, nowMs) !== undefined) return refusal;
+    return this.counters.places.takeFlow(this.limitOf(listener));
+  }
+
   private clientRefusal(listener: ListenerView, client: Address): TerminationCode | undefined {
     const { flowsPerClient } = listener.plan.limits;
     if (flowsPerClient === 0) return undefined;
@@ -85,14 +97,18 @@ export class FlowLimits {
   }
 
   private takePlace(listener: ListenerView, engine: Engine): TerminationCode | undefined {
-    // One that the plan in use does not have any more takes who was in its queue, and has nothing of its own.
-    const limit = this.limits.get(listener.id) ?? limitOf(listener, this.snapshot!, 0);
+    const limit = this.limitOf(listener);
     let reached = this.counters.places.takeFlow(limit);
     for (let tries = 0; reached !== undefined && tries < evictionTriesMax; tries++) {
       if (!this.evictions.makeRoomFor(listener, reached, engine)) return reached;
       reached = this.counters.places.takeFlow(limit);
     }
     return reached;
+  }
+
+  private limitOf(listener: ListenerView): FlowLimit {
+    // One that the plan in use does not have any more takes who was in its queue, and has nothing of its own.
+    return this.limits.get(listener.id) ?? limitOf(listener, this.snapshot!, 0);
   }
 
   opened(flow: Flow): void {

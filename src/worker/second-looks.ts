@@ -2,7 +2,11 @@
  * Clients that found a limit reached get a second look a moment later: a client that has seen its connection end may be back
  * before this process has read that end from the kernel, and must not be refused for what it has given up already.
  *
- *    limit reached --> no place yet, unread --(the loop has turned)--> looked at again --> come in | refused
+ *    limit reached --> no place yet, unread --(a place is free)-------> it is theirs -----> come in
+ *                                           --(the loop has turned)--> looked at again --> come in | refused
+ *
+ * A place that is given up goes to who waits longest: a newcomer that took it might well be the one who has just given it
+ * up, and the one who waits would be refused at a limit that nobody exceeds.
  *
  * TCP only: nobody can tell when a UDP client has given up. Beyond a bound clients are refused at the first look, so that a crowd
  * at a limit costs no more than that many descriptors.
@@ -14,14 +18,19 @@ import type { TerminationCode } from '../core/termination.ts';
 
 interface Look {
   /** What the client was to be refused with. */
-  readonly refusal: TerminationCode;
+  refusal: TerminationCode;
   turns: number;
 }
+
+/** Takes a place for a flow if one is free by now. @returns the limit that is reached; undefined: it has its place */
+export type TakeFreed = (flow: Flow, refusal: TerminationCode) => TerminationCode | undefined;
 
 export class SecondLooks {
   /** How many may wait. */
   most = 0;
   private readonly looks = new Map<Flow, Look>();
+  /** Those that have been given a place since the last turn, and are to be told. */
+  private readonly seated = new Set<Flow>();
 
   /** Whether a client that would be refused with this code is to be looked at again. */
   isWorthOne(protocol: Protocol, refusal: TerminationCode): boolean {
@@ -35,19 +44,51 @@ export class SecondLooks {
 
   /** @returns what it was to be refused with, and whether it is time to look again; undefined: it has its place */
   of(flow: Flow): { refusal: TerminationCode; isDue: boolean } | undefined {
+    if (this.seated.size > 0) this.seated.delete(flow);
     const look = this.looks.size === 0 ? undefined : this.looks.get(flow);
     return look && { refusal: look.refusal, isDue: look.turns >= secondLookAfterTurns };
   }
 
   /** It has its place by now, or it is over. @returns whether it had none */
   remove(flow: Flow): boolean {
+    if (this.seated.size > 0) this.seated.delete(flow);
     return this.looks.size > 0 && this.looks.delete(flow);
   }
 
-  /** The loop has turned once more. @returns those that have waited long enough */
-  turn(): Flow[] {
-    const due: Flow[] = [];
+  /** `left` has given up its place, which goes to the first that waits for one like it. */
+  seatOne(left: Flow, take: TakeFreed): void {
+    if (this.looks.size > 0) this.seat(take, 1, left);
+  }
+
+  /** The loop has turned once more. @returns those that have a place now, and those that have waited long enough */
+  turn(take: TakeFreed): Flow[] {
+    if (this.looks.size > 0) this.seat(take, this.looks.size);
+    const due = [...this.seated];
+    this.seated.clear();
     for (const [flow, look] of this.looks) if (++look.turns >= secondLookAfterTurns) due.push(flow);
     return due;
   }
+
+  private seat(take: TakeFreed, most: number, left?: Flow): void {
+    let seated = 0;
+    for (const [flow, look] of this.looks) {
+      if (seated === most) return;
+      if (left !== undefined && !isHelped(flow, look.refusal, left)) continue;
+      const refusal = take(flow, look.refusal);
+      if (refusal !== undefined) {
+        look.refusal = refusal;
+        continue;
+      }
+      this.looks.delete(flow);
+      this.seated.add(flow);
+      seated++;
+    }
+  }
+}
+
+/** Whether one that was refused with this code may come in now that `left` has left. */
+function isHelped({ listener, client }: Flow, refusal: TerminationCode, left: Flow): boolean {
+  if (refusal === 'limit-flows') return true;
+  if (listener.id !== left.listener.id) return false;
+  return refusal === 'limit-listener' || client.hasIpOf(left.client);
 }
