@@ -48,6 +48,7 @@ const patient = [
   'loops-between',
   'observability',
   'operating',
+  'paced-closing',
   'redis-poison',
   'redis-reshard',
   'redis-reshard-scan',

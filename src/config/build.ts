@@ -177,6 +177,8 @@ function buildPool(name: string, pool: PoolShape, usedBy: readonly Protocol[] = 
     },
     ...buildOnDown(pool.on_down),
     onAddressChange: buildOpenFlows(pool.on_address_change, poolDefaults.onAddressChange),
+    closeOverMs: pool.close_over ?? poolDefaults.closeOverMs,
+    maxConnectionAgeMs: pool.max_connection_age ?? poolDefaults.maxConnectionAgeMs,
     tries: pool.tries ?? poolDefaults.tries,
     failOpen: pool.fail_open ?? poolDefaults.failOpen,
     backends: pool.backends.map(buildBackend),

@@ -28,6 +28,7 @@ export function checkPools(draft: Draft, report: Report): void {
     if (!draft.wasWrong([...pool.path, 'health', 'interval'])) checkHealth(pool, report);
     const users = usersOf.get(pool.name) ?? [];
     checkReach(pool, users, report);
+    checkClosing(pool, users, report);
     checkUpstream(pool, users, report);
     if (users.length === 0 && draft.listenersComplete)
       report.warning(pool.path, 'no listener uses this pool', 'key');
@@ -156,6 +157,15 @@ function checkHealth(pool: PoolDraft, report: Report): void {
   if ((health as { players?: unknown }).players === 'weight' && hashPolicies.includes(policy)) {
     const message = `has no effect with policy ${policy}, whose shares are those of the file: use least-connections, power-of-two or round-robin`;
     report.warning([...pool.path, 'health', 'players'], message);
+  }
+}
+
+/** A conversation that ends is a new one with its client's next datagram: nobody notices. */
+function checkClosing(pool: PoolDraft, users: readonly ListenerDraft[], report: Report): void {
+  if (users.length === 0 || users.some(({ value }) => value.bind?.protocol !== 'udp')) return;
+  for (const key of ['close_over', 'max_connection_age'] as const) {
+    if (pool.value[key] === undefined) continue;
+    report.warning([...pool.path, key], 'has no effect: every listener of this pool is UDP', 'key');
   }
 }
 

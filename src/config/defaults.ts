@@ -75,6 +75,8 @@ export const poolDefaults = {
   },
   /** The server at the old address is checked as long as flows are on it: when it dies, `on_down` has the word. */
   onAddressChange: { action: 'keep', graceMs: 0 },
+  closeOverMs: 0,
+  maxConnectionAgeMs: 0,
   tries: 3,
   failOpen: false,
 } as const satisfies Omit<PoolPlan, 'name' | 'health' | 'backends'>;

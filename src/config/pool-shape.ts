@@ -118,6 +118,14 @@ export const poolShape = section('Backends that serve the same thing, and how on
       ),
     )
     .optional(),
+  close_over: duration(
+    'Open TCP connections that pinion ends together (on_down, on_address_change, a backend that a reload removes, max_connection_age, the end of a shutdown) are ended evenly over this time, in an order drawn by lot, so that their clients do not all come back in one second; 0: at once. Those of a backend that is up again meanwhile are left alone.',
+    { zero: true, defaultMs: poolDefaults.closeOverMs },
+  ),
+  max_connection_age: duration(
+    'TCP connections older than this (a tenth more or less, and close_over) are ended; 0: none is. UDP conversations have no age.',
+    { zero: true, minMs: 10_000, defaultMs: poolDefaults.maxConnectionAgeMs },
+  ),
   tries: whole('Backends tried for one flow, the first included.', 1, 64, poolDefaults.tries),
   fail_open: flag('When no backend is up, use them all the same.', poolDefaults.failOpen),
   ...upstreamShape,

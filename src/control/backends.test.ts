@@ -37,6 +37,7 @@ const checks: Checks = {
 /** Of a backend without an address: no TCP flow is open by it, and what is open by the last one is another matter. */
 const nowhere = { target: undefined, upstream: undefined };
 const endFlows = vi.fn();
+const keepFlows = vi.fn();
 const watch = vi.fn();
 const onMoved = vi.fn();
 const countFormer = vi.fn(async () => undefined);
@@ -47,6 +48,7 @@ beforeEach(() => {
   // Checks begin at a time of their own within the first moments.
   vi.spyOn(Math, 'random').mockReturnValue(0.5);
   endFlows.mockReset();
+  keepFlows.mockReset();
   watch.mockReset();
   onMoved.mockReset();
   vi.mocked(resolveAddress).mockReset();
@@ -57,6 +59,7 @@ beforeEach(() => {
     watch,
     checks,
     endFlows,
+    keepFlows,
     onMoved,
     countFormer,
     flowsOf: () => 1,
@@ -538,4 +541,47 @@ test('a backend that goes down at its new address costs nobody at the old one', 
   expect(watch).toHaveBeenCalledWith(
     expect.objectContaining({ event: 'address-down', address: '127.0.0.1:1' }),
   );
+});
+
+test('with close_over flows end over a time, and a backend that is up again keeps the rest', async () => {
+  const health = { ...poolOf(first)[0]!.health, type: 'tcp' as const, fall: 1, rise: 1 };
+  const paced = (address: Bind): PoolPlan[] =>
+    poolOf(address).map((pool) => ({ ...pool, health, closeOverMs: 60_000 }));
+  const here = { target: first, upstream: undefined };
+  vi.mocked(resolveAddress).mockImplementation(async (address) => address as Bind);
+  ask.mockResolvedValue(passed);
+  await use(paced(first));
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(backends.status()).toMatchObject([{ up: true }]);
+  expect(keepFlows).not.toHaveBeenCalled();
+  const goDown = async (): Promise<void> => {
+    ask.mockResolvedValue(refused);
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(endFlows).toHaveBeenLastCalledWith(
+      1,
+      'backend-down',
+      expect.objectContaining({ way: here, overMs: 60_000 }),
+    );
+  };
+  const comeUp = async (): Promise<void> => {
+    ask.mockResolvedValue(passed);
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(backends.status()).toMatchObject([{ up: true }]);
+  };
+  await goDown();
+  await comeUp();
+  expect(keepFlows).toHaveBeenCalledExactlyOnceWith(1, here, ['backend-down']);
+
+  // What is up elsewhere says nothing about those that are still here: their former way has the word.
+  await goDown();
+  await use(paced(second));
+  backends.settle(paced(second));
+  keepFlows.mockReset();
+  ask.mockImplementation(async (bind) => (bind === second ? passed : refused));
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(backends.status()).toMatchObject([{ up: true, at: '127.0.0.2:1', former: [{ up: false }] }]);
+  expect(keepFlows).not.toHaveBeenCalled();
+
+  backends.settle(paced(second).map((pool) => ({ ...pool, backends: [], closeOverMs: 5_000 })));
+  expect(endFlows).toHaveBeenLastCalledWith(1, 'backend-removed', { overMs: 5_000 });
 });

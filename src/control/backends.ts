@@ -64,6 +64,8 @@ interface Backend {
   isDownTold: boolean;
   checker: Check | undefined;
   graceTimer: NodeJS.Timeout | undefined;
+  /** By this way flows are being ended over a time, as `on_down` says. */
+  pacedWay: Way | undefined;
   /** When it stopped being up, or was lost while it was ejected. */
   downSinceMs: number;
   /** The `on_down` that what is open now has been treated by. */
@@ -118,8 +120,12 @@ export interface BackendsOptions {
       readonly way?: Way;
       /** On the shared clock. Default: all that are open now. */
       readonly connectedBeforeMs?: number;
+      /** TCP: evenly over so long. Default: at once. */
+      readonly overMs?: number;
     },
   ) => void;
+  /** Takes back what is left of orders to end flows over a time. */
+  readonly keepFlows: FormerWaysOptions['keepFlows'];
   /** Milliseconds on the clock that flows are stamped with. */
   readonly nowMs: () => number;
   /** Addresses have changed: the workers need a new snapshot. */
@@ -144,14 +150,15 @@ export class Backends {
 
   constructor(options: BackendsOptions) {
     this.options = options;
-    const { watch, checks, nowMs, countFormer: countFlows, flowsOf, endFlows } = options;
+    const { watch, checks, nowMs, countFormer: countFlows, flowsOf, keepFlows } = options;
     this.formers = new FormerWays({
       watch,
       checks,
       nowMs,
       countFlows,
       flowsOf,
-      endFlows: (id, code, way) => endFlows(id, code, { way, protocol: 'tcp' }),
+      endFlows: (id, code, way) => this.endFlows(id, code, { way, protocol: 'tcp' }),
+      keepFlows,
     });
   }
 
@@ -189,11 +196,12 @@ export class Backends {
   settle(pools: readonly PoolPlan[]): void {
     this.fresh.clear();
     const wanted = new Set<number>();
+    const byName = new Map(pools.map((pool) => [pool.name, pool]));
     for (const pool of pools) {
       for (const { name } of pool.backends) wanted.add(this.options.ids.backend(pool.name, name));
     }
     for (const backend of [...this.backends.values()]) {
-      if (!wanted.has(backend.id)) this.remove(backend);
+      if (!wanted.has(backend.id)) this.remove(backend, byName.get(backend.pool.name) ?? backend.pool);
       else if (!backend.verdict.isUp && !isSame(backend.onDown, onDownOf(backend)))
         this.endOpenFlows(backend);
     }
@@ -404,6 +412,7 @@ export class Backends {
       isDownTold: false,
       checker: undefined,
       graceTimer: undefined,
+      pacedWay: undefined,
       downSinceMs: this.options.nowMs(),
       onDown: pool.onDown,
     };
@@ -440,12 +449,22 @@ export class Backends {
     this.formers.left({ id, name: plan.name, down, downSinceMs }, pool, before);
   }
 
-  private remove(backend: Backend): void {
+  /** @param pool as it is now */
+  private remove(backend: Backend, pool: PoolPlan): void {
+    backend.pool = pool;
     quiet(backend);
     this.formers.drop(backend.id);
-    this.backends.delete(backend.id);
     this.options.states.setUp(backend.id, false);
-    this.options.endFlows(backend.id, 'backend-removed');
+    this.endFlows(backend.id, 'backend-removed');
+    this.backends.delete(backend.id);
+  }
+
+  /** At once, or over the time that its pool gives. */
+  private endFlows(...[id, code, which]: Parameters<BackendsOptions['endFlows']>): void {
+    const overMs = this.backends.get(id)?.pool.closeOverMs ?? 0;
+    if (overMs > 0) this.options.endFlows(id, code, { ...which, overMs });
+    else if (which === undefined) this.options.endFlows(id, code);
+    else this.options.endFlows(id, code, which);
   }
 
   /** @param keepsWord what the check has said so far holds: it is another check of the same server */
@@ -532,6 +551,7 @@ export class Backends {
 
   private cameUp(backend: Backend, why: string): void {
     clearTimeout(backend.graceTimer);
+    this.keepFlows(backend);
     // One that only waited for its first check was not told to be down.
     if (!backend.isDownTold) return;
     backend.isDownTold = false;
@@ -543,19 +563,30 @@ export class Backends {
     backend.onDown = onDownOf(backend);
     const { action, graceMs } = backend.onDown;
     clearTimeout(backend.graceTimer);
+    this.keepFlows(backend);
     if (action === 'keep') return;
     const connectedBeforeMs = backend.downSinceMs;
     const leftMs = connectedBeforeMs + graceMs - this.options.nowMs();
     // As it is now: by then it may be elsewhere, where nobody is to be ended for this.
     const [way, isLost] = [wayOf(backend), backend.verdict.isLost];
-    const end = (): void =>
-      this.options.endFlows(
+    const end = (): void => {
+      if (isLost && backend.pool.closeOverMs > 0) backend.pacedWay = way;
+      this.endFlows(
         backend.id,
         'backend-down',
         isLost ? { connectedBeforeMs, way } : { connectedBeforeMs, protocol: 'udp' },
       );
+    };
     if (leftMs <= 0) end();
     else backend.graceTimer = setTimeout(end, leftMs);
+  }
+
+  /** Those that have not been ended yet; elsewhere than where the backend is now another has the word. */
+  private keepFlows(backend: Backend): void {
+    const { pacedWay: way, id } = backend;
+    backend.pacedWay = undefined;
+    if (way !== undefined && isSameWay(way, wayOf(backend)))
+      this.options.keepFlows(id, way, ['backend-down']);
   }
 
   private tellDown(backend: Backend): void {

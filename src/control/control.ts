@@ -121,12 +121,14 @@ export class Control {
       states: views.states,
       watch: options.watch,
       checks: this.checks,
-      endFlows: (backendId, code, { protocol, connectedBeforeMs, way } = {}) =>
+      endFlows: (backendId, code, { protocol, connectedBeforeMs, way, overMs } = {}) =>
         this.toWorkers({
           type: 'end-flows',
           select: { by: 'backend', backendId, protocol, connectedBeforeMs, way },
           code,
+          overMs,
         }),
+      keepFlows: (backendId, way, codes) => this.toWorkers({ type: 'keep-flows', backendId, way, codes }),
       countFormer: () => this.countFormer(),
       flowsOf: (backendId) => views.counters.backend(backendId, 'active'),
       nowMs: () => this.now(),
@@ -323,6 +325,7 @@ export class Control {
     this.isStopping = true;
     this.options.watch({ event: 'shutdown', flows: this.views.counters.flows(), drainMs });
     const deadline = performance.now() + drainMs;
+    const paced = this.endPaced(drainMs);
     let hurried = false;
     void hurry.then(() => {
       hurried = true;
@@ -333,8 +336,23 @@ export class Control {
     while (!hurried && performance.now() < deadline && this.views.counters.flows() > 0) {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
+    for (const timer of paced) clearTimeout(timer);
     await this.end();
     this.options.watch({ event: 'stopped' });
+  }
+
+  /** The last of a shutdown's time is for ending what would be ended at its end: over `close_over`, where a pool has it. */
+  private endPaced(drainMs: number): NodeJS.Timeout[] {
+    return this.plan.pools
+      .filter(({ closeOverMs }) => closeOverMs > 0 && drainMs > 0)
+      .map(({ name: pool, closeOverMs }) => {
+        const overMs = Math.min(closeOverMs, drainMs);
+        const select = { by: 'pool', pool, protocol: 'tcp' } as const;
+        return setTimeout(
+          () => this.toWorkers({ type: 'end-flows', select, code: 'shutdown', overMs }),
+          drainMs - overMs,
+        );
+      });
   }
 
   /** Once, however many ask: a failed start and a signal may both. */

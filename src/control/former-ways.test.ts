@@ -18,6 +18,7 @@ function poolOf(onAddressChange: OpenFlowsPlan, onDown = close): PoolPlan {
 }
 
 const endFlows = vi.fn();
+const keepFlows = vi.fn();
 const watch = vi.fn();
 const stop = vi.fn();
 /** What the check of a port says when the test wants it. */
@@ -27,7 +28,7 @@ let ways: FormerWays;
 
 beforeEach(() => {
   vi.useFakeTimers();
-  for (const mock of [endFlows, watch, stop]) mock.mockReset();
+  for (const mock of [endFlows, keepFlows, watch, stop]) mock.mockReset();
   flips.clear();
   counts = undefined;
   ways = new FormerWays({
@@ -42,6 +43,7 @@ beforeEach(() => {
     },
     nowMs: () => Date.now(),
     endFlows,
+    keepFlows,
     countFlows: async () => counts,
     flowsOf: () => 3,
   });
@@ -135,6 +137,17 @@ test('one that was down when it was left has its grace from then', async () => {
   expect(endFlows).not.toHaveBeenCalled();
   await vi.advanceTimersByTimeAsync(1);
   expect(endFlows).toHaveBeenCalledExactlyOnceWith(1, 'backend-down', way(1));
+});
+
+test('what is still to be ended over a time is left alone once its address is up, or used again', () => {
+  leave(poolOf(close, close), 1);
+  flips.get(1)!(false, 'refused');
+  expect(endFlows).toHaveBeenLastCalledWith(1, 'backend-down', way(1));
+  expect(keepFlows).not.toHaveBeenCalled();
+  flips.get(1)!(true, 'check passed');
+  expect(keepFlows).toHaveBeenCalledExactlyOnceWith(1, way(1), ['backend-down']);
+  ways.returned(1, way(1));
+  expect(keepFlows).toHaveBeenLastCalledWith(1, way(1), ['backend-down', 'address-changed']);
 });
 
 test('an address that is used again is no former one', async () => {

@@ -29,6 +29,12 @@ export interface FormerWaysOptions {
   readonly checks: Pick<Checks, 'check'>;
   readonly nowMs: () => number;
   readonly endFlows: (backendId: number, code: 'backend-down' | 'address-changed', way: Way) => void;
+  /** Those that are still to be ended over a time (`close_over`) for one of these codes are left alone. */
+  readonly keepFlows: (
+    backendId: number,
+    way: Way,
+    codes: readonly ('backend-down' | 'address-changed')[],
+  ) => void;
   /** TCP flows that are on another way than their backend's present one. Undefined: not every worker has answered. */
   readonly countFlows: () => Promise<readonly WayCount[] | undefined>;
   /** All that are open to the backend. */
@@ -106,7 +112,11 @@ export class FormerWays {
 
   /** A former way is the backend's present one again: who is on it is where newcomers go. */
   returned(backendId: number, way: Way): void {
-    for (const former of this.of(backendId)) if (isSameWay(former.way, way)) this.forget(former);
+    for (const former of this.of(backendId)) {
+      if (!isSameWay(former.way, way)) continue;
+      this.forget(former);
+      this.options.keepFlows(backendId, way, ['backend-down', 'address-changed']);
+    }
   }
 
   /** The workers know the ways of these pools: what is open on others is treated as the pools say now. */
@@ -203,19 +213,27 @@ export class FormerWays {
     if (verdict.isUp) {
       clearTimeout(former.downTimer);
       former.onDown = undefined;
+      this.keepThose(former, 'backend-down');
     } else this.treatDown(former);
   }
 
   private treatLeft(former: Former): void {
+    if (former.onAddressChange !== undefined) this.keepThose(former, 'address-changed');
     former.onAddressChange = former.pool.onAddressChange;
     clearTimeout(former.leaveTimer);
     former.leaveTimer = this.treat(former, former.onAddressChange, former.leftAtMs, 'address-changed');
   }
 
   private treatDown(former: Former): void {
+    // For another reason or by another plan they may have another fate.
+    if (former.onDown !== undefined) this.keepThose(former, 'backend-down');
     former.onDown = onDownFor(former.pool, former.down);
     clearTimeout(former.downTimer);
     former.downTimer = this.treat(former, former.onDown, former.downSinceMs, 'backend-down');
+  }
+
+  private keepThose({ backendId, way }: Former, code: 'backend-down' | 'address-changed'): void {
+    this.options.keepFlows(backendId, way, [code]);
   }
 
   private treat(

@@ -43,7 +43,7 @@ export class Flow {
   isCounted = false;
   /** No backend could be given to it: it is counted with those that were not let in, and leaves no record. */
   isTurnedAway = false;
-  /** Its place in the worker's list of open flows. */
+  /** Its place in the worker's list of open flows; -1: it is not there. */
   registryIndex = -1;
   hasReplied = false;
   /** UDP: its client has sent for a while, and nothing was answered: an exporter and no forged source. */

@@ -171,6 +171,10 @@ export interface PoolPlan {
   readonly onDownBecause: Readonly<Partial<Record<DownReason, OpenFlowsPlan>>>;
   /** What happens to open TCP flows when their backend is at another address, or is reached by another way, than theirs. */
   readonly onAddressChange: OpenFlowsPlan;
+  /** TCP flows that pinion ends are ended evenly over so long; 0: at once. */
+  readonly closeOverMs: number;
+  /** TCP flows older than about this are ended; 0: they may become as old as they like. */
+  readonly maxConnectionAgeMs: number;
   /** Backends tried for one flow, the first included. */
   readonly tries: number;
   /** When no backend is up, use them all the same. */

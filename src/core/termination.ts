@@ -22,6 +22,7 @@ export const terminationCodes = [
   // Policy reached a flow that was open.
   'backend-down',
   'backend-removed',
+  'max-age', // it was older than max_connection_age
   'address-changed', // its backend is at another address, or reached by another way
   'listener-removed',
   'shutdown',

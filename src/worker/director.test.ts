@@ -473,6 +473,55 @@ test('a client elsewhere whose address looks like that of our own dial takes no 
   expect(director.open(listener, Address.v4(0x0a000001, 5_555), noAddress)).toBe('loop');
 });
 
+test('connections have an age, a tenth more or less; conversations have none', () => {
+  const listener = listenerView(0, 'tcp', {});
+  const { director, ended, snapshot } = directorOf(listener);
+  const connect = (view: ListenerView): Flow => {
+    const flow = openFlow(director, view, 0x0a000001);
+    director.route(flow);
+    director.dialed(flow);
+    return flow;
+  };
+  const beganAtMs = clockMs;
+  const flows = Array.from({ length: 100 }, () => connect(listener));
+  const conversation = connect(listenerView(1, 'udp', {}));
+  let version = 2;
+  const use = (changes: { maxConnectionAgeMs: number; closeOverMs: number }): void => {
+    version++;
+    const pools = snapshot.pools.map((pool) => ({ ...pool, version, plan: { ...pool.plan, ...changes } }));
+    director.useSnapshot({ ...snapshot, pools });
+  };
+  use({ maxConnectionAgeMs: 3_600_000, closeOverMs: 0 });
+  const endedAfter = (ms: number): number => {
+    // A round of visits takes ten seconds, and one that takes another's place in the list waits for the next round.
+    for (let visits = 0; visits < 40; visits++) {
+      clockMs = beganAtMs + ms + visits * 1_001;
+      while (director.tick());
+    }
+    while (director.tick());
+    return ended.size;
+  };
+  expect(endedAfter(3_200_000)).toBe(0);
+  const half = endedAfter(3_600_000);
+  expect(half).toBeGreaterThan(40);
+  expect(half).toBeLessThan(70);
+  expect(endedAfter(3_970_000)).toBe(100);
+  expect(flows.every((flow) => ended.get(flow) === 'max-age')).toBe(true);
+  expect(ended.has(conversation)).toBe(false);
+  // A reload may find many that are too old: these end over the time that the pool gives.
+  const more = Array.from({ length: 100 }, () => connect(listener));
+  clockMs += 7_200_000;
+  use({ maxConnectionAgeMs: 60_000, closeOverMs: 60_000 });
+  const seen = new Set<number>();
+  for (let ticks = 0; ticks < 1_500 && ended.size < 200; ticks++) {
+    clockMs += 50;
+    while (director.tick());
+    seen.add(ended.size);
+  }
+  expect(more.every((flow) => ended.get(flow) === 'max-age')).toBe(true);
+  expect(seen.size, 'hardly two in one tick').toBeGreaterThan(60);
+});
+
 describe('a backend at another address', () => {
   const moved = { kind: 'inet', ip: '127.0.0.1', port: 2 } as const;
 

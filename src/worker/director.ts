@@ -27,10 +27,13 @@ import type { BackendView, ListenerView, Snapshot } from '../core/snapshot.ts';
 import type { TerminationCode } from '../core/termination.ts';
 import { isSameTarget, isSameWay, type Way } from '../core/way.ts';
 import type { DialFailure, DropReason, Engine, EngineHost } from '../engine/engine.ts';
+import { isTooOld } from './connection-age.ts';
+import { Endings } from './endings.ts';
 import { FlowLimits } from './flow-limits.ts';
 import { FlowPins } from './flow-pins.ts';
 import { FlowRegistry } from './flow-registry.ts';
 import { FlowReports } from './flow-reports.ts';
+import { matcher, wayOf } from './flow-selector.ts';
 import type { MessageFromWorker, WayCount } from './messages-from-worker.ts';
 import type { FlowSelector } from './messages-to-worker.ts';
 import { Refusals } from './refusals.ts';
@@ -61,11 +64,6 @@ const dropCounter = {
   'backend-receive-buffer-full': 'droppedBackendBuffer',
 } as const;
 
-interface Ending {
-  readonly matches: (flow: Flow) => boolean;
-  readonly code: TerminationCode;
-}
-
 export class Director implements EngineHost {
   /** Set once, right after the engine has been made with this director as its host. */
   engine!: Engine;
@@ -87,7 +85,9 @@ export class Director implements EngineHost {
   private readonly toldLeadingBack = new Set<number>();
   /** They have no place yet. */
   private readonly secondLooks = new SecondLooks();
-  private endings: Ending[] = [];
+  private readonly endings: Endings;
+  /** A pool bounds the age of its connections. */
+  private someGrowTooOld = false;
   /** Flows that wait for the shared table's word on their client's pin. */
   private readonly waiting = new Map<number, Flow>();
   private nextFlowId = 1;
@@ -104,6 +104,11 @@ export class Director implements EngineHost {
     this.reports = new FlowReports(options.worker, options.post);
     this.refusals = new Refusals(options.post);
     this.suspects = new SuspectBackends(options.post);
+    this.endings = new Endings({
+      registry: this.registry,
+      end: (flow, code) => this.end(flow, code),
+      random: Math.random,
+    });
     this.returning = new ReturningFlows(options.counters.shared.workers, ({ listener }, backend) =>
       options.post({ type: 'loop-seen', backendId: backend.id, listener: listener.plan.name }),
     );
@@ -137,6 +142,7 @@ export class Director implements EngineHost {
       backends.some(({ loop }) => loop === 'may-lead-back'),
     );
     this.toldLeadingBack.clear();
+    this.someGrowTooOld = snapshot.pools.some(({ plan }) => plan.maxConnectionAgeMs > 0);
   }
 
   /** A UDP listener has been bound, with the port it really has, or its address is given up (undefined). */
@@ -319,6 +325,7 @@ export class Director implements EngineHost {
     const { counters } = this.options;
     const nowMs = this.options.nowMs();
     this.registry.remove(flow);
+    this.endings.forget(flow);
     if (!this.secondLooks.remove(flow)) {
       this.limits.closed(flow);
       this.secondLooks.seatOne(flow, this.takeFreed);
@@ -359,16 +366,19 @@ export class Director implements EngineHost {
 
   // ---- control's orders -------------------------------------------------------------------------------------
 
-  endFlows(select: FlowSelector, code: TerminationCode): void {
+  /** @param overMs evenly over this time; 0: at once */
+  endFlows(select: FlowSelector, code: TerminationCode, overMs = 0): void {
     const matches = matcher(select);
     // Ending takes turns. A flow that comes meanwhile, to a backend that is up again, is not meant.
     const openedBefore = this.nextFlowId;
     // A dial under way to a backend that has gone down finds that out itself and goes on to the next one.
     const isOwed = (flow: Flow): boolean => code !== 'backend-down' || flow.connectedAtMs !== 0;
-    this.endings.push({
-      matches: (flow) => flow.id < openedBefore && matches(flow) && isOwed(flow),
-      code,
-    });
+    this.endings.add(select, (flow) => flow.id < openedBefore && matches(flow) && isOwed(flow), code, overMs);
+  }
+
+  /** Takes back what is left of orders to end the flows of a backend by this way, evenly over a time, for these codes. */
+  keepFlows(backendId: number, way: Way, codes: readonly TerminationCode[]): void {
+    this.endings.keep(backendId, way, codes);
   }
 
   /** Flows of one view and one plan are on one way: compared once, however many they are. */
@@ -427,21 +437,8 @@ export class Director implements EngineHost {
    */
   tick(): boolean {
     const nowMs = this.options.nowMs();
-    const ending = this.endings[0];
-    if (ending !== undefined) {
-      const flows = this.registry.select(ending.matches, terminationsPerTurnMax);
-      for (const flow of flows) this.end(flow, ending.code);
-      if (flows.length < terminationsPerTurnMax) this.endings.shift();
-    }
-    if (nowMs - this.pinsKeptAtMs >= this.visitMs) {
-      this.pinsKeptAtMs = nowMs;
-      this.registry.visitSlice(Math.ceil(this.registry.size / this.visitsPerRound), (flow) => {
-        const hasSent = flow.datagramsIn > flow.accounted.datagramsIn;
-        this.account(flow);
-        if (hasSent && !flow.hasReplied) this.reviewOneWay(flow, nowMs);
-        this.flowPins.keep(flow, nowMs);
-      });
-    }
+    const endsMore = this.endings.turn(nowMs);
+    if (nowMs - this.pinsKeptAtMs >= this.visitMs) this.visitFlows(nowMs);
     for (const flow of this.returning.due(nowMs)) this.engine.proceed(flow);
     for (const flow of this.secondLooks.turn(this.takeFreed)) this.engine.proceed(flow);
     for (const flow of [...this.turnedAway]) {
@@ -450,7 +447,31 @@ export class Director implements EngineHost {
     this.reports.flush();
     this.refusals.flush(nowMs);
     const owesMore = this.limits.payOthers(this.engine, terminationsPerTurnMax);
-    return owesMore || this.endings.length > 0;
+    return owesMore || endsMore;
+  }
+
+  /** A part of them, going round. */
+  private visitFlows(nowMs: number): void {
+    this.pinsKeptAtMs = nowMs;
+    const old = new Map<number, Flow[]>();
+    this.registry.visitSlice(Math.ceil(this.registry.size / this.visitsPerRound), (flow) => {
+      const hasSent = flow.datagramsIn > flow.accounted.datagramsIn;
+      this.account(flow);
+      if (hasSent && !flow.hasReplied) this.reviewOneWay(flow, nowMs);
+      this.flowPins.keep(flow, nowMs);
+      if (this.someGrowTooOld) this.noteOld(flow, old, nowMs);
+    });
+    for (const [overMs, flows] of old) this.endings.spread(flows, 'max-age', overMs, nowMs);
+  }
+
+  /** By the pool as it is now: a reload is about connections that are open, too. */
+  private noteOld(flow: Flow, old: Map<number, Flow[]>, nowMs: number): void {
+    const plan = this.choosers.get(flow.listener.poolId)?.pool.plan;
+    if (plan === undefined || plan.maxConnectionAgeMs === 0) return;
+    if (!isTooOld(flow, plan.maxConnectionAgeMs, nowMs)) return;
+    const same = old.get(plan.closeOverMs);
+    if (same === undefined) old.set(plan.closeOverMs, [flow]);
+    else same.push(flow);
   }
 
   /** A flow that still dials a backend that is gone has lost nothing yet: another one may take it. */
@@ -588,35 +609,11 @@ export class Director implements EngineHost {
     if (this.registry.size === 0) return;
     const matches = ({ listener, client, local }: Flow): boolean =>
       listener.plan.protocol === 'udp' && this.servers.has(client, local);
-    this.endings.push({ matches, code: 'loop' });
+    this.endings.add(undefined, matches, 'loop', 0);
   }
 
   private poolName(flow: Flow): string {
     return flow.listener.plan.pool;
-  }
-}
-
-/** How a TCP flow's backend was dialled, or is being. */
-function wayOf({ backend, listener }: Flow): Way {
-  return { target: backend?.target, upstream: listener.plan.upstream };
-}
-
-function matcher(select: FlowSelector): (flow: Flow) => boolean {
-  switch (select.by) {
-    case 'backend':
-      return (flow) =>
-        flow.backend?.id === select.backendId &&
-        (select.connectedBeforeMs === undefined || flow.connectedAtMs < select.connectedBeforeMs) &&
-        (select.protocol === undefined || select.protocol === flow.listener.plan.protocol) &&
-        (select.way === undefined ||
-          flow.listener.plan.protocol === 'udp' ||
-          isSameWay(wayOf(flow), select.way));
-    case 'listener':
-      return (flow) => flow.listener.id === select.listenerId;
-    case 'flow':
-      return (flow) => flow.id === select.flowId;
-    case 'all':
-      return () => true;
   }
 }
 

@@ -143,7 +143,10 @@ function handle(
       }
       break;
     case 'end-flows':
-      director.endFlows(message.select, message.code);
+      director.endFlows(message.select, message.code, message.overMs);
+      break;
+    case 'keep-flows':
+      director.keepFlows(message.backendId, message.way, message.codes);
       break;
     case 'claimed':
       director.claimed(message.flowId);

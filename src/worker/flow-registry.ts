@@ -20,9 +20,15 @@ export class FlowRegistry {
 
   remove(flow: Flow): void {
     const last = this.flows.pop();
-    if (last === undefined || last === flow) return;
-    this.flows[flow.registryIndex] = last;
-    last.registryIndex = flow.registryIndex;
+    if (last !== undefined && last !== flow) {
+      this.flows[flow.registryIndex] = last;
+      last.registryIndex = flow.registryIndex;
+    }
+    flow.registryIndex = -1;
+  }
+
+  has(flow: Flow): boolean {
+    return flow.registryIndex >= 0;
   }
 
   /** Flows for which `matches` says yes, at most `most`. */

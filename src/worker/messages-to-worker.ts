@@ -16,6 +16,7 @@ export type FlowSelector =
       readonly way?: Way | undefined;
     }
   | { readonly by: 'listener'; readonly listenerId: number }
+  | { readonly by: 'pool'; readonly pool: string; readonly protocol: Protocol }
   | { readonly by: 'flow'; readonly flowId: number }
   | { readonly by: 'all' };
 
@@ -41,8 +42,21 @@ export type MessageToWorker =
       /** What becomes of its UDP conversations: see `Engine.unlisten`. */
       readonly code: 'listener-removed' | 'shutdown';
     }
-  /** End open flows, a batch a turn. */
-  | { readonly type: 'end-flows'; readonly select: FlowSelector; readonly code: TerminationCode }
+  /** End open flows: a batch a turn, or TCP flows evenly over a time. */
+  | {
+      readonly type: 'end-flows';
+      readonly select: FlowSelector;
+      readonly code: TerminationCode;
+      /** Absent: at once. */
+      readonly overMs?: number | undefined;
+    }
+  /** Leave those alone that are open by this way and were to be ended over a time for one of these codes. */
+  | {
+      readonly type: 'keep-flows';
+      readonly backendId: number;
+      readonly way: Way;
+      readonly codes: readonly TerminationCode[];
+    }
   /** How many TCP flows are on another way than their backend's present one? */
   | { readonly type: 'count-former'; readonly requestId: number }
   | { readonly type: 'list-flows'; readonly requestId: number; readonly most: number }

@@ -73,6 +73,8 @@ export function poolPlan(traits: Partial<PoolView['plan']>): PoolView['plan'] {
     onDown: { action: 'close', graceMs: 0 },
     onDownBecause: {},
     onAddressChange: { action: 'keep', graceMs: 0 },
+    closeOverMs: 0,
+    maxConnectionAgeMs: 0,
     tries: 1,
     failOpen: false,
     ...traits,
