@@ -36,7 +36,10 @@ beforeAll(async () => {
   directory = await mkdtemp(path.join(tmpdir(), 'ring-nginx-'));
   const backends = await startBackends();
   ring = createPolicy(
-    { plan: { policy: 'ring', bound: undefined, tableSize: 65_537, identity: 'address' }, backends },
+    {
+      plan: { policy: 'ring', bound: undefined, tableSize: 65_537, identity: 'address', spillBelow: 0.7 },
+      backends,
+    },
     () => 0,
   );
   tcpPort = await freePort(listenIp);
@@ -101,7 +104,8 @@ describe('the ring and nginx', () => {
 function choices(client: string): string[] {
   const address = Address.parse(client, 0);
   if (address === undefined) throw new Error(`not an address: ${client}`);
-  ring.start(new Key('client-ip', address), { active: () => 0, weight: (position) => weights[position]! });
+  const loads = { active: () => 0, weight: (position: number) => weights[position]!, ready: () => 1 };
+  ring.start(new Key('client-ip', address), loads);
   const names: string[] = [];
   for (let position = ring.next(); position >= 0; position = ring.next()) names.push(`s${position}`);
   return names;

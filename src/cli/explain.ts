@@ -6,7 +6,8 @@ import { Address } from '../core/address.ts';
 import type { Plan } from '../core/plan.ts';
 import { shareFlows } from '../core/shares.ts';
 import type { Snapshot } from '../core/snapshot.ts';
-import { type Explanation, explain } from '../front/explain.ts';
+import { tierViewsOf } from '../core/tiers.ts';
+import { type Explanation, explain, type TierExplained } from '../front/explain.ts';
 import { KeptPolicies } from '../front/policies.ts';
 import { createSharedMemory } from '../rooms/shared.ts';
 import { askAdmin } from './admin-client.ts';
@@ -90,7 +91,7 @@ function explainFromPlan(plan: Plan, client: Address, options: ExplainOptions): 
       id: ids.pool(pool.name),
       version: 1,
       plan: pool,
-      backends: backends.map((backend) => {
+      backends: backends.map((backend, i) => {
         const id = ids.backend(pool.name, backend.name);
         views.states.setUp(id, true);
         views.states.setWeight(id, backend.weight);
@@ -102,6 +103,7 @@ function explainFromPlan(plan: Plan, client: Address, options: ExplainOptions): 
           addressText: addressText(backend),
           weight: backend.weight,
           maxConnections: 0,
+          ...tierViewsOf({ backends, zone: pool.zone })[i],
         };
       }),
     })),
@@ -132,6 +134,7 @@ function show(answer: Explanation, options: ExplainOptions, source: string): voi
     ['backend', answer.backend ?? 'none'],
     ['by', answer.by],
     ['why', answer.why],
+    ...(answer.tiers ?? []).map((tier) => [`tier ${tier.tier}`, tierInWords(tier)]),
     ...(answer.pin === null ? [] : [['pin', pinInWords(answer.pin)]]),
   ];
   if (answer.without !== undefined) {
@@ -140,6 +143,15 @@ function show(answer: Explanation, options: ExplainOptions, source: string): voi
   lines.push(['source', source]);
   const width = Math.max(...lines.map(([label]) => label!.length)) + 2;
   for (const [label, value] of lines) print(`${label!.padEnd(width)}${value}\n`);
+}
+
+function tierInWords({ backends, backup, ready, share }: TierExplained): string {
+  const who = `${backends.join(', ')}${backup ? ' (backup)' : ''}`;
+  return `${who}: ${asPercent(ready)} of its weight takes new clients, ${asPercent(share)} of them go there`;
+}
+
+function asPercent(share: number): string {
+  return `${Math.round(share * 100)} %`;
 }
 
 function pinInWords({ writer, reason, expiresInMs, confirmed }: NonNullable<Explanation['pin']>): string {

@@ -64,13 +64,20 @@ export function buildPlan(file: FileShape, source: string): Plan {
     const upstream = upstreams.get(listener.pool);
     return upstream === undefined ? listener : { ...listener, upstream };
   });
-  const pools = plan.pools.map((pool): PoolPlan => {
+  const pools = plan.pools.map((each): PoolPlan => {
+    const pool = withZone(each, file.zone);
     const upstream = upstreams.get(pool.name);
     if (upstream === undefined) return pool;
     const { sources } = upstream;
     return { ...pool, upstream, ...(sources.length === 0 ? {} : { health: { ...pool.health, sources } }) };
   });
   return deepFreeze({ ...plan, listeners, pools, digest });
+}
+
+/** A zone is one machine's own, too. Where no backend has one it would be a difference that makes none. */
+function withZone(pool: PoolPlan, zone: string | undefined): PoolPlan {
+  const isAny = pool.backends.some((backend) => backend.zone !== undefined);
+  return zone === undefined || !isAny ? pool : { ...pool, zone };
 }
 
 function buildListener(listener: ListenerShape): ListenerPlan {
@@ -181,6 +188,7 @@ function buildPool(name: string, pool: PoolShape, usedBy: readonly Protocol[] = 
     maxConnectionAgeMs: pool.max_connection_age ?? poolDefaults.maxConnectionAgeMs,
     tries: pool.tries ?? poolDefaults.tries,
     failOpen: pool.fail_open ?? poolDefaults.failOpen,
+    spillBelow: pool.spill_below ?? poolDefaults.spillBelow,
     backends: pool.backends.map(buildBackend),
   };
 }
@@ -212,6 +220,11 @@ function buildBackend(backend: BackendShape): BackendPlan {
     address: backend.address,
     weight: backend.weight ?? backendDefaults.weight,
     maxConnections: backend.max_connections ?? backendDefaults.maxConnections,
+    ...(backend.priority === undefined || backend.priority === backendDefaults.priority
+      ? {}
+      : { priority: backend.priority }),
+    ...(backend.backup === true ? { isBackup: true } : {}),
+    ...(backend.zone === undefined ? {} : { zone: backend.zone }),
   };
 }
 

@@ -5,6 +5,7 @@
 import { checkListeners } from './check-listeners.ts';
 import { checkLoops } from './check-loops.ts';
 import { checkPools } from './check-pools.ts';
+import { checkTiers } from './check-tiers.ts';
 import type { Draft } from './draft.ts';
 import type { LocalNames } from './machine.ts';
 import { formatPath } from './problem.ts';
@@ -27,6 +28,7 @@ export function checkDraft(
   };
   checkListeners(draft, report);
   checkPools(draft, report);
+  checkTiers(draft, report);
   checkLoops(draft, names, report);
   if (draft.redis?.value.password !== undefined)
     report.warning(draft.redis.path, 'the password is in the file; use password_file');

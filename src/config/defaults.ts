@@ -79,6 +79,8 @@ export const poolDefaults = {
   maxConnectionAgeMs: 0,
   tries: 3,
   failOpen: false,
+  /** An overprovisioning factor of 1.4, as Envoy has it. */
+  spillBelow: 0.7,
 } as const satisfies Omit<PoolPlan, 'name' | 'health' | 'backends'>;
 
 export const healthDefaults = {
@@ -99,4 +101,4 @@ export function healthTimeoutDefault(intervalMs: number): number {
   return Math.min(healthDefaults.timeoutMs, intervalMs);
 }
 
-export const backendDefaults = { weight: 1, maxConnections: 0 } as const;
+export const backendDefaults = { weight: 1, maxConnections: 0, priority: 1 } as const;

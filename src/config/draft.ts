@@ -12,7 +12,7 @@ import { isMap, valueAt } from './issues.ts';
 import { listenerShape } from './listener-shape.ts';
 import { backendShape, poolShape } from './pool-shape.ts';
 import type { Path } from './problem.ts';
-import { adminShape, type FileShape, instanceLimitsShape, metricsShape } from './shape.ts';
+import { adminShape, type FileShape, fileShape, instanceLimitsShape, metricsShape } from './shape.ts';
 import type { Remark } from './telling.ts';
 import type { Tree } from './tree.ts';
 
@@ -45,6 +45,7 @@ export interface Draft {
   readonly poolNames: ReadonlySet<string> | undefined;
   readonly instanceFlows: number | 'auto' | undefined;
   readonly udpShare: number | undefined;
+  readonly zone: string | undefined;
   /** The address of Redis, if it could be read. */
   readonly redis: Placed<RedisPlan> | undefined;
   /** Where metrics and admin listen. */
@@ -71,6 +72,7 @@ export function draftOf(tree: Tree, value: unknown, findings: readonly Remark[])
     wasWrong: (path) => wrong.has(JSON.stringify(path)),
     instanceFlows: limits?.flows,
     udpShare: limits?.udp_share,
+    zone: fileShape.shape.zone.safeParse(valueAt(root, ['zone'])).data,
     redis: redisOf(root),
     services: [metricsShape, adminShape].flatMap((shape, i) => {
       const path = [i === 0 ? 'metrics' : 'admin'];
@@ -103,6 +105,7 @@ export function draftOfWhole(file: FileShape): Draft {
     wasWrong: () => false,
     instanceFlows: file.limits?.flows,
     udpShare: file.limits?.udp_share,
+    zone: file.zone,
     redis:
       redis &&
       ('form' in redis

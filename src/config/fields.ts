@@ -6,7 +6,14 @@
  */
 import * as z from 'zod';
 import type { Reading } from '../core/options.ts';
-import { durationPattern, formatDuration, readDuration } from './units.ts';
+import {
+  durationPattern,
+  formatDuration,
+  formatPercent,
+  percentPattern,
+  readDuration,
+  readPercent,
+} from './units.ts';
 
 type JsonSchemaParts = Readonly<Record<string, unknown>>;
 
@@ -61,6 +68,14 @@ export function duration(description: string, range: DurationRange) {
   return readBy(read, description, {
     ...(range.zero === true ? { anyOf: [text, { const: 0 }] } : text),
     ...(range.defaultMs === undefined ? {} : { default: formatDuration(range.defaultMs) }),
+  }).optional();
+}
+
+/** A share, 0 to 1, written as a percentage. */
+export function percent(description: string, fallback: number) {
+  return readBy(readPercent, description, {
+    anyOf: [{ type: 'string', pattern: percentPattern }, { const: 0 }],
+    default: formatPercent(fallback),
   }).optional();
 }
 

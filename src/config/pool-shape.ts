@@ -3,12 +3,29 @@
  */
 import * as z from 'zod';
 import { type DownReason, downReasons } from '../core/down-reason.ts';
-import { backendsPerPoolMax, maglevTableSizeMax, ringPointsMax, weightMax } from '../core/limits.ts';
+import {
+  backendsPerPoolMax,
+  maglevTableSizeMax,
+  priorityMax,
+  ringPointsMax,
+  weightMax,
+} from '../core/limits.ts';
 import { policyNames } from '../core/plan.ts';
 import { pointsPerWeight } from '../core/policy/ring.ts';
 import { readBackendAddress } from './bind.ts';
 import { backendDefaults, poolDefaults } from './defaults.ts';
-import { choice, described, duration, flag, flowsMax, name, readBy, section, whole } from './fields.ts';
+import {
+  choice,
+  described,
+  duration,
+  flag,
+  flowsMax,
+  name,
+  percent,
+  readBy,
+  section,
+  whole,
+} from './fields.ts';
 import { healthShape } from './health-shape.ts';
 import { upstreamShape } from './socket-shape.ts';
 
@@ -28,6 +45,19 @@ export const backendShape = section('One server.', {
     backendDefaults.weight,
   ),
   max_connections: whole('Open flows it takes; 0: no limit.', 0, flowsMax, backendDefaults.maxConnections),
+  priority: whole(
+    'Its tier: new clients go to the lowest number, and past it when too few of its backends take new clients (spill_below). Gaps are no matter.',
+    1,
+    priorityMax,
+    backendDefaults.priority,
+  ),
+  backup: flag(
+    'Only for when none of the others can take a client. A client is not pinned to it for good: once another one can, its next connection goes there.',
+    false,
+  ),
+  zone: name(
+    'Where it stands. Inside a priority those in the zone of this instance (zone at the top of the file) come first; without one of its own it is elsewhere.',
+  ).optional(),
 });
 
 const boundError = 'must be none or a number above 1, up to 1000';
@@ -128,6 +158,10 @@ export const poolShape = section('Backends that serve the same thing, and how on
   ),
   tries: whole('Backends tried for one flow, the first included.', 1, 64, poolDefaults.tries),
   fail_open: flag('When no backend is up, use them all the same.', poolDefaults.failOpen),
+  spill_below: percent(
+    'How much of a tier (a priority, a zone), by weight, must take new clients for it to have them all. Below, it keeps so much of this as is there, and the rest of the new clients goes to the next tier: with 70%, half of a tier keeps five clients in seven. 0: all of them as long as one backend does.',
+    poolDefaults.spillBelow,
+  ),
   ...upstreamShape,
   backends: z
     .array(backendShape, { error: 'must be a list of backends (- name: ...)' })

@@ -8,7 +8,18 @@ import { backendIdsMax, listenersMax, pinsMax, workersMax } from '../core/limits
 import { readListen } from './bind.ts';
 import { clusterShape } from './cluster-shape.ts';
 import { instanceDefaults } from './defaults.ts';
-import { autoOr, byName, choice, described, duration, flowsMax, readBy, section, whole } from './fields.ts';
+import {
+  autoOr,
+  byName,
+  choice,
+  described,
+  duration,
+  flowsMax,
+  name,
+  readBy,
+  section,
+  whole,
+} from './fields.ts';
 import { listenerShape } from './listener-shape.ts';
 import { poolShape } from './pool-shape.ts';
 
@@ -80,6 +91,9 @@ export const fileShape = section('The configuration of pinion.', {
     instanceDefaults.engine,
   ),
   workers: autoOr('Threads that serve clients. auto: one per core.', workersMax, instanceDefaults.workers),
+  zone: name(
+    'Where this instance stands: inside a priority, backends of the same zone come first. Left out: zones make no difference.',
+  ).optional(),
   log,
   metrics: metricsShape,
   admin: adminShape,

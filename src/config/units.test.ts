@@ -1,6 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { durationPattern, formatDuration, readDuration, readSize } from './units.ts';
+import {
+  durationPattern,
+  formatDuration,
+  formatPercent,
+  percentPattern,
+  readDuration,
+  readPercent,
+  readSize,
+} from './units.ts';
 
 describe('readDuration', () => {
   it.each([
@@ -72,5 +80,23 @@ describe('readSize', () => {
 
   it.each([64, '64', '64K', '64kb', '64 KiB', '0.3B', 'KiB', null])('refuses %j', (text) => {
     expect(readSize(text)).toHaveProperty('refused');
+  });
+});
+
+describe('readPercent', () => {
+  it.each([
+    ['70%', 0.7],
+    ['12.5 %', 0.125],
+    ['100%', 1],
+    ['0%', 0],
+    [0, 0],
+  ])('%j is %d', (text, share) => {
+    expect(readPercent(text)).toEqual({ value: share });
+    if (typeof text === 'string') expect(text).toMatch(new RegExp(percentPattern));
+    expect(readPercent(formatPercent(share))).toEqual({ value: share });
+  });
+
+  it.each([70, 0.7, '70', '101%', '100.5%', '-1%', '%', null])('refuses %j', (text) => {
+    expect(readPercent(text)).toHaveProperty('refused');
   });
 });

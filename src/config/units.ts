@@ -54,6 +54,25 @@ export function readSize(value: unknown): Reading<number> {
   );
 }
 
+/** The pattern of {@link readPercent}'s text form, for editors. */
+export const percentPattern = '^(100|[0-9]{1,2})(\\.[0-9]+)? ?%$';
+
+/** Reads `70%`, `12.5%` or 0 into a share, 0 to 1. */
+export function readPercent(value: unknown): Reading<number> {
+  if (value === 0 || value === '0') return { value: 0 };
+  const refused = {
+    refused: `must be a percentage from 0 to 100% with its sign, such as 70%, not ${showValue(value)}`,
+  };
+  if (typeof value !== 'string' || !new RegExp(percentPattern).test(value)) return refused;
+  const percent = Number.parseFloat(value);
+  return percent <= 100 ? { value: percent / 100 } : refused;
+}
+
+/** A share in the form {@link readPercent} reads. */
+export function formatPercent(share: number): string {
+  return share === 0 ? '0' : `${Number((share * 100).toFixed(4))}%`;
+}
+
 /** Milliseconds in the form {@link readDuration} reads: `1h30m`, `1s500ms`, `0`. */
 export function formatDuration(durationMs: number): string {
   let rest = durationMs;

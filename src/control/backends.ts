@@ -19,6 +19,7 @@ import type { DownReason } from '../core/down-reason.ts';
 import type { LoopBackend, Loops } from '../core/loops.ts';
 import type { BackendPlan, Bind, PoolPlan, Protocol } from '../core/plan.ts';
 import type { BackendView } from '../core/snapshot.ts';
+import { tierNumbersOf, tierViewsOf } from '../core/tiers.ts';
 import { type CheckWord, effectOf, judge, onDownFor, type Verdict } from '../core/verdict.ts';
 import { isSameTarget, isSameWay, type Way } from '../core/way.ts';
 import type { ControlWatcher } from './events.ts';
@@ -78,6 +79,11 @@ export interface BackendStatus {
   readonly id: number;
   readonly address: string;
   readonly weight: number;
+  readonly priority: number;
+  readonly backup: boolean;
+  readonly zone: string | null;
+  /** Its place in the order in which clients come to it here, from 1: by backup, priority and zone. */
+  readonly tier: number;
   readonly up: boolean;
   /** Why it is down; null: it is up. */
   readonly reason: DownReason | null;
@@ -210,7 +216,8 @@ export class Backends {
   }
 
   views(pool: PoolPlan): BackendView[] {
-    return pool.backends.map((plan) => {
+    const tiers = tierViewsOf(pool);
+    return pool.backends.map((plan, i) => {
       const id = this.options.ids.backend(pool.name, plan.name);
       return {
         id,
@@ -219,17 +226,28 @@ export class Backends {
         addressText: addressText(plan),
         weight: plan.weight,
         maxConnections: plan.maxConnections,
+        ...tiers[i],
       };
     });
   }
 
   status(): BackendStatus[] {
+    const tiers = new Map<PoolPlan, ReadonlyMap<BackendPlan, number>>();
+    const tierOf = ({ pool, plan }: Backend): number => {
+      const known = tiers.get(pool) ?? tierNumbersOf(pool);
+      tiers.set(pool, known);
+      return known.get(plan) ?? 1;
+    };
     return [...this.backends.values()].map((backend) => ({
       pool: backend.pool.name,
       backend: backend.plan.name,
       id: backend.id,
       address: addressText(backend.plan),
       weight: backend.plan.weight,
+      priority: backend.plan.priority ?? 1,
+      backup: backend.plan.isBackup ?? false,
+      zone: backend.plan.zone ?? null,
+      tier: tierOf(backend),
       up: backend.verdict.isUp,
       reason: backend.verdict.reason ?? null,
       why: backend.verdict.why,

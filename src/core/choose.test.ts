@@ -204,6 +204,83 @@ describe('without a backend that is up', () => {
   });
 });
 
+describe('with tiers', () => {
+  /** a and b first, then c, and z for when nobody else is up. */
+  function tieredPool(): PoolView {
+    const pool = poolOf(['a', 'b', 'c', 'z']);
+    const tierOf: Record<string, number> = { c: 1, z: 2 };
+    const backends = pool.backends.map((backend) => ({
+      ...backend,
+      tier: tierOf[backend.name] ?? 0,
+      isBackup: backend.name === 'z',
+    }));
+    return { ...pool, backends };
+  }
+  const lose = (...ids: number[]): void => {
+    for (const id of ids) states.setUp(id, false);
+  };
+  const regain = (...ids: number[]): void => {
+    for (const id of ids) states.setUp(id, true);
+  };
+  const z = 26;
+
+  test('clients who went over stay where they are pinned; newcomers are back at once', () => {
+    const chooser = chooserOf(tieredPool());
+    lose(1, 2);
+    const during = assignment(chooser);
+    expect(new Set(during)).toEqual(new Set(['c']));
+    regain(1, 2);
+    expect(assignment(chooser)).toEqual(during);
+    const fresh = Array.from(
+      { length: 50 },
+      (_, n) => chooser.choose(request(client(500 + n)), 0)!.backend.name,
+    );
+    expect(new Set(fresh)).toEqual(new Set(['a', 'b']));
+  });
+
+  test('a tier that flaps moves nobody who is pinned past it', () => {
+    const chooser = chooserOf(tieredPool());
+    const first = assignment(chooser);
+    const seen = first.map((name) => new Set([name]));
+    for (let flap = 0; flap < 10; flap++) {
+      lose(2);
+      for (const [i, name] of assignment(chooser).entries()) seen[i]!.add(name);
+      regain(2);
+      for (const [i, name] of assignment(chooser).entries()) seen[i]!.add(name);
+    }
+    // Those of b moved once; nobody went to and fro.
+    for (const [i, names] of seen.entries()) expect(names.size).toBe(first[i] === 'b' ? 2 : 1);
+  });
+
+  test('a backup is nobody’s home: all together down, and who was pinned to it leaves with the first that is up', () => {
+    const chooser = chooserOf(tieredPool());
+    lose(1, 2, 3);
+    expect(new Set(assignment(chooser))).toEqual(new Set(['z']));
+    expect(chooser.choose(request(client(1)), 0)!.reason).toBe('pin');
+    regain(3);
+    expect(new Set(assignment(chooser))).toEqual(new Set(['c']));
+    lose(z);
+    regain(1, 2);
+    expect(new Set(assignment(chooser)), 'c is a home as any other').toEqual(new Set(['c']));
+  });
+
+  test('a backup takes who finds the others full, and keeps him while they are', () => {
+    const pool = tieredPool();
+    const chooser = chooserOf({
+      ...pool,
+      backends: pool.backends.map((backend) => ({
+        ...backend,
+        maxConnections: backend.name === 'z' ? 0 : 1,
+      })),
+    });
+    for (const id of [1, 2, 3]) expect(take(id, 1)).toBe(true);
+    expect(chooser.choose(request(client(1)), 0)!.backend.name).toBe('z');
+    expect(chooser.choose(request(client(1)), 0)!.reason).toBe('pin');
+    counters.places.giveBackend(1);
+    expect(chooser.choose(request(client(1)), 0)!.backend.name).toBe('a');
+  });
+});
+
 test('bounded load leaves the share of a lost backend to the others', () => {
   const chooser = chooserOf(poolOf(['a', 'b', 'c', 'd'], { bound: 1.25 }));
   states.setUp(1, false);

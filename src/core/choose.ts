@@ -6,6 +6,7 @@
  *      |  \- down, removed, or its dial failed -> candidate, pin moved to it         reason: policy | retry
  *      |  \- full ----------------------------> candidate, pin left where it is      reason: policy
  *      no pin --------------------------------> candidate, pin claimed               reason: policy | retry
+ *      pin to a backup, and another can serve -> candidate, pin moved to it          reason: policy | retry
  *    no candidate ----------------------------> fail-open, or `no-backend`
  *
  * A claim can lose to another thread that pinned the same key a moment ago: the winner is followed, so two
@@ -48,6 +49,7 @@ export class Chooser implements Loads {
   private readonly counters: Counters;
   private readonly pins: PinTable;
   private readonly byId: ReadonlyMap<number, BackendView>;
+  private readonly hasBackups: boolean;
 
   constructor(pool: PoolView, policy: Policy, states: BackendStates, counters: Counters, pins: PinTable) {
     this.pool = pool;
@@ -58,6 +60,7 @@ export class Chooser implements Loads {
     this.counters = counters;
     this.pins = pins;
     this.byId = new Map(pool.backends.map((backend) => [backend.id, backend]));
+    this.hasBackups = backends.some(({ isBackup }) => isBackup === true);
   }
 
   /**
@@ -70,7 +73,7 @@ export class Chooser implements Loads {
     const usedForMs = Math.min(pinTtlMs, request.claimTtlMs);
     const pinnedId = pinTtlMs === 0 ? 0 : this.pins.touch(this.pool.id, key, usedForMs, nowMs);
     const pinned = pinnedId === 0 ? undefined : this.byId.get(pinnedId);
-    const pinServes = pinned !== undefined && this.serves(pinned, failed);
+    const pinServes = pinned !== undefined && this.follows(pinned, failed);
     if (pinServes && this.take(pinned)) return { backend: pinned, reason: 'pin' };
 
     const candidate = this.takeEarlier(request) ?? this.takeCandidate(key, failed);
@@ -146,10 +149,28 @@ export class Chooser implements Loads {
     return this.states.servesNew(id) ? this.states.weight(id) : 0;
   }
 
+  ready(position: number): number {
+    return this.states.servesNew(this.pool.backends[position]!.id) ? 1 : 0;
+  }
+
   private serves(backend: BackendView, failed: readonly number[]): boolean {
     return (
       this.states.servesPinned(backend.id) && backend.target !== undefined && !failed.includes(backend.id)
     );
+  }
+
+  /** Whether a pin to this backend is followed, room or not. */
+  follows(pinned: BackendView, failed: readonly number[]): boolean {
+    return this.serves(pinned, failed) && !this.isRelieved(pinned, failed);
+  }
+
+  /** A backup that is not needed any more: a refuge is nobody's home, even of those who are pinned to it. */
+  private isRelieved(pinned: BackendView, failed: readonly number[]): boolean {
+    if (!this.hasBackups || pinned.isBackup !== true) return false;
+    for (const backend of this.pool.backends) {
+      if (backend.isBackup !== true && this.servesNew(backend, failed) && !this.isFull(backend)) return true;
+    }
+    return false;
   }
 
   private isFull(backend: BackendView): boolean {

@@ -26,6 +26,7 @@ export const yamlTextCharactersMax = 65_536;
 export const problemsMax = 100;
 export const backendsPerPoolMax = 4_096;
 export const weightMax = 256;
+export const priorityMax = 100;
 /**
  * A worker builds the table of a pool anew when the pool changes, and serves nobody meanwhile. A ring of 2,000,000 points
  * takes 0.4 s and 40 MB, one of 16,000,000 (1,000 backends of weight 100) 4 s and 300 MB.

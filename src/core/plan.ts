@@ -179,9 +179,13 @@ export interface PoolPlan {
   readonly tries: number;
   /** When no backend is up, use them all the same. */
   readonly failOpen: boolean;
+  /** 0 to 1: the share of a tier, by weight, that must take new clients, or some go to the next tier. */
+  readonly spillBelow: number;
   readonly backends: readonly BackendPlan[];
   /** As its listeners have it. Not in the digest. */
   readonly upstream?: UpstreamPlan;
+  /** This instance's, if a backend has one. Not in the digest. */
+  readonly zone?: string;
 }
 
 export interface BackendPlan {
@@ -191,6 +195,12 @@ export interface BackendPlan {
   readonly weight: number;
   /** 0 is no limit. */
   readonly maxConnections: number;
+  /** 1 and up. Clients go to the lowest that has enough healthy ones. Absent: 1. */
+  readonly priority?: number;
+  /** Only for when nobody else can serve. Absent: no. */
+  readonly isBackup?: boolean;
+  /** Where it stands; absent: nowhere in particular. */
+  readonly zone?: string;
 }
 
 export interface Plan {

@@ -23,6 +23,10 @@ export interface BackendView {
   readonly addressText: string;
   readonly weight: number;
   readonly maxConnections: number;
+  /** Its place in the order of tiers (core/tiers.ts), from 0, as this instance sees it. Absent: 0. */
+  readonly tier?: number;
+  /** Only for when nobody else can serve. Absent: no. */
+  readonly isBackup?: boolean;
 }
 
 export interface PoolView {

@@ -6,7 +6,8 @@ import type { Address } from '../core/address.ts';
 import { formatAddress } from '../core/address-text.ts';
 import { Chooser } from '../core/choose.ts';
 import { keyOf } from '../core/key.ts';
-import type { PoolView, Snapshot } from '../core/snapshot.ts';
+import { Tiered } from '../core/policy/tiered.ts';
+import type { BackendView, PoolView, Snapshot } from '../core/snapshot.ts';
 import type { PinRow, PinsByHand } from '../pins/by-hand.ts';
 import type { SharedViews } from '../rooms/shared.ts';
 import type { KeptPolicies } from './policies.ts';
@@ -39,8 +40,20 @@ export interface Explanation {
   /** The pin itself: who wrote it, why, and how long it lasts without use. */
   readonly pin: PinRow | null;
   readonly why: string;
+  /** The pool's tiers in their order, when it has more than one. */
+  readonly tiers?: readonly TierExplained[];
   /** With `without`: the backend that is imagined lost, and where the client goes then. */
   readonly without?: { readonly lost: string; readonly backend: string | null };
+}
+
+export interface TierExplained {
+  /** From 1. */
+  readonly tier: number;
+  readonly backends: readonly string[];
+  readonly backup: boolean;
+  /** How much of its weight takes new clients, and which part of them it has. 0 to 1. */
+  readonly ready: number;
+  readonly share: number;
 }
 
 /**
@@ -64,7 +77,7 @@ export function explain(
   const byId = new Map(pool.backends.map((backend) => [backend.id, backend]));
   const pinned = affinity.key === 'none' ? undefined : byId.get(views.pins.lookup(pool.id, key, nowMs()));
   const byPolicy = chooser.candidate(key, []);
-  const followed = pinned !== undefined && views.states.servesPinned(pinned.id);
+  const followed = pinned !== undefined && chooser.follows(pinned, []);
   const chosen = followed ? pinned : byPolicy;
   const lost = without === undefined ? chosen : pool.backends.find(({ name }) => name === without);
   if (without !== undefined && lost === undefined) {
@@ -83,7 +96,8 @@ export function explain(
     by: chosen === undefined ? 'none' : followed ? 'pin' : 'policy',
     pinned: pinned?.name ?? null,
     pin: (pinned === undefined ? undefined : hand?.find(pool.plan.name, key)) ?? null,
-    why: inWords(pinned?.name, followed, pool.plan.policy, chosen?.name, pinned && whyDown?.(pinned.id)),
+    why: inWords(pinned?.name, followed, pool.plan.policy, chosen?.name, pinned && whyNot(pinned, whyDown)),
+    ...tiersOf(pool, chooser),
     ...(lost === undefined ? {} : { without: { lost: lost.name, backend: onLoss?.name ?? null } }),
   };
 }
@@ -94,16 +108,33 @@ export function poolOf({ listeners, pools }: Snapshot, listenerName: string): Po
   return pools.find(({ id }) => id === listener?.poolId);
 }
 
+/** How the pool's tiers stand; nothing where it has one. */
+function tiersOf({ backends }: PoolView, chooser: Chooser): Pick<Explanation, 'tiers'> {
+  if (!(chooser.policy instanceof Tiered)) return {};
+  const tiers = chooser.policy.sharesNow(chooser).map(({ tier, share, ready }): TierExplained => {
+    const of = backends.filter((backend) => (backend.tier ?? 0) === tier);
+    const names = of.map(({ name }) => name);
+    return { tier: tier + 1, backends: names, backup: of[0]?.isBackup === true, ready, share };
+  });
+  return { tiers };
+}
+
+/** Why a pin is not followed. */
+function whyNot(pinned: BackendView, whyDown: ExplainSource['whyDown']): string {
+  const down = whyDown?.(pinned.id);
+  if (down !== undefined) return `, which is down (${down})`;
+  return pinned.isBackup === true ? ', a backup that is not needed now' : ', which is down';
+}
+
 function inWords(
   pinned: string | undefined,
   followed: boolean,
   policy: string,
   chosen: string | undefined,
-  whyDown: string | undefined,
+  whyNotPinned: string | undefined,
 ): string {
   if (chosen === undefined) return 'no backend of the pool is up and takes clients';
   const byPolicy = `${policy} chooses ${chosen} among the backends that are up and not draining`;
   if (pinned === undefined) return `no pin; ${byPolicy}`;
-  const because = whyDown === undefined ? '' : ` (${whyDown})`;
-  return followed ? `pinned to ${pinned}` : `pinned to ${pinned}, which is down${because}; ${byPolicy}`;
+  return followed ? `pinned to ${pinned}` : `pinned to ${pinned}${whyNotPinned ?? ''}; ${byPolicy}`;
 }

@@ -264,6 +264,12 @@ function backendFamilies({ views, state }: MetricsSource): Family[] {
       Number(draining),
     ),
     family('pinion_backend_weight', 'gauge', 'Its weight in force.', ({ id }) => views.states.weight(id)),
+    family(
+      'pinion_backend_tier',
+      'gauge',
+      'Its tier, from 1: the first gets clients first.',
+      ({ tier }) => tier,
+    ),
     family('pinion_backend_flows', 'gauge', 'Flows open now.', ({ id }) => counters.backend(id, 'active')),
     family(
       'pinion_backend_former_flows',

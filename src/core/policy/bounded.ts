@@ -7,9 +7,8 @@
  */
 import type { Key } from '../key.ts';
 import type { Candidate } from './candidates.ts';
-import type { Loads, Policy } from './policy.ts';
+import { type Loads, noLoads, type Policy } from './policy.ts';
 
-const noLoads: Loads = { active: () => 0, weight: () => 0 };
 /** Keeps 1.1 * 10 = 11.000000000000002 from becoming 12. */
 const roundingSlack = 1e-9;
 

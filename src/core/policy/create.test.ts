@@ -28,7 +28,11 @@ function randomLoads(backends: readonly PolicyBackend[], seed: number): Loads {
   const random = seededRandom(seed);
   const active = backends.map(() => Math.floor(random() * 20));
   const weights = backends.map((backend) => backend.weight * [0, random(), 1][Math.floor(random() * 3)]!);
-  return { active: (position) => active[position]!, weight: (position) => weights[position]! };
+  return {
+    active: (position) => active[position]!,
+    weight: (position) => weights[position]!,
+    ready: (position) => Math.min(1, weights[position]!),
+  };
 }
 
 describe.each(cases)('$policy, bound $bound', ({ policy, bound }) => {

@@ -9,9 +9,10 @@ import { PowerOfTwo } from './power-of-two.ts';
 import { Rendezvous } from './rendezvous.ts';
 import { Ring } from './ring.ts';
 import { RoundRobin } from './round-robin.ts';
+import { Tiered } from './tiered.ts';
 
 export interface PolicyPool {
-  readonly plan: Pick<PoolPlan, 'policy' | 'bound' | 'tableSize' | 'identity'>;
+  readonly plan: Pick<PoolPlan, 'policy' | 'bound' | 'tableSize' | 'identity' | 'spillBelow'>;
   readonly backends: readonly PolicyBackend[];
 }
 
@@ -21,8 +22,26 @@ export interface PolicyPool {
  * Throws RangeError for a table size that is not a prime or a bound below 1; the configuration refuses both.
  */
 export function createPolicy(pool: PolicyPool, random: () => number): Policy {
-  const { plan } = pool;
-  const candidates = candidatesOf(pool.backends, plan.identity);
+  const { plan, backends } = pool;
+  const candidates = candidatesOf(backends, plan.identity);
+  const tierOf = ({ position }: Candidate): number => backends[position]?.tier ?? 0;
+  const tiers = [...new Set(candidates.map(tierOf))].sort((a, b) => a - b);
+  if (tiers.length < 2) return policyAmong(candidates, plan, random);
+  return new Tiered(
+    tiers.map((tier) => {
+      const ofTier = candidates.filter((candidate) => tierOf(candidate) === tier);
+      const isBackup = backends[ofTier[0]!.position]!.isBackup === true;
+      return { number: tier, policy: policyAmong(ofTier, plan, random), candidates: ofTier, isBackup };
+    }),
+    plan.spillBelow,
+  );
+}
+
+function policyAmong(
+  candidates: readonly Candidate[],
+  plan: PolicyPool['plan'],
+  random: () => number,
+): Policy {
   switch (plan.policy) {
     case 'maglev':
       return withBound(new Maglev(candidates, plan.tableSize), candidates, plan.bound);
@@ -48,9 +67,15 @@ export function samePolicy(one: PolicyPool, other: PolicyPool): boolean {
 }
 
 function policyText({ plan, backends }: PolicyPool): string {
-  const { policy, bound, tableSize, identity } = plan;
-  const inputs = backends.map(({ name, addressText, weight }) => [name, addressText, weight]);
-  return JSON.stringify([policy, bound, tableSize, identity, inputs]);
+  const { policy, bound, tableSize, identity, spillBelow } = plan;
+  const inputs = backends.map(({ name, addressText, weight, tier, isBackup }) => [
+    name,
+    addressText,
+    weight,
+    tier ?? 0,
+    isBackup ?? false,
+  ]);
+  return JSON.stringify([policy, bound, tableSize, identity, spillBelow, inputs]);
 }
 
 function withBound(policy: Policy, candidates: readonly Candidate[], bound: number | undefined): Policy {

@@ -11,7 +11,12 @@ export interface Loads {
   active(position: number): number;
   /** The weight in force now (slow start may hold it below the configured one); 0 takes no new clients. */
   weight(position: number): number;
+  /** 0 to 1: how much of its configured weight is there for new clients. 0: down or draining; between: it has just come up. */
+  ready(position: number): number;
 }
+
+/** Before the first `start`. */
+export const noLoads: Loads = { active: () => 0, weight: () => 0, ready: () => 0 };
 
 /**
  * A cursor over backends. `start`, then `next` until a backend suits or -1 comes. Each backend with a
@@ -25,4 +30,4 @@ export interface Policy {
   next(): number;
 }
 
-export type PolicyBackend = Pick<BackendView, 'id' | 'name' | 'addressText' | 'weight'>;
+export type PolicyBackend = Pick<BackendView, 'id' | 'name' | 'addressText' | 'weight' | 'tier' | 'isBackup'>;

@@ -25,7 +25,7 @@ export function clientKeys(count: number): Key[] {
 
 /** Nothing open, every weight as configured. */
 export function idleLoads(backends: readonly PolicyBackend[]): Loads {
-  return { active: () => 0, weight: (position) => backends[position]!.weight };
+  return { active: () => 0, weight: (position) => backends[position]!.weight, ready: () => 1 };
 }
 
 /** Numbers from 0 to 1 that are the same in every run (mulberry32, T. Ettinger, public domain). */
@@ -45,7 +45,10 @@ export function policyOf(
   plan: Partial<PolicyPool['plan']> = {},
 ): Policy {
   return createPolicy(
-    { plan: { policy, bound: undefined, tableSize: 65_537, identity: 'name', ...plan }, backends },
+    {
+      plan: { policy, bound: undefined, tableSize: 65_537, identity: 'name', spillBelow: 0.7, ...plan },
+      backends,
+    },
     seededRandom(1),
   );
 }

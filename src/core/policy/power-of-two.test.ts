@@ -48,6 +48,7 @@ describe('PowerOfTwo', () => {
     const loads = {
       active: (position: number) => live[position]!,
       weight: (position: number) => live[position]!,
+      ready: () => 1,
     };
     const counts = [0, 0, 0, 0];
     for (let i = 0; i < 50_000; i++) {

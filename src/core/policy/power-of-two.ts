@@ -9,9 +9,7 @@
 import type { Key } from '../key.ts';
 import { type Candidate, positionsOf } from './candidates.ts';
 import { Marks } from './marks.ts';
-import type { Loads, Policy } from './policy.ts';
-
-const noLoads: Loads = { active: () => 0, weight: () => 0 };
+import { type Loads, noLoads, type Policy } from './policy.ts';
 
 /** Draws refused because the live weight is below the configured one, until the sweep chooses. */
 const drawsMax = 16;

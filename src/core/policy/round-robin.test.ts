@@ -70,7 +70,11 @@ describe('RoundRobin', () => {
 
   it('follows the live weight', () => {
     const policy = policyOf('round-robin', backendsOf([4, 4]));
-    const loads = { active: () => 0, weight: (position: number) => (position === 0 ? 4 : 0.5) };
+    const loads = {
+      active: () => 0,
+      weight: (position: number) => (position === 0 ? 4 : 0.5),
+      ready: () => 1,
+    };
     let second = 0;
     for (let i = 0; i < 90; i++) {
       policy.start(key, loads);

@@ -9,10 +9,8 @@
  */
 import type { Key } from '../key.ts';
 import { type Candidate, positionsOf } from './candidates.ts';
-import type { Loads, Policy } from './policy.ts';
+import { type Loads, noLoads, type Policy } from './policy.ts';
 import { Ranking } from './ranking.ts';
-
-const noLoads: Loads = { active: () => 0, weight: () => 0 };
 
 export class RoundRobin implements Policy {
   private readonly positions: Uint16Array;

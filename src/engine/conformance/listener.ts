@@ -77,6 +77,7 @@ export function poolPlan(traits: Partial<PoolView['plan']>): PoolView['plan'] {
     maxConnectionAgeMs: 0,
     tries: 1,
     failOpen: false,
+    spillBelow: 0.7,
     ...traits,
   };
 }
