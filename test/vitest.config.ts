@@ -48,6 +48,7 @@ const patient = [
   'loops-between',
   'observability',
   'operating',
+  'operator-words',
   'paced-closing',
   'redis-poison',
   'redis-reshard',

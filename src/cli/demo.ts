@@ -131,7 +131,7 @@ function obey(key: string, instance: Instance, samples: readonly Sample[]): void
   if (drained !== undefined && shifted.includes(key)) {
     const { backends } = instance.control;
     const status = backends.status().find((row) => row.pool === drained.pool && row.backend === drained.name);
-    backends.setDraining(drained.pool, drained.name, !(status?.draining ?? false));
+    backends.operate(drained.pool, drained.name, { state: status?.draining === true ? 'ready' : 'drain' });
   }
 }
 

@@ -1,4 +1,4 @@
-/** Commands that talk to a running instance: status, drain, undrain, reload. */
+/** Commands that talk to a running instance: status, what an operator says of a backend, reload. */
 import { Command } from 'commander';
 import { readListen } from '../config/bind.ts';
 import { formatAddress } from '../core/address-text.ts';
@@ -68,25 +68,58 @@ export function statusCommand(): Command {
     .action((options: AdminOptions) => ask(options, 'GET', '/status'));
 }
 
-export function drainCommand(name: 'drain' | 'undrain'): Command {
+interface OperatorOptions extends AdminOptions {
+  readonly everywhere?: boolean;
+  readonly movePinned?: boolean;
+}
+
+function operatorCommand(name: string, description: string): Command {
   return withAdminOptions(new Command(name))
-    .description(
-      name === 'drain'
-        ? 'let a backend run empty: no new clients, pinned ones stay'
-        : 'give a drained backend new clients again',
-    )
+    .description(description)
     .argument('<pool/backend>', 'which one, for example pg/pg1')
-    .action((target: string, options: AdminOptions) => {
-      const slash = target.indexOf('/');
-      if (slash <= 0 || slash === target.length - 1) {
-        process.stderr.write(`${target}: write POOL/BACKEND, for example pg/pg1\n`);
-        process.exitCode = exitStatus.usage;
-        return undefined;
-      }
-      const pool = encodeURIComponent(target.slice(0, slash));
-      const backend = encodeURIComponent(target.slice(slash + 1));
-      return ask(options, 'POST', `/pools/${pool}/backends/${backend}/${name}`);
-    });
+    .option('--everywhere', 'on all instances of the cluster');
+}
+
+/** The commands that say what a backend is to do until they are taken back. */
+export function operatorCommands(): Command[] {
+  return [
+    operatorCommand('drain', 'let a backend run empty: no new clients, pinned ones stay')
+      .option('--move-pinned', 'pinned clients go elsewhere with their next connection')
+      .action((target: string, options: OperatorOptions) =>
+        operate(target, options, 'drain', options.movePinned === true ? { pinned: 'move' } : {}),
+      ),
+    operatorCommand(
+      'maintenance',
+      'take a backend out: it counts as down, and on_down says what becomes of its connections',
+    ).action((target: string, options: OperatorOptions) => operate(target, options, 'maintenance')),
+    operatorCommand('undrain', 'end the drain or the maintenance of a backend').action(
+      (target: string, options: OperatorOptions) => operate(target, options, 'undrain'),
+    ),
+    operatorCommand('weight', 'give a backend another weight')
+      .argument('<weight>', '0 to 256, or `configured`: what the file says')
+      .action((target: string, to: string, options: OperatorOptions) =>
+        operate(target, options, 'weight', { to }),
+      ),
+  ];
+}
+
+function operate(
+  target: string,
+  options: OperatorOptions,
+  word: string,
+  query: Readonly<Record<string, string>> = {},
+): Promise<void> | undefined {
+  const slash = target.indexOf('/');
+  if (slash <= 0 || slash === target.length - 1) {
+    process.stderr.write(`${target}: write POOL/BACKEND, for example pg/pg1\n`);
+    process.exitCode = exitStatus.usage;
+    return undefined;
+  }
+  const pool = encodeURIComponent(target.slice(0, slash));
+  const backend = encodeURIComponent(target.slice(slash + 1));
+  const words = new URLSearchParams(options.everywhere === true ? { ...query, everywhere: '' } : query);
+  const path = `/pools/${pool}/backends/${backend}/${word}`;
+  return ask(options, 'POST', words.size === 0 ? path : `${path}?${words.toString()}`);
 }
 
 export function reloadCommand(): Command {

@@ -15,8 +15,8 @@ async function carryOut(control: Control, reload: () => Promise<Answer>, order: 
   switch (order.kind) {
     case 'reload':
       return reload();
-    case 'drain':
-      return drain(control, order.pool, order.backend, order.draining);
+    case 'operate':
+      return operate(control, order);
     case 'connections':
       return order.ofCluster
         ? connectionsOfCluster(control, order.most)
@@ -30,12 +30,31 @@ async function carryOut(control: Control, reload: () => Promise<Answer>, order: 
   }
 }
 
-function drain(control: Control, pool: string, backend: string, draining: boolean): Answer {
-  if (control.backends.setDraining(pool, backend, draining)) {
-    return { status: 200, body: { pool, backend, draining } };
+async function operate(
+  { backends, cluster }: Control,
+  { pool, backend, order, isForAll }: Extract<Order, { kind: 'operate' }>,
+): Promise<Answer> {
+  if (isForAll && cluster === undefined) {
+    return {
+      status: 409,
+      body: { error: 'this instance has no cluster section, so there are no others to tell' },
+    };
   }
-  const known = control.backends.status().map((status) => `${status.pool}/${status.backend}`);
-  return { status: 404, body: { error: `no backend ${pool}/${backend}; there are: ${known.join(', ')}` } };
+  const row = backends.operate(pool, backend, order, isForAll);
+  if (row === undefined) {
+    const known = backends.status().map((status) => `${status.pool}/${status.backend}`);
+    return { status: 404, body: { error: `no backend ${pool}/${backend}; there are: ${known.join(', ')}` } };
+  }
+  const { state, weight, movesPinned } = row.word;
+  const said = { pool, backend, state, weight: weight ?? null, movesPinned, everywhere: isForAll };
+  // Without a cluster it is kept until this process ends.
+  const kept =
+    cluster === undefined
+      ? 'until-stop'
+      : (await cluster.operate(row)) === 'shared'
+        ? 'in-redis'
+        : 'in-redis-later';
+  return { status: 200, body: { ...said, kept } };
 }
 
 async function connectionsOfCluster({ cluster }: Control, most: number): Promise<Answer> {

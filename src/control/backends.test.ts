@@ -10,6 +10,7 @@ import type { BackendAddress, Bind, PoolPlan } from '../core/plan.ts';
 import { poolPlan } from '../engine/conformance/listener.ts';
 import { Backends } from './backends.ts';
 import { Ids } from './ids.ts';
+import { OperatorWords } from './operator-words.ts';
 
 const first = { kind: 'inet', ip: '127.0.0.1', port: 1 } satisfies Bind;
 const second = { kind: 'inet', ip: '127.0.0.2', port: 1 } satisfies Bind;
@@ -55,6 +56,7 @@ beforeEach(() => {
   ask.mockReset();
   backends = new Backends({
     ids: new Ids(),
+    words: new OperatorWords('', false),
     states: new BackendStates(),
     watch,
     checks,
@@ -255,7 +257,7 @@ test('the last backend that takes newcomers is not ejected, also while another o
   const others = ['b', 'c'].map((name) => ({ ...pool!.backends[0]!, name, weight: name === 'c' ? 0 : 1 }));
   vi.mocked(resolveAddress).mockResolvedValue(first);
   await use([{ ...pool!, passive, backends: [pool!.backends[0]!, ...others] }]);
-  backends.setDraining('pool', 'a', true);
+  backends.operate('pool', 'a', { state: 'drain' });
   backends.suspect(2, 'udp');
   expect(backends.status()).toMatchObject([{ up: true }, { up: true, ejected: false }, { up: true }]);
   expect(endFlows).not.toHaveBeenCalled();
@@ -264,7 +266,7 @@ test('the last backend that takes newcomers is not ejected, also while another o
 });
 
 test.each([
-  ['drains', async () => void backends.setDraining('pool', 'b', true)],
+  ['drains', async () => void backends.operate('pool', 'b', { state: 'drain' })],
   ['is removed', async (one: PoolPlan[]) => use(one).then(() => backends.settle(one))],
   ['has weight 0', async (_: PoolPlan[], light: PoolPlan[]) => use(light)],
 ])('an ejected backend is back at once when the other one %s', async (_, act) => {
@@ -425,7 +427,7 @@ test('what brings a backend up at a reload is told as it is', async () => {
 test('what the pools leave out stays until that is settled', async () => {
   vi.mocked(resolveAddress).mockResolvedValue(first);
   await use(poolOf(byName));
-  backends.setDraining('pool', 'a', true);
+  backends.operate('pool', 'a', { state: 'drain' });
   const emptied = poolOf(byName).map((pool) => ({ ...pool, backends: [] }));
   await use(emptied);
   expect(backends.status()).toMatchObject([{ up: true, draining: true }]);

@@ -17,6 +17,13 @@ import { formatAddress } from '../core/address-text.ts';
 import type { BackendStates } from '../core/backend-states.ts';
 import type { DownReason } from '../core/down-reason.ts';
 import type { LoopBackend, Loops } from '../core/loops.ts';
+import {
+  noWord,
+  type OperatorOrder,
+  type OperatorRow,
+  type OperatorState,
+  type OperatorWord,
+} from '../core/operator-word.ts';
 import type { BackendPlan, Bind, PoolPlan, Protocol } from '../core/plan.ts';
 import type { BackendView } from '../core/snapshot.ts';
 import { tierNumbersOf, tierViewsOf } from '../core/tiers.ts';
@@ -25,6 +32,7 @@ import { isSameTarget, isSameWay, type Way } from '../core/way.ts';
 import type { ControlWatcher } from './events.ts';
 import { type FormerStatus, FormerWays, type FormerWaysOptions } from './former-ways.ts';
 import type { Ids } from './ids.ts';
+import type { OperatorWords } from './operator-words.ts';
 import { findTargets, type Targets, unresolvedBecause } from './targets.ts';
 
 const resolveIntervalMs = 30_000;
@@ -53,7 +61,8 @@ interface Backend {
   seenTimer: NodeJS.Timeout | undefined;
   /** It has the port of a listener of this instance: its dials are kept track of. */
   mayLeadBack: boolean;
-  isDraining: boolean;
+  /** An operator's, in force. */
+  word: OperatorWord;
   /** What its check leaves it of its weight, 0 to 1. */
   share: number;
   verdict: Verdict;
@@ -78,6 +87,7 @@ export interface BackendStatus {
   readonly backend: string;
   readonly id: number;
   readonly address: string;
+  /** In force: an operator's, else the file's. */
   readonly weight: number;
   readonly priority: number;
   readonly backup: boolean;
@@ -101,6 +111,14 @@ export interface BackendStatus {
     readonly streak: number;
   } | null;
   readonly draining: boolean;
+  /** What an operator has said of it; null: nothing. */
+  readonly operator: {
+    readonly state: OperatorState;
+    readonly weight: number | null;
+    readonly movesPinned: boolean;
+    /** ISO 8601. */
+    readonly at: string;
+  } | null;
   readonly ejected: boolean;
   /** The listener of this instance that it leads back to; it is down for that. */
   readonly leadsTo: string | null;
@@ -112,6 +130,7 @@ export interface BackendStatus {
 
 export interface BackendsOptions {
   readonly ids: Ids;
+  readonly words: OperatorWords;
   readonly states: BackendStates;
   readonly watch: ControlWatcher;
   readonly checks: Checks;
@@ -224,7 +243,7 @@ export class Backends {
         name: plan.name,
         ...this.wayTo(this.backends.get(id)),
         addressText: addressText(plan),
-        weight: plan.weight,
+        weight: weightOf(this.options.words.of(pool.name, plan.name), plan),
         maxConnections: plan.maxConnections,
         ...tiers[i],
       };
@@ -243,7 +262,7 @@ export class Backends {
       backend: backend.plan.name,
       id: backend.id,
       address: addressText(backend.plan),
-      weight: backend.plan.weight,
+      weight: weightOf(backend.word, backend.plan),
       priority: backend.plan.priority ?? 1,
       backup: backend.plan.isBackup ?? false,
       zone: backend.plan.zone ?? null,
@@ -254,7 +273,8 @@ export class Backends {
       sinceMs: Math.round(this.options.nowMs() - backend.sinceMs),
       flaps: backend.flaps,
       check: this.checkStatus(backend),
-      draining: backend.isDraining,
+      draining: backend.word.state === 'drain',
+      operator: wordStatus(backend.word),
       ejected: backend.ejectTimer !== undefined,
       leadsTo: leadsBackTo(backend) ?? null,
       at: backend.target === undefined ? null : formatAddress(backend.target),
@@ -313,15 +333,46 @@ export class Backends {
     set(listener);
   }
 
-  /** @returns false if there is no such backend. */
-  setDraining(pool: string, name: string, draining: boolean): boolean {
+  /**
+   * Carries out an operator's order.
+   * @returns the word to tell the cluster; undefined if there is no such backend
+   */
+  operate(pool: string, name: string, order: OperatorOrder, isForAll = false): OperatorRow | undefined {
     const backend = this.find(pool, name);
-    if (backend === undefined) return false;
-    backend.isDraining = draining;
-    this.options.states.setDraining(backend.id, draining);
-    this.options.watch({ event: 'backend-draining', pool, backend: name, draining });
+    if (backend === undefined) return undefined;
+    const row = this.options.words.say(pool, name, order, isForAll, Date.now());
+    this.obey(backend, 'here');
     this.reviewPools();
-    return true;
+    return row;
+  }
+
+  /** What the cluster has written down of operators' words. @returns what it is to be told */
+  heardWords(rows: readonly OperatorRow[]): readonly OperatorRow[] {
+    const { changed, untold } = this.options.words.heard(rows);
+    for (const { pool, backend: name } of changed) {
+      const backend = this.find(pool, name);
+      if (backend !== undefined) this.obey(backend, 'cluster');
+    }
+    if (changed.length > 0) this.reviewPools();
+    return untold;
+  }
+
+  private obey(backend: Backend, from: 'here' | 'cluster'): void {
+    const { pool, plan, word: before } = backend;
+    const word = this.options.words.of(pool.name, plan.name);
+    this.useWord(backend, word);
+    if (weightOf(before, plan) !== weightOf(word, plan)) this.options.onMoved();
+    const { state, weight, movesPinned } = word;
+    const said = { state, weight: weight ?? null, movesPinned, from };
+    this.options.watch({ event: 'backend-operated', pool: pool.name, backend: plan.name, ...said });
+    this.review(backend, 'its maintenance is over');
+  }
+
+  private useWord(backend: Backend, word: OperatorWord): void {
+    const { states } = this.options;
+    backend.word = word;
+    states.setDraining(backend.id, word.state === 'drain', word.movesPinned);
+    states.setWeight(backend.id, weightOf(word, backend.plan) * backend.share);
   }
 
   /** Real flows failed in a row. A checked TCP backend is checked at once; otherwise it is ejected for a time. */
@@ -422,7 +473,7 @@ export class Backends {
       seenLeadingTo: undefined,
       seenTimer: undefined,
       mayLeadBack: false,
-      isDraining: false,
+      word: noWord,
       share: 1,
       verdict: unknown,
       sinceMs: this.options.nowMs(),
@@ -446,12 +497,11 @@ export class Backends {
     if (before !== undefined) this.noteMoved(backend, before);
     if (found !== 'unanswered') backend.targetOf = text;
     if (pool.health.type === 'none') backend.share = 1;
-    states.setWeight(id, plan.weight * backend.share);
     if (old === undefined) {
       this.backends.set(id, backend);
-      states.setDraining(id, false);
       states.setUp(id, false);
     }
+    this.useWord(backend, this.options.words.of(pool.name, plan.name));
     if (!sameCheck) this.check(backend, hadTarget);
     this.review(backend, isForgiven ? movedBecause : upBecause(plan, hadTarget));
   }
@@ -472,6 +522,7 @@ export class Backends {
     backend.pool = pool;
     quiet(backend);
     this.formers.drop(backend.id);
+    this.options.words.forget(backend.pool.name, backend.plan.name);
     this.options.states.setUp(backend.id, false);
     this.endFlows(backend.id, 'backend-removed');
     this.backends.delete(backend.id);
@@ -535,7 +586,7 @@ export class Backends {
   private setShare(backend: Backend, share: number): void {
     if (backend.share === share) return;
     backend.share = share;
-    this.options.states.setWeight(backend.id, backend.plan.weight * share);
+    this.options.states.setWeight(backend.id, weightOf(backend.word, backend.plan) * share);
   }
 
   /**
@@ -545,6 +596,7 @@ export class Backends {
   private review(backend: Backend, upNow: string): void {
     const { verdict: before, unresolved, check, pool } = backend;
     const now = judge({
+      isInMaintenance: backend.word.state === 'maintenance',
       unresolved,
       leadsTo: leadsBackTo(backend),
       check,
@@ -625,7 +677,7 @@ export class Backends {
   /** Who is ejected comes back at once when nobody else of the pool takes newcomers any more. */
   private readmit(): void {
     for (const backend of this.backends.values()) {
-      const couldServe = !backend.verdict.isLost && !backend.isDraining && backend.plan.weight > 0;
+      const couldServe = takesNew(backend);
       if (backend.ejectTimer === undefined || !couldServe || this.hasStandIn(backend)) continue;
       clearTimeout(backend.ejectTimer);
       backend.ejectTimer = undefined;
@@ -692,6 +744,20 @@ export class Backends {
       this.formers.settle([]);
     });
   }
+}
+
+/** It would, were it not ejected. */
+function takesNew({ verdict, word, plan }: Backend): boolean {
+  return !verdict.isLost && word.state === 'ready' && weightOf(word, plan) > 0;
+}
+
+function weightOf(word: OperatorWord, plan: BackendPlan): number {
+  return word.weight ?? plan.weight;
+}
+
+function wordStatus({ state, weight, movesPinned, atMs }: OperatorWord): BackendStatus['operator'] {
+  if (atMs === 0) return null;
+  return { state, weight: weight ?? null, movesPinned, at: new Date(atMs).toISOString() };
 }
 
 function wayOf({ target, pool: { upstream } }: Backend): Way {

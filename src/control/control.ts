@@ -12,6 +12,7 @@ import { ChecksClient } from '../checks/client.ts';
 import { diffPlans, liveKeys } from '../config/diff.ts';
 import { firstChecksWithinMs, loopRememberedMs } from '../core/limits.ts';
 import type { LoopListener } from '../core/loops.ts';
+import type { OperatorRow } from '../core/operator-word.ts';
 import type { Plan } from '../core/plan.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import type { NamesTable } from '../pins/names-table.ts';
@@ -27,6 +28,7 @@ import type { ControlWatcher } from './events.ts';
 import { Ids } from './ids.ts';
 import { Listeners, StartFailure } from './listeners.ts';
 import { LoopWatch } from './loop-watch.ts';
+import { OperatorWords } from './operator-words.ts';
 import { ownNetwork } from './own-network.ts';
 import { Refusals } from './refusals.ts';
 import { Rooms } from './rooms.ts';
@@ -118,6 +120,7 @@ export class Control {
     this.rooms.add(this.checks.room);
     this.backends = new Backends({
       ids: this.ids,
+      words: new OperatorWords(plan.cluster?.instance ?? '', plan.cluster !== undefined),
       states: views.states,
       watch: options.watch,
       checks: this.checks,
@@ -154,6 +157,7 @@ export class Control {
       watch: options.watch,
       network: () => ownNetwork(this.receivers(this.published), this.loopWatch.ips),
       membersMoved: () => this.publish(this.published),
+      operatorWords: (rows) => this.hearWords(rows),
       ...this.rooms.events('cluster', () => this.releaseLocksOf(sharingWriters.cluster)),
     });
     if (this.cluster !== undefined) this.rooms.add(this.cluster.room);
@@ -255,6 +259,11 @@ export class Control {
       this.flowLists.set(requestId, list);
       this.toWorkers({ type: 'list-flows', requestId, most });
     });
+  }
+
+  /** What others said, or this instance before it was started again; and what it said while Redis was away. */
+  private hearWords(rows: readonly OperatorRow[]): void {
+    for (const row of this.backends.heardWords(rows)) void this.cluster?.operate(row);
   }
 
   private async countFormer(): Promise<readonly WayCount[] | undefined> {

@@ -1,6 +1,7 @@
 /** What control tells whoever watches it (the log, the demo, tests). One tagged union, plain data. */
 
 import type { DownReason } from '../core/down-reason.ts';
+import type { OperatorState } from '../core/operator-word.ts';
 import type { BindFailure } from '../engine/engine.ts';
 import type { RoomName } from '../rooms/client.ts';
 import type { FlowRecord } from '../worker/messages-from-worker.ts';
@@ -38,10 +39,15 @@ export type ControlEvent =
       readonly why: string;
     }
   | {
-      readonly event: 'backend-draining';
+      readonly event: 'backend-operated';
       readonly pool: string;
       readonly backend: string;
-      readonly draining: boolean;
+      readonly state: OperatorState;
+      /** null: as configured. */
+      readonly weight: number | null;
+      readonly movesPinned: boolean;
+      /** The order came to this instance, or to another one of the cluster (or to one before a restart). */
+      readonly from: 'here' | 'cluster';
     }
   | {
       readonly event: 'backend-resolved';

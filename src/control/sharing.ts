@@ -3,6 +3,7 @@
  */
 import { hostname } from 'node:os';
 import type { RedisPlan } from '../core/cluster-plan.ts';
+import type { OperatorRow } from '../core/operator-word.ts';
 import type { Plan } from '../core/plan.ts';
 import type { NamesTable } from '../pins/names-table.ts';
 import type { RoomDeath } from '../rooms/client.ts';
@@ -29,6 +30,7 @@ export interface SharingOptions {
   readonly watch: ControlWatcher;
   readonly network: () => MemberNetwork;
   readonly membersMoved: () => void;
+  readonly operatorWords: (rows: readonly OperatorRow[]) => void;
   readonly died: (death: RoomDeath) => void;
   readonly restarted: () => void;
 }
@@ -38,7 +40,7 @@ export interface SharingOptions {
  * @throws StartFailure when a file the cluster section names cannot be read
  */
 export function createClusterClient(options: SharingOptions): ClusterClient | undefined {
-  const { shared, version, startedAt, watch, membersMoved, died, restarted } = options;
+  const { shared, version, startedAt, watch, membersMoved, operatorWords, died, restarted } = options;
   const plan = options.plan().cluster;
   if (plan === undefined) return undefined;
   try {
@@ -62,6 +64,7 @@ export function createClusterClient(options: SharingOptions): ClusterClient | un
     listFlows: async (most) => (await options.listFlows(most)).flatMap(clusterFlow),
     watch,
     membersMoved,
+    operatorWords,
     died,
     restarted,
   });

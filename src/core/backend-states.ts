@@ -7,7 +7,7 @@ import { backendIdsMax } from './limits.ts';
 
 const rowWords = 4;
 const field = { flags: 0, weight: 1, peerFlows: 2 } as const;
-const flag = { up: 1, draining: 2 } as const;
+const flag = { up: 1, draining: 2, movesPinned: 4 } as const;
 
 /** Weights are shared in thousandths so that slow start can grow in small steps. */
 const weightScale = 1000;
@@ -29,9 +29,9 @@ export class BackendStates {
     return (this.flags(id) & flag.draining) !== 0;
   }
 
-  /** Serves flows of clients pinned to it: up, draining or not. */
+  /** Serves flows of clients pinned to it: up, draining or not, unless it drains them away, too. */
   servesPinned(id: number): boolean {
-    return this.isUp(id);
+    return (this.flags(id) & (flag.up | flag.movesPinned)) === flag.up;
   }
 
   /** Serves clients that were not there before: up, not draining, with weight. */
@@ -53,7 +53,9 @@ export class BackendStates {
     this.setFlag(id, flag.up, up);
   }
 
-  setDraining(id: number, draining: boolean): void {
+  /** @param movesPinned pinned clients go elsewhere with their next connection */
+  setDraining(id: number, draining: boolean, movesPinned = false): void {
+    this.setFlag(id, flag.movesPinned, draining && movesPinned);
     this.setFlag(id, flag.draining, draining);
   }
 

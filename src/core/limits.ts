@@ -183,6 +183,8 @@ export const memberCountsBytesMax = 2 * 1024 * 1024;
 export const membersAnswerBytesMax = 4 * 1024 * 1024;
 export const flowRowBytesMax = 1_024;
 export const redisKeyBytesMax = 512;
+/** Operators' words about backends that a cluster keeps. */
+export const operatorWordsMax = 16_384;
 /** Instances of one cluster. */
 export const membersMax = 256;
 /** Sentinels remembered beside those of the configuration. */

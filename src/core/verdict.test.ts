@@ -3,6 +3,7 @@ import type { DownReason } from './down-reason.ts';
 import { type BackendFacts, type CheckWord, effectOf, judge, onDownFor } from './verdict.ts';
 
 const well: BackendFacts = {
+  isInMaintenance: false,
   unresolved: undefined,
   leadsTo: undefined,
   check: { word: 'passed' },

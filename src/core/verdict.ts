@@ -14,6 +14,8 @@ export type CheckWord =
   | { readonly word: 'failed'; readonly reason: DownReason; readonly why: string };
 
 export interface BackendFacts {
+  /** An operator has taken it out. */
+  readonly isInMaintenance: boolean;
   /** Why it has no address; undefined: it has one. */
   readonly unresolved: string | undefined;
   /** The listener of this instance that its address leads back to. */
@@ -44,7 +46,8 @@ function lost(reason: DownReason, why: string): Verdict {
 
 /** The first of the reasons that are true, in the order in which mending the later ones would be of no use. */
 export function judge(facts: BackendFacts): Verdict {
-  const { unresolved, leadsTo, check, startsUp, isEjected } = facts;
+  const { isInMaintenance, unresolved, leadsTo, check, startsUp, isEjected } = facts;
+  if (isInMaintenance) return lost('operator', 'an operator has put it into maintenance');
   if (unresolved !== undefined) return lost('unresolved', unresolved);
   if (leadsTo !== undefined) return lost('loop', `it leads back to listener ${leadsTo}`);
   if (check.word === 'failed') return lost(check.reason, check.why);

@@ -2,8 +2,10 @@
  * Explain: which backend does this client get on this listener, why, and where does it go if that one is lost?
  * The same chooser, policies and pin table as the workers use, asked without writing anything.
  */
+
 import type { Address } from '../core/address.ts';
 import { formatAddress } from '../core/address-text.ts';
+import type { BackendStates } from '../core/backend-states.ts';
 import { Chooser } from '../core/choose.ts';
 import { keyOf } from '../core/key.ts';
 import { Tiered } from '../core/policy/tiered.ts';
@@ -96,7 +98,13 @@ export function explain(
     by: chosen === undefined ? 'none' : followed ? 'pin' : 'policy',
     pinned: pinned?.name ?? null,
     pin: (pinned === undefined ? undefined : hand?.find(pool.plan.name, key)) ?? null,
-    why: inWords(pinned?.name, followed, pool.plan.policy, chosen?.name, pinned && whyNot(pinned, whyDown)),
+    why: inWords(
+      pinned?.name,
+      followed,
+      pool.plan.policy,
+      chosen?.name,
+      pinned && whyNot(pinned, views.states, whyDown),
+    ),
     ...tiersOf(pool, chooser),
     ...(lost === undefined ? {} : { without: { lost: lost.name, backend: onLoss?.name ?? null } }),
   };
@@ -120,7 +128,8 @@ function tiersOf({ backends }: PoolView, chooser: Chooser): Pick<Explanation, 't
 }
 
 /** Why a pin is not followed. */
-function whyNot(pinned: BackendView, whyDown: ExplainSource['whyDown']): string {
+function whyNot(pinned: BackendView, states: BackendStates, whyDown: ExplainSource['whyDown']): string {
+  if (states.isDraining(pinned.id) && states.isUp(pinned.id)) return ', which drains, its clients too';
   const down = whyDown?.(pinned.id);
   if (down !== undefined) return `, which is down (${down})`;
   return pinned.isBackup === true ? ', a backup that is not needed now' : ', which is down';

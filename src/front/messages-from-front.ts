@@ -1,4 +1,5 @@
 /** What the front room asks of control: a tagged union of plain data. */
+import type { OperatorOrder } from '../core/operator-word.ts';
 import type { OperatorChange } from '../pins/by-hand.ts';
 import type { RoomName } from '../rooms/client.ts';
 import type { RoomFault } from '../rooms/serve.ts';
@@ -8,7 +9,14 @@ export type PageName = 'metrics' | 'admin';
 /** What only control may do. Each gets an answer that is passed on to who asked. */
 export type Order =
   | { readonly kind: 'reload' }
-  | { readonly kind: 'drain'; readonly pool: string; readonly backend: string; readonly draining: boolean }
+  | {
+      readonly kind: 'operate';
+      readonly pool: string;
+      readonly backend: string;
+      readonly order: OperatorOrder;
+      /** On all instances of the cluster. */
+      readonly isForAll: boolean;
+    }
   | { readonly kind: 'connections'; readonly most: number; readonly ofCluster: boolean }
   | { readonly kind: 'tell'; readonly change: OperatorChange }
   | { readonly kind: 'break'; readonly fault: Fault };

@@ -9,6 +9,7 @@ import type { Answer, Handle, Routes } from './answer.ts';
 import { type ExplainSource, explain, poolOf } from './explain.ts';
 import { faultRoutes } from './faults.ts';
 import { mostRule, readMost } from './most.ts';
+import { operatorRoutes } from './operator.ts';
 import type { Outside } from './outside.ts';
 import { pinRoutes } from './pins.ts';
 import { notReadyBecause } from './readiness.ts';
@@ -65,8 +66,7 @@ export function adminRoutes(source: PageSource, rendered: RenderedPages): Routes
     'GET /connections': ({ query }) => connections(source, query),
     ...pinRoutes(source),
     'POST /reload': () => outside.order({ kind: 'reload' }),
-    'POST /pools/:pool/backends/:backend/drain': ({ params }) => drain(outside, params, true),
-    'POST /pools/:pool/backends/:backend/undrain': ({ params }) => drain(outside, params, false),
+    ...operatorRoutes(outside),
     ...faultRoutes(outside),
   };
   return forgettingAfterChange(routes, rendered);
@@ -176,12 +176,4 @@ async function connections({ outside, turns }: PageSource, query: URLSearchParam
   const most = readMost(query.get('most'));
   if (most === undefined) return { status: 400, body: { error: `most: ${mostRule}` } };
   return turns.take(() => outside.order({ kind: 'connections', most, ofCluster: query.has('cluster') }));
-}
-
-function drain(
-  outside: Outside,
-  { pool = '', backend = '' }: Readonly<Record<string, string>>,
-  draining: boolean,
-): Promise<Answer> {
-  return outside.order({ kind: 'drain', pool, backend, draining });
 }

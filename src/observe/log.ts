@@ -84,7 +84,7 @@ export const eventLevels: Readonly<Record<Exclude<ControlEvent['event'], 'flow-e
   'backend-up': 'info',
   'backend-down': 'warn',
   'backend-still-down': 'warn',
-  'backend-draining': 'info',
+  'backend-operated': 'info',
   'backend-resolved': 'info',
   'loop-seen': 'warn',
   'address-left': 'info',
@@ -197,8 +197,8 @@ export function inWords(event: ControlEvent): string {
     case 'backend-down':
     case 'backend-still-down':
       return `${event.pool}/${event.backend} is ${verdictWords[event.event]}: ${event.why}`;
-    case 'backend-draining':
-      return `${event.pool}/${event.backend} ${event.draining ? 'drains: no new clients, pinned ones stay' : 'takes new clients again'}`;
+    case 'backend-operated':
+      return `${event.pool}/${event.backend} ${operatedText(event)}`;
     case 'backend-resolved':
       return `${event.pool}/${event.backend} is at ${event.address} now`;
     case 'loop-seen':
@@ -254,4 +254,21 @@ export function inWords(event: ControlEvent): string {
     default:
       return clusterInWords(event) + ('times' in event && event.times > 1 ? ` (${event.times} times)` : '');
   }
+}
+
+function operatedText({
+  state,
+  weight,
+  movesPinned,
+  from,
+}: Extract<ControlEvent, { event: 'backend-operated' }>): string {
+  const what = {
+    ready: 'takes clients as its checks allow',
+    drain: movesPinned
+      ? 'drains: its clients move with their next connection'
+      : 'drains: no new clients, pinned ones stay',
+    maintenance: 'is in maintenance',
+  }[state];
+  const ofWeight = weight === null ? '' : `, weight ${weight}`;
+  return `${what}${ofWeight}${from === 'cluster' ? ' (an order kept in the cluster)' : ''}`;
 }

@@ -2,6 +2,7 @@
  * One instance's cluster side without the rest of pinion: a pin table, backend states and a Cluster that shares them
  * through Redis. A few of these in one process are a pair; what a worker would do to the table, the test does.
  */
+
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Cluster, createCluster } from '../../src/control/cluster/cluster.ts';
 import type { ClusterEvent } from '../../src/control/cluster/events.ts';
@@ -12,6 +13,7 @@ import { Address } from '../../src/core/address.ts';
 import { BackendStates } from '../../src/core/backend-states.ts';
 import { type ClusterPlan, clusterPlan, type RedisPlan } from '../../src/core/cluster-plan.ts';
 import { Key } from '../../src/core/key.ts';
+import type { OperatorRow } from '../../src/core/operator-word.ts';
 import { PinTable } from '../../src/core/pins/table.ts';
 import { PinsByHand } from '../../src/pins/by-hand.ts';
 import type { Names } from '../../src/pins/names.ts';
@@ -29,6 +31,8 @@ export interface ClusterNode {
   readonly events: ClusterEvent[];
   readonly flows: ClusterFlow[];
   readonly counts: FlowCount[];
+  /** Operators' words as last told. */
+  operatorRows: readonly OperatorRow[] | undefined;
   digest: string;
   nowMs(): number;
   backendId(backend: string): number;
@@ -109,6 +113,10 @@ export function startNode(options: NodeOptions): ClusterNode {
     states,
     countFlows: () => counts,
     listFlows: async (most) => flows.slice(0, most),
+    operatorWords: (rows) => {
+      node.operatorRows = rows;
+      return true;
+    },
     watch: (event) => events.push(event),
     nowMs,
   });
@@ -127,6 +135,7 @@ export function startNode(options: NodeOptions): ClusterNode {
     events,
     flows,
     counts,
+    operatorRows: undefined,
     digest: options.digest ?? 'same',
     nowMs,
     backendId: (backend) => names.backendId(poolName, backend),

@@ -5,6 +5,7 @@
 import type { BackendStates } from '../../core/backend-states.ts';
 import type { ClusterPlan } from '../../core/cluster-plan.ts';
 import { clusterHeapMibMax } from '../../core/limits.ts';
+import type { OperatorRow } from '../../core/operator-word.ts';
 import type { HandOutcome, OperatorChange } from '../../pins/by-hand.ts';
 import { RoomClient, type RoomDeath } from '../../rooms/client.ts';
 import type { SharedMemory } from '../../rooms/shared.ts';
@@ -33,6 +34,8 @@ export interface ClusterClientOptions {
   readonly watch: (event: ClusterEvent) => void;
   /** Others listen elsewhere than before. */
   readonly membersMoved: () => void;
+  /** Operators' words that the cluster has. */
+  readonly operatorWords: (rows: readonly OperatorRow[]) => void;
   readonly died: (death: RoomDeath) => void;
   readonly restarted: () => void;
 }
@@ -114,6 +117,11 @@ export class ClusterClient {
     return this.tells.wait(answerWithinMs, 'here-only', (id) => this.room.post({ type: 'tell', id, change }));
   }
 
+  /** An operator's word about a backend, to be kept. Never rejects: what cannot be written now is so later. */
+  operate(row: OperatorRow): Promise<HandOutcome> {
+    return this.tells.wait(answerWithinMs, 'here-only', (id) => this.room.post({ type: 'operate', id, row }));
+  }
+
   /** The connection table of all instances, at most `most` rows of each. Rejects when Redis does not answer. */
   async connections(most: number): Promise<readonly ClusterFlowRow[]> {
     const rows = await this.lists.wait(answerWithinMs, new Error('the cluster room does not answer'), (id) =>
@@ -175,6 +183,9 @@ export class ClusterClient {
       case 'member-listeners':
         this.memberListeners = message.known;
         this.options.membersMoved();
+        break;
+      case 'operator-words':
+        this.options.operatorWords(message.rows);
         break;
       case 'caught-up':
         this.catchUps.answerAll(undefined);

@@ -13,6 +13,7 @@ import type { BackendStates } from '../../core/backend-states.ts';
 import type { ClusterPlan } from '../../core/cluster-plan.ts';
 import type { Key } from '../../core/key.ts';
 import { listedMax } from '../../core/limits.ts';
+import type { OperatorRow } from '../../core/operator-word.ts';
 import type { PinTable } from '../../core/pins/table.ts';
 import type { HandOutcome, OperatorChange } from '../../pins/by-hand.ts';
 import { type Names, PinNames } from '../../pins/names.ts';
@@ -26,6 +27,7 @@ import { Faults } from './faults.ts';
 import { beatsPerFlowTable, type ClusterFlow, type ClusterFlowRow, FlowTable } from './flow-table.ts';
 import { newIncarnation } from './incarnation.ts';
 import type { Waiter } from './journal.ts';
+import { KeptWords } from './kept-words.ts';
 import { LateMembers } from './late-members.ts';
 import { type ClusterIdentity, type FlowCount, type Member, Members } from './members.ts';
 import { RedisStore } from './redis-store.ts';
@@ -41,6 +43,8 @@ export interface ClusterOptions {
   readonly countFlows: () => readonly FlowCount[];
   /** Open flows, at most `most`. */
   readonly listFlows: (most: number) => Promise<readonly ClusterFlow[]>;
+  /** Operators' words for this instance are known, or others than before. @returns false: it could not be told */
+  readonly operatorWords: (rows: readonly OperatorRow[]) => boolean;
   readonly watch: ClusterWatcher;
   /** Milliseconds on the clock the pin table is used with. */
   readonly nowMs: () => number;
@@ -110,6 +114,7 @@ export class Cluster {
   private readonly claims: Claims;
   private readonly flows: FlowTable;
   private readonly table: Connections;
+  private readonly words: KeptWords;
   private readonly incarnation: string;
   private beatTimer: NodeJS.Timeout | undefined;
   private isBeating = false;
@@ -151,6 +156,7 @@ export class Cluster {
     this.members = new Members(plan.instance, identity, names, options.states, watch);
     this.flows = new FlowTable(store, plan.flowRowsMax, Date.now);
     this.table = new Connections(store, () => this.members.members.keys());
+    this.words = new KeptWords(store, plan.instance, options.operatorWords);
     const driverOf = (shard: number) => this.replication.shard(shard);
     this.claims = new Claims(plan.claimsWaitingMax, names, store, driverOf, nowMs, (error) =>
       faults.note(error),
@@ -182,7 +188,7 @@ export class Cluster {
   async catchUp(): Promise<void> {
     const sinceMs = performance.now();
     const { replication } = this;
-    while (!replication.caughtUp && !this.isStopped) {
+    while (!(replication.caughtUp && this.words.areRead) && !this.isStopped) {
       const patienceMs = this.isAnswering ? catchUpMaxMs.answering : catchUpMaxMs.away;
       if (performance.now() - sinceMs > patienceMs) return;
       await sleep(this.options.plan.flushMs);
@@ -242,6 +248,11 @@ export class Cluster {
       });
       if (replica.phase !== 'live') resolve('here-only');
     });
+  }
+
+  /** An operator's word about a backend. Resolves when Redis has it, or when it will be written later. */
+  operate(row: OperatorRow): Promise<HandOutcome> {
+    return this.words.keep(row);
   }
 
   /** The highest number of a scan that pins may be marked with. */
@@ -330,6 +341,7 @@ export class Cluster {
       this.compareLayout(layout);
       if (this.isStopped) return;
       this.members.heard(this.late.complete(rows));
+      await this.words.beat();
       // Counts matter every second; the table of who is connected where is for people.
       if (this.beats++ % beatsPerFlowTable === 0) void this.publishFlows();
     } catch (error) {

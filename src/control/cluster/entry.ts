@@ -4,11 +4,13 @@
  */
 import { Address } from '../../core/address.ts';
 import type { ClusterPlan } from '../../core/cluster-plan.ts';
+import type { Counters } from '../../core/counters.ts';
 import { Key } from '../../core/key.ts';
 import { memberListenersEveryMs } from '../../core/limits.ts';
 import { TableNames } from '../../pins/names-table.ts';
 import { leaveRoom, type RoomPost, serveRoom } from '../../rooms/serve.ts';
 import { attachSharedMemory, type SharedMemory, sharedClock, sharingWriters } from '../../rooms/shared.ts';
+import { Waiting } from '../../rooms/waiting.ts';
 import { type Cluster, createCluster, type Predecessor } from './cluster.ts';
 import type { ClusterFlow } from './flow-table.ts';
 import type { FlowCount } from './members.ts';
@@ -33,39 +35,11 @@ const listFlowsWithinMs = 5_000;
 
 type Post = RoomPost<MessageFromCluster>;
 
-/** Control's lists of open flows: asked for by number. */
-class FlowLists {
-  private readonly waiting = new Map<number, (flows: readonly ClusterFlow[]) => void>();
-  private readonly post: Post;
-  private nextId = 1;
-
-  constructor(post: Post) {
-    this.post = post;
-  }
-
-  ask(most: number): Promise<readonly ClusterFlow[]> {
-    const id = this.nextId++;
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => this.answered(id, []), listFlowsWithinMs);
-      this.waiting.set(id, (flows) => {
-        clearTimeout(timer);
-        resolve(flows);
-      });
-      if (!this.post({ type: 'list-flows', id, most })) this.answered(id, []);
-    });
-  }
-
-  answered(id: number, flows: readonly ClusterFlow[]): void {
-    const done = this.waiting.get(id);
-    this.waiting.delete(id);
-    done?.(flows);
-  }
-}
-
 function serve(data: ClusterRoomData, post: Post): (message: MessageToCluster) => void {
   const { pins, states, counters } = attachSharedMemory(data.shared, sharingWriters.cluster);
   const names = new TableNames(data.news.names);
-  const lists = new FlowLists(post);
+  /** Control's lists of open flows. */
+  const lists = new Waiting<readonly ClusterFlow[]>();
   let { news } = data;
   const cluster = createCluster({
     plan: data.plan,
@@ -80,13 +54,9 @@ function serve(data: ClusterRoomData, post: Post): (message: MessageToCluster) =
     names,
     pins,
     states,
-    countFlows: () =>
-      [...names.backendIds].flatMap((id): FlowCount[] => {
-        const flows = counters.backend(id, 'active');
-        const named = names.backend(id);
-        return flows > 0 && named !== undefined ? [[named.pool, named.backend, flows]] : [];
-      }),
-    listFlows: (most) => lists.ask(most),
+    countFlows: () => flowCounts(names, counters),
+    listFlows: (most) => lists.wait(listFlowsWithinMs, [], (id) => post({ type: 'list-flows', id, most })),
+    operatorWords: (rows) => post({ type: 'operator-words', rows }),
     watch: (event) => {
       post({ type: 'event', event });
       told.tell();
@@ -118,17 +88,29 @@ function serve(data: ClusterRoomData, post: Post): (message: MessageToCluster) =
       case 'tell':
         void cluster.tell(message.change).then((outcome) => post({ type: 'told', id: message.id, outcome }));
         break;
+      case 'operate':
+        void cluster.operate(message.row).then((outcome) => post({ type: 'told', id: message.id, outcome }));
+        break;
       case 'connections':
         listConnections(cluster, message.id, message.most, post);
         break;
       case 'flows':
-        lists.answered(message.id, message.flows);
+        lists.answer(message.id, message.flows);
         break;
       case 'stop':
         void cluster.stop().then(leaveRoom);
         break;
     }
   };
+}
+
+/** Flows open here, by backend; those without any are left out. */
+function flowCounts(names: TableNames, counters: Counters): FlowCount[] {
+  return [...names.backendIds].flatMap((id): FlowCount[] => {
+    const flows = counters.backend(id, 'active');
+    const named = names.backend(id);
+    return flows > 0 && named !== undefined ? [[named.pool, named.backend, flows]] : [];
+  });
 }
 
 function claim(cluster: Cluster, order: ClaimOrder, post: Post): void {

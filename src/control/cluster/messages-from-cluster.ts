@@ -1,4 +1,5 @@
 /** What the cluster room tells control: a tagged union of plain data. */
+import type { OperatorRow } from '../../core/operator-word.ts';
 import type { HandOutcome } from '../../pins/by-hand.ts';
 import type { ClusterFigures } from './cluster.ts';
 import type { ClusterEvent } from './events.ts';
@@ -20,6 +21,8 @@ export type MessageFromCluster =
   | { readonly type: 'members'; readonly members: readonly Member[] }
   /** Where the others listen, when it is new. */
   | { readonly type: 'member-listeners'; readonly known: MemberListeners }
+  /** Operators' words for this instance, once they have been read and whenever they are others. */
+  | { readonly type: 'operator-words'; readonly rows: readonly OperatorRow[] }
   | { readonly type: 'caught-up' }
   | { readonly type: 'claimed'; readonly id: number }
   | { readonly type: 'told'; readonly id: number; readonly outcome: HandOutcome }

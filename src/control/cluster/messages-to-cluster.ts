@@ -1,4 +1,6 @@
 /** What control asks of the cluster room: a tagged union of plain data. */
+
+import type { OperatorRow } from '../../core/operator-word.ts';
 import type { AffinityKey } from '../../core/plan.ts';
 import type { OperatorChange } from '../../pins/by-hand.ts';
 import type { NamesTable } from '../../pins/names-table.ts';
@@ -33,6 +35,7 @@ export type MessageToCluster =
   | { readonly type: 'names-added' }
   | { readonly type: 'claim'; readonly order: ClaimOrder }
   | { readonly type: 'tell'; readonly id: number; readonly change: OperatorChange }
+  | { readonly type: 'operate'; readonly id: number; readonly row: OperatorRow }
   | { readonly type: 'connections'; readonly id: number; readonly most: number }
   /** The answer to `list-flows`. */
   | { readonly type: 'flows'; readonly id: number; readonly flows: readonly ClusterFlow[] }

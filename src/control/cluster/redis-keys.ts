@@ -3,7 +3,7 @@
  * (redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec, "Hash tags").
  *
  *   {pinion:<cluster>:<shard>}:pin:<pool>/<kind>/<address>    :changes    :head    :lease:<instance>
- *   {pinion:<cluster>}:members    :layout    :instance:<id>    :counts:<id>    :flows:<id>
+ *   {pinion:<cluster>}:members    :layout    :instance:<id>    :counts:<id>    :flows:<id>    :words    :word:<id or *>/<pool>/<backend>
  */
 
 export class RedisKeys {
@@ -11,6 +11,8 @@ export class RedisKeys {
   readonly common: string;
   readonly members: string;
   readonly layout: string;
+  /** The names of operators' words. */
+  readonly words: string;
   /** For SCAN: the pins of all shards. */
   readonly pinPattern: string;
   private readonly bases: readonly string[];
@@ -21,6 +23,7 @@ export class RedisKeys {
     this.common = `{pinion:${cluster}}:`;
     this.members = `${this.common}members`;
     this.layout = `${this.common}layout`;
+    this.words = `${this.common}words`;
     this.instance = instance;
     this.bases = Array.from({ length: shards }, (_, shard) => `{pinion:${cluster}:${shard}}:`);
     this.scanPrefix = `{pinion:${cluster}:`;
@@ -47,6 +50,11 @@ export class RedisKeys {
 
   of(kind: 'instance' | 'counts' | 'flows', instance: string): string {
     return `${this.common}${kind}:${instance}`;
+  }
+
+  /** An operator's word. */
+  word(name: string): string {
+    return `${this.common}word:${name}`;
   }
 
   /** The shard and text of a key that SCAN found; undefined if it is not a pin of this cluster. */

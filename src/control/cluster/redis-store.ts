@@ -10,6 +10,7 @@ import {
   memberCountsBytesMax,
   membersAnswerBytesMax,
   membersMax,
+  operatorWordsMax,
   redisKeyBytesMax,
   redisRepliesBytesMax,
 } from '../../core/limits.ts';
@@ -28,8 +29,10 @@ import {
   flowsScript,
   keysScript,
   pulseScript,
+  putWordScript,
   readScript,
   type Script,
+  wordsScript,
 } from './scripts.ts';
 import type {
   ApplyReply,
@@ -350,6 +353,29 @@ export class RedisStore implements ClusterStore {
 
   async dropFlows(): Promise<void> {
     await this.drop(this.keys.of('flows', this.plan.instance));
+  }
+
+  /** Writes an operator's word down, unless a newer one stands. */
+  async putWord(name: string, atMs: number, word: string): Promise<void> {
+    const { keys } = this;
+    await this.run(putWordScript, [keys.words, keys.word(name)], [name, atMs, word], (reply) =>
+      isCount(reply[0]),
+    );
+  }
+
+  /** What operators have said: name and word. */
+  async words(): Promise<readonly (readonly [name: string, word: string])[]> {
+    const { keys } = this;
+    const [removed, ...found] = await this.run(
+      wordsScript,
+      [keys.words],
+      [keys.word(''), operatorWordsMax],
+      (reply) => isCount(reply[0]) && reply.length % 2 === 1,
+    );
+    if (removed !== '0') this.ignore(`${removed} of the operators' words in Redis are none`);
+    const words: [string, string][] = [];
+    for (let i = 0; i + 1 < found.length; i += 2) words.push([found[i]!, found[i + 1]!]);
+    return words;
   }
 
   private drop(key: string): Promise<number> {

@@ -228,6 +228,59 @@ return reply
 `);
 
 /**
+ * KEYS names word | ARGV name, when it was said, word
+ * Writes an operator's word down, unless a newer one stands. A word begins with when it was said.
+ * -> 1 written, 0 a newer one stands
+ */
+export const putWordScript = script(`
+${getText}
+if poisoned(redis.pcall('SADD', KEYS[1], ARGV[1])) then
+  redis.call('DEL', KEYS[1])
+  redis.call('SADD', KEYS[1], ARGV[1])
+end
+local old = get(KEYS[2])
+local at = old and tonumber(string.match(old, '^(%d+) '))
+if at and at > tonumber(ARGV[2]) then return {'0'} end
+redis.call('SET', KEYS[2], ARGV[3])
+return {'1'}
+`);
+
+/**
+ * KEYS names | ARGV prefix of words, names at most
+ * What operators have said. Names without a word, and what is too long to be a word, are removed; so is a list of names that is
+ * too long to be ours: instances write theirs again.
+ * -> how many were removed, then for each word: name, word
+ */
+export const wordsScript = script(`
+${getText}
+local names = redis.pcall('SMEMBERS', KEYS[1])
+if poisoned(names) then
+  redis.call('DEL', KEYS[1])
+  return {'1'}
+end
+if names.err then return names end
+local most = tonumber(ARGV[2])
+if #names > most * 16 then
+  redis.call('DEL', KEYS[1])
+  return {'1'}
+end
+local reply, removed = {''}, 0
+for _, name in ipairs(names) do
+  local word, wasRemoved = false, true
+  if #name <= 256 then word, wasRemoved = getShort(ARGV[1] .. name, 64) end
+  if wasRemoved then removed = removed + 1 end
+  if not word then
+    redis.call('SREM', KEYS[1], name)
+  elseif #reply < most * 2 + 1 then
+    reply[#reply + 1] = name
+    reply[#reply + 1] = word
+  end
+end
+reply[1] = tostring(removed)
+return reply
+`);
+
+/**
  * KEYS table of flows | ARGV cursor, count, bytes of a row at most
  * -> next cursor, how many rows were too long and are removed, rows...
  */

@@ -1,0 +1,158 @@
+/**
+ * What an operator says of a backend at run time, from the command line: a drain that keeps pinned clients or lets them go, a
+ * weight, maintenance; kept in Redis over a restart and a restart of Redis, and for all instances of a cluster if that is wanted.
+ */
+import { afterEach, expect, test } from 'vitest';
+import { askTcp, clientAddresses, inParallel, tcpClient } from './support/clients.ts';
+import { pinionCommand } from './support/command.ts';
+import { admin, backendsOf, configText, listener, noCheck } from './support/config.ts';
+import { eventually } from './support/eventually.ts';
+import { type Pinion, startPinion } from './support/pinion.ts';
+import { stopEverything } from './support/processes.ts';
+import { startRedis } from './support/redis.ts';
+import { requirePackage } from './support/require-package.ts';
+import { namedTcp, stopServers } from './support/servers.ts';
+
+afterEach(async () => {
+  await stopEverything();
+  await stopServers();
+});
+
+interface Row {
+  readonly backend: string;
+  readonly weight: number;
+  readonly reason: string | null;
+  readonly operator: { readonly state: string } | null;
+}
+
+async function row(pinion: Pinion, backend: string): Promise<Row> {
+  const { body } = await admin(pinion, 'GET', '/status');
+  return (body as { backends: Row[] }).backends.find((one) => one.backend === backend)!;
+}
+
+/** An order over the admin address. */
+async function say(pinion: Pinion, word: string, about: string, query = ''): Promise<unknown> {
+  const [pool, backend] = about.split('/');
+  const { status, body } = await admin(pinion, 'POST', `/pools/${pool}/backends/${backend}/${word}?${query}`);
+  expect([status, body]).toEqual([200, expect.anything()]);
+  return body;
+}
+
+/** The same with the command. */
+async function sayByCommand(pinion: Pinion, ...args: string[]): Promise<unknown> {
+  const { status, stdout, stderr } = await pinionCommand([
+    ...args,
+    '--admin',
+    `127.0.0.1:${pinion.port('admin')}`,
+  ]);
+  expect([status, stderr]).toEqual([0, '']);
+  return JSON.parse(stdout);
+}
+
+const clients = clientAddresses(40);
+
+test.each(['epoll', 'portable'])('%s: drain, weight and maintenance are in force at once', async (engine) => {
+  const servers = await namedTcp(['a', 'b']);
+  const pools = { pool: { health: noCheck, on_down: 'close', backends: backendsOf(servers) } };
+  const pinion = await startPinion(
+    configText({ engine, listeners: [listener('front', 'tcp', 'pool')], pools }),
+  );
+  const port = pinion.port('front');
+  const ask = () => inParallel(clients, (from) => askTcp(port, from));
+  const before = await ask();
+  expect(new Set(before)).toEqual(new Set(['a', 'b']));
+
+  expect(await say(pinion, 'drain', 'pool/b')).toMatchObject({
+    state: 'drain',
+    movesPinned: false,
+    kept: 'until-stop',
+  });
+  expect(await ask(), 'pinned clients stay').toEqual(before);
+  await sayByCommand(pinion, 'drain', 'pool/b', '--move-pinned');
+  const moved = clients[before.indexOf('b')]!;
+  const { body } = await admin(pinion, 'GET', `/explain?listener=front&client=${moved}`);
+  expect(body).toMatchObject({ backend: 'a', why: expect.stringContaining('pinned to b, which drains') });
+  expect(new Set(await ask())).toEqual(new Set(['a']));
+
+  await say(pinion, 'undrain', 'pool/b');
+  await say(pinion, 'weight', 'pool/a', 'to=0');
+  expect(await row(pinion, 'a')).toMatchObject({ weight: 0, operator: { state: 'ready' } });
+  expect(await askTcp(port, '127.0.7.7'), 'a newcomer').toBe('b');
+  await say(pinion, 'weight', 'pool/a', 'to=configured');
+
+  const open = await tcpClient(port, { from: clients[0]! });
+  expect(await open.line()).toBe('a');
+  await sayByCommand(pinion, 'maintenance', 'pool/a');
+  await open.outcome;
+  expect(await row(pinion, 'a')).toMatchObject({ reason: 'operator', operator: { state: 'maintenance' } });
+  expect(new Set(await ask())).toEqual(new Set(['b']));
+  await say(pinion, 'undrain', 'pool/a');
+  expect(await row(pinion, 'a')).toMatchObject({ reason: null });
+
+  const wrong = await pinionCommand([
+    'weight',
+    'pool/a',
+    '999',
+    '--admin',
+    `127.0.0.1:${pinion.port('admin')}`,
+  ]);
+  expect([wrong.status, wrong.stdout]).toEqual([1, expect.stringContaining('999 is not a weight')]);
+  const alone = await pinionCommand([
+    'drain',
+    'pool/a',
+    '--everywhere',
+    '--admin',
+    `127.0.0.1:${pinion.port('admin')}`,
+  ]);
+  expect([alone.status, alone.stdout]).toEqual([1, expect.stringContaining('no cluster section')]);
+});
+
+requirePackage('redis')('in a cluster', () => {
+  test('they are kept over restarts, for one instance or for all', async () => {
+    const [redis, servers] = [await startRedis(), await namedTcp(['a', 'b', 'c'])];
+    const start = (instance: string): Promise<Pinion> =>
+      startPinion(
+        configText({
+          listeners: [listener('front', 'tcp', 'pool')],
+          pools: { pool: { health: noCheck, backends: backendsOf(servers) } },
+          cluster: { name: 'kept', instance, redis: redis.url },
+        }),
+      );
+    const [one, two] = [await start('one'), await start('two')];
+    expect(await sayByCommand(one, 'drain', 'pool/a', '--everywhere')).toMatchObject({
+      kept: 'in-redis',
+      everywhere: true,
+    });
+    expect(await say(one, 'maintenance', 'pool/b')).toMatchObject({ kept: 'in-redis', everywhere: false });
+    expect(await say(two, 'weight', 'pool/c', 'to=7')).toMatchObject({ kept: 'in-redis' });
+    await eventually(
+      'the other one hears what is for all',
+      async () => (await row(two, 'a')).operator?.state === 'drain',
+    );
+    expect(await row(two, 'b')).toMatchObject({ operator: null });
+    expect(await row(one, 'c')).toMatchObject({ operator: null, weight: 1 });
+
+    await Promise.all([one.stop(), two.stop()]);
+    const [again, other] = [await start('one'), await start('two')];
+    // In force before the first client is let in.
+    expect([await row(again, 'a'), await row(again, 'b'), await row(other, 'c')]).toMatchObject([
+      { operator: { state: 'drain' } },
+      { reason: 'operator' },
+      { weight: 7 },
+    ]);
+    // Redis loses all, and is told again.
+    await redis.command('FLUSHALL');
+    await say(again, 'undrain', 'pool/b');
+    await eventually(
+      'it is told again',
+      async () => Number(await redis.command('SCARD', '{pinion:kept}:words')) === 3,
+    );
+    const third = await start('third');
+    expect([await row(third, 'a'), await row(third, 'b')]).toMatchObject([
+      { operator: { state: 'drain' } },
+      { operator: null },
+    ]);
+    await say(third, 'undrain', 'pool/a', 'everywhere');
+    await eventually('all take a again', async () => (await row(again, 'a')).operator?.state === 'ready');
+  });
+});
