@@ -38,6 +38,7 @@ const patient = [
   'conformance-portable',
   'demo',
   'demo-keys',
+  'failover-postgres',
   'faults-log',
   'faults-process',
   'faults-tcp',
