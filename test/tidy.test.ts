@@ -58,7 +58,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   core: ['wire'],
   wire: ['core'],
   // Dialects of checks declare their own options.
-  config: ['core', 'checks', 'zod', 'node:fs', 'node:crypto', 'node:path', 'node:os'],
+  config: ['core', 'checks', 'control/discovery', 'zod', 'node:fs', 'node:crypto', 'node:path', 'node:os'],
   linux: ['core', 'wire', 'koffi', 'node:os'],
   engine: ['core', 'engine/epoll'],
   'engine/portable': ['engine', 'core', 'wire', 'node:net', 'node:dgram', 'node:os', 'node:fs'],
@@ -75,10 +75,12 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'rooms',
     'checks',
     'control/cluster',
+    'control/discovery',
     'front',
     'node:fs',
     'node:os',
   ],
+  'control/discovery': ['control', 'config', 'core', 'checks', 'node:fs', 'node:path'],
   'control/cluster': [
     'core',
     'pins',
@@ -112,6 +114,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   front: [
     'control',
     'control/cluster',
+    'control/discovery',
     'core',
     'pins',
     'rooms',

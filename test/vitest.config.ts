@@ -39,6 +39,7 @@ const patient = [
   'demo',
   'demo-keys',
   'failover-postgres',
+  'discovery',
   'faults-log',
   'faults-process',
   'faults-tcp',

@@ -175,6 +175,7 @@ export class Instance {
       logLinesDropped: this.options.logLinesDropped(),
       rooms: control.rooms.status(),
       backends: control.backends.status(),
+      discovery: control.discovery.status(),
       cluster: cluster?.status(),
       writers: cluster?.writers ?? [''],
       instance: plan.cluster?.instance ?? hostname(),

@@ -24,6 +24,7 @@ import {
   timeoutDefaults,
 } from './defaults.ts';
 import { digestOf } from './digest.ts';
+import { buildDiscovery } from './discovery-shape.ts';
 import { buildHealth } from './health-shape.ts';
 import type { ListenerShape } from './listener-shape.ts';
 import type { BackendShape, PoolShape } from './pool-shape.ts';
@@ -74,9 +75,9 @@ export function buildPlan(file: FileShape, source: string): Plan {
   return deepFreeze({ ...plan, listeners, pools, digest });
 }
 
-/** A zone is one machine's own, too. Where no backend has one it would be a difference that makes none. */
+/** A zone is one machine's own, too. Where no backend has one, nor may one that is found, it would be a difference that makes none. */
 function withZone(pool: PoolPlan, zone: string | undefined): PoolPlan {
-  const isAny = pool.backends.some((backend) => backend.zone !== undefined);
+  const isAny = pool.discovery !== undefined || pool.backends.some((backend) => backend.zone !== undefined);
   return zone === undefined || !isAny ? pool : { ...pool, zone };
 }
 
@@ -171,6 +172,7 @@ function buildAffinity(
 }
 
 function buildPool(name: string, pool: PoolShape, usedBy: readonly Protocol[] = []): PoolPlan {
+  const discovery = buildDiscovery(pool.discovery);
   return {
     name,
     policy: pool.policy ?? poolDefaults.policy,
@@ -189,7 +191,8 @@ function buildPool(name: string, pool: PoolShape, usedBy: readonly Protocol[] = 
     tries: pool.tries ?? poolDefaults.tries,
     failOpen: pool.fail_open ?? poolDefaults.failOpen,
     spillBelow: pool.spill_below ?? poolDefaults.spillBelow,
-    backends: pool.backends.map(buildBackend),
+    backends: (pool.backends ?? []).map(buildBackend),
+    ...(discovery === undefined ? {} : { discovery }),
   };
 }
 
@@ -214,7 +217,8 @@ function buildOpenFlows(option: PoolShape['on_address_change'], missing: OpenFlo
     : { action: 'close', graceMs: option.grace };
 }
 
-function buildBackend(backend: BackendShape): BackendPlan {
+/** A backend with every default. */
+export function buildBackend(backend: BackendShape): BackendPlan {
   return {
     name: backend.name,
     address: backend.address,

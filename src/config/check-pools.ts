@@ -8,6 +8,7 @@ import { hashPolicies } from '../core/plan.ts';
 import { pointsPerWeight } from '../core/policy/ring.ts';
 import { checkUpstream } from './check-sockets.ts';
 import { backendDefaults, healthDefaults, poolDefaults } from './defaults.ts';
+import { discoveryProblem } from './discovery-shape.ts';
 import type { Draft, ListenerDraft, PoolDraft } from './draft.ts';
 import { namePattern, nameRule } from './fields.ts';
 import { healthProblem } from './health-shape.ts';
@@ -22,7 +23,7 @@ const tableEntriesPerBackend = 100;
 export function checkPools(draft: Draft, report: Report): void {
   const usersOf = usersByPool(draft.listeners);
   for (const pool of draft.pools) {
-    checkBackends(pool, report);
+    checkBackends(pool, draft, report);
     checkPrime(pool, report);
     if (!draft.wasWrong([...pool.path, 'policy'])) checkPolicy(pool, draft, report);
     if (!draft.wasWrong([...pool.path, 'health', 'interval'])) checkHealth(pool, report);
@@ -61,7 +62,12 @@ function usersByPool(listeners: readonly ListenerDraft[]): ReadonlyMap<string, r
   return users;
 }
 
-function checkBackends(pool: PoolDraft, report: Report): void {
+function checkBackends(pool: PoolDraft, draft: Draft, report: Report): void {
+  const { discovery } = pool.value;
+  const isWrong = ['backends', 'discovery'].some((key) => draft.wasWrong([...pool.path, key]));
+  if (!pool.hasServers && !isWrong) report.problem([...pool.path, 'backends'], 'is missing');
+  const wrong = discovery && discoveryProblem(discovery);
+  if (wrong !== undefined) report.problem([...pool.path, 'discovery', wrong.key], wrong.message, 'key');
   reportRepeats(
     pool.backends,
     (backend) => backend.value.name,

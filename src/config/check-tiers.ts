@@ -53,6 +53,7 @@ function checkZones(draft: Draft, report: Report): void {
     return;
   }
   if (zoned.some(({ value }) => value.zone === draft.zone)) return;
+  if (draft.pools.some(({ value }) => value.discovery !== undefined)) return;
   const known = [...new Set(zoned.map(({ value }) => value.zone))];
   const which = known.length === 0 ? 'none has a zone' : `they are in ${known.join(', ')}`;
   report.warning(['zone'], `no backend is in zone ${draft.zone}: ${which}`);

@@ -57,3 +57,39 @@ describe('options of a check that do not go together', () => {
     expect(problemOf(health)).toEqual(problems);
   });
 });
+
+describe('a pool that finds its backends', () => {
+  const outcomeOf = (pool: string, more = ''): string[] => {
+    const text = `${more}listeners: [ { name: l, bind: "udp://127.0.0.1:0", pool: p } ]\npools: { p: ${pool} }\n`;
+    const result = parsePlan(text, 'f');
+    const problems = 'problems' in result ? result.problems : [];
+    return [...problems, ...result.warnings].map(({ path, message }) => `${path}: ${message}`);
+  };
+  const file = 'discovery: { type: file, path: /list.yaml }';
+
+  test.each([
+    [`{ ${file} }`, []],
+    [`{ ${file}, backends: [ { name: a, address: "10.0.0.1:1", backup: true } ] }`, []],
+    [`{ ${file}, backends: [ { name: a, address: "10.0.0.1:1", weight: 0 } ] }`, []],
+    [`{ ${file}, spill_below: 50% }`, []],
+    ['{ policy: ring }', ['pools.p.backends: is missing']],
+    ['{ backends: 5 }', [expect.stringMatching(/^pools.p.backends: must be a list of backends/)]],
+    ['{ discovery: { type: file } }', ['pools.p.discovery.path: is missing']],
+    ['{ discovery: { type: fiel, path: /a } }', [expect.stringMatching(/^pools.p.discovery.type: must be /)]],
+    ['{ discovery: 5 }', ['pools.p.discovery: must be a map of keys and values, not 5']],
+    [
+      '{ discovery: { type: file, path: a } }',
+      ['pools.p.discovery.path: must be an absolute path, such as /etc/pinion/arena.yaml'],
+    ],
+    [
+      '{ discovery: { type: file, path: /a, pth: /b } }',
+      [expect.stringMatching(/^pools.p.discovery.pth: unknown key/)],
+    ],
+  ])('%s', (pool, outcome) => {
+    expect(outcomeOf(pool)).toEqual(outcome);
+  });
+
+  test('a zone may be that of one that is found', () => {
+    expect(outcomeOf(`{ ${file} }`, 'zone: z\n')).toEqual([]);
+  });
+});

@@ -32,7 +32,9 @@ export type BackendDraft = Placed<z.output<typeof backendParts>>;
 export interface PoolDraft extends Placed<z.output<typeof poolParts>> {
   readonly name: string;
   readonly backends: readonly BackendDraft[];
-  /** False: some backends were left out, as they are no maps. */
+  /** It has `backends` or `discovery`, right or wrong. */
+  readonly hasServers: boolean;
+  /** False: some backends were left out, as they are no maps, or more are found later. */
   readonly complete: boolean;
 }
 
@@ -95,11 +97,12 @@ export function draftOfWhole(file: FileShape): Draft {
     listeners: placed(['listeners'], file.listeners),
     listenersComplete: true,
     pools: Object.entries(file.pools).map(([name, { backends, ...value }]) => ({
+      hasServers: backends !== undefined || value.discovery !== undefined,
       path: ['pools', name],
       name,
       value,
-      backends: placed(['pools', name, 'backends'], backends),
-      complete: true,
+      backends: placed(['pools', name, 'backends'], backends ?? []),
+      complete: value.discovery === undefined,
     })),
     poolNames: new Set(Object.keys(file.pools)),
     wasWrong: () => false,
@@ -131,7 +134,16 @@ function poolDraft(root: unknown, name: string, pool: unknown): PoolDraft[] {
   const backends = itemsOf(root, [...path, 'backends'], backendParts);
   const settings = whatFits(entriesWithout(pool, 'backends'), poolParts);
   if (!isMap(pool) || settings === undefined) return [];
-  return [{ path, name, value: settings, backends: backends.placed, complete: backends.complete }];
+  return [
+    {
+      path,
+      name,
+      value: settings,
+      hasServers: Object.hasOwn(pool, 'backends') || Object.hasOwn(pool, 'discovery'),
+      backends: backends.placed,
+      complete: backends.complete && !Object.hasOwn(pool, 'discovery'),
+    },
+  ];
 }
 
 function itemsOf<T>(

@@ -4,11 +4,12 @@
  */
 import * as z from 'zod';
 import { dialectOf, dialects } from '../checks/dialects.ts';
-import type { Option, Options } from '../core/options.ts';
+import { valuesOf } from '../core/options.ts';
 import type { HealthPlan, Protocol } from '../core/plan.ts';
 import { readIp } from './bind.ts';
 import { healthDefaults, healthTimeoutDefault, healthTypeDefault } from './defaults.ts';
-import { choice, described, duration, flag, readBy, section, whole } from './fields.ts';
+import { choice, duration, readBy, section, whole } from './fields.ts';
+import { fieldsOf } from './option-fields.ts';
 
 const common = {
   interval: duration('From one check of a backend to the next (a tenth more or less).', {
@@ -72,40 +73,11 @@ export type HealthShape = z.output<typeof plain>;
 
 function shapeOf(name: string) {
   const { meaning, options } = dialectOf(name)!;
-  const own = Object.entries(options).map(([key, option]) => [key, fieldOf(option)] as const);
   return section(`${name}: ${meaning}.`, {
     type: z.literal(name).meta({ description: `${name}: ${meaning}.` }),
     ...common,
-    ...Object.fromEntries(own),
+    ...fieldsOf(options),
   });
-}
-
-function fieldOf(option: Option<unknown>): z.ZodType {
-  const field = kindOf(option);
-  return option.isRequired === true && field instanceof z.ZodOptional ? (field.unwrap() as z.ZodType) : field;
-}
-
-function kindOf(option: Option<unknown>): z.ZodType {
-  const { meaning, fallback } = option;
-  switch (option.kind) {
-    case 'choice':
-      return choice(meaning, option.values, fallback as string | undefined);
-    case 'text':
-      return z
-        .string({ error: 'must be a text, in quotes if it looks like a number' })
-        .max(option.charactersMax, { error: `must have at most ${option.charactersMax} characters` })
-        .meta(described(meaning, fallback))
-        .optional();
-    case 'duration':
-      return duration(meaning, {
-        zero: option.zero,
-        ...(fallback === undefined ? {} : { defaultMs: fallback as number }),
-      });
-    case 'flag':
-      return flag(meaning, fallback as boolean);
-    case 'own':
-      return readBy(option.read, meaning, option.takes).optional();
-  }
 }
 
 /** The plan of a check, with every default. */
@@ -132,10 +104,4 @@ export function healthProblem(
 ): { readonly key: string; readonly message: string } | undefined {
   const dialect = health.type === undefined ? undefined : dialectOf(health.type);
   return dialect?.problem?.(valuesOf(dialect.options, health as Readonly<Record<string, unknown>>));
-}
-
-function valuesOf(options: Options, written: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(options).map(([key, { fallback }]) => [key, written[key] ?? fallback]),
-  );
 }

@@ -14,6 +14,7 @@ import { policyNames } from '../core/plan.ts';
 import { pointsPerWeight } from '../core/policy/ring.ts';
 import { readBackendAddress } from './bind.ts';
 import { backendDefaults, poolDefaults } from './defaults.ts';
+import { discoveryShape } from './discovery-shape.ts';
 import {
   choice,
   described,
@@ -167,7 +168,11 @@ export const poolShape = section('Backends that serve the same thing, and how on
     .array(backendShape, { error: 'must be a list of backends (- name: ...)' })
     .min(1, { error: 'needs at least one backend' })
     .max(backendsPerPoolMax, { error: `has more than ${backendsPerPoolMax} backends` })
-    .meta({ description: 'The servers of this pool.' }),
+    .meta({
+      description: 'The servers of this pool. Needed where there is no discovery; with one, those besides.',
+    })
+    .optional(),
+  discovery: discoveryShape.optional(),
 });
 
 export type PoolShape = z.output<typeof poolShape>;

@@ -35,8 +35,11 @@ export interface Unreadable {
 
 const wholeFile: Place = { line: 0, column: 0 };
 
-/** Reads the one document in `text`; the problems are those of YAML itself. Never throws. */
-export function readTree(text: string, source: string): Tree | Unreadable {
+/**
+ * Reads the one document in `text`; the problems are those of YAML itself. Never throws.
+ * @param needs what is missing in an empty one
+ */
+export function readTree(text: string, source: string, needs = 'listeners and pools'): Tree | Unreadable {
   const lines = new Lines(text);
   const single = (place: Place, message: string): Unreadable => ({
     problems: [problemIn(source, place, '', message)],
@@ -45,7 +48,7 @@ export function readTree(text: string, source: string): Tree | Unreadable {
   const document = readYaml(text);
   if ('message' in document) return single(lines.place(document.offset), document.message);
   if (document.value === null && document.faults.length === 0)
-    return single(wholeFile, 'is empty: it needs listeners and pools');
+    return single(wholeFile, `is empty: it needs ${needs}`);
   const problems = document.faults.map((fault) => {
     const first =
       fault.firstOffset === undefined ? '' : ` (first in line ${lines.place(fault.firstOffset).line})`;

@@ -16,6 +16,7 @@ import type { Target } from '../checks/resolve.ts';
 import { formatAddress } from '../core/address-text.ts';
 import type { BackendStates } from '../core/backend-states.ts';
 import type { DownReason } from '../core/down-reason.ts';
+import { foundNamesWithinMs } from '../core/limits.ts';
 import type { LoopBackend, Loops } from '../core/loops.ts';
 import {
   noWord,
@@ -187,9 +188,14 @@ export class Backends {
     });
   }
 
-  /** Adds what the pools have anew. All else stays as it is until {@link change}, which takes the answer. */
-  async add(pools: readonly PoolPlan[]): Promise<Targets> {
-    const targets = await findTargets(this.options.checks, pools);
+  /**
+   * Adds what the pools have anew. All else stays as it is until {@link change}, which takes the answer.
+   * @param isFound it comes from a discovery: names that are known are asked for at their own time, and nobody waits long
+   */
+  async add(pools: readonly PoolPlan[], isFound = false): Promise<Targets> {
+    const known = (pool: string, plan: BackendPlan): Target => this.knownTarget(pool, plan);
+    const how = isFound ? { withinMs: foundNamesWithinMs, known } : {};
+    const targets = await findTargets(this.options.checks, pools, how);
     this.putEach(pools, targets, (id) => {
       if (this.backends.has(id)) return false;
       this.fresh.add(id);
@@ -207,9 +213,13 @@ export class Backends {
     this.putEach(pools, targets, () => true);
     // Not before: of a pool that begins with a name that does not resolve the rest are not known yet.
     this.reviewPools();
-    clearInterval(this.resolveTimer);
     const named = pools.some((pool) => pool.backends.some((backend) => backend.address.kind === 'name'));
-    if (named) this.resolveTimer = setInterval(() => this.resolveAgain(), resolveIntervalMs);
+    if (!named) {
+      clearInterval(this.resolveTimer);
+      this.resolveTimer = undefined;
+    }
+    // One that runs goes on: lists that are found every few seconds must not put it off for ever.
+    else this.resolveTimer ??= setInterval(() => this.resolveAgain(), resolveIntervalMs);
     // Nobody waits for these any more: they are used when they come.
     if ([...targets.values()].includes('unanswered')) this.resolveAgain();
   }
@@ -434,6 +444,12 @@ export class Backends {
     if (backend === undefined || target === undefined) return { target, loop: undefined };
     if (leadsBackTo(backend) !== undefined) return { target: undefined, loop: 'leads-back' };
     return { target, loop: backend.mayLeadBack ? 'may-lead-back' : undefined };
+  }
+
+  private knownTarget(pool: string, plan: BackendPlan): Target {
+    const backend = this.find(pool, plan.name);
+    if (backend === undefined || addressText(backend.plan) !== addressText(plan)) return undefined;
+    return backend.target ?? 'unanswered';
   }
 
   private find(pool: string, name: string): Backend | undefined {

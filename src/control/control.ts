@@ -9,8 +9,9 @@
  */
 import { availableParallelism } from 'node:os';
 import { ChecksClient } from '../checks/client.ts';
+import { readBackendList } from '../config/backend-list.ts';
 import { diffPlans, liveKeys } from '../config/diff.ts';
-import { firstChecksWithinMs, loopRememberedMs } from '../core/limits.ts';
+import { firstChecksWithinMs, firstDiscoveryWithinMs, loopRememberedMs } from '../core/limits.ts';
 import type { LoopListener } from '../core/loops.ts';
 import type { OperatorRow } from '../core/operator-word.ts';
 import type { Plan } from '../core/plan.ts';
@@ -24,8 +25,9 @@ import type { MessageToWorker } from '../worker/messages-to-worker.ts';
 import { Backends } from './backends.ts';
 import type { ClusterClient } from './cluster/client.ts';
 import { type DescriptorShares, shareDescriptors, tightDescriptorLimit } from './descriptors.ts';
+import { Discovery } from './discovery/discovery.ts';
 import type { ControlWatcher } from './events.ts';
-import { Ids } from './ids.ts';
+import { Ids, TooManyNames } from './ids.ts';
 import { Listeners, StartFailure } from './listeners.ts';
 import { LoopWatch } from './loop-watch.ts';
 import { OperatorWords } from './operator-words.ts';
@@ -41,6 +43,8 @@ const listFlowsTimeoutMs = 1_000;
 const checksStopMs = 500;
 /** A worker that dies this often without serving for a while will not be cured by another start. */
 const workerDeathsMax = 6;
+/** Of the backends that came and went, so many are named. */
+const namesToldMax = 20;
 
 function refusalWithLosses(failure: StartFailure, lost: readonly StartFailure[]): string {
   const losses = lost.map(({ message }) => message).join('; ');
@@ -68,6 +72,7 @@ export class Control {
   readonly views: SharedViews;
   readonly ids = new Ids();
   readonly backends: Backends;
+  readonly discovery: Discovery;
   readonly startedAt = new Date();
   readonly cluster: ClusterClient | undefined;
   readonly rooms: Rooms;
@@ -91,6 +96,8 @@ export class Control {
   /** What the plan in use asks for in vain, as far as it has been told. */
   private readonly troubles = new Set<string>();
   private nextRequestId = 1;
+  /** Plans are taken into use one after the other. */
+  private turn: Promise<unknown> = Promise.resolve();
   private isStopping = false;
   /** Of the plan in use; judged when it was taken. What comes and goes by itself (addresses, members) must not refuse it. */
   private shares: DescriptorShares = {
@@ -103,12 +110,15 @@ export class Control {
   private ended: Promise<void> | undefined;
   private expiryTimer: NodeJS.Timeout | undefined;
   plan: Plan;
+  /** The same as the file has it, without the backends that were found. */
+  private base: Plan;
   snapshot: Snapshot | undefined;
   /** What the snapshot is of: {@link plan}, or more while a reload binds. */
   private published: Plan;
 
   constructor(plan: Plan, options: ControlOptions) {
     this.plan = plan;
+    this.base = plan;
     this.published = plan;
     this.options = options;
     const workers = this.workerCount(plan);
@@ -136,6 +146,11 @@ export class Control {
       flowsOf: (backendId) => views.counters.backend(backendId, 'active'),
       nowMs: () => this.now(),
       onMoved: () => this.publish(this.published),
+    });
+    this.discovery = new Discovery({
+      means: { readList: readBackendList },
+      watch: options.watch,
+      changed: () => void this.rediscover(),
     });
     this.loopWatch = new LoopWatch(() => this.publish(this.published));
     this.snapshots = new Snapshots(this.ids, this.backends);
@@ -187,21 +202,25 @@ export class Control {
    */
   async start(): Promise<void> {
     if (this.isStopping) return;
-    const { plan, options } = this;
+    const { base, options } = this;
     // Refuses a limit that does not fit before anything is started.
-    this.useShares(this.descriptorShares(plan));
+    this.useShares(this.descriptorShares(base));
     const { flowsMax } = this.shares;
     options.watch({
       event: 'starting',
-      config: plan.source,
+      config: base.source,
       engine: options.engine,
       why: options.engineReason,
       workers: this.workers.length,
       flowsMax,
     });
-    const descriptors = tightDescriptorLimit(plan, flowsMax);
+    const descriptors = tightDescriptorLimit(base, flowsMax);
     if (descriptors !== undefined) options.watch({ event: 'descriptors-few', descriptors, flowsMax });
     for (const worker of this.workers) worker.start();
+    await this.discovery.prepare(base.pools, firstDiscoveryWithinMs);
+    const { plan, lists } = this.discovery.applied(base);
+    this.plan = plan;
+    this.discovery.settle(base, lists);
     const targets = await this.backends.add(plan.pools);
     // Clients who come before their backend is known to be up would be given another one.
     await this.backends.firstChecks(firstChecksWithinMs);
@@ -224,6 +243,8 @@ export class Control {
     // Its listeners are open: now the others may know where.
     this.cluster?.tellNews();
     options.watch({ event: 'ready' });
+    // What was found meanwhile.
+    void this.rediscover();
   }
 
   /** What the workers know now; its names in numbers. */
@@ -282,14 +303,72 @@ export class Control {
    * @throws StartFailure when a new listener cannot be bound; the old plan stays in force. And before the start is over:
    * the start would go on with the old plan
    */
-  async reload(plan: Plan): Promise<void> {
-    this.refuseWhenStopping();
-    if (!this.isReady) throw new StartFailure('this instance has not started yet');
-    const shares = this.descriptorShares(plan);
+  reload(base: Plan): Promise<void> {
+    return this.inTurn(async () => {
+      this.refuseWhenStopping();
+      if (!this.isReady) throw new StartFailure('this instance has not started yet');
+      const shares = this.descriptorShares(base);
+      const old = this.plan;
+      try {
+        await this.discovery.prepare(base.pools, firstDiscoveryWithinMs);
+        const { plan, lists } = this.discovery.applied(base);
+        await this.use(plan, shares);
+        this.base = base;
+        this.discovery.settle(base, lists);
+      } catch (error) {
+        this.discovery.settle(this.base);
+        throw error;
+      }
+      const { listeners, pools, instance } = diffPlans(old, this.plan);
+      this.options.watch({
+        event: 'reloaded',
+        listeners: tally(listeners),
+        pools: tally(pools),
+        needRestart: instance.filter((key) => !liveKeys.includes(key)),
+      });
+    });
+  }
+
+  /** What is found is another list: as a reload of the same file would be. Names that are known are not asked for again. */
+  private rediscover(): Promise<void> {
+    return this.inTurn(async () => {
+      if (!this.ready) return;
+      const { plan, lists } = this.discovery.applied(this.base);
+      const { pools } = diffPlans(this.plan, plan);
+      if (pools.changed.length > 0) {
+        try {
+          await this.use(plan, this.shares, true);
+        } catch (error) {
+          if (!(error instanceof StartFailure || error instanceof TooManyNames)) throw error;
+          if (!this.isStopping) this.discovery.refused(error.message);
+          return;
+        }
+      }
+      this.discovery.settle(this.base, lists);
+      for (const { next, backends } of pools.changed) {
+        this.options.watch({
+          event: 'discovery-changed',
+          pool: next.name,
+          backends: tally(backends),
+          added: backends.added.slice(0, namesToldMax).map(({ name }) => name),
+          removed: backends.removed.slice(0, namesToldMax).map(({ name }) => name),
+        });
+      }
+    });
+  }
+
+  private inTurn(run: () => Promise<void>): Promise<void> {
+    const mine = this.turn.then(run);
+    this.turn = mine.catch(() => {});
+    return mine;
+  }
+
+  /** @param isFound only what was found differs from the plan in use */
+  private async use(plan: Plan, shares: DescriptorShares, isFound = false): Promise<void> {
     this.ids.admit(plan);
     const old = this.plan;
     const before = new Set(this.snapshot?.listeners.map((listener) => listener.id));
-    const targets = await this.backends.add(plan.pools);
+    const targets = await this.backends.add(plan.pools, isFound);
     // The old ones serve meanwhile.
     await this.backends.firstChecks(firstChecksWithinMs);
     this.refuseWhenStopping();
@@ -317,13 +396,6 @@ export class Control {
       if (after.has(listenerId)) continue;
       this.toWorkers({ type: 'end-flows', select: { by: 'listener', listenerId }, code: 'listener-removed' });
     }
-    const { listeners, pools, instance } = diffPlans(old, plan);
-    this.options.watch({
-      event: 'reloaded',
-      listeners: tally(listeners),
-      pools: tally(pools),
-      needRestart: instance.filter((key) => !liveKeys.includes(key)),
-    });
   }
 
   /**
@@ -373,6 +445,7 @@ export class Control {
   private async endOnce(): Promise<void> {
     this.isStopping = true;
     clearInterval(this.expiryTimer);
+    this.discovery.stop();
     this.backends.stop();
     this.loopWatch.stop();
     await Promise.all(this.workers.map((worker) => worker.stop(workerStopMs)));

@@ -4,6 +4,7 @@
  * listeners holds more by itself than any fixed reserve.
  */
 import {
+  backendsPerPoolMax,
   checksInFlightMin,
   descriptorsOfNames,
   descriptorsOfProcess,
@@ -53,12 +54,20 @@ export function descriptorSum(plan: Plan, machine: Machine): DescriptorSum {
   }, 0);
   const checked = plan.pools
     .filter(({ health }) => health.type !== 'none')
-    .reduce((sum, { backends }) => sum + backends.length, 0);
+    // What will be found is not known: as many as there may be.
+    .reduce(
+      (sum, { backends, discovery }) =>
+        sum + (discovery === undefined ? backends.length : backendsPerPoolMax),
+      0,
+    );
   const checksInFlightMax = Math.min(
     checked,
     Math.max(checksInFlightMin, Math.floor(descriptors * checksShare)),
   );
-  const hasNames = plan.pools.some(({ backends }) => backends.some(({ address }) => address.kind === 'name'));
+  const hasNames = plan.pools.some(
+    ({ backends, discovery }) =>
+      discovery !== undefined || backends.some(({ address }) => address.kind === 'name'),
+  );
   const secondLooks = Math.floor((descriptors * secondLooksShare) / workers);
   const secondLooksPerWorker = Math.max(1, Math.min(secondLooksMax, secondLooks));
   const held =

@@ -55,6 +55,31 @@ export type ControlEvent =
       readonly backend: string;
       readonly address: string;
     }
+  /** What a pool's discovery finds is in use. Of the names of those that came and went the first are told. */
+  | {
+      readonly event: 'discovery-changed';
+      readonly pool: string;
+      /** Added, changed, removed: `+1 ~0 -0`. */
+      readonly backends: string;
+      readonly added: readonly string[];
+      readonly removed: readonly string[];
+    }
+  /** It finds nothing, or not all; those of before stay. Each fault once, and another one at most once a minute. */
+  | {
+      readonly event: 'discovery-failed';
+      readonly pool: string;
+      readonly place: string;
+      readonly message: string;
+      /** Found backends that stay in use. */
+      readonly kept: number;
+    }
+  /** After a discovery-failed. */
+  | {
+      readonly event: 'discovery-restored';
+      readonly pool: string;
+      readonly place: string;
+      readonly backends: number;
+    }
   /** TCP flows are open on an address (or way) of the backend that newcomers do not get any more. */
   | {
       readonly event: 'address-left';

@@ -11,20 +11,28 @@ const resolveWithinMs = 7_000;
 
 export type Targets = ReadonlyMap<BackendPlan, Target>;
 
+interface Finding {
+  /** Milliseconds. */
+  readonly withinMs?: number;
+  /** Where a backend is that need not be asked for; undefined: nobody knows. */
+  readonly known?: (pool: string, plan: BackendPlan) => Target;
+}
+
 /** Asks for all names side by side. */
 export async function findTargets(
   checks: Pick<Checks, 'resolve'>,
   pools: readonly PoolPlan[],
+  { withinMs = resolveWithinMs, known = () => undefined }: Finding = {},
 ): Promise<Targets> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<'unanswered'>((resolve) => {
-    timer = setTimeout(resolve, resolveWithinMs, 'unanswered');
+    timer = setTimeout(resolve, withinMs, 'unanswered');
   });
   const targets = new Map<BackendPlan, Target>();
-  const find = async (plan: BackendPlan): Promise<void> => {
-    targets.set(plan, await Promise.race([checks.resolve(plan.address), late]));
+  const find = async (pool: string, plan: BackendPlan): Promise<void> => {
+    targets.set(plan, known(pool, plan) ?? (await Promise.race([checks.resolve(plan.address), late])));
   };
-  await Promise.all(pools.flatMap(({ backends }) => backends.map(find)));
+  await Promise.all(pools.flatMap(({ name, backends }) => backends.map((plan) => find(name, plan))));
   clearTimeout(timer);
   return targets;
 }

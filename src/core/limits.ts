@@ -68,6 +68,10 @@ export const checkReplyBytesMax = 64 * 1024;
  */
 export const scramIterationsMax = 100_000;
 export const saltedPasswordsMax = 1_024;
+/** So long a start or a reload waits for what a `discovery` that is new finds first. */
+export const firstDiscoveryWithinMs = 3_000;
+/** So long the way of a found list into use waits for host names in it that are new. */
+export const foundNamesWithinMs = 1_000;
 /** So long a start or a reload waits for the first check of each backend that is new. */
 export const firstChecksWithinMs = 3_000;
 /** Flows ended by policy (backend down, drain) in one turn of the loop, so that the rest are not kept waiting. */

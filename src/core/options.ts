@@ -13,6 +13,9 @@ interface Kinds {
   /** Milliseconds; written with a unit. */
   duration: { readonly zero: boolean };
   flag: Readonly<Record<never, never>>;
+  whole: { readonly min: number; readonly max: number };
+  /** A map of options. Its values are a map in the plan as well. */
+  group: { readonly options: Options };
   /** A form of its own: `read` judges it, `takes` is its JSON Schema. */
   own: {
     readonly read: (value: unknown) => Reading<unknown>;
@@ -70,6 +73,40 @@ export function duration<const F extends number | undefined>(
 
 export function flag(meaning: string, fallback: boolean): Option<boolean> {
   return { kind: 'flag', meaning, fallback };
+}
+
+/** A whole number. */
+export function whole(meaning: string, min: number, max: number, fallback: number): Option<number>;
+export function whole(meaning: string, min: number, max: number): Option<number | undefined>;
+export function whole(
+  meaning: string,
+  min: number,
+  max: number,
+  fallback?: number,
+): Option<number | undefined> {
+  return { kind: 'whole', meaning, min, max, fallback };
+}
+
+/** Options that belong together, in a map of their own. */
+export function group<const O extends Options>(meaning: string, options: O): Option<OptionValues<O>> {
+  return { kind: 'group', meaning, options, fallback: valuesOf(options, {}) as OptionValues<O> };
+}
+
+/** What a plan has of the options of a table: what is written, and for what is not what that stands for. */
+export function valuesOf(
+  options: Options,
+  written: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(options).map(([key, option]) => {
+      const value = written[key];
+      if (value === undefined) return [key, option.fallback];
+      return [
+        key,
+        option.kind === 'group' ? valuesOf(option.options, value as Record<string, unknown>) : value,
+      ];
+    }),
+  );
 }
 
 /**

@@ -181,11 +181,21 @@ export interface PoolPlan {
   readonly failOpen: boolean;
   /** 0 to 1: the share of a tier, by weight, that must take new clients, or some go to the next tier. */
   readonly spillBelow: number;
+  /** Those of the file; of a plan that is in use, those that were found as well. */
   readonly backends: readonly BackendPlan[];
+  /** Where more of them are found. */
+  readonly discovery?: DiscoveryPlan;
   /** As its listeners have it. Not in the digest. */
   readonly upstream?: UpstreamPlan;
   /** This instance's, if a backend has one. Not in the digest. */
   readonly zone?: string;
+}
+
+export interface DiscoveryPlan {
+  /** The name of a source (control/discovery/sources.ts). */
+  readonly type: string;
+  /** The source's own, with the keys of the file. */
+  readonly options: Readonly<Record<string, unknown>>;
 }
 
 export interface BackendPlan {

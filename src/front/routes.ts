@@ -118,6 +118,7 @@ function status(state: FrontState, { counters, pins }: SharedViews): object {
       ...backend,
       flows: counters.backend(backend.id, 'active'),
     })),
+    discovery: state.discovery,
   };
 }
 

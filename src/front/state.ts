@@ -4,6 +4,7 @@
  */
 import type { BackendStatus } from '../control/backends.ts';
 import type { ClusterStatus } from '../control/cluster/cluster.ts';
+import type { DiscoveryStatus } from '../control/discovery/discovery.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import type { NamesTable } from '../pins/names-table.ts';
 import type { RoomStatus } from '../rooms/client.ts';
@@ -21,6 +22,7 @@ export interface FrontState {
   readonly logLinesDropped: number;
   readonly rooms: readonly RoomStatus[];
   readonly backends: readonly BackendStatus[];
+  readonly discovery: readonly DiscoveryStatus[];
   readonly cluster: ClusterStatus | undefined;
   /** The instances pins were learned from, by their numbers in the table. */
   readonly writers: readonly string[];

@@ -86,6 +86,9 @@ export const eventLevels: Readonly<Record<Exclude<ControlEvent['event'], 'flow-e
   'backend-still-down': 'warn',
   'backend-operated': 'info',
   'backend-resolved': 'info',
+  'discovery-changed': 'info',
+  'discovery-failed': 'warn',
+  'discovery-restored': 'info',
   'loop-seen': 'warn',
   'address-left': 'info',
   'address-down': 'warn',
@@ -185,6 +188,30 @@ const verdictWords = {
   'backend-still-down': 'still down, for another reason',
 } as const;
 
+type Told<E extends ControlEvent['event']> = Extract<ControlEvent, { event: E }>;
+
+function addressLeftInWords({ pool, backend, address, action, graceMs }: Told<'address-left'>): string {
+  const fate = action === 'keep' ? 'stay' : graceMs === 0 ? 'end' : `end in ${graceMs} ms`;
+  return `${pool}/${backend} is reached otherwise now: TCP connections by ${address} ${fate}`;
+}
+
+function reloadedInWords({ listeners, pools, needRestart }: Told<'reloaded'>): string {
+  const restart = needRestart.length === 0 ? '' : `; restart to change ${needRestart.join(', ')}`;
+  return `new configuration in use: listeners ${listeners}, pools ${pools}${restart}`;
+}
+
+function discoveryInWords(
+  event: Told<'discovery-changed'> | Told<'discovery-failed'> | Told<'discovery-restored'>,
+): string {
+  if (event.event === 'discovery-failed')
+    return `${event.pool}: ${event.place}: ${event.message}; ${event.kept} found backends stay in use`;
+  if (event.event === 'discovery-restored')
+    return `${event.pool}: ${event.place} is as it should be again: ${event.backends} backends`;
+  const names = (what: string, list: readonly string[]): string =>
+    list.length === 0 ? '' : `; ${what}: ${list.join(', ')}`;
+  return `${event.pool} has found other backends: ${event.backends}${names('new', event.added)}${names('gone', event.removed)}`;
+}
+
 export function inWords(event: ControlEvent): string {
   switch (event.event) {
     case 'starting':
@@ -201,13 +228,14 @@ export function inWords(event: ControlEvent): string {
       return `${event.pool}/${event.backend} ${operatedText(event)}`;
     case 'backend-resolved':
       return `${event.pool}/${event.backend} is at ${event.address} now`;
+    case 'discovery-changed':
+    case 'discovery-failed':
+    case 'discovery-restored':
+      return discoveryInWords(event);
     case 'loop-seen':
       return `${event.pool}/${event.backend} leads back to listener ${event.listener} by way of another machine: none of its connections from there was answered`;
-    case 'address-left': {
-      const fate =
-        event.action === 'keep' ? 'stay' : event.graceMs === 0 ? 'end' : `end in ${event.graceMs} ms`;
-      return `${event.pool}/${event.backend} is reached otherwise now: TCP connections by ${event.address} ${fate}`;
-    }
+    case 'address-left':
+      return addressLeftInWords(event);
     case 'address-down':
     case 'address-up':
       return `${event.pool}/${event.backend}: its former address ${event.address}, with ${event.flows} flows, is ${event.event.slice('address-'.length)}: ${event.why}`;
@@ -240,10 +268,7 @@ export function inWords(event: ControlEvent): string {
     case 'bind-failed':
       return `${event.listener}: cannot bind ${event.address}: ${event.failure.code}`;
     case 'reloaded':
-      return (
-        `new configuration in use: listeners ${event.listeners}, pools ${event.pools}` +
-        (event.needRestart.length === 0 ? '' : `; restart to change ${event.needRestart.join(', ')}`)
-      );
+      return reloadedInWords(event);
     case 'reload-refused':
       return `the new configuration was refused, the old one stays: ${event.problems.join('; ')}`;
     case 'shutdown':

@@ -37,6 +37,7 @@ export function createMetrics(source: MetricsSource): Registry {
     ...instanceFamilies(source),
     ...listenerFamilies(source),
     ...backendFamilies(source),
+    ...discoveryFamilies(source),
     ...(source.isShared ? clusterFamilies(source) : []),
   ]) {
     register(registry, family);
@@ -292,5 +293,33 @@ function backendFamilies({ views, state }: MetricsSource): Family[] {
     family('pinion_backend_bytes_out_total', 'counter', 'Payload from it.', ({ id }) =>
       counters.backend(id, 'bytesOut'),
     ),
+  ];
+}
+
+function discoveryFamilies({ state }: MetricsSource): Family[] {
+  type Status = FrontState['discovery'][number];
+  const family = (
+    name: string,
+    type: Family['type'],
+    help: string,
+    read: (status: Status) => number,
+  ): Family => ({
+    name,
+    help,
+    type,
+    labels: ['pool', 'type'],
+    read: (add) => {
+      for (const status of state().discovery) add(read(status), status.pool, status.type);
+    },
+  });
+  return [
+    family('pinion_discovery_backends', 'gauge', 'Backends found.', ({ found }) => found),
+    family(
+      'pinion_discovery_last_success_timestamp_seconds',
+      'gauge',
+      'When all that was looked for was found, Unix time; 0: never.',
+      ({ lastSuccessAt }) => (lastSuccessAt === null ? 0 : Date.parse(lastSuccessAt) / 1_000),
+    ),
+    family('pinion_discovery_failures_total', 'counter', 'Looks that failed.', ({ failures }) => failures),
   ];
 }
