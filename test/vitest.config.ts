@@ -28,6 +28,7 @@ const patient = [
   'address-change',
   'affinity',
   'bad-input',
+  'checks-mysql',
   'checks-room',
   'checks-servers',
   'cluster-forms',

@@ -1,4 +1,5 @@
 /** Each dialect against stand-ins: well, garbage, half an answer, silence, a flood, nobody there. */
+import { constants, createHash, generateKeyPairSync, privateDecrypt } from 'node:crypto';
 import { createSocket, type Socket as Datagrams } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -153,6 +154,124 @@ const pgScram =
       else if (count === 1) socket.write(pgAsks(11, `r=${nonce}x,s=AAAA,i=${iterations}`));
       else if (more[count - 2] !== undefined) socket.write(more[count - 2]!);
     });
+  };
+const myPacket = (sequence: number, ...parts: readonly (Buffer | string)[]): Buffer => {
+  const body = Buffer.concat(parts.map((part) => (typeof part === 'string' ? Buffer.from(part) : part)));
+  const head = Buffer.alloc(4);
+  head.writeUIntLE(body.length, 0, 3);
+  head[3] = sequence;
+  return Buffer.concat([head, body]);
+};
+const myNonce = Buffer.from('abcdefghijklmnopqrst');
+const myGreeting = (
+  plugin = 'mysql_native_password',
+  version = '8.0.36',
+  capabilities = 0xffff_f7ff,
+): Buffer => {
+  const flags = Buffer.alloc(4);
+  flags.writeUInt32LE(capabilities);
+  return myPacket(
+    0,
+    `\x0a${version}\0`,
+    Buffer.from([7, 0, 0, 0]),
+    myNonce.subarray(0, 8),
+    Buffer.from([0, flags[0]!, flags[1]!, 45, 2, 0, flags[2]!, flags[3]!, 21]),
+    Buffer.alloc(10),
+    myNonce.subarray(8),
+    `\0${plugin}\0`,
+  );
+};
+const myOk = (sequence: number): Buffer => myPacket(sequence, Buffer.from([0, 0, 0, 2, 0, 0, 0]));
+const myError = (sequence: number, code: number, text: string): Buffer => {
+  const number = Buffer.alloc(2);
+  number.writeUInt16LE(code);
+  return myPacket(sequence, Buffer.from([0xff]), number, text);
+};
+const mySwitch = (plugin: string): Buffer => myPacket(2, Buffer.from([0xfe]), `${plugin}\0`, myNonce, '\0');
+const myMore = (sequence: number, ...bytes: readonly number[]): Buffer =>
+  myPacket(sequence, Buffer.from([1, ...bytes]));
+const myText = (text: string | null): Buffer =>
+  text === null ? Buffer.from([0xfb]) : Buffer.concat([Buffer.from([text.length]), Buffer.from(text)]);
+/** Names of columns, and rows. */
+const myRows = (names: readonly string[], ...rows: readonly (readonly (string | null)[])[]): Buffer => {
+  let sequence = 1;
+  const eof = (): Buffer => myPacket(sequence++, Buffer.from([0xfe, 0, 0, 2, 0]));
+  const column = (name: string): Buffer =>
+    myPacket(sequence++, ...['def', '', '', '', name, name].map(myText), Buffer.alloc(13));
+  return Buffer.concat([
+    myPacket(sequence++, Buffer.from([names.length])),
+    ...names.map(column),
+    eof(),
+    ...rows.map((row) => myPacket(sequence++, ...row.map(myText))),
+    eof(),
+  ]);
+};
+const myTable = (values: Readonly<Record<string, string>>): Buffer =>
+  myRows(['Variable_name', 'Value'], ...Object.entries(values));
+const isGoodbye = (bytes: Buffer): boolean => bytes.equals(Buffer.from([1, 0, 0, 0, 1]));
+/** Greets, and says the next of these to each message; a goodbye ends it. */
+const myServer = (greeting: Buffer, ...answers: readonly Buffer[]): Promise<Bind> => {
+  const said = new WeakMap<Socket, number>();
+  return tcp((socket, bytes) => {
+    if (isGoodbye(bytes)) return void socket.end();
+    const count = said.get(socket) ?? 0;
+    said.set(socket, count + 1);
+    if (answers[count] !== undefined) socket.write(answers[count]);
+  }, reply(greeting));
+};
+/** Lets in, and gives these tables, and then these rows. */
+const mySays =
+  (variables: Readonly<Record<string, string>>, ...more: readonly Buffer[]) =>
+  (): Promise<Bind> =>
+    myServer(myGreeting(), myOk(2), myTable(variables), ...more);
+const myWrites = { read_only: 'OFF', super_read_only: 'OFF' };
+const myReads = { read_only: 'ON', super_read_only: 'OFF' };
+const myNode = { read_only: 'OFF', wsrep_on: 'ON', wsrep_reject_queries: 'NONE' };
+const myNodeIs = (state: string, comment: string, ready = 'ON'): Buffer =>
+  myTable({ wsrep_ready: ready, wsrep_local_state: state, wsrep_local_state_comment: comment });
+const myReplica = (behind: string | null, error = '', name = 'Seconds_Behind_Source'): Buffer =>
+  myRows(['Replica_IO_State', 'Last_SQL_Error', 'Last_IO_Error', name], ['', '', error, behind]);
+const mySha = (...parts: readonly Uint8Array[]): Buffer =>
+  parts
+    .reduce<ReturnType<typeof createHash>>((hash, part) => hash.update(part), createHash('sha256'))
+    .digest();
+const myKeys = generateKeyPairSync('rsa', {
+  modulusLength: 2048,
+  publicKeyEncoding: { type: 'spki', format: 'pem' },
+  privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+});
+/** caching_sha2_password as the server has it: it knows the hash of the hash, or wants the password and sends its key. */
+const mySha2 =
+  (secret: string, knowsIt: boolean, key = myKeys.publicKey) =>
+  (): Promise<Bind> => {
+    const stages = new WeakMap<Socket, number>();
+    const stored = mySha(mySha(Buffer.from(secret)));
+    return tcp(
+      (socket, bytes) => {
+        const stage = stages.get(socket) ?? 0;
+        stages.set(socket, stage + 1);
+        if (isGoodbye(bytes)) return void socket.end();
+        const denied = (sequence: number): Buffer => myError(sequence, 1045, '#28000Access denied');
+        if (stage === 0) {
+          const at = 36 + 'monitor\0'.length;
+          const proof = bytes.subarray(at + 1, at + 1 + bytes[at]!);
+          const mask = mySha(stored, myNonce);
+          const isRight = mySha(Buffer.from(proof.map((byte, i) => byte ^ mask[i]!))).equals(stored);
+          if (knowsIt) socket.write(isRight ? Buffer.concat([myMore(2, 3), myOk(3)]) : denied(2));
+          else socket.write(myMore(2, 4));
+        } else if (stage === 1 && !knowsIt) {
+          socket.write(
+            bytes.equals(Buffer.from([1, 0, 0, 3, 2])) ? myMore(4, ...Buffer.from(key)) : denied(4),
+          );
+        } else if (stage === 2 && !knowsIt) {
+          const padding = constants.RSA_PKCS1_OAEP_PADDING;
+          const sent = privateDecrypt({ key: myKeys.privateKey, padding }, bytes.subarray(4));
+          const told = sent.map((byte, i) => byte ^ myNonce[i % 20]!);
+          socket.write(Buffer.from(told).toString() === `${secret}\0` ? myOk(6) : denied(6));
+        } else socket.write(myTable(myWrites));
+      },
+      reply(myGreeting('caching_sha2_password')),
+    );
   };
 const folder = mkdtempSync(join(tmpdir(), 'pinion-dialects-'));
 const passwordFile = join(folder, 'password');
@@ -380,6 +499,235 @@ const overTcp: Record<string, Case[]> = {
       fails('not-authorized', /password authentication failed/),
     ],
   ],
+  mysql: [
+    ['refuses nobody', () => myServer(myGreeting(), myError(2, 1045, '#28000Access denied')), {}, status],
+    [
+      'asks nobody for another way first',
+      () =>
+        myServer(
+          myGreeting('caching_sha2_password'),
+          mySwitch('caching_sha2_password'),
+          myError(4, 1045, '#28000Access denied'),
+        ),
+      {},
+      status,
+    ],
+    ['lets anybody in', () => myServer(myGreeting(), myOk(2)), {}, status],
+    [
+      'wants TLS of everybody',
+      () => myServer(myGreeting(), myError(2, 3159, '#HY000Connections using insecure transport')),
+      {},
+      status,
+    ],
+    [
+      'is full',
+      () => tcp(() => {}, reply(myError(0, 1040, 'Too many connections'))),
+      {},
+      fails('full', /^Too/),
+    ],
+    [
+      'is full, after the greeting',
+      () => myServer(myGreeting(), myError(2, 1040, '#08004Too many connections')),
+      {},
+      fails('full', /^Too many connections$/),
+    ],
+    [
+      'has banned this host',
+      () => tcp(() => {}, reply(myError(0, 1129, "Host '192.0.2.1' is blocked"))),
+      {},
+      fails('not-authorized', /is blocked/),
+    ],
+    [
+      'does not know this host',
+      () => tcp(() => {}, reply(myError(0, 1130, "Host '192.0.2.1' is not allowed"))),
+      {},
+      fails('not-authorized', /is not allowed/),
+    ],
+    [
+      'stops',
+      () => myServer(myGreeting(), myError(2, 1053, '#08S01Server shutdown in progress')),
+      {},
+      fails('check-failed', /^Server shutdown in progress$/),
+    ],
+    ['garbage', () => tcp(() => {}, reply('220 smtp\r\n')), {}, fails('check-failed', /protocol of MySQL/)],
+    [
+      'garbage in a packet',
+      () => tcp(() => {}, reply(myPacket(0, 'what?'))),
+      {},
+      fails('check-failed', /protocol of MySQL/),
+    ],
+    [
+      'half an answer',
+      () =>
+        tcp(
+          () => {},
+          (socket) => socket.end(myGreeting().subarray(0, 30)),
+        ),
+      {},
+      fails('refused', /ECONNRESET/),
+    ],
+    [
+      'a server before 4.1',
+      () => myServer(myGreeting('', '3.23', 0x2c)),
+      {},
+      fails('check-failed', /protocol of MySQL/),
+    ],
+    ['no TLS', () => myServer(myGreeting()), { tls: true }, fails('check-failed', /does not speak TLS/)],
+    [
+      'something said before TLS begins',
+      () => tcp(() => {}, reply(Buffer.concat([myGreeting(), Buffer.from('more')]))),
+      { tls: true },
+      fails('check-failed', /protocol of MySQL/),
+    ],
+    [
+      'a flood',
+      () => tcp(() => {}, reply(Buffer.concat([Buffer.from([0xff, 0x7f, 0, 0]), Buffer.alloc(300_000)]))),
+      {},
+      fails('check-failed', /protocol of MySQL/),
+    ],
+    [
+      'packets without end',
+      () => myServer(myGreeting(), Buffer.concat(Array.from({ length: 600 }, () => myMore(2, 3)))),
+      {},
+      fails('check-failed', /does not stop talking/),
+    ],
+    ['a primary', mySays(myWrites), { ...user, role: 'primary' }, status],
+    ['a replica', mySays(myReads), { ...user, role: 'replica' }, status],
+    [
+      'a replica where a primary is wanted',
+      mySays(myReads),
+      { ...user, role: 'primary' },
+      fails('wrong-role', /^read_only is on, and a primary is wanted$/),
+    ],
+    [
+      'a primary where a replica is wanted',
+      mySays(myWrites),
+      lagging,
+      fails('wrong-role', /^it takes writes, and a replica is wanted$/),
+    ],
+    [
+      'super_read_only alone',
+      mySays({ read_only: 'OFF', super_read_only: 'ON' }),
+      { ...user, role: 'primary' },
+      fails('wrong-role', /read_only/),
+    ],
+    ['no answer to the question', mySays({}), user, fails('check-failed', /protocol of MySQL/)],
+    ['a replica near', mySays(myReads, myReplica('4')), lagging, status],
+    ['a replica behind', mySays(myReads, myReplica('8')), lagging, fails('lagging', /^it is 8 s behind$/)],
+    [
+      'a replica that has stopped',
+      mySays(myReads, myReplica(null, 'error connecting to master')),
+      lagging,
+      fails('lagging', /^error connecting to master$/),
+    ],
+    [
+      'a replica of nobody',
+      mySays(myReads, myRows(['Seconds_Behind_Source'])),
+      lagging,
+      fails('lagging', /does not replicate/),
+    ],
+    ['a primary, asked for its lag', mySays(myWrites, myRows(['a'])), { ...user, max_lag: 5_000 }, status],
+    [
+      'two sources, one of them far',
+      mySays(myReads, myRows(['Seconds_Behind_Source'], ['1'], ['9'])),
+      lagging,
+      fails('lagging', /^it is 9 s behind$/),
+    ],
+    [
+      'a lag that is none',
+      mySays(myReads, myReplica('-1')),
+      lagging,
+      fails('check-failed', /protocol of MySQL/),
+    ],
+    [
+      'a server that has the older name only',
+      mySays(
+        myReads,
+        myError(1, 1064, '#42000You have an error'),
+        myReplica('8', '', 'Seconds_Behind_Master'),
+      ),
+      lagging,
+      fails('lagging', /^it is 8 s behind$/),
+    ],
+    [
+      'the right is missing',
+      mySays(myReads, myError(1, 1227, '#42000Access denied; you need the REPLICATION CLIENT')),
+      lagging,
+      fails('not-authorized', /you need/),
+    ],
+    ['a node that is synced', mySays(myNode, myNodeIs('4', 'Synced')), user, status],
+    ['a donor', mySays(myNode, myNodeIs('2', 'Donor/Desynced')), user, fails('lagging', /Donor\/Desynced$/)],
+    ['a donor that may serve', mySays(myNode, myNodeIs('2', 'Donor')), { ...user, donor: 'up' }, status],
+    [
+      'a node that joins',
+      mySays(myNode, myNodeIs('1', 'Joining')),
+      { ...user, donor: 'up' },
+      fails('lagging', /Joining$/),
+    ],
+    [
+      'a node without its cluster',
+      mySays(myNode, myNodeIs('0', 'Initialized', 'OFF')),
+      user,
+      fails('check-failed', /wsrep_ready is off/),
+    ],
+    [
+      'a node that rejects queries',
+      mySays({ ...myNode, wsrep_reject_queries: 'ALL' }, myNodeIs('4', 'Synced')),
+      user,
+      fails('check-failed', /wsrep_reject_queries is ALL/),
+    ],
+    [
+      'a node in maintenance',
+      mySays({ ...myNode, pxc_maint_mode: 'MAINTENANCE' }, myNodeIs('4', 'Synced')),
+      user,
+      fails('check-failed', /pxc_maint_mode is MAINTENANCE/),
+    ],
+    [
+      'a node that takes no writes',
+      mySays({ ...myNode, read_only: 'ON' }, myNodeIs('4', 'Synced')),
+      { ...user, role: 'primary' },
+      fails('read-only', /^read_only is on$/),
+    ],
+    [
+      'refuses the password',
+      () => myServer(myGreeting(), myError(2, 1045, "#28000Access denied for user 'monitor'")),
+      user,
+      fails('not-authorized', /^Access denied for user 'monitor'$/),
+    ],
+    [
+      'has another way to log in',
+      () => myServer(myGreeting(), mySwitch('client_ed25519')),
+      user,
+      fails('not-authorized', /asks for client_ed25519, which a check does not speak/),
+    ],
+    [
+      'wants the way of long ago',
+      () => myServer(myGreeting(), myPacket(2, Buffer.from([0xfe]))),
+      user,
+      fails('not-authorized', /mysql_old_password/),
+    ],
+    ['caching_sha2_password, known', mySha2('secret', true), { ...user, role: 'primary' }, status],
+    ['caching_sha2_password, another', mySha2('other', true), user, fails('not-authorized', /Access denied/)],
+    ['caching_sha2_password, by RSA', mySha2('secret', false), { ...user, role: 'primary' }, status],
+    [
+      'caching_sha2_password, another by RSA',
+      mySha2('other', false),
+      user,
+      fails('not-authorized', /Access/),
+    ],
+    [
+      'caching_sha2_password, and no key',
+      mySha2('secret', false, 'what?'),
+      user,
+      fails('check-failed', /no RSA key/),
+    ],
+    [
+      'more where nothing is missing',
+      () => myServer(myGreeting(), myMore(2, 4)),
+      user,
+      fails('check-failed', /protocol of MySQL/),
+    ],
+  ],
   agent: [
     ['well', () => tcp(() => {}, reply('up 75%\n')), {}, { verdict: 'pass', share: 0.75 }],
     ['drains', () => tcp(() => {}, reply('drain\n')), {}, { verdict: 'pass', share: 0 }],
@@ -578,6 +926,75 @@ describe('postgres, the end', () => {
     const { target, said } = await endless(answer ?? Buffer.alloc(0));
     expect(await ask('postgres', target, user, 100)).toBeUndefined();
     await vi.waitFor(() => expect(said.at(-1)).toBe('closed'));
+  });
+});
+
+describe('mysql, the end', () => {
+  /** What a server hears after its greeting, one text for each message, and how it ends. */
+  async function heard(greeting: Buffer | undefined, ...answers: readonly Buffer[]) {
+    const said: string[] = [];
+    let count = 0;
+    const server = createServer((socket) => {
+      if (greeting !== undefined) socket.write(greeting);
+      socket.on('error', () => {});
+      socket.on('close', () => said.push('closed'));
+      socket.on('data', (bytes) => {
+        if (isGoodbye(bytes)) said.push('goodbye');
+        else said.push(bytes.includes('pinion_check') ? 'nobody' : `${bytes.length} bytes`);
+        const answer = answers[count++];
+        if (answer !== undefined) socket.write(answer);
+        else if (answers.length > 0 || said.at(-1) === 'goodbye') socket.end();
+      });
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    open.push(server);
+    const { port } = server.address() as AddressInfo;
+    return { target: { kind: 'inet', ip: '127.0.0.1', port } as Bind, said };
+  }
+
+  test.each([
+    ['before the greeting, nobody', undefined, {}, [], undefined, ['nobody', 'closed']],
+    ['before the greeting, over TLS', undefined, { tls: true }, [], undefined, ['nobody', 'closed']],
+    ['before the greeting, somebody', undefined, user, [], undefined, ['nobody', 'closed']],
+    ['no TLS', myGreeting(), { tls: true }, [], 'check-failed', ['nobody', 'closed']],
+    [
+      'another way to log in',
+      myGreeting(),
+      user,
+      [mySwitch('dialog')],
+      'not-authorized',
+      [expect.any(String), '68 bytes', 'closed'],
+    ],
+    [
+      'a session',
+      myGreeting(),
+      user,
+      [myOk(2), myTable(myWrites)],
+      undefined,
+      [expect.any(String), expect.any(String), 'goodbye', 'closed'],
+    ],
+  ])('no handshake is left without an answer: %s', async (_, greeting, given, answers, reason, all) => {
+    const { target, said } = await heard(greeting, ...answers);
+    const result = await ask('mysql', target, given, 300);
+    if (reason !== undefined) expect(result).toMatchObject({ verdict: 'fail', reason });
+    await vi.waitFor(() => expect(said).toEqual(all));
+  });
+
+  test('whichever byte of a session is another, it is judged, or waited for', async () => {
+    const session = [myGreeting(), myOk(2), myTable(myNode), myNodeIs('4', 'Synced')];
+    const places = session.flatMap((part, which) => Array.from(part, (_, i) => ({ which, i })));
+    // Each takes a connection; wire/mysql.test.ts has all of them.
+    const asked = places
+      .filter((_, i) => i % 7 === 0)
+      .map(async ({ which, i }) => {
+        const parts = session.map((bytes) => Buffer.from(bytes));
+        parts[which]![i]! ^= 0xff;
+        return ask('mysql', await myServer(...(parts as [Buffer, ...Buffer[]])), user, 1_000);
+      });
+    const found = (await Promise.all(asked)).map((result) => result?.verdict);
+    expect(found.filter((verdict) => verdict === 'unknown')).toEqual([]);
+    expect(found.filter((verdict) => verdict === 'fail').length).toBeGreaterThan(5);
   });
 });
 

@@ -7,6 +7,7 @@ import { dns } from './dialects/dns.ts';
 import { exec } from './dialects/exec.ts';
 import { http, https } from './dialects/http.ts';
 import { minecraft } from './dialects/minecraft.ts';
+import { mysql } from './dialects/mysql.ts';
 import { postgres } from './dialects/postgres.ts';
 import { quake3 } from './dialects/quake3.ts';
 import { redis } from './dialects/redis.ts';
@@ -19,6 +20,7 @@ export const dialects: Readonly<Record<string, Dialect>> = {
   http,
   https,
   postgres,
+  mysql,
   redis,
   dns,
   a2s,

@@ -11,6 +11,9 @@ import { isSelfConnection } from '../core/self-connection.ts';
 import type { CheckResult, CheckWay } from './dialect.ts';
 import { connectTo } from './sockets.ts';
 
+/** So long a server has to close a connection that is over. */
+const partingMs = 200;
+
 /** Errors with a code that faults.ts knows. */
 function fault(code: string, message: string): Error {
   return Object.assign(new Error(message), { code });
@@ -114,14 +117,19 @@ export class CheckStream {
     this.socket.end();
   }
 
-  /** The other side is to close first: what it still says is dropped. Resolves when it has. */
-  async closed(): Promise<void> {
+  /**
+   * The other side is to close first: what it still says is dropped. Resolves when it has, or is made to have.
+   * @param leftMs what is left of the check's time; half of it, or {@link partingMs}, is given to that
+   */
+  async closedWithin(leftMs: number): Promise<void> {
     this.socket.on('data', () => {});
     if (this.ended === undefined && !this.socket.destroyed) {
+      const timer = setTimeout(() => this.drop(), Math.min(partingMs, leftMs / 2));
       await new Promise<void>((resolve) => {
         this.wake = resolve;
         this.socket.once('close', () => resolve());
       });
+      clearTimeout(timer);
     }
     this.socket.destroy();
   }

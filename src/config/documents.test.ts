@@ -40,6 +40,14 @@ describe('options of a check that do not go together', () => {
       '{ type: postgres, role: primary }',
       ['pools.p.health.role: needs a user: the server says it in a session only'],
     ],
+    [
+      '{ type: mysql, donor: up }',
+      ['pools.p.health.donor: needs a user: the server says it in a session only'],
+    ],
+    [
+      '{ type: mysql, user: monitor, role: primary, max_lag: 1s }',
+      ['pools.p.health.max_lag: has no effect with role: primary'],
+    ],
     ['{ type: redis, verify: true }', ['pools.p.health.verify: has no effect without tls: true']],
     [
       '{ type: http, method: HEAD, body: well }',

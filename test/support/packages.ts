@@ -34,6 +34,10 @@ export const serverPackages = {
     debian: ['postgresql', 'postgresql-contrib'],
     needs: ['initdb', 'postgres', 'psql', 'pgbench'],
   },
+  mariadb: {
+    debian: ['mariadb-server'],
+    needs: ['mariadbd', 'mariadb-install-db', 'mariadb', '/usr/lib/galera/libgalera_smm.so'],
+  },
   dnsmasq: { debian: ['dnsmasq-base'], needs: ['dnsmasq'] },
   keepalived: { debian: ['keepalived'], needs: ['keepalived'] },
   curl: { debian: ['curl'], needs: ['/usr/bin/curl'] },

@@ -54,8 +54,6 @@ type Options = typeof options;
 const nobody = 'pinion_check';
 /** A session of one question has some twenty; notices may come between. */
 const messagesMax = 256;
-/** So long a server has to close a connection that is over. */
-const partingMs = 200;
 
 export const postgres = dialect({
   meaning: 'a PostgreSQL server takes connections, and has the role that is wanted',
@@ -80,19 +78,11 @@ export const postgres = dialect({
         (await (user === undefined ? conversation.askStartup() : conversation.askRole(user, password)));
       conversation.takeLeave();
       // The result stands: it is not to be late for this.
-      const leftMs = asked.timeoutMs - (performance.now() - startedAtMs);
-      await parted(stream, Math.min(partingMs, leftMs / 2));
+      await stream.closedWithin(asked.timeoutMs - (performance.now() - startedAtMs));
       return result;
     });
   },
 });
-
-/** Resolves when the server has closed, or is made to have. */
-async function parted(stream: CheckStream, withinMs: number): Promise<void> {
-  const timer = setTimeout(() => stream.drop(), withinMs);
-  await stream.closed();
-  clearTimeout(timer);
-}
 
 class Conversation {
   private readonly stream: CheckStream;
