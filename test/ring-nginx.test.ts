@@ -37,7 +37,14 @@ beforeAll(async () => {
   const backends = await startBackends();
   ring = createPolicy(
     {
-      plan: { policy: 'ring', bound: undefined, tableSize: 65_537, identity: 'address', spillBelow: 0.7 },
+      plan: {
+        policy: 'ring',
+        bound: undefined,
+        tableSize: 65_537,
+        identity: 'address',
+        spillBelow: 0.7,
+        slowStartMs: 0,
+      },
       backends,
     },
     () => 0,

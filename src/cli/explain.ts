@@ -135,6 +135,10 @@ function show(answer: Explanation, options: ExplainOptions, source: string): voi
     ['by', answer.by],
     ['why', answer.why],
     ...(answer.tiers ?? []).map((tier) => [`tier ${tier.tier}`, tierInWords(tier)]),
+    ...Object.entries(answer.slowStarts ?? {}).map(([name, share]) => [
+      `slow start`,
+      `${name} has ${asPercent(share)} of its share`,
+    ]),
     ...(answer.pin === null ? [] : [['pin', pinInWords(answer.pin)]]),
   ];
   if (answer.without !== undefined) {

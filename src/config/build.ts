@@ -191,6 +191,8 @@ function buildPool(name: string, pool: PoolShape, usedBy: readonly Protocol[] = 
     tries: pool.tries ?? poolDefaults.tries,
     failOpen: pool.fail_open ?? poolDefaults.failOpen,
     spillBelow: pool.spill_below ?? poolDefaults.spillBelow,
+    panicBelow: pool.panic_below ?? poolDefaults.panicBelow,
+    slowStartMs: pool.slow_start ?? poolDefaults.slowStartMs,
     backends: (pool.backends ?? []).map(buildBackend),
     ...(discovery === undefined ? {} : { discovery }),
   };

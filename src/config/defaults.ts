@@ -81,6 +81,8 @@ export const poolDefaults = {
   failOpen: false,
   /** An overprovisioning factor of 1.4, as Envoy has it. */
   spillBelow: 0.7,
+  panicBelow: 0,
+  slowStartMs: 0,
 } as const satisfies Omit<PoolPlan, 'name' | 'health' | 'backends'>;
 
 export const healthDefaults = {

@@ -158,10 +158,21 @@ export const poolShape = section('Backends that serve the same thing, and how on
     { zero: true, minMs: 10_000, defaultMs: poolDefaults.maxConnectionAgeMs },
   ),
   tries: whole('Backends tried for one flow, the first included.', 1, 64, poolDefaults.tries),
-  fail_open: flag('When no backend is up, use them all the same.', poolDefaults.failOpen),
+  fail_open: flag(
+    'When no backend is up, use them all the same. panic_below says the same and more.',
+    poolDefaults.failOpen,
+  ),
+  panic_below: percent(
+    'When less than this, by weight, is up in every tier, those that are down are tried as well, so that the few that are left do not get everybody. 0: never. While a backup is up and nobody else, it serves.',
+    poolDefaults.panicBelow,
+  ),
   spill_below: percent(
     'How much of a tier (a priority, a zone), by weight, must take new clients for it to have them all. Below, it keeps so much of this as is there, and the rest of the new clients goes to the next tier: with 70%, half of a tier keeps five clients in seven. 0: all of them as long as one backend does.',
     poolDefaults.spillBelow,
+  ),
+  slow_start: duration(
+    'A backend that has come up gets its share of new clients by and by over this time, beginning with a tenth: not at the start, and not one that is new with its pool. 0: at once.',
+    { zero: true, defaultMs: poolDefaults.slowStartMs },
   ),
   ...upstreamShape,
   backends: z

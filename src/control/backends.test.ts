@@ -108,6 +108,38 @@ test('another name that does not resolve does not inherit the address', async ()
   expect(target(pools)).toBeUndefined();
 });
 
+test('a slow start is for who has been down, not for the start nor for a reload', async () => {
+  const [pool] = poolOf(first);
+  const health = { ...pool!.health, type: 'tcp' as const, rise: 1, fall: 1 };
+  const other = { ...pool!.backends[0]!, name: 'b', address: second };
+  const pools = [{ ...pool!, health, slowStartMs: 10_000, backends: [pool!.backends[0]!, other] }];
+  vi.mocked(resolveAddress).mockImplementation(async (address) => address as Bind);
+  ask.mockResolvedValue(passed);
+  const slow = (): (number | null)[] => backends.status().map(({ slowStart }) => slowStart);
+  await use(pools);
+  await vi.advanceTimersByTimeAsync(1_100);
+  expect(backends.status()).toMatchObject([{ up: true }, { up: true }]);
+  expect(slow()).toEqual([null, null]);
+  await use(pools);
+  expect(slow()).toEqual([null, null]);
+
+  ask.mockImplementation(async (bind) => (bind === second ? refused : passed));
+  await vi.advanceTimersByTimeAsync(1_100);
+  expect(backends.status()).toMatchObject([{ up: true }, { up: false, slowStart: null }]);
+  ask.mockResolvedValue(passed);
+  await vi.advanceTimersByTimeAsync(1_100);
+  expect(slow()).toEqual([null, expect.toSatisfy((share) => share >= 0.1 && share < 0.3)]);
+  await use(pools);
+  expect(slow()[1], 'a reload leaves it alone').toBeLessThan(0.3);
+
+  const third = { ...other, name: 'c', address: { ...second, port: 3 } };
+  await use([{ ...pools[0]!, backends: [...pools[0]!.backends, third] }]);
+  await vi.advanceTimersByTimeAsync(1_100);
+  expect(slow()[2], 'one that is added is as cold as one that was down').toBeLessThan(0.3);
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(slow()).toEqual([null, null, null]);
+});
+
 test('an answer that comes after a reload gave another address is not used', async () => {
   vi.mocked(resolveAddress).mockResolvedValue(first);
   await use(poolOf(byName));

@@ -34,6 +34,7 @@ import type { ControlWatcher } from './events.ts';
 import { type FormerStatus, FormerWays, type FormerWaysOptions } from './former-ways.ts';
 import type { Ids } from './ids.ts';
 import type { OperatorWords } from './operator-words.ts';
+import { SlowStarts } from './slow-starts.ts';
 import { findTargets, type Targets, unresolvedBecause } from './targets.ts';
 
 const resolveIntervalMs = 30_000;
@@ -71,6 +72,8 @@ interface Backend {
   sinceMs: number;
   /** How often it went down. */
   flaps: number;
+  /** It has come with its pool: there is nobody who would have its clients while it starts slowly. */
+  startsWhole: boolean;
   /** Whoever reads the log knows that it is down. */
   isDownTold: boolean;
   checker: Check | undefined;
@@ -111,6 +114,8 @@ export interface BackendStatus {
     readonly agoMs: number;
     readonly streak: number;
   } | null;
+  /** What it has of its share of new clients, 0 to 1, since it came up; null: all of it. */
+  readonly slowStart: number | null;
   readonly draining: boolean;
   /** What an operator has said of it; null: nothing. */
   readonly operator: {
@@ -172,10 +177,12 @@ export class Backends {
   /** Called when no backend waits for its first check any more. */
   private firstChecked: (() => void)[] = [];
   private readonly formers: FormerWays;
+  private readonly slowStarts: SlowStarts;
   private isStopped = false;
 
   constructor(options: BackendsOptions) {
     this.options = options;
+    this.slowStarts = new SlowStarts(options.states, options.nowMs);
     const { watch, checks, nowMs, countFormer: countFlows, flowsOf, keepFlows } = options;
     this.formers = new FormerWays({
       watch,
@@ -283,6 +290,7 @@ export class Backends {
       sinceMs: Math.round(this.options.nowMs() - backend.sinceMs),
       flaps: backend.flaps,
       check: this.checkStatus(backend),
+      slowStart: this.slowStarts.shareOf(backend.id) ?? null,
       draining: backend.word.state === 'drain',
       operator: wordStatus(backend.word),
       ejected: backend.ejectTimer !== undefined,
@@ -381,7 +389,9 @@ export class Backends {
   private useWord(backend: Backend, word: OperatorWord): void {
     const { states } = this.options;
     backend.word = word;
-    states.setDraining(backend.id, word.state === 'drain', word.movesPinned);
+    // What is down for an operator is not to be tried either where all are that are down (`fail_open`, `panic_below`).
+    const isInMaintenance = word.state === 'maintenance';
+    states.setDraining(backend.id, word.state !== 'ready', isInMaintenance || word.movesPinned);
     states.setWeight(backend.id, weightOf(word, backend.plan) * backend.share);
   }
 
@@ -410,6 +420,7 @@ export class Backends {
     clearImmediate(this.movedTimer);
     for (const backend of this.backends.values()) quiet(backend);
     this.formers.stop();
+    this.slowStarts.stop();
   }
 
   /** Only one that takes newcomers can stand in, and that the workers know: ejected, this one would take none either. */
@@ -460,15 +471,17 @@ export class Backends {
   }
 
   private putEach(pools: readonly PoolPlan[], targets: Targets, which: (id: number) => boolean): void {
+    const known = new Set([...this.backends.values()].map(({ pool }) => pool.name));
     for (const pool of pools) {
       for (const plan of pool.backends) {
         const id = this.options.ids.backend(pool.name, plan.name);
-        if (which(id)) this.put(id, pool, plan, targets.get(plan));
+        if (which(id)) this.put(id, pool, plan, targets.get(plan), !known.has(pool.name));
       }
     }
   }
 
-  private put(id: number, pool: PoolPlan, plan: BackendPlan, found: Target): void {
+  /** @param isNewPool the backend has come with its pool */
+  private put(id: number, pool: PoolPlan, plan: BackendPlan, found: Target, isNewPool: boolean): void {
     const { states } = this.options;
     const old = this.backends.get(id);
     const hadTarget = old?.target !== undefined;
@@ -494,6 +507,7 @@ export class Backends {
       verdict: unknown,
       sinceMs: this.options.nowMs(),
       flaps: 0,
+      startsWhole: isNewPool,
       isDownTold: false,
       checker: undefined,
       graceTimer: undefined,
@@ -513,6 +527,7 @@ export class Backends {
     if (before !== undefined) this.noteMoved(backend, before);
     if (found !== 'unanswered') backend.targetOf = text;
     if (pool.health.type === 'none') backend.share = 1;
+    this.slowStarts.change(id, pool.slowStartMs);
     if (old === undefined) {
       this.backends.set(id, backend);
       states.setUp(id, false);
@@ -540,6 +555,7 @@ export class Backends {
     this.formers.drop(backend.id);
     this.options.words.forget(backend.pool.name, backend.plan.name);
     this.options.states.setUp(backend.id, false);
+    this.slowStarts.end(backend.id);
     this.endFlows(backend.id, 'backend-removed');
     this.backends.delete(backend.id);
   }
@@ -625,14 +641,25 @@ export class Backends {
     const nowMs = this.options.nowMs();
     if (effect === 'up' || effect === 'down') {
       backend.sinceMs = nowMs;
+      // Before anybody comes: not after the first has found it whole.
+      if (now.isUp) this.startSlowly(backend);
       this.options.states.setUp(backend.id, now.isUp);
     }
     if (effect === 'up') return this.cameUp(backend, upNow);
-    if (effect === 'down') backend.flaps++;
+    if (effect === 'down') {
+      backend.flaps++;
+      this.slowStarts.end(backend.id);
+    }
     if (effect !== 'reason') backend.downSinceMs = nowMs;
     if (effect !== 'lost') this.tellDown(backend);
     // For another reason its open flows may have another fate.
     if (effect !== 'reason' || !isSame(backend.onDown, onDownOf(backend))) this.endOpenFlows(backend);
+  }
+
+  private startSlowly(backend: Backend): void {
+    if (backend.isDownTold || !backend.startsWhole)
+      this.slowStarts.begin(backend.id, backend.pool.slowStartMs);
+    backend.startsWhole = false;
   }
 
   private cameUp(backend: Backend, why: string): void {

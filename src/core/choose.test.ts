@@ -196,11 +196,60 @@ describe('without a backend that is up', () => {
     expect(chooser.choose(request(client(1), [1, 2]), 0)).toBeUndefined();
   });
 
+  test('fail_open leaves those alone that an operator has taken out, whoever is pinned to them', () => {
+    const chooser = chooserOf(poolOf(['a', 'b'], { failOpen: true }));
+    const first = chooser.choose(request(client(1)), 0)!;
+    for (const id of [1, 2]) states.setUp(id, false);
+    states.setDraining(first.backend.id, true, true);
+    const other = chooser.choose(request(client(1)), 0)!;
+    expect(other).toMatchObject({ reason: 'fail-open', backend: { id: 3 - first.backend.id } });
+    expect(chooser.choose(request(client(1), [other.backend.id]), 0)).toBeUndefined();
+  });
+
   test('draining alone is no reason to fail open', () => {
     const chooser = chooserOf(poolOf(['a', 'b'], { failOpen: true }));
     states.setDraining(1, true);
     states.setDraining(2, true);
     expect(chooser.choose(request(client(1)), 0)).toBeUndefined();
+  });
+});
+
+describe('in a panic', () => {
+  const pool = (): PoolView => poolOf(['a', 'b', 'c', 'd'], { panicBelow: 0.5 });
+  const fresh = (chooser: Chooser) =>
+    Array.from({ length: 200 }, (_, n) => chooser.choose(request(client(1000 + n)), 0)!);
+
+  test('those that are down are tried as well, pinned clients by theirs, and no pin is made to them', () => {
+    const chooser = chooserOf(pool());
+    const before = assignment(chooser);
+    for (const id of [1, 2]) states.setUp(id, false);
+    expect(new Set(fresh(chooser).map(({ backend }) => backend.name)), 'half is enough').toEqual(
+      new Set(['c', 'd']),
+    );
+    states.setUp(3, false);
+    expect(assignment(chooser).filter((name, i) => name !== before[i])).toEqual([]);
+    const live = pins.stats().live;
+    const choices = Array.from({ length: 200 }, (_, n) => chooser.choose(request(client(5000 + n)), 0)!);
+    expect(new Set(choices.map(({ backend }) => backend.name))).toEqual(new Set(['a', 'b', 'c', 'd']));
+    for (const { backend, reason } of choices)
+      expect(reason).toBe(backend.name === 'd' ? 'policy' : 'fail-open');
+    expect(pins.stats().live - live).toBe(choices.filter(({ backend }) => backend.name === 'd').length);
+  });
+
+  test('each is tried once, those that are draining not at all, and it ends with the threshold', () => {
+    const chooser = chooserOf(pool());
+    for (const id of [1, 2, 3, 4]) states.setUp(id, false);
+    states.setDraining(4, true);
+    const failed: number[] = [];
+    for (let tried = 0; tried < 3; tried++) {
+      const choice = chooser.choose(request(client(1), failed), 0)!;
+      expect(choice.reason).toBe('fail-open');
+      failed.push(choice.backend.id);
+    }
+    expect(failed.toSorted()).toEqual([1, 2, 3]);
+    expect(chooser.choose(request(client(1), failed), 0)).toBeUndefined();
+    for (const id of [1, 2]) states.setUp(id, true);
+    expect(new Set(fresh(chooser).map(({ backend }) => backend.name))).toEqual(new Set(['a', 'b']));
   });
 });
 

@@ -9,6 +9,8 @@
  *      pin to a backup, and another can serve -> candidate, pin moved to it          reason: policy | retry
  *    no candidate ----------------------------> fail-open, or `no-backend`
  *
+ * In a panic (core/panic.ts) those that are down count as candidates, the pinned one first, and no pin is made to them.
+ *
  * A claim can lose to another thread that pinned the same key a moment ago: the winner is followed, so two
  * first connections of one client do not part.
  *
@@ -19,6 +21,7 @@ import type { BackendStates } from './backend-states.ts';
 import type { Counters } from './counters.ts';
 import type { ChoiceReason } from './flow.ts';
 import type { Key } from './key.ts';
+import { Panic } from './panic.ts';
 import type { PinTable } from './pins/table.ts';
 import type { Loads, Policy } from './policy/policy.ts';
 import type { BackendView, PoolView } from './snapshot.ts';
@@ -50,6 +53,9 @@ export class Chooser implements Loads {
   private readonly pins: PinTable;
   private readonly byId: ReadonlyMap<number, BackendView>;
   private readonly hasBackups: boolean;
+  private readonly panic: Panic | undefined;
+  /** So few are up that all are tried; looked at anew for each choice. */
+  private isPanic = false;
 
   constructor(pool: PoolView, policy: Policy, states: BackendStates, counters: Counters, pins: PinTable) {
     this.pool = pool;
@@ -61,6 +67,8 @@ export class Chooser implements Loads {
     this.pins = pins;
     this.byId = new Map(pool.backends.map((backend) => [backend.id, backend]));
     this.hasBackups = backends.some(({ isBackup }) => isBackup === true);
+    const { panicBelow } = pool.plan;
+    this.panic = panicBelow > 0 ? new Panic(backends, panicBelow, states) : undefined;
   }
 
   /**
@@ -69,6 +77,7 @@ export class Chooser implements Loads {
    */
   choose(request: ChooseRequest, nowMs: number): Choice | undefined {
     const { key, pinTtlMs, failed } = request;
+    this.isPanic = false;
     // Being chosen proves nothing: only a client that was served (confirm) has the whole ttl from now.
     const usedForMs = Math.min(pinTtlMs, request.claimTtlMs);
     const pinnedId = pinTtlMs === 0 ? 0 : this.pins.touch(this.pool.id, key, usedForMs, nowMs);
@@ -76,8 +85,14 @@ export class Chooser implements Loads {
     const pinServes = pinned !== undefined && this.follows(pinned, failed);
     if (pinServes && this.take(pinned)) return { backend: pinned, reason: 'pin' };
 
+    this.isPanic = this.mustPanic();
+    if (pinned !== undefined && this.triesInPanic(pinned, failed) && this.take(pinned)) {
+      return { backend: pinned, reason: 'fail-open' };
+    }
     const candidate = this.takeEarlier(request) ?? this.takeCandidate(key, failed);
     if (candidate === undefined) return this.failOpen(request, pinned);
+    // It is no home until it is seen to be well.
+    if (this.isPanic && !this.isUp(candidate)) return { backend: candidate, reason: 'fail-open' };
     const reason: ChoiceReason = failed.length > 0 ? 'retry' : 'policy';
     if (pinTtlMs === 0 || pinServes) return { backend: candidate, reason };
 
@@ -95,7 +110,7 @@ export class Chooser implements Loads {
 
   /** Whether anybody could be chosen now. False: asking {@link choose} is of no use. */
   mayServe(): boolean {
-    if (this.pool.plan.failOpen) return true;
+    if (this.pool.plan.failOpen || this.pool.plan.panicBelow > 0) return true;
     for (const backend of this.pool.backends) {
       if (this.states.isUp(backend.id) && backend.target !== undefined && !this.isFull(backend)) return true;
     }
@@ -109,6 +124,7 @@ export class Chooser implements Loads {
 
   /** The policy's word alone, as `explain` asks for it: pins are neither read nor written, and no place is taken. */
   candidate(key: Key, failed: readonly number[]): BackendView | undefined {
+    this.isPanic = this.mustPanic();
     this.policy.start(key, this);
     for (let position = this.policy.next(); position >= 0; position = this.policy.next()) {
       const backend = this.pool.backends[position]!;
@@ -135,7 +151,7 @@ export class Chooser implements Loads {
   }
 
   private servesNew(backend: BackendView, failed: readonly number[]): boolean {
-    return this.states.servesNew(backend.id) && backend.target !== undefined && !failed.includes(backend.id);
+    return this.takesNew(backend.id) && backend.target !== undefined && !failed.includes(backend.id);
   }
 
   active(position: number): number {
@@ -146,17 +162,40 @@ export class Chooser implements Loads {
   /** Of a backend that takes no new clients it is 0: it has no share that others should leave to it. */
   weight(position: number): number {
     const { id } = this.pool.backends[position]!;
-    return this.states.servesNew(id) ? this.states.weight(id) : 0;
+    return this.takesNew(id) ? this.states.weight(id) : 0;
   }
 
   ready(position: number): number {
-    return this.states.servesNew(this.pool.backends[position]!.id) ? 1 : 0;
+    const { id } = this.pool.backends[position]!;
+    if (!this.takesNew(id)) return 0;
+    return this.isPanic ? 1 : this.states.ramp(id);
+  }
+
+  /** In a panic nobody is left out for what checks say. */
+  private takesNew(id: number): boolean {
+    return this.isPanic
+      ? !this.states.isDraining(id) && this.states.weight(id) > 0
+      : this.states.servesNew(id);
   }
 
   private serves(backend: BackendView, failed: readonly number[]): boolean {
     return (
       this.states.servesPinned(backend.id) && backend.target !== undefined && !failed.includes(backend.id)
     );
+  }
+
+  /** Whether a pin to a backend that is down is followed, as of the last choice or candidate. */
+  triesInPanic(pinned: BackendView, failed: readonly number[]): boolean {
+    return this.isPanic && !this.isUp(pinned) && this.servesNew(pinned, failed);
+  }
+
+  isUp({ id }: BackendView): boolean {
+    return this.states.isUp(id);
+  }
+
+  /** Whether those that are down are tried as well now. */
+  mustPanic(): boolean {
+    return this.panic?.isOn() === true;
   }
 
   /** Whether a pin to this backend is followed, room or not. */
@@ -189,13 +228,15 @@ export class Chooser implements Loads {
   /** Nobody is up: with `fail_open` the pinned backend, else the policy's first that was not tried. */
   private failOpen(request: ChooseRequest, pinned: BackendView | undefined): Choice | undefined {
     if (!this.pool.plan.failOpen) return undefined;
-    if (pinned?.target !== undefined && !request.failed.includes(pinned.id) && this.take(pinned)) {
+    const mayStay = pinned?.target !== undefined && !this.states.movesPinned(pinned.id);
+    if (mayStay && !request.failed.includes(pinned.id) && this.take(pinned)) {
       return { backend: pinned, reason: 'fail-open' };
     }
     this.policy.start(request.key, this);
     for (let position = this.policy.next(); position >= 0; position = this.policy.next()) {
       const backend = this.pool.backends[position]!;
-      if (this.states.isUp(backend.id)) continue; // up, yet not chosen: draining or full
+      // Up, yet not chosen: draining or full. Draining: an operator's word holds, up or down.
+      if (this.states.isUp(backend.id) || this.states.isDraining(backend.id)) continue;
       if (backend.target !== undefined && !request.failed.includes(backend.id) && this.take(backend)) {
         return { backend, reason: 'fail-open' };
       }

@@ -27,6 +27,8 @@ export const problemsMax = 100;
 export const backendsPerPoolMax = 4_096;
 export const weightMax = 256;
 export const priorityMax = 100;
+/** From one step of a slow start to the next. */
+export const slowStartStepMs = 250;
 /**
  * A worker builds the table of a pool anew when the pool changes, and serves nobody meanwhile. A ring of 2,000,000 points
  * takes 0.4 s and 40 MB, one of 16,000,000 (1,000 backends of weight 100) 4 s and 300 MB.

@@ -181,6 +181,10 @@ export interface PoolPlan {
   readonly failOpen: boolean;
   /** 0 to 1: the share of a tier, by weight, that must take new clients, or some go to the next tier. */
   readonly spillBelow: number;
+  /** 0 to 1: when in no tier so much, by weight, is up, those that are down are tried as well. 0: never. */
+  readonly panicBelow: number;
+  /** Until a backend that has come up has its whole share of new clients; 0: at once. */
+  readonly slowStartMs: number;
   /** Those of the file; of a plan that is in use, those that were found as well. */
   readonly backends: readonly BackendPlan[];
   /** Where more of them are found. */

@@ -44,6 +44,8 @@ export interface Explanation {
   readonly why: string;
   /** The pool's tiers in their order, when it has more than one. */
   readonly tiers?: readonly TierExplained[];
+  /** What part of their share those have that have just come up. 0 to 1. */
+  readonly slowStarts?: Readonly<Record<string, number>>;
   /** With `without`: the backend that is imagined lost, and where the client goes then. */
   readonly without?: { readonly lost: string; readonly backend: string | null };
 }
@@ -79,7 +81,7 @@ export function explain(
   const byId = new Map(pool.backends.map((backend) => [backend.id, backend]));
   const pinned = affinity.key === 'none' ? undefined : byId.get(views.pins.lookup(pool.id, key, nowMs()));
   const byPolicy = chooser.candidate(key, []);
-  const followed = pinned !== undefined && chooser.follows(pinned, []);
+  const followed = pinned !== undefined && (chooser.follows(pinned, []) || chooser.triesInPanic(pinned, []));
   const chosen = followed ? pinned : byPolicy;
   const lost = without === undefined ? chosen : pool.backends.find(({ name }) => name === without);
   if (without !== undefined && lost === undefined) {
@@ -104,8 +106,10 @@ export function explain(
       pool.plan.policy,
       chosen?.name,
       pinned && whyNot(pinned, views.states, whyDown),
+      chooser.mustPanic(),
     ),
     ...tiersOf(pool, chooser),
+    ...slowStartsOf(pool, views.states),
     ...(lost === undefined ? {} : { without: { lost: lost.name, backend: onLoss?.name ?? null } }),
   };
 }
@@ -127,6 +131,15 @@ function tiersOf({ backends }: PoolView, chooser: Chooser): Pick<Explanation, 't
   return { tiers };
 }
 
+function slowStartsOf(
+  { backends }: PoolView,
+  states: SharedViews['states'],
+): Pick<Explanation, 'slowStarts'> {
+  const starting = backends.filter(({ id }) => states.isUp(id) && states.ramp(id) < 1);
+  if (starting.length === 0) return {};
+  return { slowStarts: Object.fromEntries(starting.map(({ name, id }) => [name, states.ramp(id)])) };
+}
+
 /** Why a pin is not followed. */
 function whyNot(pinned: BackendView, states: BackendStates, whyDown: ExplainSource['whyDown']): string {
   if (states.isDraining(pinned.id) && states.isUp(pinned.id)) return ', which drains, its clients too';
@@ -141,9 +154,13 @@ function inWords(
   policy: string,
   chosen: string | undefined,
   whyNotPinned: string | undefined,
+  isPanic: boolean,
 ): string {
   if (chosen === undefined) return 'no backend of the pool is up and takes clients';
-  const byPolicy = `${policy} chooses ${chosen} among the backends that are up and not draining`;
+  const among = isPanic
+    ? 'all backends that are not draining: fewer are up than panic_below says'
+    : 'the backends that are up and not draining';
+  const byPolicy = `${policy} chooses ${chosen} among ${among}`;
   if (pinned === undefined) return `no pin; ${byPolicy}`;
   return followed ? `pinned to ${pinned}` : `pinned to ${pinned}${whyNotPinned ?? ''}; ${byPolicy}`;
 }

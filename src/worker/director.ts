@@ -499,7 +499,8 @@ export class Director implements EngineHost {
     const { poolId } = flow.listener;
     if (this.options.pins.lookup(poolId, flow.key, this.options.nowMs()) !== 0) return false;
     const candidate = chooser.candidate(flow.key, flow.failed);
-    if (candidate === undefined) return false;
+    // A pin to one that is down is nobody's wish: it is tried in a panic alone.
+    if (candidate === undefined || !chooser.isUp(candidate)) return false;
     flow.askedBackendId = candidate.id;
     this.waiting.set(flow.id, flow);
     const { w0, w1, w2, w3, port } = flow.key.address;

@@ -6,13 +6,14 @@ import { LeastConnections } from './least-connections.ts';
 import { Maglev } from './maglev.ts';
 import type { Policy, PolicyBackend } from './policy.ts';
 import { PowerOfTwo } from './power-of-two.ts';
+import { Ramped } from './ramped.ts';
 import { Rendezvous } from './rendezvous.ts';
 import { Ring } from './ring.ts';
 import { RoundRobin } from './round-robin.ts';
 import { Tiered } from './tiered.ts';
 
 export interface PolicyPool {
-  readonly plan: Pick<PoolPlan, 'policy' | 'bound' | 'tableSize' | 'identity' | 'spillBelow'>;
+  readonly plan: Pick<PoolPlan, 'policy' | 'bound' | 'tableSize' | 'identity' | 'spillBelow' | 'slowStartMs'>;
   readonly backends: readonly PolicyBackend[];
 }
 
@@ -44,11 +45,11 @@ function policyAmong(
 ): Policy {
   switch (plan.policy) {
     case 'maglev':
-      return withBound(new Maglev(candidates, plan.tableSize), candidates, plan.bound);
+      return wrapped(new Maglev(candidates, plan.tableSize), candidates, plan);
     case 'rendezvous':
-      return withBound(new Rendezvous(candidates), candidates, plan.bound);
+      return wrapped(new Rendezvous(candidates), candidates, plan);
     case 'ring':
-      return withBound(new Ring(candidates), candidates, plan.bound);
+      return wrapped(new Ring(candidates), candidates, plan);
     case 'least-connections':
       return new LeastConnections(candidates);
     case 'power-of-two':
@@ -67,7 +68,7 @@ export function samePolicy(one: PolicyPool, other: PolicyPool): boolean {
 }
 
 function policyText({ plan, backends }: PolicyPool): string {
-  const { policy, bound, tableSize, identity, spillBelow } = plan;
+  const { policy, bound, tableSize, identity, spillBelow, slowStartMs } = plan;
   const inputs = backends.map(({ name, addressText, weight, tier, isBackup }) => [
     name,
     addressText,
@@ -75,9 +76,15 @@ function policyText({ plan, backends }: PolicyPool): string {
     tier ?? 0,
     isBackup ?? false,
   ]);
-  return JSON.stringify([policy, bound, tableSize, identity, spillBelow, inputs]);
+  return JSON.stringify([policy, bound, tableSize, identity, spillBelow, slowStartMs > 0, inputs]);
 }
 
-function withBound(policy: Policy, candidates: readonly Candidate[], bound: number | undefined): Policy {
-  return bound === undefined ? policy : new Bounded(policy, candidates, bound);
+/** A hash policy and what its pool wants around it. The others go by the weights in force, of which slow start is a part. */
+function wrapped(
+  policy: Policy,
+  candidates: readonly Candidate[],
+  { bound, slowStartMs }: PolicyPool['plan'],
+): Policy {
+  const bounded = bound === undefined ? policy : new Bounded(policy, candidates, bound);
+  return slowStartMs === 0 ? bounded : new Ramped(bounded, candidates);
 }

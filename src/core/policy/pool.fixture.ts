@@ -46,7 +46,15 @@ export function policyOf(
 ): Policy {
   return createPolicy(
     {
-      plan: { policy, bound: undefined, tableSize: 65_537, identity: 'name', spillBelow: 0.7, ...plan },
+      plan: {
+        policy,
+        bound: undefined,
+        tableSize: 65_537,
+        identity: 'name',
+        spillBelow: 0.7,
+        slowStartMs: 0,
+        ...plan,
+      },
       backends,
     },
     seededRandom(1),

@@ -118,13 +118,20 @@ export class Tiered implements Policy {
 
   private share(loads: Loads): void {
     const { ready, shares, positions, weights, ends } = this;
+    const { firstBackup, whole, spillBelow } = this;
+    let most = 0;
     for (let tier = 0, i = 0; tier < ends.length; tier++) {
       let sum = 0;
-      for (; i < ends[tier]!; i++) sum += weights[i]! * loads.ready(positions[i]!);
+      for (; i < ends[tier]!; i++) {
+        const part = loads.ready(positions[i]!);
+        sum += weights[i]! * part;
+        if (tier < firstBackup && part > most) most = part;
+      }
       ready[tier] = sum;
     }
+    // All that are up have just come up: nobody is to go to a tier further off for that.
+    if (most > 0 && most < 1) for (let tier = 0; tier < firstBackup; tier++) ready[tier]! /= most;
     shares.fill(0);
-    const { firstBackup, whole, spillBelow } = this;
     if (shareOut(ready, whole, spillBelow, shares, 0, firstBackup) > 0) return;
     shareOut(ready, whole, spillBelow, shares, firstBackup, shares.length);
   }

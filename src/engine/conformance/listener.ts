@@ -78,6 +78,8 @@ export function poolPlan(traits: Partial<PoolView['plan']>): PoolView['plan'] {
     tries: 1,
     failOpen: false,
     spillBelow: 0.7,
+    panicBelow: 0,
+    slowStartMs: 0,
     ...traits,
   };
 }
