@@ -1,6 +1,6 @@
 /** Tiers with real servers: clients spill over, are kept where they went, and come back as the nearer servers do. */
 import { afterEach, expect, test } from 'vitest';
-import { askTcp, clientAddresses, inParallel } from './support/clients.ts';
+import { askTcp, clientAddresses, inParallel, tcpClient } from './support/clients.ts';
 import { admin, backendsOf, configText, listener, quickCheck } from './support/config.ts';
 import type { Pinion } from './support/pinion.ts';
 import { startPinion } from './support/pinion.ts';
@@ -31,7 +31,7 @@ test.each(['epoll', 'portable'])('%s: clients spill over and come back', async (
   const [a, b, c] = servers as [TestServer, TestServer, TestServer];
   const more = [{}, {}, { priority: 2, zone: 'far' }, { backup: true }];
   const backends = backendsOf(servers).map((backend, i) => ({ ...backend, ...more[i] }));
-  const pool = { health: quickCheck, backends };
+  const pool = { health: quickCheck, on_up: { close_backup: true }, backends };
   const pinion = await startPinion(
     configText({ engine, workers: 1, listeners: [listener('front', 'tcp', 'pool')], pools: { pool } }),
   );
@@ -64,7 +64,11 @@ test.each(['epoll', 'portable'])('%s: clients spill over and come back', async (
   await flip(pinion, c, 'stop');
   expect(new Set(await ask(0, 350)), 'nobody else is there').toEqual(new Set(['z']));
 
+  const refugee = await tcpClient(pinion.port('front'), { from: clients[0]! });
+  expect(await refugee.line()).toBe('z');
   await flip(pinion, c, 'start');
+  await pinion.waitForLog(({ code, backend }) => code === 'backup-closed' && backend === 'z');
+  refugee.socket.destroy();
   expect(new Set(await ask(0, 300)), 'a backup is nobody’s home').toEqual(new Set(['c']));
   await flip(pinion, a, 'start');
   await flip(pinion, b, 'start');

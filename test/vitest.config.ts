@@ -64,6 +64,7 @@ const patient = [
   'silent-names',
   'socket-options',
   'systemd',
+  'tiers',
   'udp-moved-backend',
   'udp-stopping',
 ].map((name) => `test/${name}.test.ts`);

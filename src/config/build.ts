@@ -188,6 +188,7 @@ function buildPool(name: string, pool: PoolShape, usedBy: readonly Protocol[] = 
     onAddressChange: buildOpenFlows(pool.on_address_change, poolDefaults.onAddressChange),
     closeOverMs: pool.close_over ?? poolDefaults.closeOverMs,
     maxConnectionAgeMs: pool.max_connection_age ?? poolDefaults.maxConnectionAgeMs,
+    closesBackup: pool.on_up?.close_backup ?? poolDefaults.closesBackup,
     tries: pool.tries ?? poolDefaults.tries,
     failOpen: pool.fail_open ?? poolDefaults.failOpen,
     spillBelow: pool.spill_below ?? poolDefaults.spillBelow,

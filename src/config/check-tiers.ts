@@ -9,6 +9,7 @@ import type { Report } from './report.ts';
 export function checkTiers(draft: Draft, report: Report): void {
   for (const pool of draft.pools) {
     checkBackups(pool, report);
+    checkCloseBackup(pool, report);
     checkSpill(pool, draft, report);
   }
   checkZones(draft, report);
@@ -22,6 +23,12 @@ function checkBackups(pool: PoolDraft, report: Report): void {
     'every backend is a backup: there is nobody they stand in for',
     'key',
   );
+}
+
+function checkCloseBackup(pool: PoolDraft, report: Report): void {
+  if (pool.value.on_up?.close_backup !== true || !pool.complete) return;
+  if (pool.backends.some(({ value }) => value.backup === true)) return;
+  report.warning([...pool.path, 'on_up', 'close_backup'], 'has no effect: no backend is a backup', 'key');
 }
 
 function checkSpill(pool: PoolDraft, draft: Draft, report: Report): void {

@@ -78,6 +78,7 @@ export const poolDefaults = {
   closeOverMs: 0,
   maxConnectionAgeMs: 0,
   tries: 3,
+  closesBackup: false,
   failOpen: false,
   /** An overprovisioning factor of 1.4, as Envoy has it. */
   spillBelow: 0.7,

@@ -141,6 +141,12 @@ export const poolShape = section('Backends that serve the same thing, and how on
     }),
   }).optional(),
   on_down: onDown,
+  on_up: section('What follows when backends are up again.', {
+    close_backup: flag(
+      'When a backend that is no backup takes new clients and none did before, the open flows of the backups are ended (over close_over, if it is given), so that their clients come home.',
+      poolDefaults.closesBackup,
+    ),
+  }).optional(),
   on_address_change: fate('How long they may go on.', ends)
     .meta(
       described(

@@ -30,6 +30,7 @@ import type { BackendView } from '../core/snapshot.ts';
 import { tierNumbersOf, tierViewsOf } from '../core/tiers.ts';
 import { type CheckWord, effectOf, judge, onDownFor, type Verdict } from '../core/verdict.ts';
 import { isSameTarget, isSameWay, type Way } from '../core/way.ts';
+import { BackupClosing } from './backup-closing.ts';
 import type { ControlWatcher } from './events.ts';
 import { type FormerStatus, FormerWays, type FormerWaysOptions } from './former-ways.ts';
 import type { Ids } from './ids.ts';
@@ -143,7 +144,7 @@ export interface BackendsOptions {
   /** Ends the open flows of a backend. */
   readonly endFlows: (
     backendId: number,
-    code: 'backend-down' | 'backend-removed' | 'address-changed',
+    code: 'backend-down' | 'backend-removed' | 'address-changed' | 'backup-closed',
     which?: {
       /** Default: both. */
       readonly protocol?: Protocol;
@@ -156,7 +157,11 @@ export interface BackendsOptions {
     },
   ) => void;
   /** Takes back what is left of orders to end flows over a time. */
-  readonly keepFlows: FormerWaysOptions['keepFlows'];
+  readonly keepFlows: (
+    backendId: number,
+    way: Way,
+    codes: readonly ('backend-down' | 'address-changed' | 'backup-closed')[],
+  ) => void;
   /** Milliseconds on the clock that flows are stamped with. */
   readonly nowMs: () => number;
   /** Addresses have changed: the workers need a new snapshot. */
@@ -178,11 +183,17 @@ export class Backends {
   private firstChecked: (() => void)[] = [];
   private readonly formers: FormerWays;
   private readonly slowStarts: SlowStarts;
+  private readonly backupClosing: BackupClosing;
   private isStopped = false;
 
   constructor(options: BackendsOptions) {
     this.options = options;
     this.slowStarts = new SlowStarts(options.states, options.nowMs);
+    this.backupClosing = new BackupClosing({
+      servesNew: (id) => options.states.servesNew(id),
+      endFlows: (id) => this.endFlows(id, 'backup-closed'),
+      keepFlows: (id) => this.keepOnBackup(id),
+    });
     const { watch, checks, nowMs, countFormer: countFlows, flowsOf, keepFlows } = options;
     this.formers = new FormerWays({
       watch,
@@ -702,6 +713,13 @@ export class Backends {
       this.options.keepFlows(id, way, ['backend-down']);
   }
 
+  /** At other ways than its present one flows of a backup go on being ended. */
+  private keepOnBackup(id: number): void {
+    const backend = this.backends.get(id);
+    if (backend !== undefined && backend.pool.closeOverMs > 0)
+      this.options.keepFlows(id, wayOf(backend), ['backup-closed']);
+  }
+
   private tellDown(backend: Backend): void {
     const { reason, why } = backend.verdict;
     // It has not been looked at yet: nobody is to be called for that.
@@ -715,6 +733,7 @@ export class Backends {
   private reviewPools(): void {
     this.readmit();
     this.tellPools();
+    this.backupClosing.review(this.backends.values());
   }
 
   /** Who is ejected comes back at once when nobody else of the pool takes newcomers any more. */

@@ -175,6 +175,8 @@ export interface PoolPlan {
   readonly closeOverMs: number;
   /** TCP flows older than about this are ended; 0: they may become as old as they like. */
   readonly maxConnectionAgeMs: number;
+  /** When somebody else takes new clients again, flows that are open on backups end. */
+  readonly closesBackup: boolean;
   /** Backends tried for one flow, the first included. */
   readonly tries: number;
   /** When no backend is up, use them all the same. */

@@ -22,6 +22,7 @@ export const terminationCodes = [
   // Policy reached a flow that was open.
   'backend-down',
   'backend-removed',
+  'backup-closed', // it was on a backup, and another backend is up again (on_up)
   'max-age', // it was older than max_connection_age
   'address-changed', // its backend is at another address, or reached by another way
   'listener-removed',

@@ -477,7 +477,8 @@ export class Director implements EngineHost {
   /** A flow that still dials a backend that is gone has lost nothing yet: another one may take it. */
   private end(flow: Flow, code: TerminationCode): void {
     const isDialing = flow.connectedAtMs === 0 && flow.listener.plan.protocol === 'tcp';
-    const isWorthAnother = code === 'backend-removed' || code === 'address-changed';
+    const isWorthAnother =
+      code === 'backend-removed' || code === 'address-changed' || code === 'backup-closed';
     if (isWorthAnother && isDialing) this.engine.abandonDial(flow);
     else this.engine.terminate(flow, code);
   }

@@ -58,7 +58,7 @@ interface Pace {
 }
 
 /** Orders that may be taken back. Each is outdone by the next one, and both by all that may not. */
-const takenBack: readonly TerminationCode[] = ['backend-down', 'address-changed'];
+const takenBack: readonly TerminationCode[] = ['backup-closed', 'backend-down', 'address-changed'];
 
 export class Endings {
   private readonly options: EndingsOptions;

@@ -76,6 +76,7 @@ export function poolPlan(traits: Partial<PoolView['plan']>): PoolView['plan'] {
     closeOverMs: 0,
     maxConnectionAgeMs: 0,
     tries: 1,
+    closesBackup: false,
     failOpen: false,
     spillBelow: 0.7,
     panicBelow: 0,
