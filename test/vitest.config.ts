@@ -61,6 +61,7 @@ const patient = [
   'rooms',
   'servers-dnsmasq',
   'servers-redis',
+  'silent-backend',
   'silent-names',
   'socket-options',
   'systemd',

@@ -35,12 +35,20 @@ export interface Asked<O extends Options> extends CheckWay {
   readonly options: OptionValues<O>;
 }
 
+/**
+ * What a check that passes has shown. `tcp`, `udp`: a server that speaks its language over it. `connect`: that a TCP connection can
+ * be made, and no more. `beside`: what somebody else says of the server.
+ */
+export type Reach = 'tcp' | 'udp' | 'connect' | 'beside';
+
 export interface Dialect<O extends Options = Options> {
   /** What it finds out, for the reference: one sentence. */
   readonly meaning: string;
   readonly options: O;
   /** What has not come when time is over, for the log: "no connection". Default: "no answer". */
   readonly silence?: string;
+  /** Default: `tcp`. */
+  reach?(options: OptionValues<O>): Reach;
   /** What is wrong with options that are right each by itself: the key it is about, and a sentence. Undefined: nothing. */
   problem?(options: OptionValues<O>): { readonly key: string; readonly message: string } | undefined;
   /**

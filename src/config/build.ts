@@ -180,10 +180,7 @@ function buildPool(name: string, pool: PoolShape, usedBy: readonly Protocol[] = 
     tableSize: pool.table_size ?? poolDefaults.tableSize,
     identity: pool.identity ?? poolDefaults.identity,
     health: buildHealth(pool.health, usedBy),
-    passive: {
-      failures: pool.passive?.failures ?? poolDefaults.passive.failures,
-      ejectMs: pool.passive?.eject ?? poolDefaults.passive.ejectMs,
-    },
+    passive: buildPassive(pool.passive ?? {}),
     ...buildOnDown(pool.on_down),
     onAddressChange: buildOpenFlows(pool.on_address_change, poolDefaults.onAddressChange),
     closeOverMs: pool.close_over ?? poolDefaults.closeOverMs,
@@ -196,6 +193,19 @@ function buildPool(name: string, pool: PoolShape, usedBy: readonly Protocol[] = 
     slowStartMs: pool.slow_start ?? poolDefaults.slowStartMs,
     backends: (pool.backends ?? []).map(buildBackend),
     ...(discovery === undefined ? {} : { discovery }),
+  };
+}
+
+function buildPassive(passive: NonNullable<PoolShape['passive']>): PoolPlan['passive'] {
+  const { failures, ejectMs, ejectMsMax, ejectedShareMax } = poolDefaults.passive;
+  const baseMs = passive.eject ?? ejectMs;
+  const noReply = passive.no_reply;
+  return {
+    failures: passive.failures ?? failures,
+    ejectMs: baseMs,
+    ejectMsMax: passive.eject_max ?? Math.max(ejectMsMax, baseMs),
+    ejectedShareMax: passive.max_ejected ?? ejectedShareMax,
+    noReply: noReply === undefined ? undefined : { datagrams: noReply.datagrams, withinMs: noReply.within },
   };
 }
 

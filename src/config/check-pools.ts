@@ -30,6 +30,7 @@ export function checkPools(draft: Draft, report: Report): void {
     const users = usersOf.get(pool.name) ?? [];
     checkReach(pool, users, report);
     checkClosing(pool, users, report);
+    checkPassive(pool, users, report);
     checkUpstream(pool, users, report);
     if (users.length === 0 && draft.listenersComplete)
       report.warning(pool.path, 'no listener uses this pool', 'key');
@@ -173,6 +174,21 @@ function checkClosing(pool: PoolDraft, users: readonly ListenerDraft[], report: 
     if (pool.value[key] === undefined) continue;
     report.warning([...pool.path, key], 'has no effect: every listener of this pool is UDP', 'key');
   }
+}
+
+function checkPassive(pool: PoolDraft, users: readonly ListenerDraft[], report: Report): void {
+  const { passive } = pool.value;
+  if (passive === undefined) return;
+  const { eject = poolDefaults.passive.ejectMs, eject_max: most, no_reply: noReply } = passive;
+  const path = [...pool.path, 'passive'];
+  if (most !== undefined && most < eject) {
+    report.problem(
+      [...path, 'eject_max'],
+      `${formatDuration(most)} is shorter than eject, ${formatDuration(eject)}`,
+    );
+  }
+  if (noReply !== undefined && users.length > 0 && users.every(({ value }) => value.bind?.protocol !== 'udp'))
+    report.warning([...path, 'no_reply'], 'has no effect: no listener of this pool is UDP', 'key');
 }
 
 /** Datagrams do not come over a unix socket of ours. */

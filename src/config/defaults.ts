@@ -65,7 +65,14 @@ export const poolDefaults = {
   /** The smaller table of the Maglev paper (NSDI 2016, section 5.3), as in other proxies. */
   tableSize: 65_537,
   identity: 'name',
-  passive: { failures: 3, ejectMs: 10 * second },
+  passive: {
+    failures: 3,
+    ejectMs: 10 * second,
+    ejectMsMax: 5 * minute,
+    /** What clients fail at may be theirs, or ours: then all backends look alike, and half of them have to go on. */
+    ejectedShareMax: 0.5,
+    noReply: undefined,
+  },
   onDown: { action: 'close', graceMs: 0 },
   /** Its open flows go on well: it is behind, has no room for more, or does not let the check in. */
   onDownBecause: {

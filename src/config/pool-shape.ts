@@ -131,14 +131,31 @@ export const poolShape = section('Backends that serve the same thing, and how on
   health: healthShape.optional(),
   passive: section('Backends that fail real clients.', {
     failures: whole(
-      'Failed attempts in a row, seen by one worker, until a backend with health checks is checked at once, and one without is left out; 0: never.',
+      'Failures in a row, seen by one worker, until a backend is left out for a while: connections that cannot be made or break before its first byte, UDP ports reported unreachable. One whose check meets the same (it speaks the protocol at the same address; tcp: connections that cannot be made) is checked at once instead. 0: never.',
       0,
       1_000,
       poolDefaults.passive.failures,
     ),
-    eject: duration('For how long one without health checks is left out; never the last one of its pool.', {
-      defaultMs: poolDefaults.passive.ejectMs,
-    }),
+    eject: duration(
+      'For how long it is left out the first time; two times as long the second time in a row, and so on. One time is forgotten for each such while without another. Never the last one of its pool.',
+      { defaultMs: poolDefaults.passive.ejectMs },
+    ),
+    eject_max: duration('The longest it is left out.', { defaultMs: poolDefaults.passive.ejectMsMax }),
+    max_ejected: percent(
+      'The share of the pool that may be left out at once; one backend always may, but with 0.',
+      poolDefaults.passive.ejectedShareMax,
+    ),
+    no_reply: section(
+      'UDP: a backend from which nothing comes back is left out as well. Of a pool that has never replied (syslog, NetFlow) nobody is.',
+      {
+        datagrams: whole(
+          'So many from clients without one reply to any of them.',
+          1,
+          1_000_000,
+        ).nonoptional(),
+        within: duration('For so long, and some seconds until it is noticed.', {}).nonoptional(),
+      },
+    ).optional(),
   }).optional(),
   on_down: onDown,
   on_up: section('What follows when backends are up again.', {

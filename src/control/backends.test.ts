@@ -1,5 +1,5 @@
 /** Backends given by name, and a resolver that is in trouble or late. */
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { CheckTurns } from '../checks/check-turns.ts';
 import { HealthChecker } from '../checks/checker.ts';
 import type { Checks } from '../checks/client.ts';
@@ -37,17 +37,27 @@ const checks: Checks = {
 };
 /** Of a backend without an address: no TCP flow is open by it, and what is open by the last one is another matter. */
 const nowhere = { target: undefined, upstream: undefined };
+const unreachable = { protocol: 'udp', cause: 'unreachable', why: 'its port was unreachable' } as const;
+const dialFailed = { protocol: 'tcp', cause: 'dial', why: 'connections could not be made' } as const;
+const passiveFor = (ejectMs: number): PoolPlan['passive'] => ({
+  ...poolPlan({}).passive,
+  failures: 3,
+  ejectMs,
+  ejectMsMax: ejectMs * 5,
+});
 const endFlows = vi.fn();
 const keepFlows = vi.fn();
 const watch = vi.fn();
 const onMoved = vi.fn();
 const countFormer = vi.fn(async () => undefined);
 let backends: Backends;
+let datagrams: Record<number, { sent: number; replies: number }> = {};
 
 beforeEach(() => {
   vi.useFakeTimers();
   // Checks begin at a time of their own within the first moments.
   vi.spyOn(Math, 'random').mockReturnValue(0.5);
+  datagrams = {};
   endFlows.mockReset();
   keepFlows.mockReset();
   watch.mockReset();
@@ -64,6 +74,7 @@ beforeEach(() => {
     keepFlows,
     onMoved,
     countFormer,
+    datagrams: (id) => datagrams[id] ?? { sent: 0, replies: 0 },
     flowsOf: () => 1,
     nowMs: () => Date.now(),
   });
@@ -235,11 +246,11 @@ test('a backend that moves to a name nobody answers for serves where it was unti
 
 test('an ejected backend keeps its TCP flows until its check says that it is gone', async () => {
   const [pool] = poolOf(first);
-  const passive = { failures: 3, ejectMs: 60_000 };
+  const passive = passiveFor(60_000);
   const other = { ...pool!.backends[0]!, name: 'b' };
   vi.mocked(resolveAddress).mockImplementation(async (address) => address as Bind);
   await use([{ ...pool!, passive, backends: [pool!.backends[0]!, other] }]);
-  backends.suspect(1, 'tcp');
+  backends.suspect(1, dialFailed);
   expect(backends.status()).toMatchObject([{ up: false, ejected: true }, { up: true }]);
   expect(endFlows).toHaveBeenCalledExactlyOnceWith(1, 'backend-down', {
     protocol: 'udp',
@@ -257,7 +268,7 @@ test('an ejected backend keeps its TCP flows until its check says that it is gon
 
 test('an ejection is not carried over to another address, given or resolved', async () => {
   const [pool] = poolOf(first);
-  const passive = { failures: 3, ejectMs: 600_000 };
+  const passive = passiveFor(600_000);
   const other = { ...pool!.backends[0]!, name: 'b' };
   const withFirstAt = (address: BackendAddress): PoolPlan[] => [
     { ...pool!, passive, backends: [{ ...pool!.backends[0]!, address }, other] },
@@ -266,7 +277,7 @@ test('an ejection is not carried over to another address, given or resolved', as
     address.kind === 'name' ? first : (address as Bind),
   );
   await use(withFirstAt(first));
-  backends.suspect(1, 'udp');
+  backends.suspect(1, unreachable);
   await use(withFirstAt(first));
   expect(backends.status()[0]).toMatchObject({ up: false, ejected: true });
   await use(withFirstAt(second));
@@ -276,7 +287,7 @@ test('an ejection is not carried over to another address, given or resolved', as
   );
 
   await use(withFirstAt(byName));
-  backends.suspect(1, 'udp');
+  backends.suspect(1, unreachable);
   expect(backends.status()[0]).toMatchObject({ up: false, ejected: true });
   vi.mocked(resolveAddress).mockResolvedValue(second);
   await vi.advanceTimersByTimeAsync(31_000);
@@ -285,15 +296,15 @@ test('an ejection is not carried over to another address, given or resolved', as
 
 test('the last backend that takes newcomers is not ejected, also while another one drains', async () => {
   const [pool] = poolOf(first);
-  const passive = { failures: 3, ejectMs: 60_000 };
+  const passive = passiveFor(60_000);
   const others = ['b', 'c'].map((name) => ({ ...pool!.backends[0]!, name, weight: name === 'c' ? 0 : 1 }));
   vi.mocked(resolveAddress).mockResolvedValue(first);
   await use([{ ...pool!, passive, backends: [pool!.backends[0]!, ...others] }]);
   backends.operate('pool', 'a', { state: 'drain' });
-  backends.suspect(2, 'udp');
+  backends.suspect(2, unreachable);
   expect(backends.status()).toMatchObject([{ up: true }, { up: true, ejected: false }, { up: true }]);
   expect(endFlows).not.toHaveBeenCalled();
-  backends.suspect(1, 'udp');
+  backends.suspect(1, unreachable);
   expect(backends.status(), 'one that drains may be').toMatchObject([{ ejected: true }, { up: true }, {}]);
 });
 
@@ -303,12 +314,12 @@ test.each([
   ['has weight 0', async (_: PoolPlan[], light: PoolPlan[]) => use(light)],
 ])('an ejected backend is back at once when the other one %s', async (_, act) => {
   const [pool] = poolOf(first);
-  const passive = { failures: 3, ejectMs: 60_000 };
+  const passive = passiveFor(60_000);
   const a = pool!.backends[0]!;
   const poolWith = (...others: (typeof a)[]): PoolPlan[] => [{ ...pool!, passive, backends: [a, ...others] }];
   vi.mocked(resolveAddress).mockResolvedValue(first);
   await use(poolWith({ ...a, name: 'b' }));
-  backends.suspect(1, 'udp');
+  backends.suspect(1, unreachable);
   expect(backends.status()).toMatchObject([{ up: false, ejected: true }, { up: true }]);
   await act(poolWith(), poolWith({ ...a, name: 'b', weight: 0 }));
   expect(backends.status()[0]).toMatchObject({ up: true, ejected: false });
@@ -322,16 +333,16 @@ test.each([
 
 test('a backend that the workers do not know yet does not let another one be ejected', async () => {
   const [pool] = poolOf(first);
-  const passive = { failures: 3, ejectMs: 60_000 };
+  const passive = passiveFor(60_000);
   vi.mocked(resolveAddress).mockResolvedValue(first);
   const alone = [{ ...pool!, passive }];
   await use(alone);
   const both = [{ ...pool!, passive, backends: [pool!.backends[0]!, { ...pool!.backends[0]!, name: 'b' }] }];
   const targets = await backends.add(both);
-  backends.suspect(1, 'udp');
+  backends.suspect(1, unreachable);
   expect(backends.status()).toMatchObject([{ up: true, ejected: false }, { up: true }]);
   backends.change(both, targets);
-  backends.suspect(1, 'udp');
+  backends.suspect(1, unreachable);
   expect(backends.status()).toMatchObject([{ up: false, ejected: true }, { up: true }]);
 });
 
@@ -618,4 +629,105 @@ test('with close_over flows end over a time, and a backend that is up again keep
 
   backends.settle(paced(second).map((pool) => ({ ...pool, backends: [], closeOverMs: 5_000 })));
   expect(endFlows).toHaveBeenLastCalledWith(1, 'backend-removed', { overMs: 5_000 });
+});
+
+describe('a backend that fails real clients', () => {
+  const broke = { protocol: 'tcp', cause: 'broke', why: '3 connections broke' } as const;
+  const checked = (type: string, names: string[], passive = passiveFor(10_000)): PoolPlan[] =>
+    poolOf(first).map((pool) => ({
+      ...pool,
+      passive,
+      health: { ...pool.health, type, fall: 1, rise: 1 },
+      backends: names.map((name) => ({ ...pool.backends[0]!, name, address: name === 'a' ? first : second })),
+    }));
+  const begin = async (pools: PoolPlan[]): Promise<void> => {
+    vi.mocked(resolveAddress).mockImplementation(async (address) => address as Bind);
+    ask.mockResolvedValue(passed);
+    await use(pools);
+    await vi.advanceTimersByTimeAsync(1_500);
+    ask.mockClear();
+  };
+
+  test('is left out although its plain check passes, longer each time, and says until when', async () => {
+    await begin(checked('tcp', ['a', 'b']));
+    backends.suspect(1, broke);
+    expect(backends.status()[0]).toMatchObject({
+      up: false,
+      reason: 'passive',
+      why: '3 connections broke; left out for 10s',
+      ejection: { why: '3 connections broke', times: 1, leftMs: 10_000 },
+      ejections: 1,
+    });
+    await vi.advanceTimersByTimeAsync(9_000);
+    expect(ask, 'its check goes on, and passes').toHaveBeenCalled();
+    expect(backends.status()[0]).toMatchObject({ up: false, ejection: { leftMs: 1_000 } });
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(backends.status()[0]).toMatchObject({ up: true, ejected: false, ejection: null });
+    backends.suspect(1, broke);
+    expect(backends.status()[0]).toMatchObject({
+      why: '3 connections broke; left out for 20s, time 2 in a row',
+    });
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(backends.status()[0]).toMatchObject({ up: true, ejections: 2 });
+  });
+
+  test('is checked at once, and no more, where the check meets the same', async () => {
+    await begin(checked('tcp', ['a', 'b']));
+    backends.suspect(1, dialFailed);
+    await vi.advanceTimersByTimeAsync(10);
+    expect(ask).toHaveBeenCalledOnce();
+    expect(backends.status()[0]).toMatchObject({ up: true });
+  });
+
+  test('comes back early only by a check that failed and meets the same', async () => {
+    const fall = async (): Promise<void> => {
+      ask.mockImplementation(async (bind) => (bind === first ? refused : passed));
+      await vi.advanceTimersByTimeAsync(1_500);
+      expect(backends.status()[0]).toMatchObject({ up: false, reason: 'refused', ejected: true });
+      ask.mockResolvedValue(passed);
+      await vi.advanceTimersByTimeAsync(1_500);
+    };
+    await begin(checked('a2s', ['a', 'b'], passiveFor(60_000)));
+    backends.suspect(1, unreachable);
+    await fall();
+    expect(backends.status()[0]).toMatchObject({ up: true, ejected: false });
+    backends.suspect(1, broke);
+    await fall();
+    expect(backends.status()[0]).toMatchObject({ up: false, reason: 'passive' });
+  });
+
+  test('is one of so many at most', async () => {
+    await begin(checked('none', ['a', 'b', 'c', 'd', 'e']));
+    for (let id = 1; id <= 5; id++) backends.suspect(id, broke);
+    expect(backends.status().map(({ ejected }) => ejected)).toEqual([true, true, false, false, false]);
+    await vi.advanceTimersByTimeAsync(10_000);
+    backends.suspect(3, broke);
+    expect(backends.status()[2]).toMatchObject({ ejected: true });
+  });
+
+  test('is silent when nothing comes back from it, unless nothing ever has', async () => {
+    const noReply = { datagrams: 10, withinMs: 5_000 };
+    await begin(checked('none', ['a', 'b', 'c'], { ...passiveFor(60_000), noReply }));
+    const send = async (counts: Record<number, { sent: number; replies: number }>): Promise<void> => {
+      datagrams = counts;
+      await vi.advanceTimersByTimeAsync(1_000);
+    };
+    const downs = (): boolean[] => backends.status().map(({ up }) => !up);
+    // As with syslog.
+    for (let i = 1; i <= 20; i++) await send({ 1: { sent: i * 10, replies: 0 } });
+    expect(downs()).toEqual([false, false, false]);
+    const others = { 2: { sent: 5, replies: 5 } };
+    await send({ 1: { sent: 300, replies: 1 }, ...others });
+    for (let i = 1; i <= 7; i++) await send({ 1: { sent: 300 + i, replies: 1 }, ...others });
+    expect(downs(), 'few datagrams').toEqual([false, false, false]);
+    await send({ 1: { sent: 320, replies: 2 }, ...others });
+    for (let i = 1; i <= 7; i++) await send({ 1: { sent: 400 + i, replies: 2 }, ...others });
+    expect(downs(), 'some seconds').toEqual([false, false, false]);
+    await send({ 1: { sent: 410, replies: 2 }, ...others });
+    expect(backends.status()).toMatchObject([
+      { up: false, reason: 'passive', why: 'no reply to 90 datagrams within 5s; left out for 1m' },
+      { up: true },
+      { up: true },
+    ]);
+  });
 });

@@ -4,18 +4,20 @@
  *
  * What is known of a backend becomes a verdict in core/verdict.ts; this is the table, and what follows from a verdict.
  *
- * Ejection is passive health: real flows failed in a row. It is for a time, and never takes a pool's last
- * backend for newcomers: a wrong suspicion must not become an outage. Nor does it end open TCP flows, which tell by
- * themselves whether the backend lives: one that refuses newcomers may be finishing with those it has. UDP
+ * Ejection is passive health: real flows failed in a row (ejections.ts). It is for a time, and never takes a pool's last
+ * backend for newcomers, nor more than a share of them: a wrong suspicion must not become an outage. Nor does it end open TCP
+ * flows, which tell by themselves whether the backend lives: one that refuses newcomers may be finishing with those it has. UDP
  * conversations cannot tell.
  */
 
 import type { Check, Checks } from '../checks/client.ts';
 import type { CheckFacts, CheckVerdict } from '../checks/messages-from-checks.ts';
+import { seesFault } from '../checks/reach.ts';
 import type { Target } from '../checks/resolve.ts';
 import { formatAddress } from '../core/address-text.ts';
 import type { BackendStates } from '../core/backend-states.ts';
 import type { DownReason } from '../core/down-reason.ts';
+import { type Fault, mayEjectOneMore } from '../core/ejection.ts';
 import { foundNamesWithinMs } from '../core/limits.ts';
 import type { LoopBackend, Loops } from '../core/loops.ts';
 import {
@@ -31,10 +33,12 @@ import { tierNumbersOf, tierViewsOf } from '../core/tiers.ts';
 import { type CheckWord, effectOf, judge, onDownFor, type Verdict } from '../core/verdict.ts';
 import { isSameTarget, isSameWay, type Way } from '../core/way.ts';
 import { BackupClosing } from './backup-closing.ts';
+import { type EjectionStatus, Ejections } from './ejections.ts';
 import type { ControlWatcher } from './events.ts';
 import { type FormerStatus, FormerWays, type FormerWaysOptions } from './former-ways.ts';
 import type { Ids } from './ids.ts';
 import type { OperatorWords } from './operator-words.ts';
+import { type SilenceOptions, SilenceWatch, watchedPools } from './silence.ts';
 import { SlowStarts } from './slow-starts.ts';
 import { findTargets, type Targets, unresolvedBecause } from './targets.ts';
 
@@ -56,7 +60,6 @@ interface Backend {
   check: CheckWord;
   /** The last check, as far as it has been told. */
   checked: (CheckFacts & { readonly atMs: number }) | undefined;
-  ejectTimer: NodeJS.Timeout | undefined;
   /** The listener of this instance that its address leads back to. */
   leadsTo: string | undefined;
   /** The same, seen at run time; forgotten after a while. */
@@ -127,6 +130,10 @@ export interface BackendStatus {
     readonly at: string;
   } | null;
   readonly ejected: boolean;
+  /** Why, and until when; null: it is not. */
+  readonly ejection: EjectionStatus | null;
+  /** Ejections so far. */
+  readonly ejections: number;
   /** The listener of this instance that it leads back to; it is down for that. */
   readonly leadsTo: string | null;
   /** Where it is now: what its name resolves to. */
@@ -166,6 +173,7 @@ export interface BackendsOptions {
   readonly nowMs: () => number;
   /** Addresses have changed: the workers need a new snapshot. */
   readonly onMoved: () => void;
+  readonly datagrams: SilenceOptions['datagrams'];
   readonly countFormer: FormerWaysOptions['countFlows'];
   readonly flowsOf: FormerWaysOptions['flowsOf'];
 }
@@ -184,6 +192,8 @@ export class Backends {
   private readonly formers: FormerWays;
   private readonly slowStarts: SlowStarts;
   private readonly backupClosing: BackupClosing;
+  private readonly ejections: Ejections;
+  private readonly silence: SilenceWatch;
   private isStopped = false;
 
   constructor(options: BackendsOptions) {
@@ -195,6 +205,12 @@ export class Backends {
       keepFlows: (id) => this.keepOnBackup(id),
     });
     const { watch, checks, nowMs, countFormer: countFlows, flowsOf, keepFlows } = options;
+    this.ejections = new Ejections(nowMs, (id) => this.ejectionOver(id));
+    this.silence = new SilenceWatch({
+      nowMs,
+      datagrams: options.datagrams,
+      silent: (id, fault) => this.suspect(id, fault),
+    });
     this.formers = new FormerWays({
       watch,
       checks,
@@ -229,6 +245,7 @@ export class Backends {
   change(pools: readonly PoolPlan[], targets: Targets): void {
     this.fresh.clear();
     this.putEach(pools, targets, () => true);
+    this.silence.use(watchedPools(pools, this.options.ids));
     // Not before: of a pool that begins with a name that does not resolve the rest are not known yet.
     this.reviewPools();
     const named = pools.some((pool) => pool.backends.some((backend) => backend.address.kind === 'name'));
@@ -304,7 +321,9 @@ export class Backends {
       slowStart: this.slowStarts.shareOf(backend.id) ?? null,
       draining: backend.word.state === 'drain',
       operator: wordStatus(backend.word),
-      ejected: backend.ejectTimer !== undefined,
+      ejected: this.ejections.has(backend.id),
+      ejection: this.ejections.status(backend.id),
+      ejections: this.ejections.total(backend.id),
       leadsTo: leadsBackTo(backend) ?? null,
       at: backend.target === undefined ? null : formatAddress(backend.target),
       former: this.formers.status(backend.id),
@@ -406,23 +425,33 @@ export class Backends {
     states.setWeight(backend.id, weightOf(word, backend.plan) * backend.share);
   }
 
-  /** Real flows failed in a row. A checked TCP backend is checked at once; otherwise it is ejected for a time. */
-  suspect(backendId: number, protocol: Protocol): void {
+  /**
+   * Real clients failed there. Where a check meets the same as they do it decides, at once; otherwise the backend is ejected for a
+   * time, as its check may pass for ever (a port forwarder before a dead server accepts everybody). Over UDP it is in any case.
+   */
+  suspect(backendId: number, fault: Fault): void {
     const backend = this.backends.get(backendId);
     if (backend === undefined || !backend.verdict.isUp) return;
-    // A TCP check sees what a TCP flow sees and decides. For UDP only the flows themselves can tell.
-    if (backend.checker !== undefined && protocol === 'tcp') {
-      backend.checker.suspect();
-      return;
-    }
-    if (!this.hasStandIn(backend)) return;
-    backend.ejectTimer = setTimeout(() => {
-      backend.ejectTimer = undefined;
-      this.review(backend, 'ejection over');
-      this.reviewPools();
-    }, backend.pool.passive.ejectMs);
+    backend.checker?.suspect();
+    const { pool, target, checker } = backend;
+    if (checker !== undefined && fault.protocol === 'tcp' && seesFault(pool.health, target, fault)) return;
+    if (!this.hasStandIn(backend) || !this.isShareLeft(backend)) return;
+    this.ejections.begin(backendId, pool.passive, fault);
     this.review(backend, '');
     this.reviewPools();
+  }
+
+  private ejectionOver(backendId: number): void {
+    const backend = this.backends.get(backendId);
+    if (backend === undefined) return;
+    this.review(backend, 'ejection over');
+    this.reviewPools();
+  }
+
+  private isShareLeft({ pool }: Backend): boolean {
+    const same = [...this.backends.values()].filter((other) => other.pool.name === pool.name);
+    const ejected = same.filter(({ id }) => this.ejections.has(id)).length;
+    return mayEjectOneMore(ejected, same.length, pool.passive.ejectedShareMax);
   }
 
   stop(): void {
@@ -430,6 +459,8 @@ export class Backends {
     clearInterval(this.resolveTimer);
     clearImmediate(this.movedTimer);
     for (const backend of this.backends.values()) quiet(backend);
+    this.ejections.stop();
+    this.silence.stop();
     this.formers.stop();
     this.slowStarts.stop();
   }
@@ -450,6 +481,12 @@ export class Backends {
   private targetFor(found: Target, old: Backend | undefined, text: string): Bind | undefined {
     if (found === 'unanswered') return old?.target;
     return found ?? (old?.targetOf === text ? old.target : undefined);
+  }
+
+  /** What flows failed at was its address so far. @returns whether it was ejected */
+  private forgiveMoved(backend: Backend, target: Bind | undefined): boolean {
+    if (target === undefined || isSameTarget(backend.target, target)) return false;
+    return this.ejections.forgive(backend.id);
   }
 
   private setLoop(backend: Backend, set: () => void): void {
@@ -508,7 +545,6 @@ export class Backends {
       unresolved,
       check: { word: 'none' },
       checked: undefined,
-      ejectTimer: undefined,
       leadsTo: undefined,
       seenLeadingTo: undefined,
       seenTimer: undefined,
@@ -529,7 +565,7 @@ export class Backends {
     const sameCheck =
       old !== undefined &&
       JSON.stringify([old.pool.health, old.target]) === JSON.stringify([pool.health, target]);
-    const isForgiven = forgiveMoved(backend, target);
+    const isForgiven = this.forgiveMoved(backend, target);
     const before = old === undefined ? undefined : wayOf(old);
     backend.pool = pool;
     backend.plan = plan;
@@ -563,6 +599,7 @@ export class Backends {
   private remove(backend: Backend, pool: PoolPlan): void {
     backend.pool = pool;
     quiet(backend);
+    this.ejections.remove(backend.id);
     this.formers.drop(backend.id);
     this.options.words.forget(backend.pool.name, backend.plan.name);
     this.options.states.setUp(backend.id, false);
@@ -607,6 +644,7 @@ export class Backends {
 
   private checkSaid(backend: Backend, verdict: CheckVerdict): void {
     if (verdict.isUp) this.setShare(backend, verdict.share);
+    if (verdict.isUp && backend.check.word === 'failed') this.recovered(backend);
     backend.check = verdict.isUp
       ? { word: 'passed' }
       : { word: 'failed', reason: verdict.reason, why: verdict.why };
@@ -615,6 +653,12 @@ export class Backends {
     if (this.isReviewDue) return;
     this.isReviewDue = true;
     queueMicrotask(() => this.reviewAfterChecks());
+  }
+
+  /** Its check failed and passes again. If it meets what clients met there is no reason to wait any longer. */
+  private recovered({ id, target, pool: { health } }: Backend): void {
+    const fault = this.ejections.faultOf(id);
+    if (fault !== undefined && seesFault(health, target, fault)) this.ejections.end(id);
   }
 
   private reviewAfterChecks(): void {
@@ -644,7 +688,7 @@ export class Backends {
       leadsTo: leadsBackTo(backend),
       check,
       startsUp: pool.health.start === 'up',
-      isEjected: backend.ejectTimer !== undefined,
+      ejected: this.ejections.whyOf(backend.id),
     });
     const effect = effectOf(before, now);
     backend.verdict = now;
@@ -740,9 +784,8 @@ export class Backends {
   private readmit(): void {
     for (const backend of this.backends.values()) {
       const couldServe = takesNew(backend);
-      if (backend.ejectTimer === undefined || !couldServe || this.hasStandIn(backend)) continue;
-      clearTimeout(backend.ejectTimer);
-      backend.ejectTimer = undefined;
+      if (!this.ejections.has(backend.id) || !couldServe || this.hasStandIn(backend)) continue;
+      this.ejections.end(backend.id);
       this.review(backend, 'nobody else in its pool takes new clients');
     }
   }
@@ -783,7 +826,7 @@ export class Backends {
     if (found !== 'unanswered') backend.targetOf = text;
     if (JSON.stringify(target) === JSON.stringify(backend.target)) return;
     const hadTarget = backend.target !== undefined;
-    const isForgiven = forgiveMoved(backend, target);
+    const isForgiven = this.forgiveMoved(backend, target);
     const before = wayOf(backend);
     backend.target = target;
     backend.unresolved = target === undefined ? unresolvedBecause(found) : undefined;
@@ -831,18 +874,8 @@ const unknown: Verdict = { isUp: false, isLost: true, reason: undefined, why: ''
 
 const movedBecause = 'it is at another address';
 
-/** What flows failed at was its address so far. @returns whether it was ejected */
-function forgiveMoved(backend: Backend, target: Bind | undefined): boolean {
-  if (backend.ejectTimer === undefined || target === undefined) return false;
-  if (isSameTarget(backend.target, target)) return false;
-  clearTimeout(backend.ejectTimer);
-  backend.ejectTimer = undefined;
-  return true;
-}
-
 function quiet(backend: Backend): void {
   backend.checker?.stop();
-  clearTimeout(backend.ejectTimer);
   clearTimeout(backend.graceTimer);
   clearTimeout(backend.seenTimer);
 }

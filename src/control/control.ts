@@ -11,6 +11,7 @@ import { availableParallelism } from 'node:os';
 import { ChecksClient } from '../checks/client.ts';
 import { readBackendList } from '../config/backend-list.ts';
 import { diffPlans, liveKeys } from '../config/diff.ts';
+import { type Fault, whyOf } from '../core/ejection.ts';
 import { firstChecksWithinMs, firstDiscoveryWithinMs, loopRememberedMs } from '../core/limits.ts';
 import type { LoopListener } from '../core/loops.ts';
 import type { OperatorRow } from '../core/operator-word.ts';
@@ -22,7 +23,7 @@ import { Waiting } from '../rooms/waiting.ts';
 import { WorkerClient, type WorkerDeath } from '../worker/client.ts';
 import type { FlowRecord, MessageFromWorker, WayCount } from '../worker/messages-from-worker.ts';
 import type { MessageToWorker } from '../worker/messages-to-worker.ts';
-import { Backends } from './backends.ts';
+import { Backends, type BackendsOptions } from './backends.ts';
 import type { ClusterClient } from './cluster/client.ts';
 import { type DescriptorShares, shareDescriptors, tightDescriptorLimit } from './descriptors.ts';
 import { Discovery } from './discovery/discovery.ts';
@@ -57,6 +58,22 @@ function tally(changes: {
   removed: readonly unknown[];
 }): string {
   return `+${changes.added.length} ~${changes.changed.length} -${changes.removed.length}`;
+}
+
+function endFlowsOf(
+  ...[backendId, code, which = {}]: Parameters<BackendsOptions['endFlows']>
+): MessageToWorker {
+  const { protocol, connectedBeforeMs, way, overMs } = which;
+  const select = { by: 'backend', backendId, protocol, connectedBeforeMs, way } as const;
+  return { type: 'end-flows', select, code, overMs };
+}
+
+function faultOf({
+  protocol,
+  cause,
+  failures,
+}: Extract<MessageFromWorker, { type: 'backend-suspect' }>): Fault {
+  return { protocol, cause, why: whyOf(cause, failures) };
 }
 
 export interface ControlOptions {
@@ -134,14 +151,12 @@ export class Control {
       states: views.states,
       watch: options.watch,
       checks: this.checks,
-      endFlows: (backendId, code, { protocol, connectedBeforeMs, way, overMs } = {}) =>
-        this.toWorkers({
-          type: 'end-flows',
-          select: { by: 'backend', backendId, protocol, connectedBeforeMs, way },
-          code,
-          overMs,
-        }),
+      endFlows: (...order) => this.toWorkers(endFlowsOf(...order)),
       keepFlows: (backendId, way, codes) => this.toWorkers({ type: 'keep-flows', backendId, way, codes }),
+      datagrams: (backendId) => ({
+        sent: views.counters.backend(backendId, 'datagramsIn'),
+        replies: views.counters.backend(backendId, 'datagramsOut'),
+      }),
       countFormer: () => this.countFormer(),
       flowsOf: (backendId) => views.counters.backend(backendId, 'active'),
       nowMs: () => this.now(),
@@ -534,7 +549,7 @@ export class Control {
         this.flowsListed(message.requestId, message.records);
         break;
       case 'backend-suspect':
-        this.backends.suspect(message.backendId, message.protocol);
+        this.backends.suspect(message.backendId, faultOf(message));
         break;
       case 'loop-seen':
         this.tellLoop(message);

@@ -36,7 +36,7 @@ function poolOf(
   return {
     id: 1,
     version: 1,
-    plan: poolPlan({ tableSize: 65_537, passive: { failures: 3, ejectMs: 10_000 }, tries: 3, ...plan }),
+    plan: poolPlan({ tableSize: 65_537, tries: 3, ...plan }),
     backends,
   };
 }

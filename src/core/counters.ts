@@ -29,7 +29,15 @@ export const listenerCounters = [
   'droppedBackendBuffer',
   'acceptPauses',
 ] as const;
-export const backendCounters = ['opened', 'dialFailures', 'bytesIn', 'bytesOut', 'unreachable'] as const;
+export const backendCounters = [
+  'opened',
+  'dialFailures',
+  'bytesIn',
+  'bytesOut',
+  'datagramsIn',
+  'datagramsOut',
+  'unreachable',
+] as const;
 
 export type ListenerCounter = (typeof listenerCounters)[number];
 export type BackendCounter = (typeof backendCounters)[number];

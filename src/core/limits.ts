@@ -78,6 +78,8 @@ export const foundNamesWithinMs = 1_000;
 export const firstChecksWithinMs = 3_000;
 /** Flows ended by policy (backend down, drain) in one turn of the loop, so that the rest are not kept waiting. */
 export const terminationsPerTurnMax = 256;
+/** With `passive.no_reply` workers count what each conversation has moved within this time. Milliseconds. */
+export const accountedWithinMs = 2_000;
 /** Flows that end evenly over a time: a longer look away (a process that was stopped) counts as one of so many milliseconds. */
 export const paceStepMsMax = 500;
 /** Former addresses of one backend that are watched for the flows still on them; the oldest is left alone beyond it. */

@@ -161,9 +161,15 @@ export interface PoolPlan {
   readonly identity: 'name' | 'address';
   readonly health: HealthPlan;
   readonly passive: {
-    /** Failed dials or port-unreachables in a row until ejected; 0 turns it off. */
+    /** Failed connections or port-unreachables in a row until ejected; 0 turns it off. */
     readonly failures: number;
+    /** The first time; so many times as long after so many in a row. */
     readonly ejectMs: number;
+    readonly ejectMsMax: number;
+    /** The share of the pool that may be ejected at once, 0 to 1. */
+    readonly ejectedShareMax: number;
+    /** UDP: a backend that does not answer so many datagrams, and none for so long, is ejected. Undefined: nobody looks. */
+    readonly noReply: { readonly datagrams: number; readonly withinMs: number } | undefined;
   };
   /** What happens to open flows when their backend goes down. */
   readonly onDown: OpenFlowsPlan;

@@ -8,7 +8,7 @@ const well: BackendFacts = {
   leadsTo: undefined,
   check: { word: 'passed' },
   startsUp: false,
-  isEjected: false,
+  ejected: undefined,
 };
 const failed = (reason: DownReason): CheckWord => ({ word: 'failed', reason, why: 'so it is' });
 
@@ -25,10 +25,10 @@ describe('a backend is', () => {
       false,
     ],
     ['down for what its check says', { check: failed('wrong-role') }, false, 'wrong-role', true],
-    ['out, and not lost, when flows failed', { isEjected: true }, false, 'passive', false],
+    ['out, and not lost, when flows failed', { ejected: 'flows failed' }, false, 'passive', false],
     [
       'lost when flows failed and its check says no',
-      { isEjected: true, check: failed('timeout') },
+      { ejected: 'flows failed', check: failed('timeout') },
       false,
       'timeout',
       true,
@@ -51,7 +51,7 @@ describe('a backend is', () => {
 });
 
 test('what follows from two verdicts', () => {
-  const [up, out] = [judge(well), judge({ ...well, isEjected: true })];
+  const [up, out] = [judge(well), judge({ ...well, ejected: 'flows failed' })];
   const [refused, timeout] = [
     judge({ ...well, check: failed('refused') }),
     judge({ ...well, check: failed('timeout') }),

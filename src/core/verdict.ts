@@ -23,8 +23,8 @@ export interface BackendFacts {
   readonly check: CheckWord;
   /** Without a word of its check it counts as up (`health.start: up`). */
   readonly startsUp: boolean;
-  /** Flows failed in a row, and it is left out for a while. */
-  readonly isEjected: boolean;
+  /** Why it is left out for a while: what flows met there. Undefined: it is not. */
+  readonly ejected: string | undefined;
 }
 
 export interface Verdict {
@@ -46,13 +46,13 @@ function lost(reason: DownReason, why: string): Verdict {
 
 /** The first of the reasons that are true, in the order in which mending the later ones would be of no use. */
 export function judge(facts: BackendFacts): Verdict {
-  const { isInMaintenance, unresolved, leadsTo, check, startsUp, isEjected } = facts;
+  const { isInMaintenance, unresolved, leadsTo, check, startsUp, ejected } = facts;
   if (isInMaintenance) return lost('operator', 'an operator has put it into maintenance');
   if (unresolved !== undefined) return lost('unresolved', unresolved);
   if (leadsTo !== undefined) return lost('loop', `it leads back to listener ${leadsTo}`);
   if (check.word === 'failed') return lost(check.reason, check.why);
   if (check.word === 'unchecked' && !startsUp) return lost('unchecked', 'its first check has not passed yet');
-  if (isEjected) return { isUp: false, isLost: false, reason: 'passive', why: 'flows failed in a row' };
+  if (ejected !== undefined) return { isUp: false, isLost: false, reason: 'passive', why: ejected };
   return up;
 }
 

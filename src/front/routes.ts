@@ -168,7 +168,9 @@ function explained(source: PageSource, query: URLSearchParams): Answer {
 function whyDownOf({ backends }: Pick<FrontState, 'backends'>): (id: number) => string | undefined {
   return (id) => {
     const status = backends.find((backend) => backend.id === id);
-    return status?.reason === null || status === undefined ? undefined : `${status.reason}: ${status.why}`;
+    if (status === undefined || status.reason === null) return undefined;
+    const left = status.ejection === null ? '' : `, ${Math.ceil(status.ejection.leftMs / 1_000)} s to go`;
+    return `${status.reason}: ${status.why}${left}`;
   };
 }
 

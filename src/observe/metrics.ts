@@ -4,6 +4,7 @@
  * configuration and termination codes, so their number is bounded by the plan.
  */
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import type { BackendCounter } from '../core/counters.ts';
 import { terminationCodes } from '../core/termination.ts';
 import type { FrontState } from '../front/state.ts';
 import type { SharedViews } from '../rooms/shared.ts';
@@ -225,6 +226,17 @@ function listenerFamilies({ views, state }: MetricsSource): Family[] {
   ];
 }
 
+/** What workers count of each backend. */
+const backendTotals: readonly (readonly [name: string, counter: BackendCounter, help: string])[] = [
+  ['pinion_backend_flows_total', 'opened', 'Flows connected.'],
+  ['pinion_backend_dial_failures_total', 'dialFailures', 'Dials that failed.'],
+  ['pinion_backend_unreachable_total', 'unreachable', 'UDP: port unreachable reports.'],
+  ['pinion_backend_datagrams_in_total', 'datagramsIn', 'Datagrams to it.'],
+  ['pinion_backend_datagrams_out_total', 'datagramsOut', 'Datagrams from it.'],
+  ['pinion_backend_bytes_in_total', 'bytesIn', 'Payload to it.'],
+  ['pinion_backend_bytes_out_total', 'bytesOut', 'Payload from it.'],
+];
+
 function backendFamilies({ views, state }: MetricsSource): Family[] {
   const { counters } = views;
   type Status = FrontState['backends'][number];
@@ -278,20 +290,20 @@ function backendFamilies({ views, state }: MetricsSource): Family[] {
       'TCP flows open now to an address it had before; counted seldom.',
       ({ former }) => former.reduce((sum, { flows }) => sum + flows, 0),
     ),
-    family('pinion_backend_flows_total', 'counter', 'Flows connected.', ({ id }) =>
-      counters.backend(id, 'opened'),
+    family(
+      'pinion_backend_ejections_total',
+      'counter',
+      'Times it was left out because clients failed there.',
+      ({ ejections }) => ejections,
     ),
-    family('pinion_backend_dial_failures_total', 'counter', 'Dials that failed.', ({ id }) =>
-      counters.backend(id, 'dialFailures'),
+    family(
+      'pinion_backend_ejection_left_seconds',
+      'gauge',
+      'How long it is still left out for that; 0: it is not.',
+      ({ ejection }) => (ejection === null ? 0 : ejection.leftMs / 1_000),
     ),
-    family('pinion_backend_unreachable_total', 'counter', 'UDP: port unreachable reports.', ({ id }) =>
-      counters.backend(id, 'unreachable'),
-    ),
-    family('pinion_backend_bytes_in_total', 'counter', 'Payload to it.', ({ id }) =>
-      counters.backend(id, 'bytesIn'),
-    ),
-    family('pinion_backend_bytes_out_total', 'counter', 'Payload from it.', ({ id }) =>
-      counters.backend(id, 'bytesOut'),
+    ...backendTotals.map(([name, counter, help]) =>
+      family(name, 'counter', help, ({ id }) => counters.backend(id, counter)),
     ),
   ];
 }

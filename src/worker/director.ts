@@ -12,6 +12,7 @@ import type { DialTable } from '../core/dial-table.ts';
 import { Flow } from '../core/flow.ts';
 import { keyOf } from '../core/key.ts';
 import {
+  accountedWithinMs,
   oneWayDatagramsMin,
   oneWayMsMin,
   terminationsPerTurnMax,
@@ -135,6 +136,8 @@ export class Director implements EngineHost {
     const ttlMsMin = Math.min(...snapshot.listeners.map((listener) => listener.plan.affinity.ttlMs));
     this.visitMs = Math.min(visitMsMax, ttlMsMin / 4);
     this.visitsPerRound = Math.max(1, Math.min(10, Math.floor(ttlMsMin / 4000)));
+    const isCountedSoon = snapshot.pools.some(({ plan }) => plan.passive.noReply !== undefined);
+    if (isCountedSoon) this.visitMs = Math.min(this.visitMs, accountedWithinMs / 2 / this.visitsPerRound);
     this.reports.sample = snapshot.flowLogSample;
     if (this.servers.learn(snapshot)) this.endServers();
     this.returning.learn(snapshot);
@@ -293,7 +296,7 @@ export class Director implements EngineHost {
       return;
     }
     counters.addBackend(backend.id, 'dialFailures', 1);
-    this.suspect(flow, backend);
+    this.suspect(flow, backend, 'dial');
   }
 
   replied(flow: Flow): void {
@@ -311,7 +314,7 @@ export class Director implements EngineHost {
   unreachable(flow: Flow): void {
     const backend = flow.backend!;
     this.options.counters.addBackend(backend.id, 'unreachable', 1);
-    this.suspect(flow, backend);
+    this.suspect(flow, backend, 'unreachable');
   }
 
   backendNow(flow: Flow): BackendView {
@@ -528,8 +531,7 @@ export class Director implements EngineHost {
       if (amount === 0) continue;
       accounted[counter] = flow[counter];
       counters.addListener(flow.listener.id, counter, amount);
-      if (flow.backend === undefined || counter === 'datagramsIn' || counter === 'datagramsOut') continue;
-      counters.addBackend(flow.backend.id, counter, amount);
+      if (flow.backend !== undefined) counters.addBackend(flow.backend.id, counter, amount);
     }
   }
 
@@ -559,10 +561,11 @@ export class Director implements EngineHost {
     this.flowPins.arrive(flow, nowMs);
   }
 
-  private suspect(flow: Flow, backend: BackendView): void {
+  private suspect(flow: Flow, backend: BackendView, cause: 'dial' | 'broke' | 'unreachable' = 'broke'): void {
     const passive = this.choosers.get(flow.listener.poolId)?.pool.plan.passive;
     if (passive === undefined || passive.failures === 0) return;
-    this.suspects.failed(backend.id, flow.listener.plan.protocol, passive, this.options.nowMs());
+    const { protocol } = flow.listener.plan;
+    this.suspects.failed(backend.id, protocol, cause, passive, this.options.nowMs());
   }
 
   /** The code of a client that cannot be served, whatever room there is. */

@@ -57,7 +57,7 @@ interface Pace {
   seenAtMs: number;
 }
 
-/** Orders that may be taken back. Each is outdone by the next one, and both by all that may not. */
+/** Orders that may be taken back. Each is outdone by the next one, and all of them by those that may not. */
 const takenBack: readonly TerminationCode[] = ['backup-closed', 'backend-down', 'address-changed'];
 
 export class Endings {

@@ -1,4 +1,5 @@
 /** Everything a worker says to control. One tagged union; control's half of it is worker/client.ts. */
+import type { FaultCause } from '../core/ejection.ts';
 import type { ChoiceReason } from '../core/flow.ts';
 import type { AffinityKey, Protocol } from '../core/plan.ts';
 import type { TerminationCode } from '../core/termination.ts';
@@ -54,8 +55,14 @@ export type MessageFromWorker =
     }
   | { readonly type: 'former-counted'; readonly requestId: number; readonly counts: readonly WayCount[] }
   | { readonly type: 'flows'; readonly requestId: number; readonly records: readonly FlowRecord[] }
-  /** Dials failed, or ports were unreachable, this often in a row. */
-  | { readonly type: 'backend-suspect'; readonly backendId: number; readonly protocol: Protocol }
+  /** Flows failed there, this often in a row. */
+  | {
+      readonly type: 'backend-suspect';
+      readonly backendId: number;
+      readonly protocol: Protocol;
+      readonly cause: Exclude<FaultCause, 'silent'>;
+      readonly failures: number;
+    }
   /** A TCP flow to this backend has come in at a listener of ours. Once until the next snapshot. */
   | { readonly type: 'backend-leads-back'; readonly backendId: number; readonly listener: string }
   /** Flows to this backend come back by way of another machine. */

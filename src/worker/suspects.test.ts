@@ -11,30 +11,34 @@ function suspectsOf(): { suspects: SuspectBackends; told: MessageFromWorker[] } 
 
 test('failures in a row are told once, and a success begins the row anew', () => {
   const { suspects, told } = suspectsOf();
-  for (let i = 0; i < 2; i++) suspects.failed(1, 'udp', passive, i);
+  for (let i = 0; i < 2; i++) suspects.failed(1, 'udp', 'unreachable', passive, i);
   suspects.succeeded(1, 'udp');
-  for (let i = 0; i < 2; i++) suspects.failed(1, 'udp', passive, i);
+  for (let i = 0; i < 2; i++) suspects.failed(1, 'udp', 'unreachable', passive, i);
   expect(told).toEqual([]);
-  suspects.failed(1, 'udp', passive, 3);
-  expect(told).toEqual([{ type: 'backend-suspect', backendId: 1, protocol: 'udp' }]);
+  suspects.failed(1, 'udp', 'unreachable', passive, 3);
+  expect(told).toEqual([
+    { type: 'backend-suspect', backendId: 1, protocol: 'udp', cause: 'unreachable', failures: 3 },
+  ]);
 });
 
 test('a port that is dead for UDP is found although TCP works, and neither counts for the other', () => {
   const { suspects, told } = suspectsOf();
-  for (let i = 0; i < 2; i++) suspects.failed(1, 'tcp', passive, i);
-  suspects.failed(1, 'udp', passive, 2);
+  for (let i = 0; i < 2; i++) suspects.failed(1, 'tcp', 'dial', passive, i);
+  suspects.failed(1, 'udp', 'unreachable', passive, 2);
   expect(told).toEqual([]);
   for (let i = 0; i < 2; i++) {
     suspects.succeeded(1, 'tcp');
-    suspects.failed(1, 'udp', passive, 3 + i);
+    suspects.failed(1, 'udp', 'unreachable', passive, 3 + i);
   }
-  expect(told).toEqual([{ type: 'backend-suspect', backendId: 1, protocol: 'udp' }]);
+  expect(told).toEqual([
+    { type: 'backend-suspect', backendId: 1, protocol: 'udp', cause: 'unreachable', failures: 3 },
+  ]);
 });
 
 test('what failed at an address does not count at the next one', () => {
   const { suspects, told } = suspectsOf();
-  for (let i = 0; i < 2; i++) suspects.failed(1, 'udp', passive, i);
+  for (let i = 0; i < 2; i++) suspects.failed(1, 'udp', 'unreachable', passive, i);
   suspects.moved(1);
-  suspects.failed(1, 'udp', passive, 2);
+  suspects.failed(1, 'udp', 'unreachable', passive, 2);
   expect(told).toEqual([]);
 });

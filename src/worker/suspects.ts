@@ -2,10 +2,15 @@
  * Passive health, the worker's part: dials that fail (and ports that are unreachable) in a row make a backend
  * suspect, one success clears it. Control is told once per row of failures and decides what it means.
  */
+import type { FaultCause } from '../core/ejection.ts';
 import type { Protocol } from '../core/plan.ts';
 import type { MessageFromWorker } from './messages-from-worker.ts';
 
+type Cause = Exclude<FaultCause, 'silent'>;
+
 interface Suspect {
+  /** Of all of the row: of several the one that a plain connection does not show. */
+  cause: Cause;
   failures: number;
   lastAtMs: number;
 }
@@ -37,16 +42,20 @@ export class SuspectBackends {
   failed(
     backendId: number,
     protocol: Protocol,
+    cause: Cause,
     passive: { readonly failures: number; readonly ejectMs: number },
     nowMs: number,
   ): void {
     const suspects = this.suspects[protocol];
-    const suspect = suspects.get(backendId) ?? { failures: 0, lastAtMs: nowMs };
-    suspect.failures = nowMs - suspect.lastAtMs > passive.ejectMs ? 1 : suspect.failures + 1;
+    const suspect = suspects.get(backendId) ?? { cause, failures: 0, lastAtMs: nowMs };
+    const isNewRow = nowMs - suspect.lastAtMs > passive.ejectMs;
+    suspect.failures = isNewRow ? 1 : suspect.failures + 1;
+    if (isNewRow || cause !== 'dial') suspect.cause = cause;
     suspect.lastAtMs = nowMs;
     suspects.set(backendId, suspect);
     if (suspect.failures < passive.failures) return;
     suspects.delete(backendId);
-    this.post({ type: 'backend-suspect', backendId, protocol });
+    const { failures } = suspect;
+    this.post({ type: 'backend-suspect', backendId, protocol, cause: suspect.cause, failures });
   }
 }

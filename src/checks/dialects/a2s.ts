@@ -9,6 +9,7 @@ const challengesMax = 2;
 
 export const a2s = dialect({
   meaning: 'a Source engine server answers A2S_INFO, challenge included',
+  reach: () => 'udp',
   options: gameOptions,
   ask: (asked) =>
     overUdp(asked, async (datagrams) => {

@@ -13,6 +13,7 @@ const lineBytesMax = 1_024;
 export const agent = dialect({
   meaning:
     "an agent (HAProxy's agent-check) says that the server is up, and how much of its weight it is to have",
+  reach: () => 'beside',
   options: { send: text('What is said to the agent first. Default: nothing.', undefined) },
   ask: (asked) =>
     overTcp(asked, async (stream) => {

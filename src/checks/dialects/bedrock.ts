@@ -7,6 +7,7 @@ import { gameOptions, judgePlayers, noAnswer } from '../games.ts';
 
 export const bedrock = dialect({
   meaning: 'a Minecraft server of the Bedrock edition (RakNet) answers an unconnected ping',
+  reach: () => 'udp',
   options: gameOptions,
   ask: (asked) =>
     overUdp(asked, async (datagrams) => {

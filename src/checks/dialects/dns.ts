@@ -15,6 +15,7 @@ import { dialect, failed, passed } from '../dialect.ts';
 
 export const dns = dialect({
   meaning: 'a name server answers a question with the code that is expected',
+  reach: () => 'udp',
   options: {
     name: own(
       'What is asked for. Default: the root, which a resolver knows; an authoritative server should be asked for its own zone.',

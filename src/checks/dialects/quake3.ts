@@ -6,6 +6,7 @@ import { gameOptions, judgePlayers, noAnswer } from '../games.ts';
 
 export const quake3 = dialect({
   meaning: 'a server of the Quake III family answers getstatus',
+  reach: () => 'udp',
   options: gameOptions,
   ask: (asked) =>
     overUdp(asked, async (datagrams) => {

@@ -104,6 +104,7 @@ const options = {
 export const sendExpect = dialect({
   meaning: 'a server answers what you say',
   options,
+  reach: ({ over }) => over,
   ask: (asked) => (asked.options.over === 'udp' ? askOverUdp(asked) : askOverTcp(asked)),
 });
 

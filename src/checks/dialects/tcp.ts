@@ -7,6 +7,7 @@ import { connectTo } from '../sockets.ts';
 export const tcp = dialect({
   meaning: 'a connection can be made',
   silence: 'no connection',
+  reach: () => 'connect',
   options: {},
   ask: (asked) =>
     new Promise<CheckResult>((resolve) => {

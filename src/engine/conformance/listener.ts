@@ -69,7 +69,7 @@ export function poolPlan(traits: Partial<PoolView['plan']>): PoolView['plan'] {
       start: 'down',
       options: {},
     },
-    passive: { failures: 0, ejectMs: 0 },
+    passive: { failures: 0, ejectMs: 10_000, ejectMsMax: 300_000, ejectedShareMax: 0.5, noReply: undefined },
     onDown: { action: 'close', graceMs: 0 },
     onDownBecause: {},
     onAddressChange: { action: 'keep', graceMs: 0 },
