@@ -1,13 +1,17 @@
 /** Backends that are found while pinion runs: pins stay, lists that cannot be used change nothing, and what was found outlives a reload. */
+import { createSocket } from 'node:dgram';
 import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { askTcp, clientAddresses, inParallel, tcpClient } from './support/clients.ts';
 import { admin, backendsOf, configText, listener, noCheck, reload } from './support/config.ts';
+import { startDnsmasq } from './support/dnsmasq.ts';
 import { eventually } from './support/eventually.ts';
 import { startPinion } from './support/pinion.ts';
+import { freePort } from './support/ports.ts';
 import { stopEverything } from './support/processes.ts';
-import { namedTcp, stopServers, type TestServer } from './support/servers.ts';
+import { requirePackage } from './support/require-package.ts';
+import { namedTcp, stopServers, type TestServer, tcpServer, udpServer } from './support/servers.ts';
 import { temporaryFolder } from './support/temporary.ts';
 
 afterEach(async () => {
@@ -80,3 +84,130 @@ test('a listed file: servers come and go, a broken list changes nothing, a reloa
     else expect(then[i]).toBe(name);
   }
 });
+
+requirePackage('dnsmasq')('names', () => {
+  test('records come and go, servers move, answers are wrong or do not come: nobody loses a backend that is still there', async () => {
+    const port = await freePort();
+    const udpPort = await freePort('udp');
+    const places = ['127.0.0.2', '127.0.0.3', '127.0.0.4', '::1'];
+    for (const ip of places) {
+      await tcpServer((socket) => socket.end(`${ip}\n`), { ip, port });
+      if (ip !== '::1') await udpServer((_, __, reply) => reply(`${ip}:`), { ip, port: udpPort });
+    }
+    let dnsmasq = await startDnsmasq({
+      args: zone({ web: ['127.0.0.2', '::1'], services: ['1:10:one', '2:0:two'] }, udpPort),
+    });
+    const play = async (records: Zone): Promise<void> => {
+      const { port: dnsPort } = dnsmasq;
+      await dnsmasq.stop();
+      dnsmasq = await startDnsmasq({ port: dnsPort, args: zone(records, udpPort) });
+    };
+    const discovery = {
+      type: 'dns',
+      servers: [`127.0.0.1:${dnsmasq.port}`],
+      refresh: { min: '1s', max: '2s' },
+      records_max: 3,
+    };
+    const pinion = await startPinion(
+      configText({
+        listeners: [listener('web', 'tcp', 'web'), listener('game', 'udp', 'game')],
+        pools: {
+          web: { health: noCheck, discovery: { ...discovery, name: 'web.test', port } },
+          game: { health: noCheck, discovery: { ...discovery, name: '_game._udp.test', record: 'SRV' } },
+        },
+      }),
+    );
+    const ask = (): Promise<string[]> => inParallel(clients, (client) => askTcp(pinion.port('web'), client));
+    const backends = async (pool: string): Promise<unknown[]> =>
+      ((await admin(pinion, 'GET', '/status')).body as { backends: { pool: string }[] }).backends
+        .filter((one) => one.pool === pool)
+        .map(({ backend, at, weight, priority }: Record<string, unknown>) => [backend, at, weight, priority]);
+    // A start waits for the first answers, but not for long.
+    await eventually(
+      'both pools have found theirs',
+      async () => (await backends('web')).length === 2 && (await backends('game')).length === 2,
+    );
+    const first = await eventually('the workers know them', async () => ask().catch(() => undefined));
+    expect(new Set(first)).toEqual(new Set(['127.0.0.2', '::1']));
+    expect(await backends('web')).toEqual([
+      [`127.0.0.2:${port}`, `127.0.0.2:${port}`, 1, 1],
+      [`ip6:[::1]:${port}`, `[::1]:${port}`, 1, 1],
+    ]);
+    expect(await backends('game')).toEqual([
+      [`one.test:${udpPort}`, `127.0.0.2:${udpPort}`, 1, 1],
+      [`two.test:${udpPort}`, `127.0.0.3:${udpPort}`, 1, 2],
+    ]);
+    const player = createSocket('udp4').bind(0, '127.0.0.1');
+    const heard: string[] = [];
+    player.on('message', (message) => heard.push(message.toString()));
+    const played = async (answer: string): Promise<void> => {
+      await eventually(`the player hears ${answer}`, async () => {
+        player.send('x', pinion.port('game'), '127.0.0.1');
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        return heard.at(-1) === answer;
+      });
+    };
+    try {
+      await played('127.0.0.2:');
+
+      // One more address and another order; `one` is at another place.
+      await play({
+        web: ['::1', '127.0.0.3', '127.0.0.2'],
+        services: ['2:0:two', '1:10:one'],
+        one: '127.0.0.4',
+      });
+      await pinion.waitForLog(({ pool, backends }) => pool === 'web' && backends === '+1 ~0 -0');
+      await pinion.waitForLog(({ pool, backends }) => pool === 'game' && backends === '+0 ~1 -0');
+      expect(await ask()).toEqual(first);
+      await played('127.0.0.4:');
+
+      // Nobody answers; then there are no such names; then there are too many records.
+      const faultIs = (words: RegExp): Promise<unknown> =>
+        eventually(`the status says ${words}`, async () => {
+          const { discovery } = (await admin(pinion, 'GET', '/status')).body as {
+            discovery: { pool: string; fault: string | null }[];
+          };
+          return words.test(discovery.find(({ pool }) => pool === 'web')!.fault ?? 'none');
+        });
+      process.kill(dnsmasq.process.pid, 'SIGSTOP');
+      await faultIs(/A: no name server answers, AAAA: no name server answers/);
+      process.kill(dnsmasq.process.pid, 'SIGCONT');
+      await faultIs(/^none$/);
+      await play({ web: [], services: [] });
+      await faultIs(/NXDOMAIN/);
+      expect(await ask()).toEqual(first);
+      await play({ web: ['::1', '127.0.0.2'], services: [] });
+      await faultIs(/^none$/);
+      await play({ web: ['::1', '127.0.0.2', '127.0.0.3', '127.0.0.4', '127.0.0.5'], services: [] });
+      await faultIs(/^A: the name has 4 A records; at most 3 are taken/);
+      expect(await ask()).toEqual(first);
+      const told = pinion.events('discovery-failed').filter(({ pool }) => pool === 'web');
+      expect(told).toContainEqual(expect.objectContaining({ place: 'A+AAAA web.test', kept: 3 }));
+      expect(await pinion.metric('pinion_discovery_backends', { pool: 'game' })).toBe(2);
+      await played('127.0.0.4:');
+    } finally {
+      player.close();
+    }
+  });
+});
+
+interface Zone {
+  readonly web: readonly string[];
+  /** `priority:weight:host`. */
+  readonly services: readonly string[];
+  readonly one?: string;
+}
+
+function zone({ web, services, one = '127.0.0.2' }: Zone, port: number): string[] {
+  return [
+    '--local=/test/',
+    '--local-ttl=1',
+    `--host-record=one.test,${one}`,
+    '--host-record=two.test,127.0.0.3',
+    ...web.map((ip) => `--host-record=web.test,${ip}`),
+    ...services.map((text) => {
+      const [priority, weight, host] = text.split(':');
+      return `--srv-host=_game._udp.test,${host}.test,${port},${priority},${weight}`;
+    }),
+  ];
+}

@@ -104,6 +104,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'node:http',
     'node:https',
     'node:dgram',
+    'node:dns/promises',
     'node:os',
     'node:fs',
     'node:path',

@@ -7,6 +7,7 @@ import type { BackendAddress, Bind, HealthPlan } from '../core/plan.ts';
 import { RoomClient, type RoomDeath } from '../rooms/client.ts';
 import type { CheckFacts, CheckVerdict, MessageFromChecks } from './messages-from-checks.ts';
 import type { CheckOrder, MessageToChecks } from './messages-to-checks.ts';
+import type { RecordAnswer, RecordQuestion } from './records.ts';
 import type { Ip, Target } from './resolve.ts';
 
 /** One backend's check. */
@@ -48,6 +49,11 @@ interface Running {
   readonly onChecked: (facts: CheckFacts) => void;
 }
 
+interface Sought {
+  readonly question: RecordQuestion;
+  readonly waiting: ((answer: RecordAnswer) => void)[];
+}
+
 export class ChecksClient implements Checks {
   readonly room: RoomClient<MessageToChecks, MessageFromChecks>;
   private readonly running = new Map<number, Running>();
@@ -55,6 +61,7 @@ export class ChecksClient implements Checks {
   private fresh = nothing();
   private isDue = false;
   private readonly asked = new Map<string, ((ip: Ip) => void)[]>();
+  private readonly sought = new Map<string, Sought>();
   private nextId = 1;
   private inFlightMax: number | undefined;
   private isStopped = false;
@@ -109,6 +116,21 @@ export class ChecksClient implements Checks {
     return ip === undefined || ip === 'unanswered' ? ip : { kind: 'inet', ip, port };
   }
 
+  /** All records of a name. Never rejects; a dead room answers when it is back. Who asks the same shares the answer. */
+  records(question: RecordQuestion): Promise<RecordAnswer> {
+    return new Promise((resolve) => {
+      const key = JSON.stringify(question);
+      const others = this.sought.get(key);
+      if (others !== undefined) {
+        others.waiting.push(resolve);
+        return;
+      }
+      this.sought.set(key, { question, waiting: [resolve] });
+      this.fresh.find.push(question);
+      this.tellSoon();
+    });
+  }
+
   stop(timeoutMs: number): Promise<void> {
     this.isStopped = true;
     return this.room.stop({ type: 'stop' }, timeoutMs);
@@ -135,18 +157,18 @@ export class ChecksClient implements Checks {
 
   private tell(): void {
     this.isDue = false;
-    const { stop, start, resolve } = this.fresh;
+    const { stop, start, resolve, find } = this.fresh;
     if (this.isStopped) return;
     if (!this.room.isStarted) {
       // Nobody to check and no name to ask for: no thread. One that starts is told all.
-      if (start.length + resolve.length > 0) this.room.start();
+      if (start.length + resolve.length + find.length > 0) this.room.start();
       return;
     }
     this.fresh = nothing();
     const limit = this.inFlightMax === undefined ? {} : { inFlightMax: this.inFlightMax };
     const wanted = start.filter(({ id }) => this.running.has(id));
     // One that takes no orders would go on with old ones for ever; the next thread is told all.
-    if (!this.room.post({ type: 'orders', stop, start: wanted, resolve, ...limit }))
+    if (!this.room.post({ type: 'orders', stop, start: wanted, resolve, find, ...limit }))
       this.room.giveUp('it takes no orders');
   }
 
@@ -156,11 +178,17 @@ export class ChecksClient implements Checks {
     const start = [...this.running.values()].map(({ order, isUp }) =>
       isFirst ? order : { ...order, wasUp: isUp },
     );
-    this.fresh = { stop: [], start, resolve: [...this.asked.keys()] };
+    const find = [...this.sought.values()].map(({ question }) => question);
+    this.fresh = { stop: [], start, resolve: [...this.asked.keys()], find };
     this.tell();
   }
 
-  private hear({ verdicts, facts, resolved }: MessageFromChecks): void {
+  private hear({ verdicts, facts, resolved, found }: MessageFromChecks): void {
+    for (const { key, answer } of found) {
+      const sought = this.sought.get(key);
+      this.sought.delete(key);
+      for (const resolve of sought?.waiting ?? []) resolve(answer);
+    }
     for (const { host, ip } of resolved) {
       const waiting = this.asked.get(host);
       this.asked.delete(host);
@@ -176,6 +204,6 @@ export class ChecksClient implements Checks {
   }
 }
 
-function nothing(): { stop: number[]; start: CheckOrder[]; resolve: string[] } {
-  return { stop: [], start: [], resolve: [] };
+function nothing(): { stop: number[]; start: CheckOrder[]; resolve: string[]; find: RecordQuestion[] } {
+  return { stop: [], start: [], resolve: [], find: [] };
 }

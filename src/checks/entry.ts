@@ -6,6 +6,7 @@ import { dialectOf } from './dialects.ts';
 import type { MessageFromChecks } from './messages-from-checks.ts';
 import type { CheckOrder, MessageToChecks } from './messages-to-checks.ts';
 import { Outbox } from './outbox.ts';
+import { findRecords } from './records.ts';
 import { lookUp } from './resolve.ts';
 
 function serve(post: RoomPost<MessageFromChecks>): (message: MessageToChecks) => void {
@@ -38,6 +39,8 @@ function serve(post: RoomPost<MessageFromChecks>): (message: MessageToChecks) =>
         if (message.inFlightMax !== undefined) turns.limit(message.inFlightMax);
         for (const id of message.stop) stop(id);
         for (const order of message.start) start(order);
+        for (const question of message.find)
+          void findRecords(question).then((answer) => outbox.found(JSON.stringify(question), answer));
         for (const host of message.resolve) void lookUp(host).then((ip) => outbox.answer(host, ip));
         break;
       case 'suspect':

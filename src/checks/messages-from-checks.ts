@@ -1,5 +1,6 @@
 /** What the checks room tells control: plain data. */
 import type { DownReason } from '../core/down-reason.ts';
+import type { RecordAnswer } from './records.ts';
 import type { Ip } from './resolve.ts';
 
 /** What a check makes of its backend. */
@@ -24,4 +25,6 @@ export interface MessageFromChecks {
   /** Who has been checked. */
   readonly facts: readonly { readonly id: number; readonly facts: CheckFacts }[];
   readonly resolved: readonly { readonly host: string; readonly ip: Ip }[];
+  /** Answers, by their questions as JSON. */
+  readonly found: readonly { readonly key: string; readonly answer: RecordAnswer }[];
 }

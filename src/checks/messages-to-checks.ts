@@ -1,5 +1,6 @@
 /** What control asks of the checks room: a tagged union of plain data. */
 import type { Bind, HealthPlan } from '../core/plan.ts';
+import type { RecordQuestion } from './records.ts';
 
 /** One backend to be checked until further notice. */
 export interface CheckOrder {
@@ -21,6 +22,8 @@ export type MessageToChecks =
       readonly start: readonly CheckOrder[];
       /** Hosts that are asked for. */
       readonly resolve: readonly string[];
+      /** Names of which all records are asked for. */
+      readonly find: readonly RecordQuestion[];
       /** Checks under way at once; absent: as before. */
       readonly inFlightMax?: number;
     }

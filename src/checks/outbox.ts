@@ -4,6 +4,7 @@
  */
 import type { RoomPost } from '../rooms/serve.ts';
 import type { CheckFacts, CheckVerdict, MessageFromChecks } from './messages-from-checks.ts';
+import type { RecordAnswer } from './records.ts';
 import type { Ip } from './resolve.ts';
 
 /** Until the next try, when control is behind. */
@@ -16,6 +17,7 @@ export class Outbox {
   private readonly verdicts = new Map<number, CheckVerdict>();
   private readonly facts = new Map<number, CheckFacts>();
   private readonly resolved = new Map<string, Ip>();
+  private readonly records = new Map<string, RecordAnswer>();
   private isDue = false;
 
   constructor(post: RoomPost<MessageFromChecks>) {
@@ -37,6 +39,11 @@ export class Outbox {
     this.tellSoon();
   }
 
+  found(key: string, answer: RecordAnswer): void {
+    this.records.set(key, answer);
+    this.tellSoon();
+  }
+
   /** Nobody wants to know of it any more. */
   forget(id: number): void {
     this.verdicts.delete(id);
@@ -55,8 +62,9 @@ export class Outbox {
     const verdicts = [...this.verdicts].map(([id, verdict]) => ({ id, verdict }));
     const facts = [...this.facts].map(([id, one]) => ({ id, facts: one }));
     const resolved = [...this.resolved].map(([host, ip]) => ({ host, ip }));
-    if (verdicts.length + facts.length + resolved.length === 0) return;
-    if (!this.post({ type: 'news', verdicts, facts, resolved })) {
+    const found = [...this.records].map(([key, answer]) => ({ key, answer }));
+    if (verdicts.length + facts.length + resolved.length + found.length === 0) return;
+    if (!this.post({ type: 'news', verdicts, facts, resolved, found })) {
       this.isDue = true;
       setTimeout(() => this.tell(), againMs);
       return;
@@ -64,5 +72,6 @@ export class Outbox {
     this.verdicts.clear();
     this.facts.clear();
     this.resolved.clear();
+    this.records.clear();
   }
 }

@@ -20,7 +20,8 @@ export async function lookUp(host: string): Promise<Ip> {
   }
 }
 
-function lowest(addresses: Awaited<ReturnType<typeof addressesOf>>): string | undefined {
+/** Undefined: there is none. */
+export function lowest(addresses: readonly { readonly address: string }[]): string | undefined {
   const known = addresses.map(({ address }) => Address.parse(address, 0)).filter((one) => one !== undefined);
   known.sort(
     (a, b) => a.family - b.family || words(a).reduce((order, word, i) => order || word - words(b)[i]!, 0),

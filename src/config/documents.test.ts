@@ -84,6 +84,43 @@ describe('a pool that finds its backends', () => {
     ['{ backends: 5 }', [expect.stringMatching(/^pools.p.backends: must be a list of backends/)]],
     ['{ discovery: { type: file } }', ['pools.p.discovery.path: is missing']],
     ['{ discovery: { type: fiel, path: /a } }', [expect.stringMatching(/^pools.p.discovery.type: must be /)]],
+    ['{ discovery: { type: dns, name: a.test, port: 1 } }', []],
+    [
+      '{ discovery: { type: dns, name: _a._udp.a.test., record: SRV, servers: [ 10.0.0.2, "[::1]:53" ] } }',
+      [],
+    ],
+    [
+      '{ discovery: { type: dns, name: a.test } }',
+      ['pools.p.discovery.port: is missing: A+AAAA records have none'],
+    ],
+    [
+      '{ discovery: { type: dns, name: a.test, record: SRV, port: 1 } }',
+      ['pools.p.discovery.port: has no effect: SRV records have their own'],
+    ],
+    [
+      '{ discovery: { type: dns, name: 10.0.0.1, port: 1 } }',
+      [expect.stringMatching(/^pools.p.discovery.name: must be a name that the DNS knows/)],
+    ],
+    [
+      '{ discovery: { type: dns, name: a.test, port: 1, refresh: { min: 100ms } } }',
+      ['pools.p.discovery.refresh: min must be at least 1s'],
+    ],
+    [
+      '{ discovery: { type: dns, name: a.test, port: 1, refresh: { min: 10m } } }',
+      ['pools.p.discovery.refresh: min is longer than max'],
+    ],
+    [
+      '{ discovery: { type: dns, name: a.test, port: 1, refresh: { mni: 10s } } }',
+      [expect.stringMatching(/^pools.p.discovery.refresh.mni: unknown key; did you mean min/)],
+    ],
+    [
+      '{ discovery: { type: dns, name: a.test, port: 1, servers: [ "localhost:53" ] } }',
+      [expect.stringMatching(/^pools.p.discovery.servers: must be a list of up to 16 IP addresses/)],
+    ],
+    [
+      '{ discovery: { type: dns, name: a.test, port: 1, records_max: 5000 } }',
+      ['pools.p.discovery.records_max: must be a whole number from 1 to 4096, not 5000'],
+    ],
     ['{ discovery: 5 }', ['pools.p.discovery: must be a map of keys and values, not 5']],
     [
       '{ discovery: { type: file, path: a } }',

@@ -163,7 +163,7 @@ export class Control {
       onMoved: () => this.publish(this.published),
     });
     this.discovery = new Discovery({
-      means: { readList: readBackendList },
+      means: { readList: readBackendList, ask: (question) => this.checks.records(question) },
       watch: options.watch,
       changed: () => void this.rediscover(),
     });

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { readBackendList } from '../../config/backend-list.ts';
 import type { BackendPlan } from '../../core/plan.ts';
 import { file } from './file.ts';
-import type { Source } from './source.ts';
+import type { Means, Source } from './source.ts';
 
 type Word = { readonly names: readonly string[] | undefined; readonly fault: string | undefined };
 
@@ -30,11 +30,13 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+const means: Means = { readList: readBackendList, ask: async () => ({ is: 'none', why: '' }) };
+
 function start(at = path): void {
   const tell = (backends: readonly BackendPlan[] | undefined, fault?: string): void => {
     words.push({ names: backends?.map(({ name }) => name), fault });
   };
-  source = file.start({ options: { path: at }, means: { readList: readBackendList }, tell });
+  source = file.start({ options: { path: at }, means, tell });
 }
 
 /** The last word, once it is this. */

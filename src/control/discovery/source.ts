@@ -5,6 +5,7 @@
  *
  * A new one is a file beside this one and a row in sources.ts.
  */
+import type { RecordAnswer, RecordQuestion } from '../../checks/records.ts';
 import type { Options, OptionValues, Reading } from '../../core/options.ts';
 import type { BackendPlan } from '../../core/plan.ts';
 
@@ -12,6 +13,8 @@ import type { BackendPlan } from '../../core/plan.ts';
 export interface Means {
   /** Reads a list of backends as the configuration has it; what it refuses says where and why. Blocks. */
   readonly readList: (path: string) => Reading<readonly BackendPlan[]>;
+  /** All records of a name, from the checks room, which reads what name servers send. Never rejects; may take many seconds. */
+  readonly ask: (question: RecordQuestion) => Promise<RecordAnswer>;
 }
 
 export interface Looking<O extends Options> {
