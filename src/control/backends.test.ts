@@ -119,6 +119,41 @@ test('another name that does not resolve does not inherit the address', async ()
   expect(target(pools)).toBeUndefined();
 });
 
+test('what is found beside a name asks for nothing that is known, nor puts its turn off', async () => {
+  const [pool] = poolOf(byName);
+  const found = (name: string) => ({ ...pool!.backends[0]!, name, address: second });
+  vi.mocked(resolveAddress).mockImplementation(async (address) =>
+    address.kind === 'name' ? first : address,
+  );
+  const asked = (): number =>
+    vi.mocked(resolveAddress).mock.calls.filter(([address]) => address.kind === 'name').length;
+  await use([pool!]);
+  for (let i = 0; i < 29; i++) {
+    const pools = [{ ...pool!, backends: [...pool!.backends, found(`f${i}`)] }];
+    backends.change(pools, await backends.add(pools, true));
+    backends.settle(pools);
+    await vi.advanceTimersByTimeAsync(1_000);
+  }
+  expect(asked()).toBe(1);
+  expect(backends.status().map(({ backend, at }) => [backend, at])).toEqual([
+    ['a', '127.0.0.1:1'],
+    ['f28', '127.0.0.2:1'],
+  ]);
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(asked()).toBe(2);
+});
+
+test('a found name whose answer is late keeps the others waiting for a second', async () => {
+  const [pool] = poolOf(byName);
+  lateAnswer();
+  const adding = vi.fn();
+  void backends.add([pool!], true).then(adding);
+  await vi.advanceTimersByTimeAsync(999);
+  expect(adding).not.toHaveBeenCalled();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(adding).toHaveBeenCalled();
+});
+
 test('a slow start is for who has been down, not for the start nor for a reload', async () => {
   const [pool] = poolOf(first);
   const health = { ...pool!.health, type: 'tcp' as const, rise: 1, fall: 1 };

@@ -9,6 +9,7 @@ import {
   descriptorsOfNames,
   descriptorsOfProcess,
   descriptorsOfReload,
+  descriptorsPerDiscovery,
   descriptorsPerPageAddressMin,
   descriptorsPerRedisNode,
   descriptorsPerRoom,
@@ -68,6 +69,7 @@ export function descriptorSum(plan: Plan, machine: Machine): DescriptorSum {
     ({ backends, discovery }) =>
       discovery !== undefined || backends.some(({ address }) => address.kind === 'name'),
   );
+  const discoveries = plan.pools.filter(({ discovery }) => discovery !== undefined).length;
   const secondLooks = Math.floor((descriptors * secondLooksShare) / workers);
   const secondLooksPerWorker = Math.max(1, Math.min(secondLooksMax, secondLooks));
   const held =
@@ -79,6 +81,7 @@ export function descriptorSum(plan: Plan, machine: Machine): DescriptorSum {
     [plan.metrics, plan.admin].filter((page) => page !== undefined).length * pageDescriptors(descriptors) +
     checksInFlightMax +
     (hasNames ? descriptorsOfNames : 0) +
+    discoveries * descriptorsPerDiscovery +
     redisDescriptors(plan);
   return { held, checksInFlightMax, secondLooksPerWorker };
 }

@@ -104,6 +104,15 @@ describe('what is held', () => {
     expect([of(1_000, 1_024), of(1_000, 100_000), of(5, 1_024)]).toEqual([128, 1_000, 5]);
   });
 
+  test('has checks of as many backends as may be found', () => {
+    const one = { health: { type: 'none' }, discovery: { type: 'file', path: '/list' } };
+    expect(held({ more: { pools: { p: one, q: one } } }) - held({ more: { pools: { p: one } } })).toBe(3);
+    const found = { discovery: { type: 'file', path: '/list' }, health: { type: 'tcp' } };
+    const plan = planOf({ more: { pools: { p: found } } });
+    expect(plan.pools[0]!.backends).toEqual([]);
+    expect(descriptorSum(plan, machineOf()).checksInFlightMax).toBe(128);
+  });
+
   test('has pages and Redis', () => {
     const admin = held({ more: { admin: { listen: '127.0.0.1:900' } } });
     expect(admin - held({})).toBe(33);

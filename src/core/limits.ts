@@ -271,6 +271,8 @@ export const descriptorsPerRoom = 8;
 export const descriptorsOfReload = 16;
 /** Look-ups of names that are under way. */
 export const descriptorsOfNames = 16;
+/** Of each pool that finds its backends: two questions at once, of which one may go on over TCP. */
+export const descriptorsPerDiscovery = 3;
 /** Of each Redis or Sentinel, a connection that is given up beside the next one included. */
 export const descriptorsPerRedisNode = 4;
 /** A Redis Cluster has more nodes than its configuration names. */
