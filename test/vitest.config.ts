@@ -46,6 +46,7 @@ const patient = [
   'faults-tcp',
   'faults-udp',
   'hostile-redis',
+  'kill',
   'last-words',
   'loops',
   'loops-between',

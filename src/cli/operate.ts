@@ -71,6 +71,7 @@ export function statusCommand(): Command {
 interface OperatorOptions extends AdminOptions {
   readonly everywhere?: boolean;
   readonly movePinned?: boolean;
+  readonly force?: boolean;
 }
 
 function operatorCommand(name: string, description: string): Command {
@@ -80,22 +81,30 @@ function operatorCommand(name: string, description: string): Command {
     .option('--everywhere', 'on all instances of the cluster');
 }
 
+/** One that may leave a pool without anybody for new clients. */
+function takingCommand(name: string, description: string): Command {
+  return operatorCommand(name, description).option(
+    '--force',
+    'although nobody else of its pool takes new clients',
+  );
+}
+
 /** The commands that say what a backend is to do until they are taken back. */
 export function operatorCommands(): Command[] {
   return [
-    operatorCommand('drain', 'let a backend run empty: no new clients, pinned ones stay')
+    takingCommand('drain', 'let a backend run empty: no new clients, pinned ones stay')
       .option('--move-pinned', 'pinned clients go elsewhere with their next connection')
       .action((target: string, options: OperatorOptions) =>
         operate(target, options, 'drain', options.movePinned === true ? { pinned: 'move' } : {}),
       ),
-    operatorCommand(
+    takingCommand(
       'maintenance',
       'take a backend out: it counts as down, and on_down says what becomes of its connections',
     ).action((target: string, options: OperatorOptions) => operate(target, options, 'maintenance')),
     operatorCommand('undrain', 'end the drain or the maintenance of a backend').action(
       (target: string, options: OperatorOptions) => operate(target, options, 'undrain'),
     ),
-    operatorCommand('weight', 'give a backend another weight')
+    takingCommand('weight', 'give a backend another weight')
       .argument('<weight>', '0 to 256, or `configured`: what the file says')
       .action((target: string, to: string, options: OperatorOptions) =>
         operate(target, options, 'weight', { to }),
@@ -117,7 +126,9 @@ function operate(
   }
   const pool = encodeURIComponent(target.slice(0, slash));
   const backend = encodeURIComponent(target.slice(slash + 1));
-  const words = new URLSearchParams(options.everywhere === true ? { ...query, everywhere: '' } : query);
+  const words = new URLSearchParams(query);
+  if (options.everywhere === true) words.set('everywhere', '');
+  if (options.force === true) words.set('force', '');
   const path = `/pools/${pool}/backends/${backend}/${word}`;
   return ask(options, 'POST', words.size === 0 ? path : `${path}?${words.toString()}`);
 }

@@ -21,6 +21,8 @@ async function carryOut(control: Control, reload: () => Promise<Answer>, order: 
       return order.ofCluster
         ? connectionsOfCluster(control, order.most)
         : { status: 200, body: { connections: await control.listFlows(order.most) } };
+    case 'kill':
+      return { status: 200, body: await control.kills.kill(order.filter, order.overMs) };
     case 'tell': {
       const outcome = (await control.cluster?.tell(order.change)) ?? 'here-only';
       return { status: 200, body: { outcome } };
@@ -32,13 +34,17 @@ async function carryOut(control: Control, reload: () => Promise<Answer>, order: 
 
 async function operate(
   { backends, cluster }: Control,
-  { pool, backend, order, isForAll }: Extract<Order, { kind: 'operate' }>,
+  { pool, backend, order, isForAll, isForced }: Extract<Order, { kind: 'operate' }>,
 ): Promise<Answer> {
   if (isForAll && cluster === undefined) {
     return {
       status: 409,
       body: { error: 'this instance has no cluster section, so there are no others to tell' },
     };
+  }
+  if (!isForced && backends.leavesNobody(pool, backend, order)) {
+    const error = `${pool}/${backend} is the last backend of its pool that takes new clients: they would be turned away. --force (?force) does it all the same`;
+    return { status: 409, body: { error } };
   }
   const row = backends.operate(pool, backend, order, isForAll);
   if (row === undefined) {

@@ -47,10 +47,15 @@ export function pinsCommand(): Command {
       .description('move all pins that match to another backend of their pool')
       .argument('<to>', 'the name of the backend')
       .option('--all', 'the pins of all pools')
-      .action(async (to: string, options: FilterOptions) => {
+      .option(
+        '--now',
+        'end the connections of this instance that are elsewhere, so that their clients move at once',
+      )
+      .action(async (to: string, options: FilterOptions & { readonly now?: boolean }) => {
         if (!saysWhich('move', options)) return;
         const query = filterOf(options);
         query.set('to', to);
+        if (options.now === true) query.set('now', '1');
         await ask(options, 'POST', `/pins/move?${query}`);
       }),
   );

@@ -173,7 +173,7 @@ export const poolShape = section('Backends that serve the same thing, and how on
     )
     .optional(),
   close_over: duration(
-    'Open TCP connections that pinion ends together (on_down, on_address_change, a backend that a reload removes, max_connection_age, the end of a shutdown) are ended evenly over this time, in an order drawn by lot, so that their clients do not all come back in one second; 0: at once. Those of a backend that is up again meanwhile are left alone.',
+    'Open TCP connections that pinion ends together (on_down, on_address_change, a backend that a reload removes, max_connection_age, connections kill, the end of a shutdown) are ended evenly over this time, in an order drawn by lot, so that their clients do not all come back in one second; 0: at once. Those of a backend that is up again meanwhile are left alone.',
     { zero: true, defaultMs: poolDefaults.closeOverMs },
   ),
   max_connection_age: duration(

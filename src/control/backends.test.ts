@@ -766,3 +766,23 @@ describe('a backend that fails real clients', () => {
     ]);
   });
 });
+
+test('an order that leaves nobody for new clients is told apart from one that does not', async () => {
+  const backend = poolOf(first)[0]!.backends[0]!;
+  const pools = poolOf(first).map((pool) => ({
+    ...pool,
+    backends: [backend, { ...backend, name: 'b' }, { ...backend, name: 'c', weight: 0 }],
+  }));
+  vi.mocked(resolveAddress).mockImplementation(async (address) => address as Bind);
+  await use(pools);
+  const leaves = (name: string, order: Parameters<Backends['operate']>[2]): boolean =>
+    backends.leavesNobody('pool', name, order);
+  expect(leaves('a', { state: 'drain' }), 'b is there').toBe(false);
+  backends.operate('pool', 'b', { state: 'maintenance' });
+  for (const order of [{ state: 'drain' }, { state: 'maintenance' }, { weight: 0 }] as const)
+    expect(leaves('a', order), JSON.stringify(order)).toBe(true);
+  for (const order of [{ state: 'ready' }, { weight: 7 }, { weight: 'configured' }] as const)
+    expect(leaves('a', order), JSON.stringify(order)).toBe(false);
+  expect(leaves('b', { state: 'drain' }), 'it takes none anyway').toBe(false);
+  expect(leaves('nobody', { state: 'drain' })).toBe(false);
+});

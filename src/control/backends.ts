@@ -26,6 +26,7 @@ import {
   type OperatorRow,
   type OperatorState,
   type OperatorWord,
+  wordAfter,
 } from '../core/operator-word.ts';
 import type { BackendPlan, Bind, PoolPlan, Protocol } from '../core/plan.ts';
 import type { BackendView } from '../core/snapshot.ts';
@@ -392,6 +393,15 @@ export class Backends {
     this.obey(backend, 'here');
     this.reviewPools();
     return row;
+  }
+
+  /** Whether the backend takes new clients now, would not after this order, and nobody else of its pool does. */
+  leavesNobody(pool: string, name: string, order: OperatorOrder): boolean {
+    const backend = this.find(pool, name);
+    if (backend === undefined || !this.options.states.servesNew(backend.id)) return false;
+    const word = wordAfter(backend.word, order, 0);
+    const leaves = word.state !== 'ready' || weightOf(word, backend.plan) === 0;
+    return leaves && !this.hasStandIn(backend);
   }
 
   /** What the cluster has written down of operators' words. @returns what it is to be told */

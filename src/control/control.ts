@@ -29,6 +29,7 @@ import { type DescriptorShares, shareDescriptors, tightDescriptorLimit } from '.
 import { Discovery } from './discovery/discovery.ts';
 import type { ControlWatcher } from './events.ts';
 import { Ids, TooManyNames } from './ids.ts';
+import { Kills } from './kills.ts';
 import { Listeners, StartFailure } from './listeners.ts';
 import { LoopWatch } from './loop-watch.ts';
 import { OperatorWords } from './operator-words.ts';
@@ -89,6 +90,8 @@ export class Control {
   readonly views: SharedViews;
   readonly ids = new Ids();
   readonly backends: Backends;
+  /** Open flows that an operator ends. */
+  readonly kills: Kills;
   readonly discovery: Discovery;
   readonly startedAt = new Date();
   readonly cluster: ClusterClient | undefined;
@@ -170,11 +173,10 @@ export class Control {
     this.loopWatch = new LoopWatch(() => this.publish(this.published));
     this.snapshots = new Snapshots(this.ids, this.backends);
     this.refusals = new Refusals(options.watch);
-    this.listeners = new Listeners(
-      options.watch,
-      (worker, message) => this.workers[worker]?.post(message) ?? false,
-      workers,
-    );
+    const post = (worker: number, message: MessageToWorker): boolean =>
+      this.workers[worker]?.post(message) ?? false;
+    this.listeners = new Listeners(options.watch, post, workers);
+    this.kills = new Kills({ pools: () => this.published.pools, workers, post });
     this.cluster = createClusterClient({
       version: options.version,
       plan: () => this.plan,
@@ -541,6 +543,9 @@ export class Control {
         break;
       case 'refused':
         this.refusals.add(message);
+        break;
+      case 'ending':
+        this.kills.counted(message.requestId, message.flows);
         break;
       case 'former-counted':
         this.formerCounts.answer(message.requestId, message.counts);

@@ -25,6 +25,7 @@ export const terminationCodes = [
   'backup-closed', // it was on a backup, and another backend is up again (on_up)
   'max-age', // it was older than max_connection_age
   'address-changed', // its backend is at another address, or reached by another way
+  'operator', // an operator ended it
   'listener-removed',
   'shutdown',
   'evicted', // a UDP conversation that made room for another

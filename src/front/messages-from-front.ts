@@ -1,4 +1,5 @@
 /** What the front room asks of control: a tagged union of plain data. */
+import type { FlowFilter } from '../core/flow-filter.ts';
 import type { OperatorOrder } from '../core/operator-word.ts';
 import type { OperatorChange } from '../pins/by-hand.ts';
 import type { RoomName } from '../rooms/client.ts';
@@ -16,7 +17,11 @@ export type Order =
       readonly order: OperatorOrder;
       /** On all instances of the cluster. */
       readonly isForAll: boolean;
+      /** Although nobody else of its pool takes new clients. */
+      readonly isForced: boolean;
     }
+  /** `overMs`: undefined: as each pool says. */
+  | { readonly kind: 'kill'; readonly filter: FlowFilter; readonly overMs: number | undefined }
   | { readonly kind: 'connections'; readonly most: number; readonly ofCluster: boolean }
   | { readonly kind: 'tell'; readonly change: OperatorChange }
   | { readonly kind: 'break'; readonly fault: Fault };

@@ -24,7 +24,7 @@ const about = { kind: 'operate', pool: 'pg', backend: 'pg1' };
 
 test.each([
   ['drain', '', { state: 'drain', movesPinned: false }, false],
-  ['drain', 'pinned=move&everywhere', { state: 'drain', movesPinned: true }, true],
+  ['drain', 'pinned=move&everywhere&force', { state: 'drain', movesPinned: true }, true],
   ['maintenance', 'everywhere=', { state: 'maintenance' }, true],
   ['undrain', '', { state: 'ready' }, false],
   ['weight', 'to=0', { weight: 0 }, false],
@@ -33,7 +33,7 @@ test.each([
 ])('%s?%s', async (word, query, order, isForAll) => {
   const { given, ask } = bench();
   expect(await ask(word, query)).toMatchObject({ status: 200 });
-  expect(given).toEqual([{ ...about, order, isForAll }]);
+  expect(given).toEqual([{ ...about, order, isForAll, isForced: query.includes('force') }]);
 });
 
 test.each([

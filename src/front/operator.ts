@@ -1,7 +1,7 @@
 /**
  * What an operator may do with a backend at run time: `drain` (with `?pinned=move` its clients go elsewhere with their next
  * connection), `maintenance`, `undrain` (the end of both), `weight?to=NUMBER` or `?to=configured`. Each with `everywhere`, for all
- * instances of the cluster.
+ * instances of the cluster, and `force`: although nobody else of its pool takes new clients then.
  */
 import { type OperatorOrder, operatorWeightMax } from '../core/operator-word.ts';
 import type { Answer, Handle, Routes } from './answer.ts';
@@ -44,5 +44,12 @@ function give(
   order: ReturnType<Read>,
 ): Promise<Answer> | Answer {
   if ('refused' in order) return { status: 400, body: { error: order.refused } };
-  return outside.order({ kind: 'operate', pool, backend, order, isForAll: query.has('everywhere') });
+  return outside.order({
+    kind: 'operate',
+    pool,
+    backend,
+    order,
+    isForAll: query.has('everywhere'),
+    isForced: query.has('force'),
+  });
 }

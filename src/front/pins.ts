@@ -1,16 +1,18 @@
 /** The pages for pins by hand: list, set, move, delete. Changes go to all instances of the cluster. */
 import { Address } from '../core/address.ts';
+import { clientMatcher } from '../core/client-matcher.ts';
 import { keyOf } from '../core/key.ts';
 import type { ListenerPlan } from '../core/plan.ts';
-import { clientMatcher, type NotStored, type PinFilter, type PinsByHand } from '../pins/by-hand.ts';
+import type { NotStored, PinFilter, PinsByHand } from '../pins/by-hand.ts';
 import type { Answer, Routes } from './http.ts';
 import { mostRule, readMost } from './most.ts';
+import type { Outside } from './outside.ts';
 import type { FrontState } from './state.ts';
 import type { Turns } from './turns.ts';
 
 export interface PinPages {
   readonly hand: Pick<PinsByHand, 'list' | 'set' | 'move' | 'delete'>;
-  readonly outside: { state(): Promise<Pick<FrontState, 'published'>> };
+  readonly outside: { state(): Promise<Pick<FrontState, 'published'>>; order: Outside['order'] };
   readonly turns: Turns;
 }
 
@@ -31,7 +33,8 @@ export function pinRoutes(pages: PinPages): Routes {
         const result = await hand.move(filter, to);
         if (result === undefined) return refused(404, `a pool of these pins has no backend ${to}`);
         const { moved, left } = result;
-        return left === 0 ? { status: 200, body: { moved } } : notAllMoved(moved, left);
+        if (left > 0) return notAllMoved(moved, left);
+        return query.has('now') ? endMoved(pages, filter, to, moved) : { status: 200, body: { moved } };
       }),
     'POST /pins/delete': ({ query }) =>
       withFilter(pages, query, async (filter) => {
@@ -39,6 +42,23 @@ export function pinRoutes(pages: PinPages): Routes {
         return { status: 200, body: { deleted: await hand.delete(filter) } };
       }),
   };
+}
+
+/** Who is connected elsewhere is to come back, and then gets the backend that he is pinned to now. */
+async function endMoved(
+  { outside }: PinPages,
+  { pool, backend, client }: PinFilter,
+  movedTo: string,
+  moved: number,
+): Promise<Answer> {
+  const filter = {
+    ...(pool === undefined ? {} : { pool }),
+    ...(backend === undefined ? {} : { backend }),
+    ...(client === undefined ? {} : { client }),
+    movedTo,
+  };
+  const answer = await outside.order({ kind: 'kill', filter, overMs: undefined });
+  return answer.status === 200 ? { ...answer, body: { moved, ...(answer.body as object) } } : answer;
 }
 
 /** A forgotten filter must not move or forget the clients of every pool. */

@@ -8,6 +8,7 @@ import type { SharedViews } from '../rooms/shared.ts';
 import type { Answer, Handle, Routes } from './answer.ts';
 import { type ExplainSource, explain, poolOf } from './explain.ts';
 import { faultRoutes } from './faults.ts';
+import { killRoutes } from './kill.ts';
 import { mostRule, readMost } from './most.ts';
 import { operatorRoutes } from './operator.ts';
 import type { Outside } from './outside.ts';
@@ -67,6 +68,7 @@ export function adminRoutes(source: PageSource, rendered: RenderedPages): Routes
     ...pinRoutes(source),
     'POST /reload': () => outside.order({ kind: 'reload' }),
     ...operatorRoutes(outside),
+    ...killRoutes(outside),
     ...faultRoutes(outside),
   };
   return forgettingAfterChange(routes, rendered);

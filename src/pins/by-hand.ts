@@ -3,8 +3,8 @@
  * instance's table at once and told to the others with precedence over what they know; while Redis is away it waits
  * in the journal like any other. Works without a cluster, too.
  */
-import { Address } from '../core/address.ts';
-import { Key, maskAddress } from '../core/key.ts';
+import { clientMatcher } from '../core/client-matcher.ts';
+import { Key } from '../core/key.ts';
 import type { Pin, PinTable } from '../core/pins/table.ts';
 import type { AffinityKey } from '../core/plan.ts';
 import type { PinNames } from './names.ts';
@@ -231,22 +231,4 @@ export class PinsByHand {
       expiresInMs: Math.round(pin.expiresAtMs - nowMs()),
     };
   }
-}
-
-/** @throws RangeError if `client` is neither an address nor a network */
-export function clientMatcher(client: string): (address: Address) => boolean {
-  const network = /^([^/]+)\/(\d{1,3})$/.exec(client);
-  if (network !== null) {
-    const base = Address.parse(network[1]!, 0);
-    const bits = Number(network[2]);
-    if (base === undefined || bits > (base.family === 4 ? 32 : 128))
-      throw new RangeError(`${client} is not a network`);
-    const wanted = maskAddress(base, bits, bits);
-    return (address) => address.family === base.family && maskAddress(address, bits, bits).equals(wanted);
-  }
-  const exact = Address.parse(client, 0);
-  if (exact !== undefined) return (address) => address.withPort(0).equals(exact);
-  const flow = Address.parseWithPort(client);
-  if (flow !== undefined) return (address) => address.equals(flow);
-  throw new RangeError(`${client} is neither an address nor a network`);
 }

@@ -369,13 +369,20 @@ export class Director implements EngineHost {
 
   // ---- control's orders -------------------------------------------------------------------------------------
 
-  /** @param overMs evenly over this time; 0: at once */
-  endFlows(select: FlowSelector, code: TerminationCode, overMs = 0): void {
+  /**
+   * @param overMs evenly over this time; 0: at once
+   * @param requestId how many are meant is answered
+   */
+  endFlows(select: FlowSelector, code: TerminationCode, overMs = 0, requestId?: number): void {
     const matches = matcher(select);
     // Ending takes turns. A flow that comes meanwhile, to a backend that is up again, is not meant.
     const openedBefore = this.nextFlowId;
     // A dial under way to a backend that has gone down finds that out itself and goes on to the next one.
     const isOwed = (flow: Flow): boolean => code !== 'backend-down' || flow.connectedAtMs !== 0;
+    if (requestId !== undefined) {
+      const flows = this.registry.select(matches, Number.POSITIVE_INFINITY).length;
+      this.options.post({ type: 'ending', requestId, flows });
+    }
     this.endings.add(select, (flow) => flow.id < openedBefore && matches(flow) && isOwed(flow), code, overMs);
   }
 

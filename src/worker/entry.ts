@@ -143,7 +143,7 @@ function handle(
       }
       break;
     case 'end-flows':
-      director.endFlows(message.select, message.code, message.overMs);
+      director.endFlows(message.select, message.code, message.overMs, message.requestId);
       break;
     case 'keep-flows':
       director.keepFlows(message.backendId, message.way, message.codes);

@@ -1,5 +1,7 @@
 /** Which open flows an order of control means, as a question that is asked of each flow. */
+import { clientMatcher } from '../core/client-matcher.ts';
 import type { Flow } from '../core/flow.ts';
+import type { FlowFilter } from '../core/flow-filter.ts';
 import { isSameWay, type Way } from '../core/way.ts';
 import type { FlowSelector } from './messages-to-worker.ts';
 
@@ -22,9 +24,26 @@ export function matcher(select: FlowSelector): (flow: Flow) => boolean {
       return (flow) => flow.listener.id === select.listenerId;
     case 'pool':
       return ({ listener: { plan } }) => plan.pool === select.pool && plan.protocol === select.protocol;
+    case 'operator':
+      return byOperator(select.filter, select.pools);
     case 'flow':
       return (flow) => flow.id === select.flowId;
     case 'all':
       return () => true;
   }
+}
+
+function byOperator(filter: FlowFilter, pools: readonly string[]): (flow: Flow) => boolean {
+  const { listener, backend, client, movedTo } = filter;
+  const isClient = client === undefined ? undefined : clientMatcher(client);
+  const poolNames = new Set(pools);
+  return (flow) => {
+    const { plan } = flow.listener;
+    if (listener !== undefined && plan.name !== listener) return false;
+    if (!poolNames.has(plan.pool)) return false;
+    if (backend !== undefined && flow.backend?.name !== backend) return false;
+    if (isClient !== undefined && !isClient(flow.client)) return false;
+    if (movedTo === undefined) return true;
+    return flow.backend !== undefined && flow.backend.name !== movedTo && plan.affinity.key !== 'none';
+  };
 }

@@ -53,6 +53,8 @@ export type MessageFromWorker =
       /** The first of them. */
       readonly client: string;
     }
+  /** So many flows are meant by an order to end some. */
+  | { readonly type: 'ending'; readonly requestId: number; readonly flows: number }
   | { readonly type: 'former-counted'; readonly requestId: number; readonly counts: readonly WayCount[] }
   | { readonly type: 'flows'; readonly requestId: number; readonly records: readonly FlowRecord[] }
   /** Flows failed there, this often in a row. */

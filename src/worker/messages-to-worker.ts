@@ -1,4 +1,5 @@
 /** Everything control says to a worker. One tagged union; the worker's half of it is worker/entry.ts. */
+import type { FlowFilter } from '../core/flow-filter.ts';
 import type { Protocol } from '../core/plan.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import type { TerminationCode } from '../core/termination.ts';
@@ -17,6 +18,7 @@ export type FlowSelector =
     }
   | { readonly by: 'listener'; readonly listenerId: number }
   | { readonly by: 'pool'; readonly pool: string; readonly protocol: Protocol }
+  | { readonly by: 'operator'; readonly filter: FlowFilter; readonly pools: readonly string[] }
   | { readonly by: 'flow'; readonly flowId: number }
   | { readonly by: 'all' };
 
@@ -49,6 +51,8 @@ export type MessageToWorker =
       readonly code: TerminationCode;
       /** Absent: at once. */
       readonly overMs?: number | undefined;
+      /** How many are meant is answered. */
+      readonly requestId?: number;
     }
   /** Leave those alone that are open by this way and were to be ended over a time for one of these codes. */
   | {

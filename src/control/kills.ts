@@ -1,0 +1,73 @@
+/**
+ * Open flows that an operator ends: over the time their pools give (`close_over`), or another one. UDP conversations end at once:
+ * the next datagram of their client begins a new one.
+ */
+import type { FlowFilter } from '../core/flow-filter.ts';
+import type { PoolPlan } from '../core/plan.ts';
+import { Waiting } from '../rooms/waiting.ts';
+import type { MessageToWorker } from '../worker/messages-to-worker.ts';
+
+const answerWithinMs = 1_000;
+
+export interface KillsOptions {
+  readonly pools: () => readonly PoolPlan[];
+  /** How many there are. */
+  readonly workers: number;
+  readonly post: (worker: number, message: MessageToWorker) => boolean;
+}
+
+export interface Killed {
+  /** Flows that are ended now, or will be. */
+  readonly connections: number;
+  /** The longest of the pools' times. */
+  readonly overMs: number;
+}
+
+export class Kills {
+  private readonly options: KillsOptions;
+  private readonly counts = new Waiting<number>();
+
+  constructor(options: KillsOptions) {
+    this.options = options;
+  }
+
+  /** @param overMs undefined: as each pool says. A worker that does not answer in time ends them as well, and counts as none. */
+  async kill(filter: FlowFilter, overMs: number | undefined): Promise<Killed> {
+    const byTime = new Map<number, string[]>();
+    for (const { name, backends, closeOverMs } of this.options.pools()) {
+      if (filter.pool !== undefined && filter.pool !== name) continue;
+      if (filter.movedTo !== undefined && !backends.some((backend) => backend.name === filter.movedTo))
+        continue;
+      const ms = overMs ?? closeOverMs;
+      const names = byTime.get(ms) ?? [];
+      names.push(name);
+      byTime.set(ms, names);
+    }
+    const counts = [...byTime].flatMap(([ms, pools]) =>
+      Array.from({ length: this.options.workers }, (_, worker) => this.order(worker, filter, pools, ms)),
+    );
+    const connections = (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
+    return { connections, overMs: Math.max(0, ...byTime.keys()) };
+  }
+
+  counted(requestId: number, flows: number): void {
+    this.counts.answer(requestId, flows);
+  }
+
+  private order(
+    worker: number,
+    filter: FlowFilter,
+    pools: readonly string[],
+    overMs: number,
+  ): Promise<number> {
+    return this.counts.wait(answerWithinMs, 0, (requestId) =>
+      this.options.post(worker, {
+        type: 'end-flows',
+        select: { by: 'operator', filter, pools },
+        code: 'operator',
+        overMs,
+        requestId,
+      }),
+    );
+  }
+}

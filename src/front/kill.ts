@@ -1,0 +1,58 @@
+/**
+ * The page that ends open connections: `POST /connections/kill?listener=&pool=&backend=&client=[&all=1][&over-ms=]`. On this
+ * instance; TCP connections evenly over the time that their pool gives, or `over-ms`.
+ */
+import { clientMatcher } from '../core/client-matcher.ts';
+import type { FlowFilter } from '../core/flow-filter.ts';
+import type { Answer, Handle, Routes } from './answer.ts';
+import type { Outside } from './outside.ts';
+
+const keys = ['listener', 'pool', 'backend', 'client'] as const;
+/** A day. */
+const overMsMax = 86_400_000;
+
+export function killRoutes(outside: Pick<Outside, 'order' | 'state'>): Routes {
+  const kill: Handle = async ({ query }) => {
+    const filter: FlowFilter = Object.fromEntries(
+      keys.flatMap((key) => (query.has(key) ? [[key, query.get(key)!]] : [])),
+    );
+    const isMeant = query.get('all') === '1' || Object.keys(filter).length > 0;
+    if (!isMeant)
+      return refused(
+        400,
+        'connections kill: say which: listener, pool, backend or client; all=1 for every one',
+      );
+    const over = query.get('over-ms');
+    if (over !== null && !(/^\d{1,8}$/.test(over) && Number(over) <= overMsMax))
+      return refused(400, `over-ms: ${over} is not a number of milliseconds up to ${overMsMax}`);
+    try {
+      if (filter.client !== undefined) clientMatcher(filter.client);
+    } catch (error) {
+      return refused(400, (error as Error).message);
+    }
+    const unknown = await unknownIn(outside, filter);
+    if (unknown !== undefined) return refused(404, unknown);
+    return outside.order({ kind: 'kill', filter, overMs: over === null ? undefined : Number(over) });
+  };
+  return { 'POST /connections/kill': kill };
+}
+
+/** A name that is wrong must not look like one without connections. */
+async function unknownIn(
+  outside: Pick<Outside, 'state'>,
+  { listener, pool, backend }: FlowFilter,
+): Promise<string | undefined> {
+  const { published, backends } = await outside.state();
+  const listeners = (published.snapshot?.listeners ?? []).map(({ plan }) => plan.name);
+  if (listener !== undefined && !listeners.includes(listener))
+    return `no listener ${listener}; there are: ${listeners.join(', ')}`;
+  const pools = (published.snapshot?.pools ?? []).map(({ plan }) => plan.name);
+  if (pool !== undefined && !pools.includes(pool)) return `no pool ${pool}; there are: ${pools.join(', ')}`;
+  const known = backends.filter((one) => pool === undefined || one.pool === pool);
+  if (backend === undefined || known.some((one) => one.backend === backend)) return undefined;
+  return `no backend ${backend}; there are: ${[...new Set(known.map((one) => one.backend))].join(', ')}`;
+}
+
+function refused(status: number, error: string): Answer {
+  return { status, body: { error } };
+}
