@@ -3,7 +3,10 @@
  * weight, maintenance; kept in Redis over a restart and a restart of Redis, and for all instances of a cluster if that is wanted.
  */
 import { afterEach, expect, test } from 'vitest';
+import { parseRedisUrl } from '../src/config/redis-url.ts';
+import { everywhere, type OperatorRow } from '../src/core/operator-word.ts';
 import { askTcp, clientAddresses, inParallel, tcpClient } from './support/clients.ts';
+import { inStep, startNode, stopNodes, until } from './support/cluster-node.ts';
 import { pinionCommand } from './support/command.ts';
 import { admin, backendsOf, configText, listener, noCheck } from './support/config.ts';
 import { eventually } from './support/eventually.ts';
@@ -14,6 +17,7 @@ import { requirePackage } from './support/require-package.ts';
 import { namedTcp, stopServers } from './support/servers.ts';
 
 afterEach(async () => {
+  await stopNodes();
   await stopEverything();
   await stopServers();
 });
@@ -154,5 +158,45 @@ requirePackage('redis')('in a cluster', () => {
     ]);
     await say(third, 'undrain', 'pool/a', 'everywhere');
     await eventually('all take a again', async () => (await row(again, 'a')).operator?.state === 'ready');
+  });
+
+  test("what nobody of us wrote stands in no word's way", async () => {
+    const redis = await startRedis();
+    const plan = parseRedisUrl(redis.url);
+    const [a, b] = [startNode({ name: 'a', redis: plan }), startNode({ name: 'b', redis: plan })];
+    await inStep(a, b);
+    const key = '{pinion:test}:word:*/pool/b1/state';
+    const row = (atMs: number): OperatorRow => ({
+      on: everywhere,
+      pool: 'pool',
+      backend: 'b1',
+      topic: 'state',
+      word: { atMs, value: 'maintenance' },
+    });
+    let atMs = Date.now();
+    for (const junk of [
+      '999999999999999 drain',
+      '99999999999999999999 nonsense',
+      `5${' '.repeat(900)}`,
+      '',
+    ]) {
+      await redis.command('SADD', '{pinion:test}:words', '*/pool/b1/state', 'x'.repeat(300), '*/pool');
+      await redis.command('SET', key, junk);
+      expect(await a.cluster.operate([row(++atMs)]), junk).toBe('shared');
+      await until(
+        'the other one hears it',
+        () => JSON.stringify(b.operatorRows) === JSON.stringify([row(atMs)]),
+      );
+    }
+    await redis.command('DEL', key);
+    await redis.command('LPUSH', key, 'a list');
+    expect(await a.cluster.operate([row(++atMs)])).toBe('shared');
+    await until(
+      'the other one hears it',
+      () => JSON.stringify(b.operatorRows) === JSON.stringify([row(atMs)]),
+    );
+    // One that is older, or as new and says less, does not replace it.
+    expect(await b.cluster.operate([{ ...row(atMs), word: { atMs, value: 'drain' } }])).toBe('here-only');
+    expect(await redis.command('GET', key)).toBe(`${atMs} maintenance`);
   });
 });

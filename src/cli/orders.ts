@@ -46,18 +46,18 @@ async function operate(
     const error = `${pool}/${backend} is the last backend of its pool that takes new clients: they would be turned away. --force (?force) does it all the same`;
     return { status: 409, body: { error } };
   }
-  const row = backends.operate(pool, backend, order, isForAll);
-  if (row === undefined) {
+  const rows = backends.operate(pool, backend, order, isForAll);
+  if (rows === undefined) {
     const known = backends.status().map((status) => `${status.pool}/${status.backend}`);
     return { status: 404, body: { error: `no backend ${pool}/${backend}; there are: ${known.join(', ')}` } };
   }
-  const { state, weight, movesPinned } = row.word;
+  const { state, weight, movesPinned } = backends.willOf(pool, backend);
   const said = { pool, backend, state, weight: weight ?? null, movesPinned, everywhere: isForAll };
   // Without a cluster it is kept until this process ends.
   const kept =
     cluster === undefined
       ? 'until-stop'
-      : (await cluster.operate(row)) === 'shared'
+      : (await cluster.operate(rows)) === 'shared'
         ? 'in-redis'
         : 'in-redis-later';
   return { status: 200, body: { ...said, kept } };

@@ -21,12 +21,12 @@ import { type Fault, mayEjectOneMore } from '../core/ejection.ts';
 import { foundNamesWithinMs } from '../core/limits.ts';
 import type { LoopBackend, Loops } from '../core/loops.ts';
 import {
-  noWord,
+  noWill,
   type OperatorOrder,
   type OperatorRow,
   type OperatorState,
-  type OperatorWord,
-  wordAfter,
+  type OperatorWill,
+  willAfter,
 } from '../core/operator-word.ts';
 import type { BackendPlan, Bind, PoolPlan, Protocol } from '../core/plan.ts';
 import type { BackendView } from '../core/snapshot.ts';
@@ -69,7 +69,7 @@ interface Backend {
   /** It has the port of a listener of this instance: its dials are kept track of. */
   mayLeadBack: boolean;
   /** An operator's, in force. */
-  word: OperatorWord;
+  will: OperatorWill;
   /** What its check leaves it of its weight, 0 to 1. */
   share: number;
   verdict: Verdict;
@@ -308,7 +308,7 @@ export class Backends {
       backend: backend.plan.name,
       id: backend.id,
       address: addressText(backend.plan),
-      weight: weightOf(backend.word, backend.plan),
+      weight: weightOf(backend.will, backend.plan),
       priority: backend.plan.priority ?? 1,
       backup: backend.plan.isBackup ?? false,
       zone: backend.plan.zone ?? null,
@@ -320,8 +320,8 @@ export class Backends {
       flaps: backend.flaps,
       check: this.checkStatus(backend),
       slowStart: this.slowStarts.shareOf(backend.id) ?? null,
-      draining: backend.word.state === 'drain',
-      operator: wordStatus(backend.word),
+      draining: backend.will.state === 'drain',
+      operator: willStatus(backend.will),
       ejected: this.ejections.has(backend.id),
       ejection: this.ejections.status(backend.id),
       ejections: this.ejections.total(backend.id),
@@ -384,55 +384,67 @@ export class Backends {
 
   /**
    * Carries out an operator's order.
-   * @returns the word to tell the cluster; undefined if there is no such backend
+   * @returns the words to tell the cluster; undefined if there is no such backend
    */
-  operate(pool: string, name: string, order: OperatorOrder, isForAll = false): OperatorRow | undefined {
+  operate(pool: string, name: string, order: OperatorOrder, isForAll = false): OperatorRow[] | undefined {
     const backend = this.find(pool, name);
     if (backend === undefined) return undefined;
-    const row = this.options.words.say(pool, name, order, isForAll, Date.now());
-    this.obey(backend, 'here');
+    const rows = this.options.words.say(pool, name, order, isForAll, Date.now());
+    if (this.obey(backend, 'here')) this.options.onMoved();
     this.reviewPools();
-    return row;
+    return rows;
   }
 
   /** Whether the backend takes new clients now, would not after this order, and nobody else of its pool does. */
   leavesNobody(pool: string, name: string, order: OperatorOrder): boolean {
     const backend = this.find(pool, name);
     if (backend === undefined || !this.options.states.servesNew(backend.id)) return false;
-    const word = wordAfter(backend.word, order, 0);
-    const leaves = word.state !== 'ready' || weightOf(word, backend.plan) === 0;
+    const will = willAfter(backend.will, order);
+    const leaves = will.state !== 'ready' || weightOf(will, backend.plan) === 0;
     return leaves && !this.hasStandIn(backend);
   }
 
   /** What the cluster has written down of operators' words. @returns what it is to be told */
   heardWords(rows: readonly OperatorRow[]): readonly OperatorRow[] {
-    const { changed, untold } = this.options.words.heard(rows);
-    for (const { pool, backend: name } of changed) {
+    const { changed, untold } = this.options.words.heard(
+      rows,
+      (pool, name) => this.find(pool, name) !== undefined,
+    );
+    let hasMoved = false;
+    for (const [pool, name] of changed) {
       const backend = this.find(pool, name);
-      if (backend !== undefined) this.obey(backend, 'cluster');
+      if (backend !== undefined && this.obey(backend, 'cluster')) hasMoved = true;
     }
+    // One snapshot for all that have another weight.
+    if (hasMoved) this.options.onMoved();
     if (changed.length > 0) this.reviewPools();
     return untold;
   }
 
-  private obey(backend: Backend, from: 'here' | 'cluster'): void {
-    const { pool, plan, word: before } = backend;
-    const word = this.options.words.of(pool.name, plan.name);
-    this.useWord(backend, word);
-    if (weightOf(before, plan) !== weightOf(word, plan)) this.options.onMoved();
-    const { state, weight, movesPinned } = word;
+  /** @returns whether it has another weight: then the workers need a new snapshot */
+  private obey(backend: Backend, from: 'here' | 'cluster'): boolean {
+    const { pool, plan, will: before } = backend;
+    const will = this.options.words.of(pool.name, plan.name);
+    this.useWill(backend, will);
+    const { state, weight, movesPinned } = will;
     const said = { state, weight: weight ?? null, movesPinned, from };
     this.options.watch({ event: 'backend-operated', pool: pool.name, backend: plan.name, ...said });
     this.review(backend, 'its maintenance is over');
+    return weightOf(before, plan) !== weightOf(will, plan);
   }
 
-  private useWord(backend: Backend, word: OperatorWord): void {
+  /** What operators have said of it, all in all. */
+  willOf(pool: string, name: string): OperatorWill {
+    return this.options.words.of(pool, name);
+  }
+
+  private useWill(backend: Backend, will: OperatorWill): void {
     const { states } = this.options;
-    backend.word = word;
+    backend.will = will;
     // What is down for an operator is not to be tried either where all are that are down (`fail_open`, `panic_below`).
-    const isInMaintenance = word.state === 'maintenance';
-    states.setDraining(backend.id, word.state !== 'ready', isInMaintenance || word.movesPinned);
-    states.setWeight(backend.id, weightOf(word, backend.plan) * backend.share);
+    const isInMaintenance = will.state === 'maintenance';
+    states.setDraining(backend.id, will.state !== 'ready', isInMaintenance || will.movesPinned);
+    states.setWeight(backend.id, weightOf(will, backend.plan) * backend.share);
   }
 
   /**
@@ -559,7 +571,7 @@ export class Backends {
       seenLeadingTo: undefined,
       seenTimer: undefined,
       mayLeadBack: false,
-      word: noWord,
+      will: noWill,
       share: 1,
       verdict: unknown,
       sinceMs: this.options.nowMs(),
@@ -589,7 +601,7 @@ export class Backends {
       this.backends.set(id, backend);
       states.setUp(id, false);
     }
-    this.useWord(backend, this.options.words.of(pool.name, plan.name));
+    this.useWill(backend, this.options.words.of(pool.name, plan.name));
     if (!sameCheck) this.check(backend, hadTarget);
     this.review(backend, isForgiven ? movedBecause : upBecause(plan, hadTarget));
   }
@@ -683,7 +695,7 @@ export class Backends {
   private setShare(backend: Backend, share: number): void {
     if (backend.share === share) return;
     backend.share = share;
-    this.options.states.setWeight(backend.id, weightOf(backend.word, backend.plan) * share);
+    this.options.states.setWeight(backend.id, weightOf(backend.will, backend.plan) * share);
   }
 
   /**
@@ -693,7 +705,7 @@ export class Backends {
   private review(backend: Backend, upNow: string): void {
     const { verdict: before, unresolved, check, pool } = backend;
     const now = judge({
-      isInMaintenance: backend.word.state === 'maintenance',
+      isInMaintenance: backend.will.state === 'maintenance',
       unresolved,
       leadsTo: leadsBackTo(backend),
       check,
@@ -715,7 +727,8 @@ export class Backends {
       backend.flaps++;
       this.slowStarts.end(backend.id);
     }
-    if (effect !== 'reason') backend.downSinceMs = nowMs;
+    // An operator's word is about what is open now, however long it has been down.
+    if (effect !== 'reason' || now.reason === 'operator') backend.downSinceMs = nowMs;
     if (effect !== 'lost') this.tellDown(backend);
     // For another reason its open flows may have another fate.
     if (effect !== 'reason' || !isSame(backend.onDown, onDownOf(backend))) this.endOpenFlows(backend);
@@ -862,15 +875,15 @@ export class Backends {
 }
 
 /** It would, were it not ejected. */
-function takesNew({ verdict, word, plan }: Backend): boolean {
-  return !verdict.isLost && word.state === 'ready' && weightOf(word, plan) > 0;
+function takesNew({ verdict, will, plan }: Backend): boolean {
+  return !verdict.isLost && will.state === 'ready' && weightOf(will, plan) > 0;
 }
 
-function weightOf(word: OperatorWord, plan: BackendPlan): number {
-  return word.weight ?? plan.weight;
+function weightOf(will: OperatorWill, plan: BackendPlan): number {
+  return will.weight ?? plan.weight;
 }
 
-function wordStatus({ state, weight, movesPinned, atMs }: OperatorWord): BackendStatus['operator'] {
+function willStatus({ state, weight, movesPinned, atMs }: OperatorWill): BackendStatus['operator'] {
   if (atMs === 0) return null;
   return { state, weight: weight ?? null, movesPinned, at: new Date(atMs).toISOString() };
 }

@@ -301,7 +301,8 @@ export class Control {
 
   /** What others said, or this instance before it was started again; and what it said while Redis was away. */
   private hearWords(rows: readonly OperatorRow[]): void {
-    for (const row of this.backends.heardWords(rows)) void this.cluster?.operate(row);
+    const untold = this.backends.heardWords(rows);
+    if (untold.length > 0) this.cluster?.keepWords(untold);
   }
 
   private async countFormer(): Promise<readonly WayCount[] | undefined> {

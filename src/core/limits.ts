@@ -191,8 +191,9 @@ export const memberCountsBytesMax = 2 * 1024 * 1024;
 export const membersAnswerBytesMax = 4 * 1024 * 1024;
 export const flowRowBytesMax = 1_024;
 export const redisKeyBytesMax = 512;
-/** Operators' words about backends that a cluster keeps. */
+/** Operators' words about backends that a cluster keeps, and those for one instance as they come from Redis. */
 export const operatorWordsMax = 16_384;
+export const operatorWordsBytesMax = 2 * 1024 * 1024;
 /** Instances of one cluster. */
 export const membersMax = 256;
 /** Sentinels remembered beside those of the configuration. */
@@ -288,6 +289,7 @@ export const descriptorsPerPipe = 2;
 
 assert.ok(oneWayMsMin < unconfirmedPinTtlMs);
 assert.ok(membersAnswerBytesMax + membersMax * 1_024 < redisReplyBytesMax);
+assert.ok(operatorWordsBytesMax * 2 < redisReplyBytesMax);
 // Pins hold pool and backend ids in 16 bits each, and so do the words of core/dial-table.ts.
 assert.ok(poolIdsMax <= 0xffff && backendIdsMax <= 0xffff);
 assert.ok(backendsPerPoolMax <= backendIdsMax);

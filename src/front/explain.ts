@@ -142,7 +142,7 @@ function slowStartsOf(
 
 /** Why a pin is not followed. */
 function whyNot(pinned: BackendView, states: BackendStates, whyDown: ExplainSource['whyDown']): string {
-  if (states.isDraining(pinned.id) && states.isUp(pinned.id)) return ', which drains, its clients too';
+  if (states.movesPinned(pinned.id) && states.isUp(pinned.id)) return ', which drains, its clients too';
   const down = whyDown?.(pinned.id);
   if (down !== undefined) return `, which is down (${down})`;
   return pinned.isBackup === true ? ', a backup that is not needed now' : ', which is down';

@@ -38,6 +38,11 @@ test.each([
 
 test.each([
   ['drain', 'pinned=go', 'pinned: go is neither stay nor move'],
+  [
+    'drain',
+    'everywhere=false',
+    'everywhere: takes no value; leave it out where this instance alone is meant',
+  ],
   ['weight', '', 'to: nothing is not a weight; give 0 to 256, or configured'],
   ['weight', 'to=257', 'to: 257 is not a weight; give 0 to 256, or configured'],
   ['weight', 'to=-1', 'to: -1 is not a weight; give 0 to 256, or configured'],

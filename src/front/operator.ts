@@ -44,12 +44,19 @@ function give(
   order: ReturnType<Read>,
 ): Promise<Answer> | Answer {
   if ('refused' in order) return { status: 400, body: { error: order.refused } };
+  const isForAll = query.get('everywhere');
+  if (isForAll !== null && isForAll !== '') {
+    return {
+      status: 400,
+      body: { error: 'everywhere: takes no value; leave it out where this instance alone is meant' },
+    };
+  }
   return outside.order({
     kind: 'operate',
     pool,
     backend,
     order,
-    isForAll: query.has('everywhere'),
+    isForAll: isForAll !== null,
     isForced: query.has('force'),
   });
 }

@@ -1,5 +1,5 @@
 /** The director without an engine: what it decides about flows when control's orders and new flows meet. */
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { Address, noAddress } from '../core/address.ts';
 import type { Counters } from '../core/counters.ts';
 import type { Flow } from '../core/flow.ts';
@@ -20,6 +20,7 @@ import { listenerView, poolPlan } from '../engine/conformance/listener.ts';
 import type { Engine } from '../engine/engine.ts';
 import { createSharedMemory } from '../rooms/shared.ts';
 import { Director } from './director.ts';
+import type { FlowLimits } from './flow-limits.ts';
 import type { MessageFromWorker } from './messages-from-worker.ts';
 
 const backendId = 1;
@@ -253,6 +254,42 @@ test('a place that is given up goes to who waits, before a newcomer may take it'
   expect(answers).toEqual([]);
   director.closed(third, 'client-closed');
   expect(counters.places.flows()).toBe(0);
+});
+
+test('who waits for a place gets none by way of another who leaves for somebody', () => {
+  const view = listenerView(0, 'tcp', {});
+  const tcp = { ...view, plan: { ...view.plan, limits: { ...view.plan.limits, flows: 1 } } };
+  const { director, counters } = directorOf(tcp);
+  director.engine = { proceed: () => {} } as Partial<Engine> as Engine;
+  const held = openFlow(director, tcp, 1);
+  director.route(held);
+  const waiting = openFlow(director, tcp, 2);
+  expect(director.route(waiting)).toBe('wait');
+  director.closed(held, 'evicted');
+  expect(counters.places.flows(), 'its place is that of whom it left for').toBe(0);
+  director.tick();
+  expect(counters.places.flows()).toBe(1);
+  director.closed(waiting, 'client-closed');
+  expect(counters.places.flows()).toBe(0);
+});
+
+test('a crowd that waits is asked once for each close, not each of it', () => {
+  const view = listenerView(0, 'tcp', {});
+  const full = { ...view, plan: { ...view.plan, limits: { ...view.plan.limits, flows: 1 } } };
+  const { director } = directorOf(full);
+  director.engine = { proceed: () => {} } as Partial<Engine> as Engine;
+  const held = openFlow(director, full, 1);
+  director.route(held);
+  const crowd = Array.from({ length: 50 }, (_, i) => openFlow(director, full, 100 + i));
+  for (const flow of crowd) expect(director.route(flow)).toBe('wait');
+  const { limits } = director as unknown as { limits: FlowLimits };
+  const asked = vi.spyOn(limits, 'admitFreed');
+  director.closed(held, 'client-closed');
+  expect(asked).toHaveBeenCalledTimes(1);
+  director.tick();
+  expect(asked, 'the next of the crowd finds no place, and nobody behind it is asked').toHaveBeenCalledTimes(
+    2,
+  );
 });
 
 test('a flow that was held back from a loop is counted as opened once it has another backend', () => {

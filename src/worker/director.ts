@@ -196,8 +196,8 @@ export class Director implements EngineHost {
     return answer;
   }
 
-  private readonly takeFreed: TakeFreed = (flow, refusal) => {
-    const reached = this.limits.admitFreed(flow, refusal, this.options.nowMs());
+  private readonly takeFreed: TakeFreed = (flow, isCounted) => {
+    const reached = this.limits.admitFreed(flow, isCounted, this.options.nowMs());
     if (reached === undefined) this.limits.opened(flow);
     return reached;
   };
@@ -207,7 +207,7 @@ export class Director implements EngineHost {
     const look = this.secondLooks.of(flow);
     if (look === undefined) return undefined;
     if (!look.isDue) return 'wait';
-    const reached = this.limits.admitLater(flow, look.refusal, this.options.nowMs(), this.engine);
+    const reached = this.limits.admitLater(flow, look.isCounted, this.options.nowMs(), this.engine);
     if (reached !== undefined) return reached;
     this.secondLooks.remove(flow);
     this.limits.opened(flow);
@@ -331,7 +331,8 @@ export class Director implements EngineHost {
     this.endings.forget(flow);
     if (!this.secondLooks.remove(flow)) {
       this.limits.closed(flow);
-      this.secondLooks.seatOne(flow, this.takeFreed);
+      // The place of one that was made to leave is that of the client for which it left.
+      if (code !== 'evicted') this.secondLooks.seatOne(flow, this.takeFreed);
     }
     if (flow.askedBackendId !== 0) this.waiting.delete(flow.id);
     if (this.turnedAway.size > 0) this.turnedAway.delete(flow);

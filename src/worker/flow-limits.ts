@@ -63,30 +63,22 @@ export class FlowLimits {
     );
   }
 
-  /** {@link admit} again, for one that was refused with `refusal`: what was in its way may have ended. */
-  admitLater(
-    flow: Flow,
-    refusal: TerminationCode,
-    nowMs: number,
-    engine: Engine,
-  ): TerminationCode | undefined {
+  /**
+   * {@link admit} again, for one that was refused: what was in its way may have ended.
+   * @param isCounted it has been counted in the rates
+   */
+  admitLater(flow: Flow, isCounted: boolean, nowMs: number, engine: Engine): TerminationCode | undefined {
     const { listener, client } = flow;
-    // One that came as far as the places has been counted in the rates.
-    const rate =
-      refusal === 'limit-client' ? () => this.rateRefusal(listener, client, nowMs) : () => undefined;
+    const rate = isCounted ? () => undefined : () => this.rateRefusal(listener, client, nowMs);
     return this.clientRefusal(listener, client) ?? rate() ?? this.takePlace(listener, engine);
   }
 
-  /**
-   * A place for one that was refused with `refusal`, if somebody has left one: nobody is made to leave for it.
-   * @returns the code of the limit that is reached, or undefined: come in.
-   */
-  admitFreed(flow: Flow, refusal: TerminationCode, nowMs: number): TerminationCode | undefined {
-    const { listener, client } = flow;
-    if (this.clientRefusal(listener, client) !== undefined) return refusal;
-    // It is counted in the rates once. One that they refuse has its answer when it is looked at for the last time.
-    if (refusal === 'limit-client' && this.rateRefusal(listener, client, nowMs) !== undefined) return refusal;
-    return this.counters.places.takeFlow(this.limitOf(listener));
+  /** The same for a place that somebody has left: nobody is made to leave for it. */
+  admitFreed({ listener, client }: Flow, isCounted: boolean, nowMs: number): TerminationCode | undefined {
+    const rate = isCounted ? () => undefined : () => this.rateRefusal(listener, client, nowMs);
+    return (
+      this.clientRefusal(listener, client) ?? rate() ?? this.counters.places.takeFlow(this.limitOf(listener))
+    );
   }
 
   private clientRefusal(listener: ListenerView, client: Address): TerminationCode | undefined {

@@ -19,11 +19,13 @@ import type { TerminationCode } from '../core/termination.ts';
 interface Look {
   /** What the client was to be refused with. */
   refusal: TerminationCode;
+  /** It has been counted in the rates: it came as far as the places. */
+  isCounted: boolean;
   turns: number;
 }
 
 /** Takes a place for a flow if one is free by now. @returns the limit that is reached; undefined: it has its place */
-export type TakeFreed = (flow: Flow, refusal: TerminationCode) => TerminationCode | undefined;
+export type TakeFreed = (flow: Flow, isCounted: boolean) => TerminationCode | undefined;
 
 export class SecondLooks {
   /** How many may wait. */
@@ -39,14 +41,14 @@ export class SecondLooks {
   }
 
   add(flow: Flow, refusal: TerminationCode): void {
-    this.looks.set(flow, { refusal, turns: 0 });
+    this.looks.set(flow, { refusal, isCounted: refusal !== 'limit-client', turns: 0 });
   }
 
-  /** @returns what it was to be refused with, and whether it is time to look again; undefined: it has its place */
-  of(flow: Flow): { refusal: TerminationCode; isDue: boolean } | undefined {
+  /** @returns whether it has been counted in the rates, and whether it is time to look again; undefined: it has its place */
+  of(flow: Flow): { isCounted: boolean; isDue: boolean } | undefined {
     if (this.seated.size > 0) this.seated.delete(flow);
     const look = this.looks.size === 0 ? undefined : this.looks.get(flow);
-    return look && { refusal: look.refusal, isDue: look.turns >= secondLookAfterTurns };
+    return look && { isCounted: look.isCounted, isDue: look.turns >= secondLookAfterTurns };
   }
 
   /** It has its place by now, or it is over. @returns whether it had none */
@@ -71,17 +73,26 @@ export class SecondLooks {
 
   private seat(take: TakeFreed, most: number, left?: Flow): void {
     let seated = 0;
+    // Where one found no place the others of its listener find none either: a crowd that waits must not slow every close.
+    let full: Set<number> | undefined;
     for (const [flow, look] of this.looks) {
       if (seated === most) return;
+      if (full?.has(flow.listener.id) === true || look.turns >= secondLookAfterTurns) continue;
       if (left !== undefined && !isHelped(flow, look.refusal, left)) continue;
-      const refusal = take(flow, look.refusal);
-      if (refusal !== undefined) {
+      const refusal = take(flow, look.isCounted);
+      if (refusal === undefined) {
+        this.looks.delete(flow);
+        this.seated.add(flow);
+        seated++;
+      } else {
         look.refusal = refusal;
-        continue;
+        // Its rate is judged once more, when it is looked at for the last time.
+        if (refusal === 'limit-rate') look.turns = secondLookAfterTurns;
+        if (refusal !== 'limit-listener' && refusal !== 'limit-flows') continue;
+        look.isCounted = true;
+        full ??= new Set();
+        full.add(flow.listener.id);
       }
-      this.looks.delete(flow);
-      this.seated.add(flow);
-      seated++;
     }
   }
 }

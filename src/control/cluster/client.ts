@@ -118,8 +118,15 @@ export class ClusterClient {
   }
 
   /** An operator's word about a backend, to be kept. Never rejects: what cannot be written now is so later. */
-  operate(row: OperatorRow): Promise<HandOutcome> {
-    return this.tells.wait(answerWithinMs, 'here-only', (id) => this.room.post({ type: 'operate', id, row }));
+  operate(rows: readonly OperatorRow[]): Promise<HandOutcome> {
+    return this.tells.wait(answerWithinMs, 'here-only', (id) =>
+      this.room.post({ type: 'operate', id, rows }),
+    );
+  }
+
+  /** Operators' words that Redis does not have, though it was to keep them. */
+  keepWords(rows: readonly OperatorRow[]): void {
+    this.room.post({ type: 'keep-words', rows });
   }
 
   /** The connection table of all instances, at most `most` rows of each. Rejects when Redis does not answer. */

@@ -122,6 +122,7 @@ export class Cluster {
   private isPublishing = false;
   private beatAtMs = 0;
   private layoutDiffers = false;
+  private isLayoutKnown = false;
   private isNameTaken = false;
   private isStopped = false;
   /** Pins ignored when names were added last. */
@@ -156,7 +157,14 @@ export class Cluster {
     this.members = new Members(plan.instance, identity, names, options.states, watch);
     this.flows = new FlowTable(store, plan.flowRowsMax, Date.now);
     this.table = new Connections(store, () => this.members.members.keys());
-    this.words = new KeptWords(store, plan.instance, options.operatorWords);
+    this.words = new KeptWords({
+      store,
+      instance: plan.instance,
+      mayWrite: () =>
+        this.store.isConnected && this.isLayoutKnown && !this.layoutDiffers && !this.isNameTaken,
+      tell: options.operatorWords,
+      nowMs: Date.now,
+    });
     const driverOf = (shard: number) => this.replication.shard(shard);
     this.claims = new Claims(plan.claimsWaitingMax, names, store, driverOf, nowMs, (error) =>
       faults.note(error),
@@ -219,7 +227,8 @@ export class Cluster {
     this.options.pins.reportChanges(false);
     if (this.store.isConnected && !this.isNameTaken) {
       const goodbye = this.store.leave(this.members.own(this.incarnation, 0, 0, true));
-      await Promise.race([goodbye.catch(() => {}), timeout(leaveTimeoutMs)]);
+      const words = this.words.flush();
+      await Promise.race([Promise.allSettled([goodbye, words]), timeout(leaveTimeoutMs)]);
     }
     this.store.close();
     this.members.forgetCounts();
@@ -251,8 +260,13 @@ export class Cluster {
   }
 
   /** An operator's word about a backend. Resolves when Redis has it, or when it will be written later. */
-  operate(row: OperatorRow): Promise<HandOutcome> {
-    return this.words.keep(row);
+  operate(rows: readonly OperatorRow[]): Promise<HandOutcome> {
+    return this.words.keep(rows);
+  }
+
+  /** Words that Redis has lost, or does not have yet. */
+  keepWords(rows: readonly OperatorRow[]): void {
+    this.words.keepLater(rows);
   }
 
   /** The highest number of a scan that pins may be marked with. */
@@ -333,6 +347,8 @@ export class Cluster {
       this.replication.beat();
       this.tellNameTaken();
       if (this.isNameTaken) return;
+      // By themselves: a Redis that takes no writes is read all the same.
+      await this.words.read().catch((error: unknown) => this.faults.note(error));
       const counts = countFlows();
       const flows = counts.reduce((sum, [, , count]) => sum + count, 0);
       const own = this.members.own(this.incarnation, flows, pins.stats().live, false);
@@ -341,7 +357,7 @@ export class Cluster {
       this.compareLayout(layout);
       if (this.isStopped) return;
       this.members.heard(this.late.complete(rows));
-      await this.words.beat();
+      await this.words.flush();
       // Counts matter every second; the table of who is connected where is for people.
       if (this.beats++ % beatsPerFlowTable === 0) void this.publishFlows();
     } catch (error) {
@@ -371,6 +387,7 @@ export class Cluster {
 
   private compareLayout(theirs: string): void {
     const differs = theirs !== this.layout;
+    this.isLayoutKnown = true;
     this.replication.isAllowed = !differs;
     if (differs && !this.layoutDiffers) {
       this.replication.disconnected();

@@ -7,13 +7,14 @@ import type { ClusterPlan } from '../../core/cluster-plan.ts';
 import type { Counters } from '../../core/counters.ts';
 import { Key } from '../../core/key.ts';
 import { memberListenersEveryMs } from '../../core/limits.ts';
+import type { HandOutcome } from '../../pins/by-hand.ts';
 import { TableNames } from '../../pins/names-table.ts';
 import { leaveRoom, type RoomPost, serveRoom } from '../../rooms/serve.ts';
 import { attachSharedMemory, type SharedMemory, sharedClock, sharingWriters } from '../../rooms/shared.ts';
 import { Waiting } from '../../rooms/waiting.ts';
 import { type Cluster, createCluster, type Predecessor } from './cluster.ts';
 import type { ClusterFlow } from './flow-table.ts';
-import type { FlowCount } from './members.ts';
+import type { ClusterIdentity, FlowCount } from './members.ts';
 import type { MessageFromCluster } from './messages-from-cluster.ts';
 import type { ClaimOrder, ClusterNews, MessageToCluster } from './messages-to-cluster.ts';
 
@@ -35,6 +36,18 @@ const listFlowsWithinMs = 5_000;
 
 type Post = RoomPost<MessageFromCluster>;
 
+/** What this instance says of itself; `news` changes with a reload. */
+function identityOf({ host, version, startedAt }: ClusterRoomData, news: () => ClusterNews): ClusterIdentity {
+  return {
+    host,
+    version,
+    digest: () => news().digest,
+    startedAt,
+    listeners: () => news().listeners,
+    network: () => news().network,
+  };
+}
+
 function serve(data: ClusterRoomData, post: Post): (message: MessageToCluster) => void {
   const { pins, states, counters } = attachSharedMemory(data.shared, sharingWriters.cluster);
   const names = new TableNames(data.news.names);
@@ -43,14 +56,7 @@ function serve(data: ClusterRoomData, post: Post): (message: MessageToCluster) =
   let { news } = data;
   const cluster = createCluster({
     plan: data.plan,
-    identity: {
-      host: data.host,
-      version: data.version,
-      digest: () => news.digest,
-      startedAt: data.startedAt,
-      listeners: () => news.listeners,
-      network: () => news.network,
-    },
+    identity: identityOf(data, () => news),
     names,
     pins,
     states,
@@ -86,10 +92,13 @@ function serve(data: ClusterRoomData, post: Post): (message: MessageToCluster) =
         claim(cluster, message.order, post);
         break;
       case 'tell':
-        void cluster.tell(message.change).then((outcome) => post({ type: 'told', id: message.id, outcome }));
+        tellOutcome(cluster.tell(message.change), message.id, post);
         break;
       case 'operate':
-        void cluster.operate(message.row).then((outcome) => post({ type: 'told', id: message.id, outcome }));
+        tellOutcome(cluster.operate(message.rows), message.id, post);
+        break;
+      case 'keep-words':
+        cluster.keepWords(message.rows);
         break;
       case 'connections':
         listConnections(cluster, message.id, message.most, post);
@@ -111,6 +120,10 @@ function flowCounts(names: TableNames, counters: Counters): FlowCount[] {
     const named = names.backend(id);
     return flows > 0 && named !== undefined ? [[named.pool, named.backend, flows]] : [];
   });
+}
+
+function tellOutcome(outcome: Promise<HandOutcome>, id: number, post: Post): void {
+  void outcome.then((word) => post({ type: 'told', id, outcome: word }));
 }
 
 function claim(cluster: Cluster, order: ClaimOrder, post: Post): void {

@@ -35,7 +35,9 @@ export type MessageToCluster =
   | { readonly type: 'names-added' }
   | { readonly type: 'claim'; readonly order: ClaimOrder }
   | { readonly type: 'tell'; readonly id: number; readonly change: OperatorChange }
-  | { readonly type: 'operate'; readonly id: number; readonly row: OperatorRow }
+  | { readonly type: 'operate'; readonly id: number; readonly rows: readonly OperatorRow[] }
+  /** Operators' words that Redis does not have. */
+  | { readonly type: 'keep-words'; readonly rows: readonly OperatorRow[] }
   | { readonly type: 'connections'; readonly id: number; readonly most: number }
   /** The answer to `list-flows`. */
   | { readonly type: 'flows'; readonly id: number; readonly flows: readonly ClusterFlow[] }

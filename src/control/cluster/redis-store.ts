@@ -10,6 +10,7 @@ import {
   memberCountsBytesMax,
   membersAnswerBytesMax,
   membersMax,
+  operatorWordsBytesMax,
   operatorWordsMax,
   redisKeyBytesMax,
   redisRepliesBytesMax,
@@ -355,21 +356,25 @@ export class RedisStore implements ClusterStore {
     await this.drop(this.keys.of('flows', this.plan.instance));
   }
 
-  /** Writes an operator's word down, unless a newer one stands. */
-  async putWord(name: string, atMs: number, word: string): Promise<void> {
+  /** Writes an operator's word down. @returns false: a newer one stands */
+  async putWord(name: string, word: string, latestMs: number): Promise<boolean> {
     const { keys } = this;
-    await this.run(putWordScript, [keys.words, keys.word(name)], [name, atMs, word], (reply) =>
-      isCount(reply[0]),
+    const [stands] = await this.run(
+      putWordScript,
+      [keys.words, keys.word(name)],
+      [name, word, latestMs],
+      (reply) => isCount(reply[0]),
     );
+    return stands === '1';
   }
 
-  /** What operators have said: name and word. */
+  /** What operators have said for this instance or for all: name and word. */
   async words(): Promise<readonly (readonly [name: string, word: string])[]> {
-    const { keys } = this;
+    const { keys, plan } = this;
     const [removed, ...found] = await this.run(
       wordsScript,
       [keys.words],
-      [keys.word(''), operatorWordsMax],
+      [keys.word(''), plan.instance, operatorWordsMax, operatorWordsBytesMax],
       (reply) => isCount(reply[0]) && reply.length % 2 === 1,
     );
     if (removed !== '0') this.ignore(`${removed} of the operators' words in Redis are none`);

@@ -228,9 +228,9 @@ return reply
 `);
 
 /**
- * KEYS names word | ARGV name, when it was said, word
- * Writes an operator's word down, unless a newer one stands. A word begins with when it was said.
- * -> 1 written, 0 a newer one stands
+ * KEYS names word | ARGV name, word, last moment a word may be from
+ * Writes an operator's word down, "<when> <value>", unless a newer one stands; the rule is that of core/operator-word.ts.
+ * -> 1 it stands, 0 a newer one does
  */
 export const putWordScript = script(`
 ${getText}
@@ -238,17 +238,21 @@ if poisoned(redis.pcall('SADD', KEYS[1], ARGV[1])) then
   redis.call('DEL', KEYS[1])
   redis.call('SADD', KEYS[1], ARGV[1])
 end
-local old = get(KEYS[2])
-local at = old and tonumber(string.match(old, '^(%d+) '))
-if at and at > tonumber(ARGV[2]) then return {'0'} end
-redis.call('SET', KEYS[2], ARGV[3])
+local function read(word)
+  local at, value = string.match(word or '', '^(%d+) ([%l%d-]+)$')
+  if at and #word <= 64 and tonumber(at) <= tonumber(ARGV[3]) then return tonumber(at), value end
+end
+local at, value = read(ARGV[2])
+local oldAt, old = read(get(KEYS[2]))
+if oldAt and (oldAt > at or oldAt == at and old > value) then return {'0'} end
+redis.call('SET', KEYS[2], ARGV[2])
 return {'1'}
 `);
 
 /**
- * KEYS names | ARGV prefix of words, names at most
- * What operators have said. Names without a word, and what is too long to be a word, are removed; so is a list of names that is
- * too long to be ours: instances write theirs again.
+ * KEYS names | ARGV prefix of words, instance, names at most, bytes of the answer at most
+ * What operators have said for this instance or for all. Names without a word, and what is too long to be a word, are removed; so
+ * is a list of names that is too long to be ours: instances write theirs again.
  * -> how many were removed, then for each word: name, word
  */
 export const wordsScript = script(`
@@ -259,21 +263,28 @@ if poisoned(names) then
   return {'1'}
 end
 if names.err then return names end
-local most = tonumber(ARGV[2])
-if #names > most * 16 then
+local most, room = tonumber(ARGV[3]), tonumber(ARGV[4])
+if #names > most then
   redis.call('DEL', KEYS[1])
   return {'1'}
 end
+local own = ARGV[2] .. '/'
 local reply, removed = {''}, 0
 for _, name in ipairs(names) do
-  local word, wasRemoved = false, true
-  if #name <= 256 then word, wasRemoved = getShort(ARGV[1] .. name, 64) end
-  if wasRemoved then removed = removed + 1 end
-  if not word then
+  local isFit = #name <= 256
+  if isFit and (string.sub(name, 1, 2) == '*/' or string.sub(name, 1, #own) == own) then
+    local word, wasRemoved = getShort(ARGV[1] .. name, 64)
+    if wasRemoved then removed = removed + 1 end
+    room = room - #name - 64
+    if not word then
+      redis.call('SREM', KEYS[1], name)
+    elseif room >= 0 then
+      reply[#reply + 1] = name
+      reply[#reply + 1] = word
+    end
+  elseif not isFit then
+    removed = removed + 1
     redis.call('SREM', KEYS[1], name)
-  elseif #reply < most * 2 + 1 then
-    reply[#reply + 1] = name
-    reply[#reply + 1] = word
   end
 end
 reply[1] = tostring(removed)
