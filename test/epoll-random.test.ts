@@ -1,7 +1,7 @@
 /**
  * Random operations on the epoll engine against a model: what a side sends comes out of the other in order, an end
  * is seen only after everything that was sent before it, and whatever cannot be delivered is a reset. Afterwards every
- * descriptor is back. One thread drives clients, backends and the engine's turns, so a seed replays its order of
+ * descriptor is back. A backend that breaks off before its first byte is followed by another, which hears all. One thread drives clients, backends and the engine's turns, so a seed replays its order of
  * operations: PINION_SEED=7 plays one.
  */
 import assert from 'node:assert/strict';
@@ -16,7 +16,7 @@ import type { Bind } from '../src/core/plan.ts';
 import type { BackendView } from '../src/core/snapshot.ts';
 import type { TerminationCode } from '../src/core/termination.ts';
 import { backendView, listenerView } from '../src/engine/conformance/listener.ts';
-import type { EngineHost } from '../src/engine/engine.ts';
+import type { EarlyBreak, EngineHost } from '../src/engine/engine.ts';
 import { encodeEndpoint } from '../src/engine/epoll/endpoints.ts';
 import { createEpollEngine, type EpollEngine } from '../src/engine/epoll/engine.ts';
 import { Arena } from '../src/linux/arena.ts';
@@ -78,6 +78,8 @@ class End {
   finished = false;
   /** It has seen the other's end, or a reset. */
   outcome: 'end' | 'reset' | undefined = undefined;
+  /** A backend that will break before it says a word. */
+  doomed = false;
 
   constructor(salt: number) {
     this.salt = salt;
@@ -88,7 +90,7 @@ class End {
   }
 
   send(length: number): void {
-    if (this.fd < 0 || this.finished || this.outcome === 'reset') return;
+    if (this.fd < 0 || this.finished || this.outcome === 'reset' || this.doomed) return;
     for (let i = 0; i < length; i++) buffer.bytes[i] = this.byteAt(this.sent + i);
     const taken = send(this.fd, buffer, 0, length);
     if (taken > 0) this.sent += taken;
@@ -109,7 +111,7 @@ class End {
   }
 
   finish(): void {
-    if (this.fd < 0 || this.finished || this.outcome === 'reset') return;
+    if (this.fd < 0 || this.finished || this.outcome === 'reset' || this.doomed) return;
     if (shutdown(this.fd, SHUT_WR) < 0) return;
     this.finished = true;
   }
@@ -128,13 +130,15 @@ class End {
 
 class Connection {
   readonly client: End;
-  readonly backend: End;
+  backend: End;
   readonly door: Descriptor;
   readonly view: BackendView;
   flow: Flow | undefined = undefined;
   code: TerminationCode | undefined = undefined;
   /** A reset is in order: somebody aborted, the host terminated it, or it was at fault. */
   broken = false;
+  /** It was the backend that aborted, and nobody else. */
+  backendBroke = false;
   /** Nobody reads on one side until the end: everything in between fills up. */
   readonly lazy: End | undefined;
 
@@ -159,6 +163,7 @@ class Play implements EngineHost {
   #bind: Bind;
   #throwNext = false;
   faults = 0;
+  #salt = 0;
 
   constructor(seed: number, directory: string | undefined) {
     this.#random = randomFrom(seed);
@@ -194,13 +199,26 @@ class Play implements EngineHost {
   }
 
   route(flow: Flow): BackendView {
+    flow.keepsSaid = true;
     return this.#byFlow.get(flow)!.view;
+  }
+
+  brokeEarly(flow: Flow, _how: EarlyBreak, isHeld: boolean): boolean {
+    const connection = this.#byFlow.get(flow)!;
+    const { backend, backendBroke } = connection;
+    assert.equal(backend.sent, 0, 'it had said something');
+    if (!isHeld || !backendBroke || backend.finished) return false;
+    connection.backend = new End(--this.#salt * 17);
+    connection.broken = false;
+    connection.backendBroke = false;
+    flow.bytesIn = 0;
+    return true;
   }
 
   replied(flow: Flow): void {
     if (!this.#throwNext) return;
     this.#throwNext = false;
-    this.#byFlow.get(flow)!.broken = true;
+    Object.assign(this.#byFlow.get(flow)!, { broken: true, backendBroke: false });
     throw new Error('scripted defect');
   }
 
@@ -272,9 +290,13 @@ class Play implements EngineHost {
   #turn(): void {
     this.#engine.turn(0);
     for (const connection of this.#connections) {
-      if (connection.backend.fd >= 0 || connection.flow === undefined) continue;
+      const { backend } = connection;
+      if (backend.doomed && this.#random(8) === 0) this.#abort(connection, backend);
+      if (backend.fd >= 0 || connection.flow === undefined) continue;
       const fd = accept(connection.door, name, SOCK_NONBLOCK);
-      if (fd >= 0) connection.backend.fd = fd;
+      if (fd < 0) continue;
+      backend.fd = fd;
+      backend.doomed = this.#random(2) === 0;
     }
   }
 
@@ -308,6 +330,7 @@ class Play implements EngineHost {
 
   #abort(connection: Connection, end: End): void {
     if (end.fd < 0) return;
+    connection.backendBroke = !connection.broken && end === connection.backend;
     connection.broken = true;
     // The engine then learns of the bytes and of the reset at once.
     end.send(1 + this.#random(2_000));
@@ -317,6 +340,7 @@ class Play implements EngineHost {
   #terminate(connection: Connection): void {
     if (connection.flow === undefined || connection.code !== undefined) return;
     connection.broken = true;
+    connection.backendBroke = false;
     this.#engine.terminate(connection.flow, 'backend-removed');
     assert.equal(connection.code, 'backend-removed');
   }

@@ -133,6 +133,59 @@ test('row 3: with fail_open the backends are tried all the same', async () => {
   expect(await pinion.waitForLog((record) => record.event === 'flow')).toMatchObject({ reason: 'fail-open' });
 });
 
+test.each(['epoll', 'portable'])(
+  'row 4, %s: a backend that accepts and resets costs nobody anything, is told of, and is left out',
+  async (engine) => {
+    const [good] = await namedTcp(['good']);
+    const deaf = await tcpServer((socket) => socket.resetAndDestroy(), { name: 'deaf' });
+    const picky = await tcpServer((socket) => socket.on('data', () => socket.resetAndDestroy()), {
+      name: 'picky',
+    });
+    const echo = await tcpServer((socket) => socket.pipe(socket), { name: 'echo' });
+    const pool = { policy: 'round-robin', health: noCheck, passive: { failures: 3, eject: '1m' } };
+    const unpinned = { affinity: 'none' };
+    const pinion = await startPinion(
+      configText({
+        engine,
+        workers: 1,
+        listeners: [
+          listener('server-first', 'tcp', 'a', unpinned),
+          listener('client-first', 'tcp', 'b', unpinned),
+        ],
+        pools: {
+          a: { ...pool, backends: backendsOf([deaf, good!]) },
+          b: { ...pool, backends: backendsOf([picky, echo]) },
+        },
+      }),
+    );
+    for (let i = 0; i < 10; i++) {
+      expect(await askTcp(pinion.port('server-first'))).toBe('good');
+      const client = await tcpClient(pinion.port('client-first'));
+      client.socket.write('question');
+      await eventually('the echo', () => client.text === 'question');
+      await client.leave();
+    }
+    for (const backend of ['deaf', 'picky']) {
+      expect(
+        await pinion.waitForLog((record) => record.event === 'backend-down' && record.backend === backend),
+      ).toMatchObject({ reason: 'passive' });
+    }
+    await eventually('all flows logged', () => pinion.events('flow').length === 20);
+    expect(await pinion.metric('pinion_backend_early_breaks_total', { backend: 'picky' })).toBe(3);
+    expect(deaf.count).toBe(3);
+    const retried = pinion.events('flow').filter(({ tries }) => tries === 2);
+    expect(retried.map(({ backend }) => backend).sort()).toEqual([
+      'echo',
+      'echo',
+      'echo',
+      'good',
+      'good',
+      'good',
+    ]);
+    expect(retried.find(({ backend }) => backend === 'echo')).toMatchObject({ reason: 'retry', bytesIn: 8 });
+  },
+);
+
 test('row 4: backend RST mid-stream is passed on as RST, not FIN', async () => {
   const server = await tcpServer((socket) => {
     socket.write('half of an ans');

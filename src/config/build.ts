@@ -187,6 +187,7 @@ function buildPool(name: string, pool: PoolShape, usedBy: readonly Protocol[] = 
     maxConnectionAgeMs: pool.max_connection_age ?? poolDefaults.maxConnectionAgeMs,
     closesBackup: pool.on_up?.close_backup ?? poolDefaults.closesBackup,
     tries: pool.tries ?? poolDefaults.tries,
+    retryOn: pool.retry_on ?? poolDefaults.retryOn,
     failOpen: pool.fail_open ?? poolDefaults.failOpen,
     spillBelow: pool.spill_below ?? poolDefaults.spillBelow,
     panicBelow: pool.panic_below ?? poolDefaults.panicBelow,

@@ -86,6 +86,7 @@ export const poolDefaults = {
   maxConnectionAgeMs: 0,
   tries: 3,
   closesBackup: false,
+  retryOn: 'reset',
   failOpen: false,
   /** An overprovisioning factor of 1.4, as Envoy has it. */
   spillBelow: 0.7,

@@ -10,7 +10,7 @@ import {
   ringPointsMax,
   weightMax,
 } from '../core/limits.ts';
-import { policyNames } from '../core/plan.ts';
+import { policyNames, retryCauses } from '../core/plan.ts';
 import { pointsPerWeight } from '../core/policy/ring.ts';
 import { readBackendAddress } from './bind.ts';
 import { backendDefaults, poolDefaults } from './defaults.ts';
@@ -181,6 +181,11 @@ export const poolShape = section('Backends that serve the same thing, and how on
     { zero: true, minMs: 10_000, defaultMs: poolDefaults.maxConnectionAgeMs },
   ),
   tries: whole('Backends tried for one flow, the first included.', 1, 64, poolDefaults.tries),
+  retry_on: choice(
+    'TCP: what sends a client on to the next backend, each with all before it. dial: a dial that fails; unsaid: a connection that is reset before the first byte of its backend, while its client has said nothing; reset: the same after up to 16 KiB of the client, which are said again to the next backend; empty: likewise a connection that its backend ends in order without a word. A server may have acted on what it took before it broke: unsaid where a request that is carried out twice does harm.',
+    retryCauses,
+    poolDefaults.retryOn,
+  ),
   fail_open: flag(
     'When no backend is up, use them all the same. panic_below says the same and more.',
     poolDefaults.failOpen,

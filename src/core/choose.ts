@@ -37,7 +37,7 @@ export interface ChooseRequest {
   readonly pinTtlMs: number;
   /** How long a fresh pin lasts until it is confirmed. */
   readonly claimTtlMs: number;
-  /** Ids of backends whose dial failed for this flow. */
+  /** Ids of backends whose dial failed, or that broke early, for this flow. */
   readonly failed: readonly number[];
   /** The policy's word for this flow if it has been asked before; 0: it has not. */
   readonly candidateId: number;
@@ -115,6 +115,15 @@ export class Chooser implements Loads {
       if (this.states.isUp(backend.id) && backend.target !== undefined && !this.isFull(backend)) return true;
     }
     return false;
+  }
+
+  /** Whether there is somebody else for a flow that has tried these, as far as can be told without choosing. */
+  hasOther(tried: readonly number[]): boolean {
+    const mayBeDown = this.pool.plan.failOpen || this.mustPanic();
+    return this.pool.backends.some((backend) => {
+      if (tried.includes(backend.id) || backend.target === undefined || this.isFull(backend)) return false;
+      return mayBeDown || this.states.servesNew(backend.id);
+    });
   }
 
   /** What the snapshot says of a backend; undefined if the pool has none of this id. */

@@ -32,6 +32,7 @@ export const listenerCounters = [
 export const backendCounters = [
   'opened',
   'dialFailures',
+  'earlyBreaks',
   'bytesIn',
   'bytesOut',
   'datagramsIn',

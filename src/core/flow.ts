@@ -7,7 +7,7 @@ import type { Key } from './key.ts';
 import type { BackendView, ListenerView } from './snapshot.ts';
 import type { TerminationCode } from './termination.ts';
 
-/** Why this backend: by an existing pin, by the policy, or as the next one after a failed dial. */
+/** Why this backend: by an existing pin, by the policy, or as the next one after a failed dial or an early break. */
 export type ChoiceReason = 'pin' | 'policy' | 'retry' | 'fail-open';
 
 /** One listener's flows to one backend, as far as they go back to where they came from (worker/returning-flows.ts). */
@@ -33,12 +33,18 @@ export class Flow {
   /** Host: decided. */
   backend: BackendView | undefined = undefined;
   reason: ChoiceReason = 'policy';
-  /** Ids of backends whose dial failed for this flow. */
+  /** Ids of backends whose dial failed, or that broke early, for this flow. */
   failed: number[] = [];
   lastFailure: TerminationCode | undefined = undefined;
   /** A dial failed for a reason of our own, which says nothing about its backend. */
   hadLocalFault = false;
   connectedAtMs = 0;
+  /** TCP: another backend may be tried if this one breaks before its first byte: the engine keeps what the client says till then. */
+  keepsSaid = false;
+  /** Backends that took words of the client and broke: to blame if another one answers the same words. */
+  brokeBefore: BackendView[] | undefined = undefined;
+  /** TCP, mute: it has been open for longer than a break says anything about its backend. */
+  hasLasted = false;
   /** It was given a backend once, and is counted among those its listener has opened. */
   isCounted = false;
   /** No backend could be given to it: it is counted with those that were not let in, and leaves no record. */

@@ -138,6 +138,12 @@ export const lingerMs = 5_000;
 /** What such a client sends is read and dropped, so that a reset does not overtake its answer; beyond this it does. Bytes. */
 export const lingerBytesMax = 64 * 1024 * 1024;
 
+/**
+ * What a TCP client has said is kept until its backend's first byte, to be said again to another one; beyond this it is given up.
+ * A TLS greeting, a login, the head of most requests. Bytes.
+ */
+export const saidBytesMax = 16 * 1024;
+
 /** TCP bytes the portable engine holds per direction before it stops reading the sender. */
 export const pendingBytesMax = 256 * 1024;
 

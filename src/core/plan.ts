@@ -36,6 +36,10 @@ export type PolicyName = (typeof policyNames)[number];
 /** Those that choose by the client's key and the plan alone: each instance makes the same choice. */
 export const hashPolicies: readonly PolicyName[] = ['maglev', 'rendezvous', 'ring'];
 
+/** What sends a TCP client on to another backend, each with all before it. See worker/director.ts, `brokeEarly`. */
+export const retryCauses = ['dial', 'unsaid', 'reset', 'empty'] as const;
+export type RetryCause = (typeof retryCauses)[number];
+
 export const affinityKeys = ['client-ip', 'client-subnet', 'flow', 'none'] as const;
 export type AffinityKey = (typeof affinityKeys)[number];
 
@@ -185,6 +189,7 @@ export interface PoolPlan {
   readonly closesBackup: boolean;
   /** Backends tried for one flow, the first included. */
   readonly tries: number;
+  readonly retryOn: RetryCause;
   /** When no backend is up, use them all the same. */
   readonly failOpen: boolean;
   /** 0 to 1: the share of a tier, by weight, that must take new clients, or some go to the next tier. */

@@ -11,6 +11,7 @@ import { namespacesWork } from './conformance/namespace.ts';
 import { releaseStories } from './conformance/releases.ts';
 import { Stage } from './conformance/stage.ts';
 import { tcpDialStories } from './conformance/tcp-dials.ts';
+import { tcpEarlyBreakStories } from './conformance/tcp-early-breaks.ts';
 import { tcpEndStories } from './conformance/tcp-ends.ts';
 import { tcpLastWordStories } from './conformance/tcp-last-words.ts';
 import { tcpPauseStories } from './conformance/tcp-pauses.ts';
@@ -28,6 +29,7 @@ const stories = [
   ...tcpEndStories,
   ...tcpLastWordStories,
   ...tcpDialStories,
+  ...tcpEarlyBreakStories,
   ...tcpPauseStories,
   ...listeningStories,
   ...udpRelayStories,

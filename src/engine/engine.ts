@@ -2,8 +2,8 @@
  * The contract between an engine, which moves bytes, and its host, the worker, which decides.
  *
  *    client --> engine: accept --> host.open ----> Flow | refusal
- *                       dial   <-- host.route ---- backend | 'wait' | code      (again after each dialFailed)
- *                       relay  --> host.dialed / host.replied
+ *                       dial   <-- host.route ---- backend | 'wait' | code      (again after each dialFailed, brokeEarly)
+ *                       relay  --> host.dialed / host.brokeEarly / host.replied
  *                       close  --> host.closed
  *
  * An engine never chooses, never looks at pins, and never logs a flow; a host never touches a socket. All calls
@@ -15,8 +15,18 @@ import type { Flow } from '../core/flow.ts';
 import type { BackendView, ListenerView } from '../core/snapshot.ts';
 import type { TerminationCode } from '../core/termination.ts';
 
-/** Why a dial did not connect. `local-fault` says nothing about the backend (no descriptor, no source port). */
-export type DialFailure = 'backend-refused' | 'backend-timeout' | 'backend-unreachable' | 'local-fault';
+/**
+ * Why a dial did not connect. `backend-reset`: it did, and the backend broke it before that was noticed. `local-fault` says nothing
+ * about the backend (no descriptor, no source port).
+ */
+export type DialFailure =
+  | 'backend-refused'
+  | 'backend-reset'
+  | 'backend-timeout'
+  | 'backend-unreachable'
+  | 'local-fault';
+
+export type EarlyBreak = 'reset' | 'end';
 
 export interface EngineHost {
   /**
@@ -44,8 +54,18 @@ export interface EngineHost {
   /** TCP: the dial connected. UDP: the upstream socket is ready. Bytes may move from here on. */
   dialed(flow: Flow): void;
 
-  /** The dial to `flow.backend` failed; the engine calls `route` next. Never after `dialed`. */
+  /** The dial to `flow.backend` failed; the engine calls `route` next. Never after `dialed` of the same dial. */
   dialFailed(flow: Flow, failure: DialFailure): void;
+
+  /**
+   * TCP: `flow.backend` broke after `dialed` and before its first byte, and the client has been told nothing. Not for a client that
+   * broke before, or ended without a word: nobody waits there for an answer.
+   * @param how 'reset': it broke off. 'end': it ended in order
+   * @param isHeld the engine holds all that the client has said, and could say it again
+   * @returns true: the backend is given back, the engine calls `route` next, and `flow.bytesIn` counts anew. False: the flow ends
+   * as any other whose backend broke or ended
+   */
+  brokeEarly(flow: Flow, how: EarlyBreak, isHeld: boolean): boolean;
 
   /** The backend has sent its first byte or datagram. Once per flow. */
   replied(flow: Flow): void;

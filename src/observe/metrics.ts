@@ -3,6 +3,7 @@
  * truth, read when somebody asks. Names follow Prometheus's practice (base units, `_total`); labels are names from the
  * configuration and termination codes, so their number is bounded by the plan.
  */
+
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { BackendCounter } from '../core/counters.ts';
 import { terminationCodes } from '../core/termination.ts';
@@ -230,6 +231,11 @@ function listenerFamilies({ views, state }: MetricsSource): Family[] {
 const backendTotals: readonly (readonly [name: string, counter: BackendCounter, help: string])[] = [
   ['pinion_backend_flows_total', 'opened', 'Flows connected.'],
   ['pinion_backend_dial_failures_total', 'dialFailures', 'Dials that failed.'],
+  [
+    'pinion_backend_early_breaks_total',
+    'earlyBreaks',
+    'TCP: connections that broke before the first byte from it.',
+  ],
   ['pinion_backend_unreachable_total', 'unreachable', 'UDP: port unreachable reports.'],
   ['pinion_backend_datagrams_in_total', 'datagramsIn', 'Datagrams to it.'],
   ['pinion_backend_datagrams_out_total', 'datagramsOut', 'Datagrams from it.'],

@@ -14,7 +14,7 @@ import {
 } from '../core/limits.ts';
 import type { PinTable } from '../core/pins/table.ts';
 import { shareFlows } from '../core/shares.ts';
-import type { ListenerView, Snapshot } from '../core/snapshot.ts';
+import type { ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
 import type { TerminationCode } from '../core/termination.ts';
 import { listenerView, poolPlan } from '../engine/conformance/listener.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -37,7 +37,10 @@ interface Stage {
   readonly pins: PinTable;
   readonly posted: MessageFromWorker[];
   /** Gives the pool backends of these names, numbered from 1. */
-  useBackends(names: readonly string[], changes?: Partial<Snapshot & { tries: number }>): void;
+  useBackends(
+    names: readonly string[],
+    changes?: Partial<Snapshot & { tries: number; plan: Partial<PoolView['plan']> }>,
+  ): void;
 }
 
 function directorOf(listener: ListenerView): Stage {
@@ -93,13 +96,13 @@ function directorOf(listener: ListenerView): Stage {
     memberIps: [],
   };
   director.useSnapshot(snapshot);
-  const useBackends: Stage['useBackends'] = (names, { tries = 1, ...changes } = {}) => {
+  const useBackends: Stage['useBackends'] = (names, { tries = 1, plan = {}, ...changes } = {}) => {
     const backends = names.map((name, i) => ({ ...snapshot.pools[0]!.backends[0]!, id: i + 1, name }));
     for (const { id } of backends) open(id);
     const pools = snapshot.pools.map((pool) => ({
       ...pool,
       version: 2,
-      plan: { ...pool.plan, tries },
+      plan: { ...pool.plan, tries, ...plan },
       backends,
     }));
     director.useSnapshot({ ...snapshot, pools, ...changes });
@@ -739,5 +742,187 @@ describe('in a full table a client keeps its pin', () => {
     for (const flow of flows) director.closed(flow, 'client-closed');
     visitAll(director);
     expect(pins.lookup(1, late.key, clockMs)).toBe(backendId);
+  });
+});
+
+describe('a backend that breaks before its first byte', () => {
+  const passive = { ...poolPlan({}).passive, failures: 2, ejectMs: 60_000 };
+
+  interface Play extends Stage {
+    /** A flow that is connected, and whose client has said so many bytes. */
+    connect(bytesIn?: number): Flow;
+    again(flow: Flow, bytesIn?: number): void;
+    suspects(): number[];
+  }
+
+  function play(plan: Partial<PoolView['plan']> = {}, names = ['a', 'b', 'c']): Play {
+    const listener = listenerView(0, 'tcp', {});
+    const stage = directorOf(listener);
+    const { director, posted } = stage;
+    stage.useBackends(names, { plan: { tries: 3, passive, ...plan } });
+    let clients = 0;
+    const again = (flow: Flow, bytesIn = 0): void => {
+      expect(director.route(flow)).toBeTypeOf('object');
+      director.dialed(flow);
+      flow.bytesIn = bytesIn;
+    };
+    const connect = (bytesIn = 0): Flow => {
+      const flow = openFlow(director, listener, 0x0a000001 + clients++);
+      again(flow, bytesIn);
+      return flow;
+    };
+    const suspects = (): number[] =>
+      posted.flatMap((message) => (message.type === 'backend-suspect' ? [message.backendId] : []));
+    return { ...stage, connect, again, suspects };
+  }
+
+  test('is given back, and its client has another one, pinned there', () => {
+    const { director, connect, again, counters, pins } = play();
+    const flow = connect(5);
+    const first = flow.backend!.id;
+    expect(flow.keepsSaid).toBe(true);
+    expect(director.brokeEarly(flow, 'reset', true)).toBe(true);
+    expect([counters.places.backend(first), flow.backend, flow.bytesIn, flow.connectedAtMs]).toEqual([
+      0,
+      undefined,
+      0,
+      0,
+    ]);
+    again(flow, 5);
+    const second = flow.backend!.id;
+    expect(second).not.toBe(first);
+    expect([counters.places.backend(first), counters.places.backend(second)]).toEqual([0, 1]);
+    expect([flow.reason, pins.lookup(1, flow.key, clockMs)]).toEqual(['retry', second]);
+    director.closed(flow, 'client-closed');
+    const counts = [first, second].map((id) => [
+      counters.backend(id, 'bytesIn'),
+      counters.backend(id, 'earlyBreaks'),
+      counters.places.backend(id),
+    ]);
+    expect(counts).toEqual([
+      [5, 1, 0],
+      [5, 0, 0],
+    ]);
+  });
+
+  test('no open flow is counted in a pin twice: when it is gone its pin is one that can be evicted', () => {
+    const { director, connect, again, pins } = play();
+    const flow = connect();
+    director.brokeEarly(flow, 'reset', true);
+    again(flow);
+    director.closed(flow, 'client-closed');
+    for (let client = 0; client < 4 * 1024; client++) {
+      const key = new Key('client-ip', Address.v4(0x0b000000 + client, 0));
+      pins.claim(1, key, backendId, 60_000, clockMs, 'policy');
+      pins.confirm(1, key, backendId, 60_000, clockMs);
+    }
+    expect(pins.lookup(1, flow.key, clockMs)).toBe(0);
+  });
+
+  test.each([
+    ['dial', 0, 'reset', false],
+    ['unsaid', 0, 'reset', true],
+    ['unsaid', 1, 'reset', false],
+    ['reset', 0, 'reset', true],
+    ['reset', 1, 'reset', true],
+    ['reset', 0, 'end', false],
+    ['empty', 0, 'end', true],
+    ['empty', 1, 'end', true],
+    ['empty', 1, 'reset', true],
+  ] as const)('retry_on %s, %d bytes said, %s: another one %s', (retryOn, bytesIn, how, isLeft) => {
+    const { director, connect } = play({ retryOn });
+    expect(director.brokeEarly(connect(bytesIn), how, true)).toBe(isLeft);
+  });
+
+  test('is the last one of its flow when there are no tries left, nobody else, not all is held, or it is late', () => {
+    const { director, connect, again } = play({ tries: 2 });
+    const flow = connect();
+    expect(director.brokeEarly(flow, 'reset', true)).toBe(true);
+    again(flow);
+    expect(flow.keepsSaid).toBe(false);
+    expect(director.brokeEarly(flow, 'reset', true)).toBe(false);
+    director.closed(flow, 'backend-reset');
+    expect(director.brokeEarly(connect(), 'reset', false)).toBe(false);
+    const once = play({ tries: 1 });
+    expect(once.director.brokeEarly(once.connect(), 'reset', true)).toBe(false);
+    const alone = play({}, ['a']);
+    const only = alone.connect();
+    expect(only.keepsSaid).toBe(false);
+    expect(alone.director.brokeEarly(only, 'reset', true)).toBe(false);
+    const late = connect();
+    clockMs += late.listener.plan.timeouts.connectMs;
+    expect(director.brokeEarly(late, 'reset', true)).toBe(false);
+  });
+
+  test('is suspected after so many in a row, and that it accepts is no success', () => {
+    const { director, connect, suspects } = play();
+    const breakOne = (): void => {
+      const flow = connect();
+      while (flow.backend!.id !== 1) {
+        // The others answer.
+        director.replied(flow);
+        director.closed(flow, 'client-closed');
+        return breakOne();
+      }
+      director.brokeEarly(flow, 'reset', true);
+    };
+    breakOne();
+    expect(suspects()).toEqual([]);
+    breakOne();
+    expect(suspects()).toEqual([1]);
+  });
+
+  test('is the same whether it was noticed in the dial or after it', () => {
+    const { director, connect, counters, posted, snapshot } = play({}, ['a']);
+    director.brokeEarly(connect(), 'reset', true);
+    const flow = openFlow(director, snapshot.listeners[0]!, 0x0a000001);
+    director.route(flow);
+    director.dialFailed(flow, 'backend-reset');
+    expect([counters.backend(1, 'earlyBreaks'), counters.backend(1, 'dialFailures')]).toEqual([2, 0]);
+    expect(posted).toContainEqual(expect.objectContaining({ type: 'backend-suspect', cause: 'broke' }));
+  });
+
+  test('a success is an answer, an end in order after words, or having lasted', () => {
+    const succeed: ((stage: Play, flow: Flow) => void)[] = [
+      ({ director }, flow) => director.replied(flow),
+      ({ director }, flow) => director.closed(flow, 'client-closed'),
+      ({ director }, flow) => {
+        for (const endMs = clockMs + flow.listener.plan.timeouts.connectMs + 11_000; clockMs < endMs; ) {
+          clockMs += 100;
+          director.tick();
+        }
+      },
+    ];
+    for (const [index, success] of succeed.entries()) {
+      const stage = play({}, ['a']);
+      const breakOne = (): void => void stage.director.brokeEarly(stage.connect(), 'reset', true);
+      breakOne();
+      success(stage, stage.connect(1));
+      breakOne();
+      expect(stage.suspects(), `success ${index}`).toEqual([]);
+      breakOne();
+      expect(stage.suspects(), `success ${index}`).toEqual([1]);
+    }
+  });
+
+  test('on words of a client is to blame once another one has answered them, and nobody if all break on them', () => {
+    const { director, connect, again, suspects } = play();
+    for (let i = 0; i < 10; i++) {
+      const flow = connect(3);
+      while (director.brokeEarly(flow, 'reset', true)) again(flow, 3);
+      director.closed(flow, 'backend-reset');
+    }
+    expect(suspects()).toEqual([]);
+    const blamed: number[] = [];
+    for (let i = 0; i < 6; i++) {
+      const flow = connect(3);
+      const bad = flow.backend!.id;
+      director.brokeEarly(flow, 'reset', true);
+      again(flow, 3);
+      if (bad === 1) blamed.push(bad);
+      if (bad === 1 && flow.backend!.id !== 1) director.replied(flow);
+    }
+    expect(blamed).toEqual([1, 1]);
+    expect(suspects()).toEqual([1]);
   });
 });

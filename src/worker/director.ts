@@ -24,10 +24,10 @@ import type { PinTable } from '../core/pins/table.ts';
 import type { Bind, ListenerPlan, UpstreamPlan } from '../core/plan.ts';
 import { createPolicy, samePolicy } from '../core/policy/create.ts';
 import { ServerAddresses } from '../core/server-addresses.ts';
-import type { BackendView, ListenerView, Snapshot } from '../core/snapshot.ts';
+import type { BackendView, ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
 import type { TerminationCode } from '../core/termination.ts';
 import { isSameTarget, isSameWay, type Way } from '../core/way.ts';
-import type { DialFailure, DropReason, Engine, EngineHost } from '../engine/engine.ts';
+import type { DialFailure, DropReason, EarlyBreak, Engine, EngineHost } from '../engine/engine.ts';
 import { isTooOld } from './connection-age.ts';
 import { Endings } from './endings.ts';
 import { FlowLimits } from './flow-limits.ts';
@@ -243,6 +243,7 @@ export class Director implements EngineHost {
     if (verdict !== 'go') return this.holdBack(flow, choice.backend, verdict);
     flow.backend = choice.backend;
     flow.reason = choice.reason;
+    flow.keepsSaid = mayReplay(chooser.pool, flow);
     // In a loop all but the first come from this machine: only theirs are worth a system call each.
     flow.tracesDial =
       choice.backend.loop === 'may-lead-back' && this.servers.isOfMachine(flow.client, flow.local);
@@ -273,38 +274,91 @@ export class Director implements EngineHost {
     flow.connectedAtMs = this.options.nowMs();
     const backendId = flow.backend!.id;
     this.options.counters.addBackend(backendId, 'opened', 1);
-    if (flow.listener.plan.protocol === 'tcp') {
-      this.suspects.succeeded(backendId, 'tcp');
-      this.flowPins.arrive(flow, flow.connectedAtMs);
-    }
+    // That it connected is no success yet: a port forwarder before a dead server accepts everybody, and breaks then.
+    if (flow.listener.plan.protocol === 'tcp') this.flowPins.arrive(flow, flow.connectedAtMs);
   }
 
   dialFailed(flow: Flow, failure: DialFailure): void {
-    const backend = flow.backend!;
-    const { counters } = this.options;
-    counters.places.giveBackend(backend.id);
-    this.forgetDial(flow, backend);
-    this.returning.left(flow);
-    flow.backend = undefined;
-    flow.lastFailure = failure;
-    const now = this.choosers.get(flow.listener.poolId)?.backend(backend.id);
-    // It is elsewhere by now, and there nobody has failed yet.
-    if (now?.target !== undefined && !isSameTarget(now.target, backend.target)) return;
+    const backend = this.leave(flow, failure);
+    if (this.isElsewhere(flow, backend)) return;
     flow.failed.push(backend.id);
     if (failure === 'local-fault') {
       flow.hadLocalFault = true;
       return;
     }
-    counters.addBackend(backend.id, 'dialFailures', 1);
-    this.suspect(flow, backend, 'dial');
+    // Which of the two it is told as is a matter of who looked first.
+    const hasBroken = failure === 'backend-reset';
+    this.options.counters.addBackend(backend.id, hasBroken ? 'earlyBreaks' : 'dialFailures', 1);
+    this.suspect(flow, backend, hasBroken ? 'broke' : 'dial');
+  }
+
+  /** Its backend is given back, and it is to have another one. @returns the backend it had */
+  private leave(flow: Flow, failure: TerminationCode): BackendView {
+    const backend = flow.backend!;
+    this.options.counters.places.giveBackend(backend.id);
+    this.forgetDial(flow, backend);
+    this.returning.left(flow);
+    flow.backend = undefined;
+    flow.lastFailure = failure;
+    return backend;
+  }
+
+  /** There nobody has failed yet. */
+  private isElsewhere(flow: Flow, backend: BackendView): boolean {
+    const now = this.choosers.get(flow.listener.poolId)?.backend(backend.id);
+    return now?.target !== undefined && !isSameTarget(now.target, backend.target);
+  }
+
+  /**
+   * A connection is judged for as long as a dial may take: a reset later than that is no refusal (a server that is silent by
+   * nature and restarts after an hour), and nothing of the client is said twice so much later.
+   *
+   * A reset counts as a failure of the backend, as nobody ends in order by one: its process died or drops whoever comes, or what
+   * stands before it found nobody. An end in order may be meant (a client that has been quiet too long, a server that closes
+   * without an answer), so it is passed on unless the pool says `retry_on: empty`. HAProxy tells them apart likewise
+   * (retry-on conn-failure, empty-response) and, like nginx, retries neither unless told; but these carry requests whose end they
+   * do not see either. Where a request that is carried out twice does harm there is `unsaid`.
+   *
+   * A backend that took words of the client and broke may have broken because of them. Nobody is to take backends away with
+   * words they do not like: it is to blame once another one has answered the same words ({@link replied}).
+   */
+  brokeEarly(flow: Flow, how: EarlyBreak, isHeld: boolean): boolean {
+    const chooser = this.choosers.get(flow.listener.poolId);
+    const backend = flow.backend!;
+    const nowMs = this.options.nowMs();
+    const isLate = nowMs - flow.connectedAtMs >= flow.listener.plan.timeouts.connectMs;
+    if (chooser === undefined || isLate) return false;
+    const { retryOn, tries } = chooser.pool.plan;
+    if (how === 'end' && retryOn !== 'empty') return false;
+    this.options.counters.addBackend(backend.id, 'earlyBreaks', 1);
+    const isElsewhere = this.isElsewhere(flow, backend);
+    const hasSaid = flow.bytesIn > 0;
+    if (!hasSaid && !isElsewhere) this.suspect(flow, backend, 'broke');
+    const tried = isElsewhere ? flow.failed : [...flow.failed, backend.id];
+    const isWanted = isHeld && retryOn !== 'dial' && !(retryOn === 'unsaid' && hasSaid);
+    if (!isWanted || tried.length >= tries || !chooser.hasOther(tried)) return false;
+    this.account(flow);
+    flow.bytesIn = 0;
+    flow.accounted.bytesIn = 0;
+    this.flowPins.retreat(flow, nowMs);
+    this.leave(flow, how === 'reset' ? 'backend-reset' : 'backend-closed');
+    flow.connectedAtMs = 0;
+    flow.failed = tried;
+    if (hasSaid && !isElsewhere) flow.brokeBefore = [...(flow.brokeBefore ?? []), backend];
+    return true;
   }
 
   replied(flow: Flow): void {
     flow.hasReplied = true;
     this.returning.answered(flow, flow.backend!, this.options.nowMs);
-    if (flow.listener.plan.protocol !== 'udp') return;
-    this.suspects.succeeded(flow.backend!.id, 'udp');
-    this.flowPins.confirm(flow, this.options.nowMs());
+    const { protocol } = flow.listener.plan;
+    this.suspects.succeeded(flow.backend!.id, protocol);
+    if (flow.brokeBefore !== undefined) {
+      for (const backend of flow.brokeBefore)
+        if (!this.isElsewhere(flow, backend)) this.suspect(flow, backend, 'broke');
+      flow.brokeBefore = undefined;
+    }
+    if (protocol === 'udp') this.flowPins.confirm(flow, this.options.nowMs());
   }
 
   proved(flow: Flow): boolean {
@@ -341,6 +395,9 @@ export class Director implements EngineHost {
     counters.addEnd(listenerId, code);
     this.account(flow);
     if (flow.backend !== undefined) {
+      // To a server that is silent by nature, and took all.
+      if (code === 'client-closed' && !flow.hasReplied && flow.bytesIn > 0)
+        this.suspects.succeeded(flow.backend.id, 'tcp');
       counters.places.giveBackend(flow.backend.id);
       this.forgetDial(flow, flow.backend);
       this.flowPins.leave(flow, nowMs);
@@ -469,6 +526,7 @@ export class Director implements EngineHost {
       const hasSent = flow.datagramsIn > flow.accounted.datagramsIn;
       this.account(flow);
       if (hasSent && !flow.hasReplied) this.reviewOneWay(flow, nowMs);
+      if (!flow.hasReplied && !flow.hasLasted) this.reviewMute(flow, nowMs);
       this.flowPins.keep(flow, nowMs);
       if (this.someGrowTooOld) this.noteOld(flow, old, nowMs);
     });
@@ -569,7 +627,16 @@ export class Director implements EngineHost {
     this.flowPins.arrive(flow, nowMs);
   }
 
-  private suspect(flow: Flow, backend: BackendView, cause: 'dial' | 'broke' | 'unreachable' = 'broke'): void {
+  /** TCP: some servers never say anything. One that has not broken within its time serves. */
+  private reviewMute(flow: Flow, nowMs: number): void {
+    const { plan } = flow.listener;
+    if (plan.protocol !== 'tcp' || flow.connectedAtMs === 0) return;
+    if (nowMs - flow.connectedAtMs < plan.timeouts.connectMs) return;
+    flow.hasLasted = true;
+    this.suspects.succeeded(flow.backend!.id, 'tcp');
+  }
+
+  private suspect(flow: Flow, backend: BackendView, cause: 'dial' | 'broke' | 'unreachable'): void {
     const passive = this.choosers.get(flow.listener.poolId)?.pool.plan.passive;
     if (passive === undefined || passive.failures === 0) return;
     const { protocol } = flow.listener.plan;
@@ -628,6 +695,15 @@ export class Director implements EngineHost {
   private poolName(flow: Flow): string {
     return flow.listener.plan.pool;
   }
+}
+
+/** Whether this flow may have to say its words again to another backend: nobody keeps them for nothing. */
+function mayReplay({ backends, plan: { retryOn, tries } }: PoolView, { failed }: Flow): boolean {
+  return (
+    (retryOn === 'reset' || retryOn === 'empty') &&
+    failed.length + 1 < tries &&
+    failed.length + 1 < backends.length
+  );
 }
 
 function isOpenOverTcp({ backend, listener }: Flow): boolean {

@@ -44,6 +44,14 @@ export class FlowPins {
     else this.pins.prolong(poolId, flow.key, plan.affinity.ttlMs, nowMs);
   }
 
+  /** It leaves the backend it has arrived at, for another one. */
+  retreat(flow: Flow, nowMs: number): void {
+    const { plan, poolId } = flow.listener;
+    if (!flow.holdsPin) return;
+    flow.holdsPin = false;
+    this.pins.leave(poolId, flow.key, plan.affinity.ttlMs, nowMs);
+  }
+
   /** It is closed. */
   leave(flow: Flow, nowMs: number): void {
     const { plan, poolId } = flow.listener;

@@ -1,6 +1,7 @@
 /**
- * Passive health, the worker's part: dials that fail (and ports that are unreachable) in a row make a backend
- * suspect, one success clears it. Control is told once per row of failures and decides what it means.
+ * Passive health, the worker's part: dials that fail, connections that break before the backend's first byte and ports that are
+ * unreachable, in a row, make a backend suspect; one success, which is an answer, clears it. Control is told once per row of
+ * failures and decides what it means.
  */
 import type { FaultCause } from '../core/ejection.ts';
 import type { Protocol } from '../core/plan.ts';

@@ -77,6 +77,7 @@ export function poolPlan(traits: Partial<PoolView['plan']>): PoolView['plan'] {
     maxConnectionAgeMs: 0,
     tries: 1,
     closesBackup: false,
+    retryOn: 'reset',
     failOpen: false,
     spillBelow: 0.7,
     panicBelow: 0,

@@ -6,7 +6,7 @@
 import type { Bind } from '../../core/plan.ts';
 import type { BackendView, ListenerView } from '../../core/snapshot.ts';
 import type { TerminationCode } from '../../core/termination.ts';
-import type { DialFailure, DropReason } from '../engine.ts';
+import type { DialFailure, DropReason, EarlyBreak } from '../engine.ts';
 
 /** One answer of `host.route`. */
 export type RouteStep = BackendView | 'wait' | TerminationCode;
@@ -17,15 +17,24 @@ export interface Behaviour {
   readonly refuse?: TerminationCode;
   /** The answers of `host.route` for one flow, in order; then `no-backend`. */
   readonly routes: readonly RouteStep[];
+  /** A connection that breaks early is tried again with the next route. */
+  readonly retries?: boolean;
   /** The host calls `engine.terminate` with this code from inside the named call. */
   readonly terminateIn?: {
-    readonly call: 'dialed' | 'replied' | 'unreachable' | 'dialFailed';
+    readonly call: 'dialed' | 'replied' | 'unreachable' | 'dialFailed' | 'brokeEarly';
     readonly code: TerminationCode;
   };
   /** The host calls `engine.proceed` for this flow from inside `replied`. */
   readonly proceedInReplied?: number;
   /** The host has a defect: it throws inside this call. */
-  readonly throwIn?: 'open' | 'route' | 'first dialsFrom' | 'later dialsFrom' | 'dialed' | 'replied';
+  readonly throwIn?:
+    | 'open'
+    | 'route'
+    | 'first dialsFrom'
+    | 'later dialsFrom'
+    | 'dialed'
+    | 'replied'
+    | 'brokeEarly';
 }
 
 /** What the suite may ask of any engine's constructor. */
@@ -95,6 +104,13 @@ export type FromEngine =
       readonly flowId: number;
       readonly backend: string;
       readonly failure: DialFailure;
+    }
+  | {
+      readonly type: 'broke-early';
+      readonly flowId: number;
+      readonly backend: string;
+      readonly how: EarlyBreak;
+      readonly isHeld: boolean;
     }
   | { readonly type: 'replied'; readonly flowId: number }
   | { readonly type: 'proved'; readonly flowId: number }

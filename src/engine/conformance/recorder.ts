@@ -8,7 +8,7 @@ import { Flow } from '../../core/flow.ts';
 import { keyOf } from '../../core/key.ts';
 import type { BackendView, ListenerView } from '../../core/snapshot.ts';
 import type { TerminationCode } from '../../core/termination.ts';
-import type { DialFailure, DropReason, Engine, EngineHost } from '../engine.ts';
+import type { DialFailure, DropReason, EarlyBreak, Engine, EngineHost } from '../engine.ts';
 import type { Behaviour, FromEngine } from './messages.ts';
 
 type Progress = 'routing' | 'waiting' | 'dialing' | 'dialed' | 'closed';
@@ -19,7 +19,8 @@ type ScriptedCall =
   | 'dialed'
   | 'replied'
   | 'unreachable'
-  | 'dialFailed';
+  | 'dialFailed'
+  | 'brokeEarly';
 
 interface Record {
   readonly flow: Flow;
@@ -101,6 +102,7 @@ export class Recorder implements EngineHost {
     } else if (typeof step === 'object') {
       record.progress = 'dialing';
       flow.backend = step;
+      flow.keepsSaid = record.behaviour.retries === true;
       flow.tracesDial = step.loop === 'may-lead-back';
       this.#report({ type: 'dialing', flowId: flow.id, backend: step.name });
     }
@@ -126,6 +128,20 @@ export class Recorder implements EngineHost {
     record.progress = 'routing';
     this.#report({ type: 'dial-failed', flowId: flow.id, backend: flow.backend?.name ?? '', failure });
     this.#scripted(record, 'dialFailed');
+  }
+
+  brokeEarly(flow: Flow, how: EarlyBreak, isHeld: boolean): boolean {
+    const record = this.#at(flow, 'brokeEarly', ['dialed']);
+    if (record.replied) this.violation(`brokeEarly after replied for flow ${flow.id}`);
+    this.#report({ type: 'broke-early', flowId: flow.id, backend: flow.backend?.name ?? '', how, isHeld });
+    const isWorthAnother = isHeld && record.behaviour.retries === true;
+    if (isWorthAnother) {
+      record.progress = 'routing';
+      flow.backend = undefined;
+      flow.bytesIn = 0;
+    }
+    this.#scripted(record, 'brokeEarly');
+    return isWorthAnother;
   }
 
   replied(flow: Flow): void {

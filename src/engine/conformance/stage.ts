@@ -202,9 +202,10 @@ export class Stage {
     options: ListenOptions = {},
   ): Promise<{ readonly port: number; readonly listener: ListenerView }> {
     const listener = this.view(protocol, options);
-    const { refuse, terminateIn, proceedInReplied, throwIn } = options;
+    const { refuse, retries, terminateIn, proceedInReplied, throwIn } = options;
     await this.behave(routes, {
       ...(refuse === undefined ? {} : { refuse }),
+      ...(retries === undefined ? {} : { retries }),
       ...(terminateIn === undefined ? {} : { terminateIn }),
       ...(proceedInReplied === undefined ? {} : { proceedInReplied }),
       ...(throwIn === undefined ? {} : { throwIn }),

@@ -184,8 +184,9 @@ export function lacksSocket(result: number): boolean {
 
 /** What a negative errno of socket(2), connect(2) or SO_ERROR says about a dial. */
 export function dialFailure(result: number, family: number): DialFailure {
-  // EPIPE: accepted, ended and reset before we looked.
-  if (result === -ECONNREFUSED || result === -ECONNRESET || result === -EPIPE) return 'backend-refused';
+  if (result === -ECONNREFUSED) return 'backend-refused';
+  // Accepted, and reset before we looked; EPIPE: with an end before it.
+  if (result === -ECONNRESET || result === -EPIPE) return 'backend-reset';
   // A unix socket nobody has made, or another kind of file: nobody serves there.
   if ((result === -ENOENT || result === -ENOTSOCK) && family === AF_UNIX) return 'backend-refused';
   if (result === -ETIMEDOUT) return 'backend-timeout';

@@ -6,6 +6,8 @@
  *       +--> dialing --> open --> over         (a failed dial goes back to routing)
  *       |      ^          |        ^
  *       +--> starved      +--> idle+           (no descriptor for the dial: tcp-shortage.ts)
+ *       ^                 |
+ *       +---- leaving <---+                    (the backend broke before its first byte)
  *
  * `over` is reached by one of two ways: `close`, when both directions have delivered everything, or `reset` from
  * any state. Both give all back before the host hears of it. Any call of the host may terminate the flow, so the
@@ -16,6 +18,7 @@
  * network the connection is up by then, and the first bytes cost no wake-up.
  */
 import type { Flow } from '../../core/flow.ts';
+import { saidBytesMax } from '../../core/limits.ts';
 import type { BackendView } from '../../core/snapshot.ts';
 import type { TerminationCode } from '../../core/termination.ts';
 import { AF_UNIX, EPOLLERR, EPOLLHUP, EPOLLOUT, SHUT_WR } from '../../linux/constants.ts';
@@ -32,19 +35,17 @@ import {
 } from '../../linux/libc.ts';
 import type { Timed } from '../../linux/timer-wheel.ts';
 import { DrainWatch } from '../drain-watch.ts';
-import type { DialFailure } from '../engine.ts';
+import type { DialFailure, EarlyBreak } from '../engine.ts';
 import type { Context } from './context.ts';
 import { setKeepAlive } from './socket-options.ts';
 import { closeWithReset, dialFailure, isExhausted } from './sockets.ts';
 import { TcpEnding } from './tcp-ending.ts';
-import { letGo, noteShortRead, optionsSet, relay } from './tcp-relay.ts';
+import { holds, letGo, noteShortRead, optionsSet, relay } from './tcp-relay.ts';
+import { forgetSaid, keepChunk, sayAgain } from './tcp-said.ts';
 import type { Starved } from './tcp-shortage.ts';
 import { interestToRead, interestToWrite, TcpSide } from './tcp-side.ts';
 
-type State = 'routing' | 'waiting' | 'starved' | 'dialing' | 'open' | 'idle' | 'over';
-
-/** What is read before the dial may have to be kept until it succeeds: little. Bytes. */
-const earlyBytes = 16 * 1024;
+type State = 'routing' | 'waiting' | 'starved' | 'dialing' | 'open' | 'leaving' | 'idle' | 'over';
 
 export class TcpFlow implements Timed, Starved {
   readonly client = new TcpSide(this, true);
@@ -75,6 +76,7 @@ export class TcpFlow implements Timed, Starved {
     this.client.fd = fd;
     this.client.exact = exact;
     this.client.sends = optionsSet;
+    this.client.keeps = true;
     flow.engineState = this;
   }
 
@@ -132,6 +134,7 @@ export class TcpFlow implements Timed, Starved {
 
   onSide(side: TcpSide, events: number): void {
     if (this.#state === 'dialing' && side === this.backend) return this.#onDial(events);
+    if (this.#state === 'leaving' && side === this.backend) return this.#goOn();
     if (this.#state === 'open') {
       const context = this.#context;
       if (side.readable) relay(context, side);
@@ -146,6 +149,7 @@ export class TcpFlow implements Timed, Starved {
     this.#sinceMs = this.#context.reactor.nowMs;
     if (this.#replied || source.isClient) return;
     this.#replied = true;
+    if (this.client.keeps) forgetSaid(this.#context, this.client);
     this.#context.host.replied(this.#flow);
   }
 
@@ -157,7 +161,7 @@ export class TcpFlow implements Timed, Starved {
 
   /** `source` has ended and all it sent was taken. */
   onDelivered(source: TcpSide): void {
-    if (source.finished) return;
+    if (source.finished || (this.#mayLeave(source) && this.#leave('end'))) return;
     const sink = source.peer;
     source.finished = true;
     if (this.#firstEnd === undefined) {
@@ -186,11 +190,54 @@ export class TcpFlow implements Timed, Starved {
    */
   onBroken(side: TcpSide, isCut: boolean): void {
     const code = side.isClient ? 'client-reset' : 'backend-reset';
+    if (this.#state === 'leaving' && !side.isClient) return;
     if (!this.open) return this.reset(this.#ending?.code ?? code);
     if (isCut) side.cut = true;
+    if (this.#mayLeave(side) && this.#leaveBroken(side)) return;
     if (side.deaf) return;
     if (this.#ending === undefined) this.#endLater(code, side);
     else this.reset(this.#ending.code);
+  }
+
+  /** `side` is a backend that has said nothing, to a client that has been told nothing and waits for an answer. */
+  #mayLeave(side: TcpSide): boolean {
+    if (side.isClient || this.#replied || this.#ending !== undefined || side.finished || !this.open)
+      return false;
+    const { client } = this;
+    return !client.ended || this.#flow.bytesIn > 0 || client.saidEnd > 0 || holds(client);
+  }
+
+  /** Unless it has said something that was not read yet. */
+  #leaveBroken(backend: TcpSide): boolean {
+    const first = peek(backend.fd);
+    if (first > 0) return false;
+    // An error is told once, and this was the time.
+    if (first < 0 && first !== -EAGAIN && first !== -EPIPE) backend.cut = true;
+    return this.#leave(backend.cut ? 'reset' : 'end');
+  }
+
+  /** @returns false: the flow ends here. True: it goes on elsewhere, once those who still work on it have returned */
+  #leave(how: EarlyBreak): boolean {
+    const { host, reactor } = this.#context;
+    if (!host.brokeEarly(this.#flow, how, this.client.keeps)) return false;
+    if (!this.open) return true;
+    this.#state = 'leaving';
+    reactor.again(this.backend);
+    return true;
+  }
+
+  /** The backend is left; the client says all again to the next. */
+  #goOn(): void {
+    const { client, backend } = this;
+    this.#context.reactor.remove(backend);
+    close(backend.fd);
+    backend.renew();
+    sayAgain(this.#context, client);
+    client.finished = false;
+    this.#firstEnd = undefined;
+    this.#keepAlive = false;
+    this.#state = 'routing';
+    this.#route();
   }
 
   tryAgain(): boolean {
@@ -210,7 +257,8 @@ export class TcpFlow implements Timed, Starved {
       return;
     }
     if (nowMs < this.#deadlineMs()) {
-      // The first visit is after seconds: a connection that short-lived ones need not pay for.
+      // The first visit is after as long as a dial may take: a connection that short-lived ones need not pay for.
+      if (this.client.keeps && this.#state === 'open') forgetSaid(this.#context, this.client);
       if (this.#state === 'open' && !this.#keepAlive) {
         this.#keepAlive = true;
         setKeepAlive(this.backend.fd, this.#flow.listener.plan.tcp);
@@ -219,6 +267,7 @@ export class TcpFlow implements Timed, Starved {
     }
     if (this.#state === 'dialing') this.#onDialFailed('backend-timeout');
     else if (this.#state === 'starved') this.#onDialFailed('local-fault');
+    else if (this.#state === 'leaving') this.#goOn();
     else this.#onQuiet(nowMs);
   }
 
@@ -236,6 +285,7 @@ export class TcpFlow implements Timed, Starved {
   }
 
   #endLater(code: TerminationCode, broken: TcpSide | undefined): void {
+    forgetSaid(this.#context, this.client);
     this.#ending = new TcpEnding(this.#context, this, code, broken);
     this.#arm();
   }
@@ -263,13 +313,13 @@ export class TcpFlow implements Timed, Starved {
     const { client } = this;
     this.#earlyRead = true;
     if (this.#context.chunks.isScarce) return;
-    client.chunk = this.#context.chunks.take(earlyBytes);
+    client.chunk = this.#context.chunks.take(saidBytesMax);
     if (client.chunk === undefined) return;
-    const length = receive(client.fd, client.chunk, 0, earlyBytes);
+    const length = receive(client.fd, client.chunk, 0, saidBytesMax);
     if (length > 0) {
       client.heldEnd = length;
       client.readable = true;
-      if (length < earlyBytes) noteShortRead(client);
+      if (length < saidBytesMax) noteShortRead(client);
       return;
     }
     letGo(this.#context, client);
@@ -330,7 +380,7 @@ export class TcpFlow implements Timed, Starved {
       if (first > 0) this.#onConnected(0);
       else if (first < 0) this.#onDialFailed(dialFailure(first, 0));
       // Up and ended already: a connection that was accepted and reset.
-      else this.#onDialFailed('backend-refused');
+      else this.#onDialFailed('backend-reset');
     } else if ((events & EPOLLOUT) !== 0) this.#onConnected(0);
   }
 
@@ -343,7 +393,8 @@ export class TcpFlow implements Timed, Starved {
     if (!this.open) return;
     if (sent > 0) {
       client.heldStart += sent;
-      if (client.heldStart === client.heldEnd) letGo(this.#context, client);
+      const isTaken = client.heldStart === client.heldEnd;
+      if (isTaken && !keepChunk(this.#context, client)) letGo(this.#context, client);
       this.onMoved(client, sent);
     }
     this.#arm();
@@ -395,6 +446,7 @@ export class TcpFlow implements Timed, Starved {
     if (this.#state === 'starved') shortage.remove(this);
     this.#state = 'over';
     reactor.wheel.clear(this);
+    if (this.client.keeps) forgetSaid(this.#context, this.client);
     for (let i = 0; i < 2; i++) {
       const side = i === 0 ? this.client : this.backend;
       letGo(this.#context, side);

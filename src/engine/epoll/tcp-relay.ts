@@ -21,6 +21,7 @@ import { EAGAIN, EINVAL } from '../../linux/errno.ts';
 import { receive, send, setOption, splice } from '../../linux/libc.ts';
 import { pipeBytes } from '../../linux/pipe-pool.ts';
 import { type Context, readBytes } from './context.ts';
+import { keepChunk, keepShared } from './tcp-said.ts';
 import { interestToWrite, type TcpSide } from './tcp-side.ts';
 
 /** Reads per call: the share of a busy flow before others have their turn. */
@@ -92,6 +93,7 @@ function sendShared(context: Context, source: TcpSide, length: number): void {
   const sink = source.peer;
   if (sink.sends < optionsSet) prepareSend(sink);
   const sent = send(sink.fd, context.shared, 0, length);
+  if (source.keeps) keepShared(context, source, length);
   if (sent > 0) source.owner.onMoved(source, sent);
   if (sent === length) return;
   if (sent < 0 && sent !== -EAGAIN) return source.owner.onRefused(source, sent, length);
@@ -131,7 +133,7 @@ export function deliver(context: Context, source: TcpSide): boolean {
     awaitWritable(context, sink);
     return false;
   }
-  letGo(context, source);
+  if (!keepChunk(context, source)) letGo(context, source);
   return true;
 }
 

@@ -55,6 +55,10 @@ export class TcpSide implements Handler {
   heldEnd = 0;
   pipe: Pipe | undefined = undefined;
   pipeBytes = 0;
+  /** Client, until the backend's first byte: what the backend has taken of it, to be said again (tcp-said.ts). */
+  keeps = false;
+  said: Region | undefined = undefined;
+  saidEnd = 0;
   /** Reads in a row that filled the buffer. */
   fullReads = 0;
   splicing = false;
@@ -66,6 +70,16 @@ export class TcpSide implements Handler {
   constructor(owner: TcpFlow, isClient: boolean) {
     this.owner = owner;
     this.isClient = isClient;
+  }
+
+  /** It is to have another connection, of which nothing is known yet. Only when nothing is held of it. */
+  renew(): void {
+    this.fd = noDescriptor;
+    this.readable = false;
+    this.hungUp = false;
+    this.blocked = false;
+    this.ended = false;
+    this.cut = false;
   }
 
   get peer(): TcpSide {

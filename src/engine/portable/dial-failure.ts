@@ -9,11 +9,12 @@ import { speaksOfPeer } from '../peer-errors.ts';
 export function dialFailureOf(code: string | undefined, isUnix: boolean): DialFailure {
   switch (code) {
     case 'ECONNREFUSED':
-    case 'ECONNRESET':
-    case 'EPIPE':
     case 'ENOENT': // unix: no socket file
     case 'ENOTSOCK': // unix: another kind of file
       return 'backend-refused';
+    case 'ECONNRESET': // accepted, and broken off before we looked
+    case 'EPIPE':
+      return 'backend-reset';
     case 'ETIMEDOUT':
       return 'backend-timeout';
     case 'EAGAIN':

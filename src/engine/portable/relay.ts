@@ -4,13 +4,16 @@
  *    from --data--> to.write --false--> from.pause ... to 'drain' --> from.resume
  *    from --end---> to.end (after all bytes) --finish--> delivered
  *
- * When `to` takes nothing more, what comes is read and dropped (tcp-ending.ts).
+ * When `to` takes nothing more, what comes is read and dropped (tcp-ending.ts). When the backend is left for another one, both
+ * directions are detached and `from` has to wait.
  */
 import type { Socket } from 'node:net';
 
 export interface RelayEvents {
   /** `bytes` were read from one side and handed to the other. */
-  moved(bytes: number): void;
+  moved(bytes: Buffer): void;
+  /** @returns false: the end of `from` is not to be passed on */
+  passesEnd(): boolean;
   /** `from` has ended; its last bytes may still be on their way. */
   ended(): void;
   /** Everything, the end included, is with the kernel of the other side. */
@@ -32,31 +35,49 @@ export class Direction {
   /** What came and nobody took. */
   droppedBytes = 0;
 
+  #detach: () => void = () => undefined;
+
   constructor(from: Socket, to: Socket) {
     this.from = from;
     this.to = to;
   }
 
-  start(events: RelayEvents): void {
+  /** @param said what `from` has said before, and the same goes for its end */
+  start(events: RelayEvents, said: readonly Buffer[] = []): void {
     const { from, to } = this;
-    from.on('data', (bytes: Buffer) => {
+    const onData = (bytes: Buffer): void => {
       if (this.isDeaf) this.droppedBytes += bytes.length;
       else if (!to.destroyed) {
         if (!to.write(bytes)) from.pause();
-        events.moved(bytes.length);
+        events.moved(bytes);
       }
-    });
-    to.on('drain', () => this.resume());
-    from.on('end', () => {
+    };
+    const onDrain = (): void => this.resume();
+    const onEnd = (): void => {
       this.isOver = true;
+      if (!events.passesEnd()) return;
       if (!this.isDeaf && !this.isCut) to.end();
       events.ended();
-    });
-    to.on('finish', () => {
+    };
+    const onFinish = (): void => {
       this.isDelivered = true;
       events.delivered();
-    });
-    this.resume();
+    };
+    from.on('data', onData).on('end', onEnd);
+    to.on('drain', onDrain).on('finish', onFinish);
+    this.#detach = () => {
+      from.pause().off('data', onData).off('end', onEnd);
+      to.off('drain', onDrain).off('finish', onFinish);
+    };
+    const isFull = said.map((bytes) => to.write(bytes)).includes(false);
+    for (const bytes of said) events.moved(bytes);
+    if (from.readableEnded) onEnd();
+    else if (!isFull) this.resume();
+  }
+
+  /** Both sockets are without it from here on; `from` is paused. */
+  detach(): void {
+    this.#detach();
   }
 
   resume(): void {

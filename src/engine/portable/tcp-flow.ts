@@ -2,23 +2,24 @@
  * One TCP (or unix) connection from accept to close.
  *
  *    routing --> dialing --> relaying --> over
- *      |  ^---------+  (dial failed)       ^
+ *      |  ^---------+----------+           ^      (dial failed, or the backend broke before its first byte)
  *      +--> waiting --(proceed)--> routing |
  *      any ------------- end --------------+
  *
  * The client is not read before the dial has succeeded, so the kernel holds what it sent. A side that ends in
  * order is passed on as an end; everything else is passed on as a reset, so that nobody takes a stream that was
  * cut short for a complete one. What was said before a side broke, or before the flow was idle, is passed on first
- * (tcp-ending.ts). Two things node:net cannot do: notice a reset on a side that is not being read
+ * (tcp-ending.ts). What the client has said is kept until the backend's first byte, to be said again to another one. Two things node:net cannot do: notice a reset on a side that is not being read
  * (the flow ends when reading resumes, or idle), and reset a unix socket (the peer sees an end).
  */
 import { Socket, type SocketConstructorOpts } from 'node:net';
 import type { Flow } from '../../core/flow.ts';
+import { saidBytesMax } from '../../core/limits.ts';
 import type { Bind } from '../../core/plan.ts';
 import { isSelfConnection } from '../../core/self-connection.ts';
 import type { TerminationCode } from '../../core/termination.ts';
 import { DrainWatch } from '../drain-watch.ts';
-import type { DialFailure } from '../engine.ts';
+import type { DialFailure, EarlyBreak } from '../engine.ts';
 import { highWaterMark } from './bounds.ts';
 import { breakOff } from './break-off.ts';
 import { confirmEnd } from './confirm-end.ts';
@@ -54,6 +55,14 @@ export class TcpFlow implements Ended, Watched {
   #ending: TcpEnding | undefined;
   /** Who ended first; the flow is half closed from then on. */
   #endedFirst: 'client-closed' | 'backend-closed' | undefined;
+  /** The backend has said nothing yet, and not for long: if it breaks now, another one may be tried. */
+  #isEarly = false;
+  #earlyUntilMs = 0;
+  #replied = false;
+  /** All the client has said; undefined: not all of it is kept any more. */
+  #said: Buffer[] | undefined = [];
+  /** An early write to the backend failed; it may have said something before: reading it tells. */
+  #refusal: NodeJS.ErrnoException | undefined;
   /** Directions whose end has been delivered. */
   #delivered = 0;
 
@@ -75,10 +84,14 @@ export class TcpFlow implements Ended, Watched {
       case 'dialing':
         return this.#movedAtMs + this.flow.listener.plan.timeouts.connectMs;
       case 'relaying':
-        return Math.max(this.#movedAtMs + this.#quietMsMax, this.#quietUntilMs);
+        return this.#isEarly ? Math.min(this.#earlyUntilMs, this.#quietDeadlineMs) : this.#quietDeadlineMs;
       default:
         return Number.POSITIVE_INFINITY;
     }
+  }
+
+  get #quietDeadlineMs(): number {
+    return Math.max(this.#movedAtMs + this.#quietMsMax, this.#quietUntilMs);
   }
 
   /** How long nothing may move. */
@@ -116,7 +129,10 @@ export class TcpFlow implements Ended, Watched {
     guarded(this.#context, this, () => {
       if (this.#ending !== undefined) this.#ending.look();
       else if (this.#phase === 'dialing') this.#dialFailed('backend-timeout');
-      else this.#onQuiet();
+      else if (this.#isEarly && this.#context.nowMs() < this.#quietDeadlineMs) {
+        this.#settle();
+        this.watch();
+      } else this.#onQuiet();
     });
   }
 
@@ -237,30 +253,124 @@ export class TcpFlow implements Ended, Watched {
     backend.setKeepAlive(keepAliveMs > 0, keepAliveMs);
     this.#phase = 'relaying';
     this.#movedAtMs = this.#context.nowMs();
+    this.#isEarly = true;
+    this.#earlyUntilMs = this.#movedAtMs + this.flow.listener.plan.timeouts.connectMs;
     this.watch();
     this.#context.host.dialed(this.flow);
-    if (this.isOver) return;
+    if (!this.isOver) this.#relay(backend);
+  }
+
+  #relay(backend: Socket): void {
     const { flow } = this;
+    const said = this.#said ?? [];
+    this.#said = this.#said === undefined ? undefined : [];
     this.#up = new Direction(this.#client, backend);
     this.#down = new Direction(backend, this.#client);
-    this.#up.start({
-      moved: (bytes) => {
-        flow.bytesIn += bytes;
-        this.#moved();
+    this.#up.start(
+      {
+        moved: (bytes) => {
+          flow.bytesIn += bytes.length;
+          if (this.#isEarly) this.#keep(bytes);
+          this.#moved();
+        },
+        passesEnd: () => true,
+        ended: () => this.#ended('client-closed'),
+        delivered: () => this.#directionDelivered(),
       },
-      ended: () => this.#ended('client-closed'),
-      delivered: () => this.#directionDelivered(),
-    });
+      said,
+    );
     this.#down.start({
       moved: (bytes) => {
-        const isFirst = flow.bytesOut === 0;
-        flow.bytesOut += bytes;
+        flow.bytesOut += bytes.length;
         this.#moved();
-        if (isFirst) guarded(this.#context, this, () => this.#context.host.replied(flow));
+        if (!this.#replied) guarded(this.#context, this, () => this.#firstReply());
       },
+      passesEnd: () => !this.#leftAtEnd(),
       ended: () => this.#ended('backend-closed'),
       delivered: () => this.#directionDelivered(),
     });
+  }
+
+  #keep(bytes: Buffer): void {
+    if (this.#said === undefined) return;
+    if (this.flow.keepsSaid && this.flow.bytesIn <= saidBytesMax) this.#said.push(bytes);
+    else this.#said = undefined;
+  }
+
+  /** Whatever happens from here on, this backend is the one. */
+  #settle(): void {
+    this.#isEarly = false;
+    this.#said = undefined;
+  }
+
+  #firstReply(): void {
+    const refusal = this.#refusal;
+    this.#replied = true;
+    this.#settle();
+    this.#context.host.replied(this.flow);
+    this.#refusal = undefined;
+    if (refusal !== undefined && !this.isOver) this.#broke('backend', refusal);
+  }
+
+  /** The client waits for an answer, and the backend has not said anything. */
+  get #mayLeave(): boolean {
+    if (!this.#isEarly || this.#ending !== undefined || this.#phase !== 'relaying') return false;
+    return this.#endedFirst === undefined || this.flow.bytesIn > 0;
+  }
+
+  /** @returns false: the flow ends here. True: the backend is left for another one, or the flow is over */
+  #goElsewhere(how: EarlyBreak): boolean {
+    const { host, deadlines } = this.#context;
+    if (!host.brokeEarly(this.flow, how, this.#said !== undefined)) {
+      this.#settle();
+      return false;
+    }
+    if (this.isOver) return true;
+    this.up.detach();
+    this.down.detach();
+    this.#up = undefined;
+    this.#down = undefined;
+    const backend = this.#backend;
+    this.#backend = undefined;
+    backend?.destroy();
+    deadlines.forget(this);
+    this.#isEarly = false;
+    this.#refusal = undefined;
+    this.#endedFirst = undefined;
+    this.#delivered = 0;
+    this.#route();
+    return true;
+  }
+
+  /** The backend has ended; is it left for that? */
+  #leftAtEnd(): boolean {
+    if (!this.#mayLeave) return false;
+    const refusal = this.#refusal;
+    this.#refusal = undefined;
+    let isLeft = false;
+    guarded(this.#context, this, () => {
+      isLeft = this.#goElsewhere(refusal === undefined || refusal.code === 'EPIPE' ? 'end' : 'reset');
+    });
+    if (!isLeft && refusal !== undefined && !this.isOver) this.#broke('backend', refusal);
+    return isLeft || this.isOver;
+  }
+
+  /**
+   * A read or a write of the backend failed early.
+   * @returns true: the flow has left it, or what it said before will tell
+   */
+  #leftBroken(error: NodeJS.ErrnoException): boolean {
+    if (!this.#mayLeave) return false;
+    if (error.syscall !== 'read') {
+      this.#refusal ??= error;
+      return true;
+    }
+    this.#refusal = undefined;
+    let isLeft = false;
+    guarded(this.#context, this, () => {
+      isLeft = this.#goElsewhere(error.code === 'EPIPE' ? 'end' : 'reset');
+    });
+    return isLeft || this.isOver;
   }
 
   #moved(): void {
@@ -272,13 +382,16 @@ export class TcpFlow implements Ended, Watched {
    * A read or a write of a side failed: it takes nothing more.
    * @returns false: the flow has not begun to relay, there is nothing to pass on
    */
-  #broke(side: 'client' | 'backend', { code, syscall }: NodeJS.ErrnoException): boolean {
+  #broke(side: 'client' | 'backend', error: NodeJS.ErrnoException): boolean {
     if (this.#up === undefined || this.#down === undefined || this.isOver) return false;
+    if (side === 'backend' && this.#leftBroken(error)) return true;
+    const { code, syscall } = error;
     const words = side === 'client' ? this.#up : this.#down;
     const isFirst = side === 'client' ? !this.#down.isDeaf : !this.#up.isDeaf;
     // A stream that had ended before it broke gives EPIPE, any other its own error (tcp_reset in Linux).
     if (syscall === 'read' || code !== 'EPIPE') words.isCut = true;
     if (syscall === 'read') words.isOver = true;
+    this.#settle();
     guarded(this.#context, this, () => {
       if (!isFirst) this.#ending?.conclude();
       else if (this.#ending === undefined) this.#endLater(`${side}-reset`, words);
