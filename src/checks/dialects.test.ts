@@ -6,6 +6,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createServer as createTlsServer } from 'node:tls';
 import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
 import type { Bind } from '../core/plan.ts';
 import { decodeInfoAnswer } from '../wire/source-query.ts';
@@ -26,6 +27,35 @@ async function tcp(
   const server = createServer((socket) => {
     socket.on('error', () => {}).on('data', (bytes) => serve(socket, bytes));
     greet?.(socket);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  open.push(server);
+  return { kind: 'inet', ip: '127.0.0.1', port: (server.address() as AddressInfo).port };
+}
+
+/** Nobody trusts it, and it is of no use to anybody. Until 2126. */
+const certificate = {
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg8hyqZkopiZtkHbgh
+OZrmk0KDUDgYZmbv8AyAmvqixAOhRANCAAQYkMsJFs39CyhVWk0JRMooCfmbaUgA
+STrvOIpzUzd0/h6nqXyGe8kDqzeWK56DYGaTZwfo+y85U9gPFFcvD/OJ
+-----END PRIVATE KEY-----`,
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBdDCCARugAwIBAgIUStz5IUkodLmZ2REOJ2dxNe+kd8QwCgYIKoZIzj0EAwIw
+DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjgxNzM4NDdaGA8yMTI2MTEwNDE3Mzg0
+N1owDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABBiQ
+ywkWzf0LKFVaTQlEyigJ+ZtpSABJOu84inNTN3T+HqepfIZ7yQOrN5YrnoNgZpNn
+B+j7LzlT2A8UVy8P84mjUzBRMB0GA1UdDgQWBBRDwJD82Nw/i0YYKQrXgInGaQ0I
+cTAfBgNVHSMEGDAWgBRDwJD82Nw/i0YYKQrXgInGaQ0IcTAPBgNVHRMBAf8EBTAD
+AQH/MAoGCCqGSM49BAMCA0cAMEQCICA2+nAPJGQ0L+G1UN6UPPHcZTMi7FSWUVyb
+l10B7zF6AiBLW52DBjjS6cwalNA7exbB5f+JoMFf9+dfYxl3cG9RjQ==
+-----END CERTIFICATE-----`,
+};
+
+async function tls(serve: (socket: Socket, bytes: Buffer) => void): Promise<Bind> {
+  const server = createTlsServer(certificate, (socket) => {
+    socket.on('error', () => {}).on('data', (bytes) => serve(socket, bytes));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -350,7 +380,18 @@ const overTcp: Record<string, Case[]> = {
       fails('check-failed', /does not have/),
     ],
   ],
+  https: [
+    ['well', () => tls(reply('HTTP/1.1 204 No\r\n\r\n')), {}, status],
+    [
+      'a certificate nobody trusts',
+      () => tls(reply('HTTP/1.1 204 No\r\n\r\n')),
+      { verify: true },
+      fails('check-failed', /self-signed certificate/),
+    ],
+    ['no TLS', () => tcp(reply('HTTP/1.1 400 Bad\r\n\r\n')), {}, fails('check-failed', /wrong version/)],
+  ],
   redis: [
+    ['over TLS', () => tls(reply('+PONG\r\n')), { tls: true }, status],
     ['well', () => tcp(reply('+PONG\r\n')), {}, status],
     [
       'a password is wanted',
@@ -855,6 +896,48 @@ describe.each(all)('%s', (name, cases) => {
   test.skipIf(name === 'tcp')('silence is no answer', async () => {
     const silent = name in overUdp ? udp(() => undefined) : tcp(() => {});
     expect(await ask(name, await silent, options, 100)).toBeUndefined();
+  });
+});
+
+/** Connections of ours to a port that are in TIME-WAIT: state 06, proc_net_tcp(5). */
+function timeWaits(port: number): number {
+  const remote = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  const rows = readFileSync('/proc/net/tcp', 'latin1').split('\n');
+  return rows
+    .map((row) => row.trim().split(/\s+/))
+    .filter(([, , to, state]) => to?.endsWith(remote) && state === '06').length;
+}
+
+describe('nothing of a check stays in TIME-WAIT', () => {
+  const waiting = pgServer.bind(undefined, pgAsks(3));
+  test.each<[string, () => Promise<Bind>, object, number]>([
+    ...Object.entries(overTcp)
+      .filter(([name]) => name !== 'postgres')
+      .map(([name, [first]]): [string, () => Promise<Bind>, object, number] => [
+        name,
+        first![1],
+        first![2],
+        0,
+      ]),
+    ['postgres', pgSays('f', null, 'f'), user, 0],
+    // It would log a reset.
+    ['postgres', waiting, {}, 5],
+  ])('%s', async (name, serve, options, count) => {
+    const target = await serve();
+    if (target.kind !== 'inet') throw new Error('it has no port');
+    for (let i = 0; i < 5; i++) expect(await ask(name, target, options)).toMatchObject({ verdict: 'pass' });
+    expect(timeWaits(target.port)).toBe(count);
+  });
+
+  test('over a unix socket there is nothing to reset', async () => {
+    const path = join(folder, 'socket');
+    const server = createServer((socket) => {
+      socket.on('error', () => {}).on('data', () => socket.write('+PONG\r\n'));
+    });
+    server.listen(path);
+    await once(server, 'listening');
+    open.push(server);
+    for (const name of ['redis', 'tcp']) expect(await ask(name, { kind: 'unix', path })).toEqual(status);
   });
 });
 

@@ -3,6 +3,17 @@ import { connect, type Socket } from 'node:net';
 import type { CheckWay } from './dialect.ts';
 
 /**
+ * Ends a connection at once and for good. An end that is said leaves a socket of ours in TIME-WAIT for a minute (RFC 9293, 3.6.1):
+ * sixty for each backend that is asked each second, with their ports. HAProxy and keepalived end their checks like that as well.
+ */
+export function reset(socket: Socket): void {
+  if (socket.destroyed) return;
+  // A unix socket has no such state; and one that has said its end, after the other side or before, cannot be reset any more.
+  if (socket.remoteAddress === undefined || socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
+}
+
+/**
  * Begins to connect. When `signal` aborts the socket is destroyed. Errors are the caller's to hear; those after the check do nothing.
  */
 export function connectTo({ target, source, signal }: CheckWay): Socket {

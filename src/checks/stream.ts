@@ -9,7 +9,7 @@ import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'n
 import { checkReplyBytesMax } from '../core/limits.ts';
 import { isSelfConnection } from '../core/self-connection.ts';
 import type { CheckResult, CheckWay } from './dialect.ts';
-import { connectTo } from './sockets.ts';
+import { connectTo, reset } from './sockets.ts';
 
 /** So long a server has to close a connection that is over. */
 const partingMs = 200;
@@ -33,6 +33,8 @@ export async function overTcp(
 }
 
 export class CheckStream {
+  /** What TLS is spoken over, or all there is. */
+  private readonly plain: Socket;
   private socket: Socket | TLSSocket;
   private readonly pieces: Buffer[] = [];
   private bytes = 0;
@@ -40,6 +42,7 @@ export class CheckStream {
   private wake: (() => void) | undefined;
 
   private constructor(socket: Socket) {
+    this.plain = socket;
     this.socket = socket;
     this.listen(socket);
   }
@@ -52,7 +55,7 @@ export class CheckStream {
       socket.once('connect', () => {
         socket.off('error', reject);
         if (!isSelfConnection(socket)) return resolve(new CheckStream(socket));
-        socket.resetAndDestroy();
+        reset(socket);
         reject(fault('ECONNREFUSED', 'a connection with itself'));
       });
     });
@@ -136,10 +139,8 @@ export class CheckStream {
 
   /** Gone at once. */
   drop(): void {
-    const { socket } = this;
-    if (socket.destroyed) return;
-    if ('encrypted' in socket) socket.destroy();
-    else socket.resetAndDestroy();
+    reset(this.plain);
+    this.socket.destroy();
   }
 
   private listen(socket: Socket): void {

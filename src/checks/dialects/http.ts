@@ -1,11 +1,12 @@
 /** HTTP and HTTPS: a status, and a text in the body if one is asked for. */
-import { request as requestHttp } from 'node:http';
-import { request as requestHttps } from 'node:https';
-import type { ConnectionOptions } from 'node:tls';
+import { request } from 'node:http';
+import { isIP } from 'node:net';
+import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { checkReplyBytesMax } from '../../core/limits.ts';
 import { choice, own, type Reading, text } from '../../core/options.ts';
 import { type Asked, type CheckResult, dialect, failed, passed } from '../dialect.ts';
 import { firstLine } from '../faults.ts';
+import { connectTo, reset } from '../sockets.ts';
 import { tlsConnection, tlsOptions } from '../tls-options.ts';
 
 const statusRule = 'must be a status such as 200, a range such as 200-399, or a list of them';
@@ -67,20 +68,19 @@ export const http = dialect({
   meaning: 'a server answers a request over HTTP with the status that is expected',
   options,
   problem: (options) => problem(options),
-  ask: (asked) => ask(asked, false, {}),
+  ask: (asked) => ask(asked, undefined),
 });
 
 export const https = dialect({
   meaning: 'the same over TLS',
   options: { ...options, ...secureOptions },
   problem: (options) => problem(options),
-  ask: (asked) => ask(asked as unknown as Asked<Options>, true, tlsConnection(asked.options)),
+  ask: (asked) => ask(asked as unknown as Asked<Options>, tlsConnection(asked.options)),
 });
 
 function ask(
   { target, source, signal, options: wanted }: Asked<Options>,
-  isSecure: boolean,
-  secure: ConnectionOptions,
+  secure: ConnectionOptions | undefined,
 ): Promise<CheckResult> {
   const { method, path, host, status, body } = wanted;
   const place =
@@ -88,21 +88,22 @@ function ask(
       ? { socketPath: target.path, headers: { host: host ?? 'localhost' } }
       : { host: target.ip, port: target.port, ...(host === undefined ? {} : { headers: { host } }) };
   return new Promise((resolve, reject) => {
-    const call = (isSecure ? requestHttps : requestHttp)({
+    const plain = connectTo({ target, source, signal });
+    const socket =
+      secure === undefined ? plain : connectTls({ socket: plain, servername: nameIn(host), ...secure });
+    const call = request({
       ...place,
-      ...secure,
-      ...(source === undefined ? {} : { localAddress: source }),
+      defaultPort: secure === undefined ? 80 : 443,
+      createConnection: () => socket,
       method,
       path,
-      signal,
-      // The server closes: its port is not held here (TIME-WAIT).
-      agent: false,
       maxHeaderSize: 16 * 1024,
     });
     call.on('error', reject);
     call.on('response', (response) => {
       const { statusCode = 0, statusMessage = '' } = response;
       const finish = (result: CheckResult): void => {
+        reset(plain);
         call.destroy();
         resolve(result);
       };
@@ -121,6 +122,12 @@ function ask(
     });
     call.end();
   });
+}
+
+/** The name in a Host header; empty: it has none. */
+function nameIn(host = ''): string {
+  const name = host.replace(/:\d+$/, '');
+  return isIP(name) !== 0 || name.startsWith('[') ? '' : name;
 }
 
 function missing(body: string): CheckResult {

@@ -90,6 +90,8 @@ class Conversation {
   private messages = 0;
   /** The server waits for questions, or will in a moment. */
   private isSession = false;
+  /** It has refused, and closes. */
+  private isRefused = false;
 
   constructor(stream: CheckStream, asked: Asked<Options>) {
     this.stream = stream;
@@ -138,7 +140,7 @@ class Conversation {
   /** Nothing is left in the server's log by this. */
   takeLeave(): void {
     if (this.isSession) this.stream.write(encodeTerminate());
-    else this.stream.end();
+    else if (!this.isRefused) this.stream.end();
   }
 
   /** @returns what it says to a start-up message */
@@ -208,6 +210,7 @@ class Conversation {
       const message = await this.stream.message(decodeMessage);
       if (++this.messages > messagesMax) throw new RangeError('it does not stop talking');
       const { type } = message;
+      if (type === 'E') this.isRefused = true;
       if (type !== 'N' && type !== 'S' && type !== 'v') return message;
     }
   }
