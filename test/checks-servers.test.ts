@@ -2,6 +2,8 @@
  * Health checks that speak, against the real servers: what each says of a backend, why it is down, and what becomes of connections
  * that are open when its role changes.
  */
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
@@ -12,9 +14,11 @@ import { tcpClient } from './support/clients.ts';
 import { admin, configText, listener, type Section } from './support/config.ts';
 import { startDnsmasq } from './support/dnsmasq.ts';
 import { eventually } from './support/eventually.ts';
+import { a2sAnswer, quake3Answer } from './support/games.ts';
+import { requireCommand } from './support/packages.ts';
 import { type Pinion, startPinion } from './support/pinion.ts';
 import { startPostgres } from './support/postgres.ts';
-import { stopEverything } from './support/processes.ts';
+import { runToEnd, stopEverything } from './support/processes.ts';
 import { startRedis } from './support/redis.ts';
 import { requirePackage } from './support/require-package.ts';
 import { temporaryFile, temporaryFolder } from './support/temporary.ts';
@@ -285,6 +289,22 @@ requirePackage('dnsmasq')('dnsmasq', () => {
     await become(pinion, { known: 'up', refused: 'check-failed' });
     await server.stop();
     await become(pinion, { known: 'refused' });
+  });
+});
+
+requirePackage('qstat')('the game servers that checks are tested with', () => {
+  test.each([
+    ['a2s', () => a2sAnswer(3, 16), /^A2S,[^,]+,A server,de_dust,16,3,/],
+    ['q3s', () => quake3Answer(1), /^Q3S,[^,]+,A server,q3dm6,2,1,/],
+  ])('%s: qstat finds name, map, slots and players', async (type, answer, line) => {
+    const server = createSocket('udp4').on('message', (_, from) =>
+      server.send(answer(), from.port, from.address),
+    );
+    server.bind(0, '127.0.0.1');
+    open.push(server);
+    await once(server, 'listening');
+    const args = ['-raw', ',', '-retry', '3', `-${type}`, `127.0.0.1:${server.address().port}`];
+    expect(await runToEnd({ command: requireCommand('qstat', 'quakestat'), args })).toMatch(line);
   });
 });
 

@@ -11,6 +11,14 @@ import { resultOf } from './faults.ts';
 import type { CheckFacts, CheckVerdict } from './messages-from-checks.ts';
 
 const jitter = 0.1;
+/** Checks that are due within so long begin together: to wake up for each costs as much again as the check. */
+const gridMs = 20;
+
+/** @returns milliseconds from now until the point of the grid that is nearest to then */
+function onGrid(delayMs: number): number {
+  const nowMs = performance.now();
+  return Math.max(0, Math.round((nowMs + delayMs) / gridMs) * gridMs - nowMs);
+}
 
 export interface CheckerOptions {
   readonly plan: HealthPlan;
@@ -84,7 +92,7 @@ export class HealthChecker {
     this.judge(result, performance.now() - startedAtMs);
     const intervalMs = this.state.opposite > 0 ? plan.fastIntervalMs : plan.intervalMs;
     const spread = 1 - jitter + Math.random() * 2 * jitter;
-    this.timer = setTimeout(() => void this.check(), intervalMs * spread);
+    this.timer = setTimeout(() => void this.check(), onGrid(intervalMs * spread));
   }
 
   /** Never rejects, and never takes longer than the time-out. */

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
 import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
+import { a2sAnswer, a2sChallenge, quake3Answer } from '../../test/support/games.ts';
 import type { Bind } from '../core/plan.ts';
 import { decodeInfoAnswer } from '../wire/source-query.ts';
 import type { CheckResult } from './dialect.ts';
@@ -106,12 +107,6 @@ const reply =
   (text: string | Buffer) =>
   (socket: Socket): void =>
     void socket.write(text);
-const a2sAnswer = (players: number, slots: number): Buffer =>
-  Buffer.concat([
-    Buffer.from('ffffffff4911', 'hex'),
-    Buffer.from('A server\0de_dust\0csgo\0Counter-Strike\0', 'latin1'),
-    Buffer.from([0xda, 0x02, players, slots, 0]),
-  ]);
 const varInt = (count: number): number[] => (count < 128 ? [count] : [(count & 127) | 128, count >> 7]);
 const minecraftAnswer = (json: string): Buffer => {
   const body = Buffer.concat([Buffer.from([0, ...varInt(json.length)]), Buffer.from(json)]);
@@ -125,8 +120,6 @@ const pong = (bytes: Buffer, text: string): Buffer => {
   const id = Buffer.alloc(8);
   return Buffer.concat([head, id, bytes.subarray(9, 25), length, Buffer.from(text)]);
 };
-const quake = (players: number): string =>
-  `\xff\xff\xff\xffstatusResponse\n\\sv_maxclients\\2\\mapname\\q3dm6\n${'0 50 "player"\n'.repeat(players)}`;
 const dnsAnswer = (bytes: Buffer, code: number): Buffer => {
   const answer = Buffer.from(bytes);
   answer[2] = 0x81;
@@ -833,14 +826,13 @@ const overUdp: Record<string, Case[]> = {
     ['full', () => udp(() => a2sAnswer(16, 16)), {}, { verdict: 'pass', share: 0 }],
     [
       'with a challenge',
-      () =>
-        udp((bytes) => (bytes.length === 25 ? Buffer.from('ffffffff4101020304', 'hex') : a2sAnswer(1, 2))),
+      () => udp((bytes) => (bytes.length === 25 ? a2sChallenge : a2sAnswer(1, 2))),
       {},
       status,
     ],
     [
       'challenges without end',
-      () => udp(() => Buffer.from('ffffffff4101020304', 'hex')),
+      () => udp(() => a2sChallenge),
       {},
       fails('check-failed', /one challenge after the other/),
     ],
@@ -869,8 +861,8 @@ const overUdp: Record<string, Case[]> = {
     ['garbage', () => udp(() => 'what?'), {}, fails('check-failed', /no unconnected pong/)],
   ],
   quake3: [
-    ['well', () => udp(() => Buffer.from(quake(1), 'latin1')), {}, status],
-    ['full', () => udp(() => Buffer.from(quake(2), 'latin1')), {}, { verdict: 'pass', share: 0 }],
+    ['well', () => udp(() => quake3Answer(1)), {}, status],
+    ['full', () => udp(() => quake3Answer(2)), {}, { verdict: 'pass', share: 0 }],
     ['garbage', () => udp(() => 'what?'), {}, fails('check-failed', /no statusResponse/)],
   ],
 };

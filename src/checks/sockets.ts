@@ -1,5 +1,7 @@
 /** Connections of checks: from the source the pool has, and gone when the check is over. */
 import { connect, type Socket } from 'node:net';
+import type { Bind } from '../core/plan.ts';
+import { isSelfConnection } from '../core/self-connection.ts';
 import type { CheckWay } from './dialect.ts';
 
 /**
@@ -9,8 +11,14 @@ import type { CheckWay } from './dialect.ts';
 export function reset(socket: Socket): void {
   if (socket.destroyed) return;
   // A unix socket has no such state; and one that has said its end, after the other side or before, cannot be reset any more.
-  if (socket.remoteAddress === undefined || socket.writableEnded) socket.destroy();
+  if (socket.localAddress === undefined || socket.writableEnded) socket.destroy();
   else socket.resetAndDestroy();
+}
+
+/** Whether a connection that has been made is one with itself. */
+export function leadsToItself(socket: Socket, target: Bind): boolean {
+  // The address of the other end is one system call more.
+  return target.kind === 'inet' && socket.localPort === target.port && isSelfConnection(socket);
 }
 
 /**

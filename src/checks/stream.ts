@@ -7,9 +7,8 @@
 import type { Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
 import { checkReplyBytesMax } from '../core/limits.ts';
-import { isSelfConnection } from '../core/self-connection.ts';
 import type { CheckResult, CheckWay } from './dialect.ts';
-import { connectTo, reset } from './sockets.ts';
+import { connectTo, leadsToItself, reset } from './sockets.ts';
 
 /** So long a server has to close a connection that is over. */
 const partingMs = 200;
@@ -54,7 +53,7 @@ export class CheckStream {
       socket.once('error', reject);
       socket.once('connect', () => {
         socket.off('error', reject);
-        if (!isSelfConnection(socket)) return resolve(new CheckStream(socket));
+        if (!leadsToItself(socket, way.target)) return resolve(new CheckStream(socket));
         reset(socket);
         reject(fault('ECONNREFUSED', 'a connection with itself'));
       });

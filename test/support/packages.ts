@@ -40,6 +40,7 @@ export const serverPackages = {
   },
   dnsmasq: { debian: ['dnsmasq-base'], needs: ['dnsmasq'] },
   keepalived: { debian: ['keepalived'], needs: ['keepalived'] },
+  qstat: { debian: ['qstat'], needs: ['quakestat'] },
   curl: { debian: ['curl'], needs: ['/usr/bin/curl'] },
   iperf3: { debian: ['iperf3'], needs: ['iperf3'] },
   nftables: { debian: ['nftables'], needs: ['nft'] },

@@ -1,8 +1,7 @@
 /** Can a connection be opened within the time? It is reset at once and sends nothing. */
-import { isSelfConnection } from '../../core/self-connection.ts';
 import { type CheckResult, dialect, failed, passed } from '../dialect.ts';
 import { resultOf } from '../faults.ts';
-import { connectTo, reset } from '../sockets.ts';
+import { connectTo, leadsToItself, reset } from '../sockets.ts';
 
 export const tcp = dialect({
   meaning: 'a connection can be made',
@@ -17,7 +16,7 @@ export const tcp = dialect({
         resolve(result);
       };
       socket.on('connect', () => {
-        finish(isSelfConnection(socket) ? failed('refused', 'ECONNREFUSED') : passed);
+        finish(leadsToItself(socket, asked.target) ? failed('refused', 'ECONNREFUSED') : passed);
       });
       socket.on('error', (error) => finish(resultOf(error)));
     }),
