@@ -5,6 +5,7 @@
  */
 import { type HealthState, initialHealth, observe } from '../core/health.ts';
 import type { Bind, HealthPlan } from '../core/plan.ts';
+import { Cancellation } from './cancel.ts';
 import type { CheckTurns } from './check-turns.ts';
 import { type CheckResult, type Dialect, failed } from './dialect.ts';
 import { resultOf } from './faults.ts';
@@ -48,7 +49,7 @@ export class HealthChecker {
   private streak = 0;
   private hasPassed: boolean | undefined;
   private timer: NodeJS.Timeout | undefined;
-  private abort: AbortController | undefined;
+  private abort: Cancellation | undefined;
   private isStopped = false;
 
   constructor(options: CheckerOptions) {
@@ -80,7 +81,7 @@ export class HealthChecker {
 
   private async check(): Promise<void> {
     const { turns, plan } = this.options;
-    const abort = new AbortController();
+    const abort = new Cancellation();
     this.abort = abort;
     await turns.take();
     if (this.isStopped) return turns.give();
@@ -96,7 +97,7 @@ export class HealthChecker {
   }
 
   /** Never rejects, and never takes longer than the time-out. */
-  private ask(abort: AbortController): Promise<CheckResult> {
+  private ask(abort: Cancellation): Promise<CheckResult> {
     const { plan, dialect } = this.options;
     const { timeoutMs, options } = plan;
     const { target, sources, source } = this;
@@ -110,8 +111,7 @@ export class HealthChecker {
         else resolve(failed('timeout', `${dialect.silence ?? 'no answer'} within ${timeoutMs} ms`));
         abort.abort();
       }, timeoutMs);
-      const { signal } = abort;
-      const asked = { target, source: sources[source], timeoutMs, signal, options: options as never };
+      const asked = { target, source: sources[source], timeoutMs, signal: abort, options: options as never };
       const done = (result: CheckResult): void => {
         clearTimeout(timer);
         resolve(result);

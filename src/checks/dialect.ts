@@ -5,9 +5,11 @@
  * A new one is a file in dialects/ and a row in dialects.ts. A client library is loaded inside of `ask`, by `import()`, so that
  * who does not use the dialect does not pay for it.
  */
+
 import type { DownReason } from '../core/down-reason.ts';
 import type { Options, OptionValues } from '../core/options.ts';
 import type { Bind } from '../core/plan.ts';
+import type { Cancel } from './cancel.ts';
 
 export type CheckResult =
   | {
@@ -26,7 +28,7 @@ export interface CheckWay {
   /** The address of this machine to ask from; undefined: the kernel chooses. */
   readonly source: string | undefined;
   /** Aborted when the time is over or nobody wants to know any more: whatever was opened is to be closed then. */
-  readonly signal: AbortSignal;
+  readonly signal: Cancel;
 }
 
 export interface Asked<O extends Options> extends CheckWay {

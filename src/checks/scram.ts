@@ -5,8 +5,10 @@
  * A server chooses how much its client computes. That is bounded, happens outside of the event loop, one at a time for all
  * checks, and once for each password and salt.
  */
+
 import { createHash, createHmac, pbkdf2, timingSafeEqual } from 'node:crypto';
 import { saltedPasswordsMax, scramIterationsMax } from '../core/limits.ts';
+import type { Cancel } from './cancel.ts';
 
 export const mechanism = 'SCRAM-SHA-256';
 
@@ -67,7 +69,7 @@ export async function clientFinal(
     password,
   }: { readonly nonce: string; readonly name?: string; readonly password: string },
   serverFirst: string,
-  signal: AbortSignal,
+  signal: Cancel,
 ): Promise<Proof> {
   const server = decodeServerFirst(serverFirst, nonce);
   const salted = await saltedPassword(prepare(password), server.salt, server.iterations, signal);
@@ -107,7 +109,7 @@ async function saltedPassword(
   password: string,
   salt: Buffer,
   iterations: number,
-  signal: AbortSignal,
+  signal: Cancel,
 ): Promise<Buffer> {
   const key = sha256(Buffer.from(JSON.stringify([password, salt.toString('hex'), iterations]))).toString(
     'hex',
