@@ -908,13 +908,15 @@ describe('nothing of a check stays in TIME-WAIT', () => {
   const waiting = pgServer.bind(undefined, pgAsks(3));
   test.each<[string, () => Promise<Bind>, object, number]>([
     ...Object.entries(overTcp)
-      .filter(([name]) => name !== 'postgres')
+      .filter(([name]) => name !== 'postgres' && name !== 'send-expect')
       .map(([name, [first]]): [string, () => Promise<Bind>, object, number] => [
         name,
         first![1],
         first![2],
         0,
       ]),
+    // A pattern has 50 ms, which a busy machine may not give it.
+    ['send-expect', () => tcp(() => {}, reply('220 hello\r\n')), steps(['expect', '220 ']), 0],
     ['postgres', pgSays('f', null, 'f'), user, 0],
     // It would log a reset.
     ['postgres', waiting, {}, 5],
@@ -922,7 +924,7 @@ describe('nothing of a check stays in TIME-WAIT', () => {
     const target = await serve();
     if (target.kind !== 'inet') throw new Error('it has no port');
     for (let i = 0; i < 5; i++)
-      expect(await ask(name, target, options, 1_000, ownAddress)).toMatchObject({ verdict: 'pass' });
+      expect(await ask(name, target, options, 5_000, ownAddress)).toMatchObject({ verdict: 'pass' });
     expect(timeWaits(target.port)).toBe(count);
   });
 
