@@ -315,9 +315,9 @@ export class Director implements EngineHost {
    *
    * A reset counts as a failure of the backend, as nobody ends in order by one: its process died or drops whoever comes, or what
    * stands before it found nobody. An end in order may be meant (a client that has been quiet too long, a server that closes
-   * without an answer), so it is passed on unless the pool says `retry_on: empty`. HAProxy tells them apart likewise
-   * (retry-on conn-failure, empty-response) and, like nginx, retries neither unless told; but these carry requests whose end they
-   * do not see either. Where a request that is carried out twice does harm there is `unsaid`.
+   * without an answer), so it is passed on unless the pool says `retry_on: empty`. HAProxy's retry-on
+   * empty-response (HTTP only, off by default) takes both together, and nginx's stream goes on after a failed dial alone. Where a
+   * request that is carried out twice does harm there is `unsaid`.
    *
    * A backend that took words of the client and broke may have broken because of them. Nobody is to take backends away with
    * words they do not like: it is to blame once another one has answered the same words ({@link replied}).
