@@ -2,11 +2,11 @@
 import { writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { afterEach, expect, test } from 'vitest';
+import { afterAll, afterEach, expect, test } from 'vitest';
 import { certificateName, newCertificate } from './support/certificates.ts';
 import { admin, configText, listener, type Section } from './support/config.ts';
 import { eventually } from './support/eventually.ts';
-import { galeraLibrary, startMariaDb } from './support/mariadb.ts';
+import { galeraLibrary, removeEmptyData, startMariaDb } from './support/mariadb.ts';
 import { type Pinion, startPinion } from './support/pinion.ts';
 import { freePort } from './support/ports.ts';
 import { stopEverything } from './support/processes.ts';
@@ -17,6 +17,7 @@ const engines = ['epoll', 'portable'] as const;
 const often = { type: 'mysql', interval: '600ms', timeout: '600ms', fall: 1, rise: 1 };
 
 afterEach(stopEverything);
+afterAll(removeEmptyData);
 
 /** A pinion of each engine, with one pool for each check, all of the same backend. */
 function startBoth(

@@ -199,7 +199,10 @@ test('row 38: a port that is unreachable puts its backend aside; its clients mov
   expect(second.filter((answer, i) => first[i] !== 'a' && !answer.startsWith(first[i]!))).toEqual([]);
   expect(await pinion.metric('pinion_backend_unreachable_total', { backend: 'a' })).toBeGreaterThanOrEqual(2);
   const down = await pinion.waitForLog((record) => record.event === 'backend-down');
-  expect(down).toMatchObject({ backend: 'a', why: 'its port was unreachable 2 times in a row; left out for 2s' });
+  expect(down).toMatchObject({
+    backend: 'a',
+    why: 'its port was unreachable 2 times in a row; left out for 2s',
+  });
   await servers[0]!.start();
   await pinion.waitForLog((record) => record.event === 'backend-up' && record.backend === 'a');
   expect(await inParallel(clients, ask, 8), 'who moved stays').toEqual(second);

@@ -36,13 +36,20 @@ const small = ['--innodb-log-file-size=4M', '--innodb-flush-log-at-trx-commit=0'
 
 /** A folder of data that nobody has used: made once, and copied. */
 let empty: Promise<string> | undefined;
+let emptyFolder: string | undefined;
 function emptyData(): Promise<string> {
-  empty ??= makeData(mkdtempSync(join(tmpdir(), 'pinion-mariadb-')));
+  emptyFolder ??= mkdtempSync(join(tmpdir(), 'pinion-mariadb-'));
+  empty ??= makeData(emptyFolder);
   return empty;
 }
 
+/** After the last server of a file. */
+export function removeEmptyData(): void {
+  if (emptyFolder !== undefined) rmSync(emptyFolder, { recursive: true, force: true });
+  [empty, emptyFolder] = [undefined, undefined];
+}
+
 async function makeData(folder: string): Promise<string> {
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
   const data = join(folder, 'data');
   const access = ['--auth-root-authentication-method=normal', '--skip-test-db', '--skip-name-resolve'];
   await runToEnd({
