@@ -49,7 +49,6 @@ const patient = [
   'kill',
   'last-words',
   'loops',
-  'loops-between',
   'observability',
   'operating',
   'operator-words',
