@@ -57,8 +57,14 @@ export class CheckDatagrams {
     return new Promise((resolve, reject) => {
       socket.once('error', reject);
       // A failure is told by the call's own way, and by no event.
-      const connect = (): void =>
-        socket.connect(port, ip, ((error?: Error) => (error ? reject(error) : resolve())) as () => void);
+      const connect = (): void => {
+        try {
+          socket.connect(port, ip, ((error?: Error) => (error ? reject(error) : resolve())) as () => void);
+        } catch (error) {
+          // Called by the socket: nobody else would catch it.
+          reject(error as Error);
+        }
+      };
       if (source === undefined) connect();
       else socket.bind({ address: source }, connect);
     });

@@ -110,8 +110,8 @@ test('addresses, once each, and for how long they hold', async () => {
 });
 
 test.each([
-  ['nothing.test', { is: 'none', why: 'there is no such name (NXDOMAIN)' }],
-  ['empty.test', { is: 'none', why: 'the name has no A record' }],
+  ['nothing.test', { is: 'none', why: 'there is no such name (NXDOMAIN)', noName: true }],
+  ['empty.test', { is: 'none', why: 'the name has no A record', noName: false }],
   ['failed.test', { is: 'fault', why: 'the name server failed (SERVFAIL)' }],
   ['refused.test', { is: 'fault', why: 'the name server refuses to answer (REFUSED)' }],
   ['garbage.test', { is: 'fault', why: "the name server's answer cannot be read" }],
@@ -165,6 +165,7 @@ test('a silent name delays no other, and a silent target none of its service', a
 test('a service that is decidedly not available', async () => {
   expect(await find('_no._udp.test', 'SRV')).toMatchObject({
     is: 'none',
+    noName: false,
     why: expect.stringMatching(/not available/),
   });
 });

@@ -41,7 +41,12 @@ export type RecordAnswer =
       readonly ttlMs: number | undefined;
     }
   /** A server says that there is none. */
-  | { readonly is: 'none'; readonly why: string }
+  | {
+      readonly is: 'none';
+      readonly why: string;
+      /** There is no such name, so it has no records of other kinds either (RFC 8020). */
+      readonly noName: boolean;
+    }
   /** Nobody could say. `why`: a sentence without its end. */
   | { readonly is: 'fault'; readonly why: string };
 
@@ -80,8 +85,8 @@ export async function findRecords(question: RecordQuestion): Promise<RecordAnswe
 }
 
 function unfound({ code = '', message }: NodeJS.ErrnoException, { record }: RecordQuestion): RecordAnswer {
-  if (code === 'ENOTFOUND') return { is: 'none', why: 'there is no such name (NXDOMAIN)' };
-  if (code === 'ENODATA') return { is: 'none', why: `the name has no ${record} record` };
+  if (code === 'ENOTFOUND') return { is: 'none', why: 'there is no such name (NXDOMAIN)', noName: true };
+  if (code === 'ENODATA') return { is: 'none', why: `the name has no ${record} record`, noName: false };
   return { is: 'fault', why: faults[code] ?? (message || code) };
 }
 
@@ -111,8 +116,10 @@ async function findServices(resolver: Resolver, question: RecordQuestion): Promi
   const services = records
     .map(({ name, ...rest }) => ({ ...rest, target: name.replace(/\.$/, '').toLowerCase() }))
     .filter(({ target }) => target !== '');
+  // Nobody can be dialled there.
+  if (services.some(({ port }) => port === 0)) return { is: 'fault', why: 'one of its servers has port 0' };
   if (services.length === 0)
-    return { is: 'none', why: 'the service is decidedly not available (its target is a dot)' };
+    return { is: 'none', why: 'the service is decidedly not available (its target is a dot)', noName: false };
   const places = await findTargets(resolver, [...new Set(services.map(({ target }) => target))]);
   return {
     is: 'found',

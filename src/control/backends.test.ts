@@ -130,7 +130,7 @@ test('what is found beside a name asks for nothing that is known, nor puts its t
   await use([pool!]);
   for (let i = 0; i < 29; i++) {
     const pools = [{ ...pool!, backends: [...pool!.backends, found(`f${i}`)] }];
-    backends.change(pools, await backends.add(pools, true));
+    backends.change(pools, await backends.add(pools, true), true);
     backends.settle(pools);
     await vi.advanceTimersByTimeAsync(1_000);
   }
@@ -141,6 +141,18 @@ test('what is found beside a name asks for nothing that is known, nor puts its t
   ]);
   await vi.advanceTimersByTimeAsync(1_000);
   expect(asked()).toBe(2);
+});
+
+test('a list that was being taken into use puts no backend back where it was', async () => {
+  const [pool] = poolOf(byName);
+  vi.mocked(resolveAddress).mockResolvedValue(first);
+  await use([pool!]);
+  const targets = await backends.add([pool!], true);
+  vi.mocked(resolveAddress).mockResolvedValue(second);
+  await vi.advanceTimersByTimeAsync(31_000);
+  expect(backends.status()).toMatchObject([{ at: '127.0.0.2:1' }]);
+  backends.change([pool!], targets, true);
+  expect(backends.status()).toMatchObject([{ at: '127.0.0.2:1' }]);
 });
 
 test('a found name whose answer is late keeps the others waiting for a second', async () => {

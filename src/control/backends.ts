@@ -243,7 +243,7 @@ export class Backends {
    * Changes what is there to what the pools say, which may end flows: not before nothing can refuse the pools any more.
    * What they leave out stays until {@link settle}.
    */
-  change(pools: readonly PoolPlan[], targets: Targets): void {
+  change(pools: readonly PoolPlan[], targets: Targets, isFound = false): void {
     this.fresh.clear();
     this.putEach(pools, targets, () => true);
     this.silence.use(watchedPools(pools, this.options.ids));
@@ -257,7 +257,8 @@ export class Backends {
     // One that runs goes on: lists that are found every few seconds must not put it off for ever.
     else this.resolveTimer ??= setInterval(() => this.resolveAgain(), resolveIntervalMs);
     // Nobody waits for these any more: they are used when they come.
-    if ([...targets.values()].includes('unanswered')) this.resolveAgain();
+    if (!isFound && [...targets.values()].includes('unanswered')) this.resolveAgain();
+    if (isFound) this.resolveAgain((backend) => backend.target === undefined);
   }
 
   /**
@@ -456,7 +457,12 @@ export class Backends {
     if (backend === undefined || !backend.verdict.isUp) return;
     backend.checker?.suspect();
     const { pool, target, checker } = backend;
-    if (checker !== undefined && fault.protocol === 'tcp' && seesFault(pool.health, target, fault)) return;
+    if (
+      checker !== undefined &&
+      (fault.protocol === 'tcp' || fault.cause === 'silent') &&
+      seesFault(pool.health, target, fault)
+    )
+      return;
     if (!this.hasStandIn(backend) || !this.isShareLeft(backend)) return;
     this.ejections.begin(backendId, pool.passive, fault);
     this.review(backend, '');
@@ -530,7 +536,8 @@ export class Backends {
   private knownTarget(pool: string, plan: BackendPlan): Target {
     const backend = this.find(pool, plan.name);
     if (backend === undefined || addressText(backend.plan) !== addressText(plan)) return undefined;
-    return backend.target ?? 'unanswered';
+    // As it is when the list is taken into use: it may move until then.
+    return 'unanswered';
   }
 
   private find(pool: string, name: string): Backend | undefined {
@@ -623,7 +630,8 @@ export class Backends {
     quiet(backend);
     this.ejections.remove(backend.id);
     this.formers.drop(backend.id);
-    this.options.words.forget(backend.pool.name, backend.plan.name);
+    // One that is found may miss an answer and be back: what an operator said of it holds.
+    if (pool.discovery === undefined) this.options.words.forget(backend.pool.name, backend.plan.name);
     this.options.states.setUp(backend.id, false);
     this.slowStarts.end(backend.id);
     this.endFlows(backend.id, 'backend-removed');
@@ -833,9 +841,9 @@ export class Backends {
   }
 
   /** Side by side: a name server that is away must not keep the others' answers. */
-  private resolveAgain(): void {
+  private resolveAgain(which: (backend: Backend) => boolean = () => true): void {
     for (const backend of this.backends.values()) {
-      if (backend.plan.address.kind === 'name') void this.resolve(backend);
+      if (backend.plan.address.kind === 'name' && which(backend)) void this.resolve(backend);
     }
   }
 

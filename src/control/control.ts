@@ -118,6 +118,7 @@ export class Control {
   private nextRequestId = 1;
   /** Plans are taken into use one after the other. */
   private turn: Promise<unknown> = Promise.resolve();
+  private isRediscoveryDue = false;
   private isStopping = false;
   /** Of the plan in use; judged when it was taken. What comes and goes by itself (addresses, members) must not refuse it. */
   private shares: DescriptorShares = {
@@ -168,7 +169,10 @@ export class Control {
     this.discovery = new Discovery({
       means: { readList: readBackendList, ask: (question) => this.checks.records(question) },
       watch: options.watch,
-      changed: () => void this.rediscover(),
+      changed: () => {
+        // One that waits takes the newest lists: more of them would only make a reload wait.
+        if (!this.isRediscoveryDue) void this.rediscover();
+      },
     });
     this.loopWatch = new LoopWatch(() => this.publish(this.published));
     this.snapshots = new Snapshots(this.ids, this.backends);
@@ -235,9 +239,8 @@ export class Control {
     if (descriptors !== undefined) options.watch({ event: 'descriptors-few', descriptors, flowsMax });
     for (const worker of this.workers) worker.start();
     await this.discovery.prepare(base.pools, firstDiscoveryWithinMs);
-    const { plan, lists } = this.discovery.applied(base);
+    const plan = this.withFirstLists(base);
     this.plan = plan;
-    this.discovery.settle(base, lists);
     const targets = await this.backends.add(plan.pools);
     // Clients who come before their backend is known to be up would be given another one.
     await this.backends.firstChecks(firstChecksWithinMs);
@@ -347,9 +350,25 @@ export class Control {
     });
   }
 
+  /** What was found for the start; all of it together may be more than there are numbers for. */
+  private withFirstLists(base: Plan): Plan {
+    const { plan, lists } = this.discovery.applied(base);
+    try {
+      this.ids.admit(plan);
+      this.discovery.settle(base, lists);
+      return plan;
+    } catch (error) {
+      if (!(error instanceof TooManyNames)) throw error;
+      this.discovery.refused(error.message);
+      return base;
+    }
+  }
+
   /** What is found is another list: as a reload of the same file would be. Names that are known are not asked for again. */
   private rediscover(): Promise<void> {
+    this.isRediscoveryDue = true;
     return this.inTurn(async () => {
+      this.isRediscoveryDue = false;
       if (!this.ready) return;
       const { plan, lists } = this.discovery.applied(this.base);
       const { pools } = diffPlans(this.plan, plan);
@@ -390,7 +409,7 @@ export class Control {
     // The old ones serve meanwhile.
     await this.backends.firstChecks(firstChecksWithinMs);
     this.refuseWhenStopping();
-    this.troubles.clear();
+    if (!isFound) this.troubles.clear();
     this.publish(this.snapshots.joined(old, plan));
     const failure = await this.listeners.use(this.snapshots.listeners(plan));
     if (failure !== undefined) {
@@ -405,7 +424,7 @@ export class Control {
     if (this.isStopping) await this.listeners.closeAll();
     this.plan = plan;
     this.useShares(shares);
-    this.backends.change(plan.pools, targets);
+    this.backends.change(plan.pools, targets, isFound);
     this.publish(plan);
     this.backends.settle(plan.pools);
     if (addsBackends(old, plan)) this.cluster?.namesAdded();

@@ -553,7 +553,7 @@ test('connections have an age, a tenth more or less; conversations have none', (
   clockMs += 7_200_000;
   use({ maxConnectionAgeMs: 60_000, closeOverMs: 60_000 });
   const seen = new Set<number>();
-  for (let ticks = 0; ticks < 1_500 && ended.size < 200; ticks++) {
+  for (let ticks = 0; ticks < 3_000 && ended.size < 200; ticks++) {
     clockMs += 50;
     while (director.tick());
     seen.add(ended.size);

@@ -187,7 +187,7 @@ export class Director implements EngineHost {
     const answer = this.lookAgain(flow) ?? this.routed(flow);
     if (typeof answer === 'string') {
       // A TCP flow whose dials failed has something to tell: whom it tried, and for how long.
-      const hasTried = flow.failed.length > 0 && flow.listener.plan.protocol === 'tcp';
+      const hasTried = flow.lastFailure !== undefined && flow.listener.plan.protocol === 'tcp';
       flow.isTurnedAway = answer !== 'wait' && !hasTried;
     } else if (!flow.isCounted) {
       flow.isCounted = true;
@@ -530,14 +530,21 @@ export class Director implements EngineHost {
       this.flowPins.keep(flow, nowMs);
       if (this.someGrowTooOld) this.noteOld(flow, old, nowMs);
     });
-    for (const [overMs, flows] of old) this.endings.spread(flows, 'max-age', overMs, nowMs);
+    // The age is that of the connection to the backend: one that has another one by then is young.
+    const isStillOld = (flow: Flow): boolean => this.isOld(flow, this.options.nowMs());
+    const order = { matches: isStillOld, code: 'max-age' } as const;
+    for (const [overMs, flows] of old) this.endings.spread(flows, order, overMs, nowMs);
   }
 
   /** By the pool as it is now: a reload is about connections that are open, too. */
+  private isOld(flow: Flow, nowMs: number): boolean {
+    const maxMs = this.choosers.get(flow.listener.poolId)?.pool.plan.maxConnectionAgeMs ?? 0;
+    return maxMs > 0 && isTooOld(flow, maxMs, nowMs);
+  }
+
   private noteOld(flow: Flow, old: Map<number, Flow[]>, nowMs: number): void {
     const plan = this.choosers.get(flow.listener.poolId)?.pool.plan;
-    if (plan === undefined || plan.maxConnectionAgeMs === 0) return;
-    if (!isTooOld(flow, plan.maxConnectionAgeMs, nowMs)) return;
+    if (plan === undefined || !this.isOld(flow, nowMs)) return;
     const same = old.get(plan.closeOverMs);
     if (same === undefined) old.set(plan.closeOverMs, [flow]);
     else same.push(flow);

@@ -159,6 +159,18 @@ test('an order that may be taken back does not soften one that may not', () => {
   expect(registry.size).toBe(0);
 });
 
+test('who has gone on to another backend meanwhile is not meant, but by a later order', () => {
+  const { ended, order, run, flows } = worker(20);
+  order('backend-removed', 1_000);
+  run(0);
+  const [one, other] = [flows[0]!, flows[1]!];
+  const gone = [one, other].filter((flow) => !ended.some((each) => each.flow === flow));
+  for (const flow of gone) flow.backend = { ...backendView(target), id: 2 };
+  run(2_000);
+  expect(ended).toHaveLength(20 - gone.length);
+  expect(ended.filter(({ flow }) => gone.includes(flow))).toEqual([]);
+});
+
 test('an order to end them now does not wait for their places', () => {
   const { endings, ended, order } = worker(20);
   order('backend-down', 60_000);

@@ -43,6 +43,8 @@ interface Batch {
 interface Place {
   /** Undefined: it is over, or is to stay. */
   flow: Flow | undefined;
+  /** It may have gone to another backend meanwhile: whom an order for its former one does not mean any more is left alone. */
+  matches: (flow: Flow) => boolean;
   code: TerminationCode;
 }
 
@@ -86,19 +88,29 @@ export class Endings {
   }
 
   /** Ends these flows, evenly over the time. Those that have a place already keep it. */
-  spread(flows: readonly Flow[], code: TerminationCode, overMs: number, nowMs: number): void {
+  spread(
+    flows: readonly Flow[],
+    order: Pick<Order, 'matches' | 'code'>,
+    overMs: number,
+    nowMs: number,
+  ): void {
+    const { matches, code } = order;
     if (overMs === 0) {
-      if (flows.length > 0) this.batches.push({ flows, order: { matches: () => true, code }, next: 0 });
+      if (flows.length > 0) this.batches.push({ flows, order, next: 0 });
       return;
     }
     const places: Place[] = [];
     for (const flow of flows) {
       const known = this.places.get(flow);
       if (known !== undefined) {
-        if (rank(code) > rank(known.code)) known.code = code;
+        // What it has may be about a backend that it has left.
+        if (rank(code) > rank(known.code) || !known.matches(flow)) {
+          known.code = code;
+          known.matches = matches;
+        }
         continue;
       }
-      const place = { flow, code };
+      const place = { flow, matches, code };
       this.places.set(flow, place);
       places.push(place);
     }
@@ -150,12 +162,12 @@ export class Endings {
   }
 
   private begin(order: Order, nowMs: number): void {
-    const { matches, code, overMs } = order;
+    const { matches, overMs } = order;
     const flows = this.options.registry.select(matches, Number.POSITIVE_INFINITY);
     const paced = overMs === 0 ? [] : flows.filter(isPaced);
     const rest = overMs === 0 ? flows : flows.filter((flow) => !isPaced(flow));
     if (rest.length > 0) this.batches.push({ flows: rest, order, next: 0 });
-    if (paced.length > 0) this.spread(paced, code, overMs, nowMs);
+    if (paced.length > 0) this.spread(paced, order, overMs, nowMs);
   }
 
   /** @returns how many more may be ended in this turn */
@@ -178,10 +190,11 @@ export class Endings {
     pace.seenAtMs = nowMs;
     let left = most;
     while (left > 0 && pace.next < pace.places.length && pace.nextAtMs <= pace.ranMs) {
-      const { flow, code } = pace.places[pace.next++]!;
+      const { flow, matches, code } = pace.places[pace.next++]!;
       this.draw(pace);
       if (flow === undefined) continue;
       this.forget(flow);
+      if (!matches(flow)) continue;
       this.options.end(flow, code);
       left--;
     }

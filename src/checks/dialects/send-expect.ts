@@ -71,7 +71,7 @@ function readPattern(pattern: string): Reading<Step> {
 }
 
 /** A pattern that takes for ever on what a stranger sends takes no longer than this. Milliseconds. */
-const matchMs = 50;
+const matchMs = 250;
 /** And it looks at so much. Characters. */
 const matchedMax = 4_096;
 const matching = createContext({ pattern: '', text: '' });

@@ -35,7 +35,7 @@ beforeEach(() => {
   for (const one of [watch, changed, stop]) one.mockReset();
   started = [];
   discovery = new Discovery({
-    means: { readList: () => ({ refused: '' }), ask: async () => ({ is: 'none', why: '' }) },
+    means: { readList: () => ({ refused: '' }), ask: async () => ({ is: 'none', why: '', noName: false }) },
     watch,
     changed,
     kindOf: () => ({

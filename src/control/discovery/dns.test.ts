@@ -22,7 +22,7 @@ const services = (...found: ServiceRecord[]): RecordAnswer => ({
   services: found,
   ttlMs: undefined,
 });
-const none: RecordAnswer = { is: 'none', why: 'there is no such name (NXDOMAIN)' };
+const none: RecordAnswer = { is: 'none', noName: false, why: 'the name has no A record' };
 const silence: RecordAnswer = { is: 'fault', why: 'no name server answers' };
 
 let answers: Answers;
@@ -119,7 +119,7 @@ test('while nobody answers it asks at the floor first, then less and less often'
 test('no such name, and no record, is a fault that says so', async () => {
   answers = {};
   await start('port: 1');
-  expect(told()).toEqual([undefined, 'there is no such name (NXDOMAIN)']);
+  expect(told()).toEqual([undefined, 'the name has no A record']);
 });
 
 test('a kind that nobody answers for keeps what it had; one that is gone is gone', async () => {
@@ -131,9 +131,13 @@ test('a kind that nobody answers for keeps what it had; one that is gone is gone
   answers = { A: ips('10.0.0.2') };
   await againAfter();
   expect(told()).toEqual([['10.0.0.2:1'], undefined]);
+  // That there is no such name cannot be true while it has an address.
+  answers = { A: { is: 'none', why: 'there is no such name (NXDOMAIN)', noName: true }, AAAA: ips('::1') };
+  await againAfter();
+  expect(told()).toEqual([['10.0.0.2:1', 'ip6:[::1]:1'], 'A: there is no such name (NXDOMAIN)']);
   answers = { A: none, AAAA: silence };
   await againAfter();
-  expect(told()).toEqual([undefined, 'AAAA: no name server answers, there is no such name (NXDOMAIN)']);
+  expect(told()).toEqual([undefined, 'AAAA: no name server answers, the name has no A record']);
 });
 
 test('servers of a service keep their names when they move, and their place while nobody says where they are', async () => {

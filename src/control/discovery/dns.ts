@@ -112,17 +112,20 @@ class Names implements Source {
     return Math.min(retryMsMax, this.looking.options.refresh.min * 2 ** Math.min(16, this.failedInARow - 1));
   }
 
-  /** A kind that nobody answers for keeps what it had, beside one that is answered. */
+  /** A kind has none only where the server says so and has the other kind; else it keeps what it had. */
   private addressWord(kinds: readonly Kind[], answers: readonly RecordAnswer[]): Word {
+    const isFound = answers.some((answer) => answer.is === 'found');
+    const isGone = (answer: RecordAnswer): boolean => answer.is === 'none' && !answer.noName && isFound;
     const now = kinds.map((kind, i) => {
       const answer = answers[i]!;
       if (answer.is === 'found') return answer.ips;
-      return answer.is === 'none' ? [] : (this.ips.get(kind) ?? []);
+      return isGone(answer) ? [] : (this.ips.get(kind) ?? []);
     });
-    const faults = answers.flatMap((answer, i) =>
-      answer.is === 'fault' ? [`${kinds[i]}: ${answer.why}`] : [],
-    );
-    if (now.every((ips) => ips.length === 0)) {
+    const faults = answers.flatMap((answer, i) => {
+      const isFault = answer.is === 'fault' || (answer.is === 'none' && answer.noName && isFound);
+      return isFault ? [`${kinds[i]}: ${answer.why}`] : [];
+    });
+    if (!isFound) {
       const nones = answers.flatMap((answer) => (answer.is === 'none' ? [answer.why] : []));
       return { backends: undefined, fault: unique([...faults, ...nones]).join(', ') };
     }

@@ -30,7 +30,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const means: Means = { readList: readBackendList, ask: async () => ({ is: 'none', why: '' }) };
+const means: Means = { readList: readBackendList, ask: async () => ({ is: 'none', why: '', noName: false }) };
 
 function start(at = path): void {
   const tell = (backends: readonly BackendPlan[] | undefined, fault?: string): void => {

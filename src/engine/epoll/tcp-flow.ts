@@ -230,7 +230,8 @@ export class TcpFlow implements Timed, Starved {
   #goOn(): void {
     const { client, backend } = this;
     this.#context.reactor.remove(backend);
-    close(backend.fd);
+    // Nobody takes what was said so far for all that was to be said.
+    closeWithReset(backend.fd);
     backend.renew();
     sayAgain(this.#context, client);
     client.finished = false;

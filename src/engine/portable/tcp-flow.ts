@@ -131,7 +131,8 @@ export class TcpFlow implements Ended, Watched {
       else if (this.#phase === 'dialing') this.#dialFailed('backend-timeout');
       else if (this.#isEarly && this.#context.nowMs() < this.#quietDeadlineMs) {
         this.#settle();
-        this.watch();
+        this.#tellRefusal();
+        if (!this.isOver) this.watch();
       } else this.#onQuiet();
     });
   }
@@ -143,8 +144,10 @@ export class TcpFlow implements Ended, Watched {
   /** The relay has moved nothing for as long as it may; a kernel may have. */
   #onQuiet(): void {
     const { movedAtMs } = this;
+    const up = this.#up;
     this.#context.queues.ask([this.#client, this.#backend!], (kernelBytes) => {
-      if (this.isOver || this.#ending !== undefined) return;
+      // It may have gone to another backend meanwhile.
+      if (this.isOver || this.#ending !== undefined || this.#up !== up) return;
       if (this.#movedAtMs !== movedAtMs) this.watch();
       else guarded(this.#context, this, () => this.#judgeQuiet(kernelBytes));
     });
@@ -304,10 +307,15 @@ export class TcpFlow implements Ended, Watched {
   }
 
   #firstReply(): void {
-    const refusal = this.#refusal;
     this.#replied = true;
     this.#settle();
     this.#context.host.replied(this.flow);
+    this.#tellRefusal();
+  }
+
+  /** A write to the backend failed early, and it is the one: what was held back is treated as it would have been at once. */
+  #tellRefusal(): void {
+    const refusal = this.#refusal;
     this.#refusal = undefined;
     if (refusal !== undefined && !this.isOver) this.#broke('backend', refusal);
   }
@@ -332,7 +340,8 @@ export class TcpFlow implements Ended, Watched {
     this.#down = undefined;
     const backend = this.#backend;
     this.#backend = undefined;
-    backend?.destroy();
+    // Nobody takes what was said so far for all that was to be said.
+    if (backend !== undefined) breakOff(backend);
     deadlines.forget(this);
     this.#isEarly = false;
     this.#refusal = undefined;
@@ -385,13 +394,15 @@ export class TcpFlow implements Ended, Watched {
   #broke(side: 'client' | 'backend', error: NodeJS.ErrnoException): boolean {
     if (this.#up === undefined || this.#down === undefined || this.isOver) return false;
     if (side === 'backend' && this.#leftBroken(error)) return true;
+    this.#settle();
+    if (side === 'client') this.#tellRefusal();
+    if (this.isOver) return true;
     const { code, syscall } = error;
     const words = side === 'client' ? this.#up : this.#down;
     const isFirst = side === 'client' ? !this.#down.isDeaf : !this.#up.isDeaf;
     // A stream that had ended before it broke gives EPIPE, any other its own error (tcp_reset in Linux).
     if (syscall === 'read' || code !== 'EPIPE') words.isCut = true;
     if (syscall === 'read') words.isOver = true;
-    this.#settle();
     guarded(this.#context, this, () => {
       if (!isFirst) this.#ending?.conclude();
       else if (this.#ending === undefined) this.#endLater(`${side}-reset`, words);

@@ -78,7 +78,13 @@ export class UdpUpstream implements Watched, Dropping {
     if (source === undefined) socket.connect(target.port, target.ip);
     else {
       socket.bind({ address: source, port: 0, exclusive: true }, () => {
-        if (!this.#isClosed) socket.connect(target.port, target.ip);
+        if (this.#isClosed) return;
+        try {
+          socket.connect(target.port, target.ip);
+        } catch (error) {
+          // Called by the socket: nobody else would catch it.
+          owner.failed(this, error as NodeJS.ErrnoException);
+        }
       });
     }
   }
