@@ -347,8 +347,6 @@ export class Cluster {
       this.replication.beat();
       this.tellNameTaken();
       if (this.isNameTaken) return;
-      // By themselves: a Redis that takes no writes is read all the same.
-      await this.words.read().catch((error: unknown) => this.faults.note(error));
       const counts = countFlows();
       const flows = counts.reduce((sum, [, , count]) => sum + count, 0);
       const own = this.members.own(this.incarnation, flows, pins.stats().live, false);
@@ -357,11 +355,14 @@ export class Cluster {
       this.compareLayout(layout);
       if (this.isStopped) return;
       this.members.heard(this.late.complete(rows));
+      await this.words.read();
       await this.words.flush();
       // Counts matter every second; the table of who is connected where is for people.
       if (this.beats++ % beatsPerFlowTable === 0) void this.publishFlows();
     } catch (error) {
       this.faults.note(error);
+      // A Redis that takes no writes is read all the same.
+      if (this.store.isConnected) await this.words.read().catch(() => {});
     } finally {
       this.isBeating = false;
     }
