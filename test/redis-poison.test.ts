@@ -58,6 +58,15 @@ const poisons: readonly [what: string, put: (redis: Redis) => Promise<unknown>, 
   ],
   ['the head of a shard', (redis) => redis.set(`${shard}head`, large), false],
   ['a lease', (redis) => redis.set(`${shard}lease:a`, large), false],
+  [
+    "an operator's word",
+    async (redis) => {
+      await redis.set(`${common}word:a/arena/b1/state`, large);
+      await redis.sadd(`${common}words`, 'a/arena/b1/state');
+    },
+    true,
+  ],
+  ["the name of an operator's word", (redis) => redis.sadd(`${common}words`, large), true],
   ['the layout', (redis) => redis.set(`${common}layout`, large), false],
 ];
 

@@ -53,7 +53,6 @@ const patient = [
   'operating',
   'operator-words',
   'paced-closing',
-  'redis-poison',
   'redis-reshard',
   'redis-reshard-scan',
   'redis-secrets',
@@ -96,8 +95,7 @@ export default defineConfig({
           ...system,
           name: 'patient',
           include: patient,
-          // They wait more than they work: three keep two cores busy.
-          maxWorkers: 3,
+          maxWorkers: 2,
           sequence: { groupOrder: 1 },
         },
       },

@@ -288,7 +288,7 @@ function operatedText({
   from,
 }: Extract<ControlEvent, { event: 'backend-operated' }>): string {
   const what = {
-    ready: 'takes clients as its checks allow',
+    ready: weight === null ? 'takes new clients again' : 'takes new clients',
     drain: movesPinned
       ? 'drains: its clients move with their next connection'
       : 'drains: no new clients, pinned ones stay',
