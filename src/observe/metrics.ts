@@ -243,23 +243,30 @@ const backendTotals: readonly (readonly [name: string, counter: BackendCounter, 
   ['pinion_backend_bytes_out_total', 'bytesOut', 'Payload from it.'],
 ];
 
-function backendFamilies({ views, state }: MetricsSource): Family[] {
-  const { counters } = views;
-  type Status = FrontState['backends'][number];
-  const family = (
-    name: string,
-    type: Family['type'],
-    help: string,
-    read: (status: Status) => number,
-  ): Family => ({
+/** Makes families that have a value for each row, under the row's labels. */
+function familyOf<Row>(
+  rows: () => readonly Row[],
+  labels: readonly string[],
+  labelsOf: (row: Row) => readonly string[],
+): (name: string, type: Family['type'], help: string, read: (row: Row) => number) => Family {
+  return (name, type, help, read) => ({
     name,
     help,
     type,
-    labels: ['pool', 'backend'],
+    labels,
     read: (add) => {
-      for (const status of state().backends) add(read(status), status.pool, status.backend);
+      for (const row of rows()) add(read(row), ...labelsOf(row));
     },
   });
+}
+
+function backendFamilies({ views, state }: MetricsSource): Family[] {
+  const { counters } = views;
+  const family = familyOf(
+    () => state().backends,
+    ['pool', 'backend'],
+    ({ pool, backend }) => [pool, backend],
+  );
   return [
     family('pinion_backend_up', 'gauge', '1 when it is used.', ({ up }) => Number(up)),
     {
@@ -315,21 +322,11 @@ function backendFamilies({ views, state }: MetricsSource): Family[] {
 }
 
 function discoveryFamilies({ state }: MetricsSource): Family[] {
-  type Status = FrontState['discovery'][number];
-  const family = (
-    name: string,
-    type: Family['type'],
-    help: string,
-    read: (status: Status) => number,
-  ): Family => ({
-    name,
-    help,
-    type,
-    labels: ['pool', 'type'],
-    read: (add) => {
-      for (const status of state().discovery) add(read(status), status.pool, status.type);
-    },
-  });
+  const family = familyOf(
+    () => state().discovery,
+    ['pool', 'type'],
+    ({ pool, type }) => [pool, type],
+  );
   return [
     family('pinion_discovery_backends', 'gauge', 'Backends found.', ({ found }) => found),
     family(
