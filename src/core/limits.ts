@@ -144,6 +144,9 @@ export const lingerBytesMax = 64 * 1024 * 1024;
  */
 export const saidBytesMax = 16 * 1024;
 
+/** A PROXY header of version 2 with all that it says; nginx takes as much. The text asks for less than a TCP segment. Bytes. */
+export const proxyHeaderBytesMax = 4_096;
+
 /** TCP bytes the portable engine holds per direction before it stops reading the sender. */
 export const pendingBytesMax = 256 * 1024;
 
