@@ -147,6 +147,9 @@ export const saidBytesMax = 16 * 1024;
 /** A PROXY header of version 2 with all that it says; nginx takes as much. The text asks for less than a TCP segment. Bytes. */
 export const proxyHeaderBytesMax = 4_096;
 
+/** The first message of TLS, without what its records or frames add. Those of browsers have 500 to 2,000. Bytes. */
+export const clientHelloBytesMax = 16 * 1024;
+
 /** TCP bytes the portable engine holds per direction before it stops reading the sender. */
 export const pendingBytesMax = 256 * 1024;
 
