@@ -2,6 +2,9 @@
  * Checks one backend again and again and says when its health changes. The interval has a jitter of a tenth, so that the checks
  * of many backends (and of many instances) spread out; while an answer contradicts the state, the next check comes after the
  * fast interval, so a verdict of several checks does not take several intervals.
+ *
+ * Clients that fail bring the next check forward, but not to sooner than the fast interval after the last one began: under load
+ * thousands of them fail within a moment, which a server that restarts or drops a burst may outlast. `fall` checks are to see more than that moment.
  */
 import { type HealthState, initialHealth, observe } from '../core/health.ts';
 import type { Bind, HealthPlan } from '../core/plan.ts';
@@ -49,6 +52,9 @@ export class HealthChecker {
   private streak = 0;
   private hasPassed: boolean | undefined;
   private timer: NodeJS.Timeout | undefined;
+  private dueAtMs = Number.POSITIVE_INFINITY;
+  /** When the last check had its turn. */
+  private beganAtMs = Number.NEGATIVE_INFINITY;
   private abort: Cancellation | undefined;
   private isStopped = false;
 
@@ -63,7 +69,7 @@ export class HealthChecker {
 
   /** The first check is immediate; with many backends the caller spreads the starts. */
   start(delayMs = 0): void {
-    this.timer = setTimeout(() => void this.check(), delayMs);
+    this.wait(delayMs);
   }
 
   stop(): void {
@@ -72,11 +78,19 @@ export class HealthChecker {
     this.abort?.abort();
   }
 
-  /** Real flows failed: look now instead of at the next interval. */
+  /** Real flows failed: look as soon as the last check is a fast interval ago. One that is under way looks already. */
   suspect(): void {
     if (this.isStopped || this.abort !== undefined) return;
+    const nowMs = performance.now();
+    const soonestMs = Math.max(nowMs, this.beganAtMs + this.options.plan.fastIntervalMs);
+    if (soonestMs >= this.dueAtMs) return;
     clearTimeout(this.timer);
-    void this.check();
+    this.wait(Math.ceil(soonestMs - nowMs));
+  }
+
+  private wait(delayMs: number): void {
+    this.dueAtMs = performance.now() + delayMs;
+    this.timer = setTimeout(() => void this.check(), delayMs);
   }
 
   private async check(): Promise<void> {
@@ -85,15 +99,15 @@ export class HealthChecker {
     this.abort = abort;
     await turns.take();
     if (this.isStopped) return turns.give();
-    const startedAtMs = performance.now();
+    this.beganAtMs = performance.now();
     const result = await this.ask(abort);
     turns.give();
     this.abort = undefined;
     if (this.isStopped) return;
-    this.judge(result, performance.now() - startedAtMs);
+    this.judge(result, performance.now() - this.beganAtMs);
     const intervalMs = this.state.opposite > 0 ? plan.fastIntervalMs : plan.intervalMs;
     const spread = 1 - jitter + Math.random() * 2 * jitter;
-    this.timer = setTimeout(() => void this.check(), onGrid(intervalMs * spread));
+    this.wait(onGrid(intervalMs * spread));
   }
 
   /** Never rejects, and never takes longer than the time-out. */

@@ -12,7 +12,7 @@ import type { Ip, Target } from './resolve.ts';
 
 /** One backend's check. */
 export interface Check {
-  /** Real flows failed: look now instead of at the next interval. */
+  /** Real flows failed: look sooner than at the next interval. As often as one likes. */
   suspect(): void;
   stop(): void;
 }
@@ -60,6 +60,7 @@ export class ChecksClient implements Checks {
   /** What is new in this turn of the loop: it goes in one message. */
   private fresh = nothing();
   private isDue = false;
+  private readonly suspects = new Set<number>();
   private readonly asked = new Map<string, ((ip: Ip) => void)[]>();
   private readonly sought = new Map<string, Sought>();
   private nextId = 1;
@@ -92,7 +93,7 @@ export class ChecksClient implements Checks {
     this.fresh.start.push(order);
     this.tellSoon();
     return {
-      suspect: () => this.room.post({ type: 'suspect', id }),
+      suspect: () => this.suspect(id),
       stop: () => {
         this.running.delete(id);
         this.fresh.stop.push(id);
@@ -134,6 +135,18 @@ export class ChecksClient implements Checks {
   stop(timeoutMs: number): Promise<void> {
     this.isStopped = true;
     return this.room.stop({ type: 'stop' }, timeoutMs);
+  }
+
+  /** All workers tell of the same backends: what this turn of the loop brings goes in one message. */
+  private suspect(id: number): void {
+    if (this.suspects.size === 0) setImmediate(() => this.tellSuspects());
+    this.suspects.add(id);
+  }
+
+  private tellSuspects(): void {
+    const ids = [...this.suspects].filter((id) => this.running.has(id));
+    this.suspects.clear();
+    if (ids.length > 0) this.room.post({ type: 'suspect', ids });
   }
 
   private ipOf(host: string): Promise<Ip> {

@@ -44,7 +44,7 @@ function serve(post: RoomPost<MessageFromChecks>): (message: MessageToChecks) =>
         for (const host of message.resolve) void lookUp(host).then((ip) => outbox.answer(host, ip));
         break;
       case 'suspect':
-        checkers.get(message.id)?.suspect();
+        for (const id of message.ids) checkers.get(id)?.suspect();
         break;
       case 'stop':
         leaveRoom();

@@ -27,6 +27,6 @@ export type MessageToChecks =
       /** Checks under way at once; absent: as before. */
       readonly inFlightMax?: number;
     }
-  /** Real flows failed: look now. It may be lost: the next interval comes. */
-  | { readonly type: 'suspect'; readonly id: number }
+  /** Real flows failed: look soon. It may be lost: the next interval comes. */
+  | { readonly type: 'suspect'; readonly ids: readonly number[] }
   | { readonly type: 'stop' };

@@ -678,6 +678,30 @@ test('with close_over flows end over a time, and a backend that is up again keep
   expect(endFlows).toHaveBeenLastCalledWith(1, 'backend-removed', { overMs: 5_000 });
 });
 
+test('the first checks of a thousand backends are spread over a second, also after a reload of all of them', async () => {
+  // Numbers that look drawn, the same each time (Park and Miller).
+  let seed = 1;
+  vi.mocked(Math.random).mockImplementation(() => {
+    seed = (seed * 48_271) % 2_147_483_647;
+    return seed / 2_147_483_647;
+  });
+  const tenths = new Array<number>(10).fill(0);
+  const check = vi.spyOn(checks, 'check').mockImplementation((_, __, ___, delayMs) => {
+    tenths[Math.floor(delayMs / 100)]! += 1;
+    return { suspect: () => {}, stop: () => {} };
+  });
+  vi.mocked(resolveAddress).mockImplementation(async (address) => address as Bind);
+  const [pool] = poolOf(first);
+  for (const type of ['tcp', 'http']) {
+    const health = { ...pool!.health, type, intervalMs: 2_000 };
+    const names = Array.from({ length: 1_000 }, (_, i) => ({ ...pool!.backends[0]!, name: `b${i}` }));
+    tenths.fill(0);
+    await use([{ ...pool!, health, backends: names }]);
+    for (const count of tenths) expect(Math.abs(count - 100), tenths.join(' ')).toBeLessThan(40);
+  }
+  check.mockRestore();
+});
+
 describe('a backend that fails real clients', () => {
   const broke = { protocol: 'tcp', cause: 'broke', why: '3 connections broke' } as const;
   const checked = (type: string, names: string[], passive = passiveFor(10_000)): PoolPlan[] =>

@@ -42,3 +42,14 @@ test('what failed at an address does not count at the next one', () => {
   suspects.failed(1, 'udp', 'unreachable', passive, 2);
   expect(told).toEqual([]);
 });
+
+test('a storm of failures is told ten times a second for each cause, all of them counted, the first at once', () => {
+  const { suspects, told } = suspectsOf();
+  for (let i = 0; i < 10_000; i++) suspects.failed(1, 'tcp', 'dial', passive, i / 10);
+  expect(told).toHaveLength(10);
+  expect(told[0]).toMatchObject({ failures: 3 });
+  expect(told[1]).toMatchObject({ failures: 1_000 });
+  for (let i = 0; i < 3; i++) suspects.failed(1, 'tcp', 'broke', passive, 1_000);
+  for (let i = 0; i < 3; i++) suspects.failed(2, 'tcp', 'dial', passive, 1_000);
+  expect(told.slice(10)).toMatchObject([{ cause: 'broke' }, { backendId: 2 }]);
+});

@@ -1,13 +1,17 @@
 /**
  * Passive health, the worker's part: dials that fail, connections that break before the backend's first byte and ports that are
  * unreachable, in a row, make a backend suspect; one success, which is an answer, clears it. Control is told once per row of
- * failures and decides what it means.
+ * failures and decides what it means. Where thousands of clients fail each second it is not told thousands of times: what fails
+ * soon after it was told goes on counting, and is told with the next failure after that.
  */
 import type { FaultCause } from '../core/ejection.ts';
 import type { Protocol } from '../core/plan.ts';
 import type { MessageFromWorker } from './messages-from-worker.ts';
 
 type Cause = Exclude<FaultCause, 'silent'>;
+
+/** Of one backend, protocol and cause nothing is told again before so long. Milliseconds. */
+const tellAgainMs = 100;
 
 interface Suspect {
   /** Of all of the row: of several the one that a plain connection does not show. */
@@ -23,6 +27,8 @@ export class SuspectBackends {
     tcp: new Map<number, Suspect>(),
     udp: new Map<number, Suspect>(),
   };
+  /** When it was told last, by backend, protocol and cause. */
+  private readonly toldAtMs = new Map<string, number>();
 
   constructor(post: (message: MessageFromWorker) => void) {
     this.post = post;
@@ -55,8 +61,16 @@ export class SuspectBackends {
     suspect.lastAtMs = nowMs;
     suspects.set(backendId, suspect);
     if (suspect.failures < passive.failures) return;
+    const what = `${backendId} ${protocol} ${suspect.cause}`;
+    if (nowMs - (this.toldAtMs.get(what) ?? Number.NEGATIVE_INFINITY) < tellAgainMs) return;
+    this.toldAtMs.set(what, nowMs);
     suspects.delete(backendId);
-    const { failures } = suspect;
-    this.post({ type: 'backend-suspect', backendId, protocol, cause: suspect.cause, failures });
+    this.post({
+      type: 'backend-suspect',
+      backendId,
+      protocol,
+      cause: suspect.cause,
+      failures: suspect.failures,
+    });
   }
 }
