@@ -85,6 +85,33 @@ test('a listed file: servers come and go, a broken list changes nothing, a reloa
   }
 });
 
+test('a listener that a refused reload has lost keeps no list from being used', async () => {
+  const servers = await namedTcp(['a', 'b']);
+  const folder = temporaryFolder('lost');
+  const path = join(folder, 'list.json');
+  const sockets = join(folder, 'sockets');
+  mkdirSync(sockets);
+  writeFileSync(path, listOf(servers.slice(0, 1)));
+  const text = (lost: string): string =>
+    configText({
+      listeners: [
+        listener('front', 'tcp', 'found'),
+        { name: lost, bind: `unix:${join(sockets, 'front.sock')}`, pool: 'found' },
+      ],
+      pools: { found: { health: noCheck, discovery: { type: 'file', path } } },
+    });
+  const pinion = await startPinion(text('before'));
+  // The one is closed to make room for the other, and neither can be opened.
+  rmSync(sockets, { recursive: true });
+  writeFileSync(pinion.configPath, text('after'));
+  pinion.process.signal('SIGHUP');
+  await pinion.waitForLog(
+    ({ event, problems }) => event === 'reload-refused' && /cannot be opened again/.test(String(problems)),
+  );
+  writeFileSync(path, listOf(servers));
+  await pinion.waitForLog(({ event, backends }) => event === 'discovery-changed' && backends === '+1 ~0 -0');
+});
+
 requirePackage('dnsmasq')('names', () => {
   test('records come and go, servers move, answers are wrong or do not come: nobody loses a backend that is still there', async () => {
     const port = await freePort();

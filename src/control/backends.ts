@@ -541,10 +541,7 @@ export class Backends {
   }
 
   private find(pool: string, name: string): Backend | undefined {
-    for (const backend of this.backends.values()) {
-      if (backend.pool.name === pool && backend.plan.name === name) return backend;
-    }
-    return undefined;
+    return this.backends.get(this.options.ids.knownBackend(pool, name));
   }
 
   private putEach(pools: readonly PoolPlan[], targets: Targets, which: (id: number) => boolean): void {

@@ -169,10 +169,9 @@ export class Control {
     this.discovery = new Discovery({
       means: { readList: readBackendList, ask: (question) => this.checks.records(question) },
       watch: options.watch,
-      changed: () => {
-        // One that waits takes the newest lists: more of them would only make a reload wait.
-        if (!this.isRediscoveryDue) void this.rediscover();
-      },
+      room: (pools) => this.ids.roomBeside(pools),
+      // One that waits takes the newest lists: more of them would only make a reload wait.
+      changed: () => void (this.isRediscoveryDue || this.rediscover()),
     });
     this.loopWatch = new LoopWatch(() => this.publish(this.published));
     this.snapshots = new Snapshots(this.ids, this.backends);
@@ -239,7 +238,8 @@ export class Control {
     if (descriptors !== undefined) options.watch({ event: 'descriptors-few', descriptors, flowsMax });
     for (const worker of this.workers) worker.start();
     await this.discovery.prepare(base.pools, firstDiscoveryWithinMs);
-    const plan = this.withFirstLists(base);
+    const { plan, lists } = this.discovery.applied(base);
+    this.discovery.settle(base, lists);
     this.plan = plan;
     const targets = await this.backends.add(plan.pools);
     // Clients who come before their backend is known to be up would be given another one.
@@ -350,20 +350,6 @@ export class Control {
     });
   }
 
-  /** What was found for the start; all of it together may be more than there are numbers for. */
-  private withFirstLists(base: Plan): Plan {
-    const { plan, lists } = this.discovery.applied(base);
-    try {
-      this.ids.admit(plan);
-      this.discovery.settle(base, lists);
-      return plan;
-    } catch (error) {
-      if (!(error instanceof TooManyNames)) throw error;
-      this.discovery.refused(error.message);
-      return base;
-    }
-  }
-
   /** What is found is another list: as a reload of the same file would be. Names that are known are not asked for again. */
   private rediscover(): Promise<void> {
     this.isRediscoveryDue = true;
@@ -411,7 +397,8 @@ export class Control {
     this.refuseWhenStopping();
     if (!isFound) this.troubles.clear();
     this.publish(this.snapshots.joined(old, plan));
-    const failure = await this.listeners.use(this.snapshots.listeners(plan));
+    // What is found opens no listener, and one that a refused reload has lost must not stand in its way.
+    const failure = isFound ? undefined : await this.listeners.use(this.snapshots.listeners(plan));
     if (failure !== undefined) {
       this.publish(old);
       this.backends.settle(old.pools);

@@ -17,6 +17,12 @@ test('a plan is refused before any of its names gets a number', () => {
   ids.admit({ listeners: [], pools: poolsOf(0, backendIdsMax) });
   expect(() => ids.admit({ listeners: [], pools: poolsOf(10, backendIdsMax - 9) })).toThrow(TooManyNames);
   expect(ids.knownBackend('pool', 'b10')).toBe(0);
+  const room = ids.roomBeside(poolsOf(10, backendIdsMax - 20));
+  const found = (count: number): string[] => Array.from({ length: count }, (_, i) => `f${i}`);
+  expect(room.take('p', found(11))).toMatch(/^have 11 new names, .* room for 10 more/);
+  expect(room.take('p', found(6))).toBeUndefined();
+  expect(room.take('q', found(5))).toMatch(/room for 4 more/);
+  expect(room.take('p', found(6)), 'they are reckoned with').toBeUndefined();
   // A name that is used twice counts once.
   ids.admit({ listeners: [], pools: [...poolsOf(10, backendIdsMax - 10), ...kept] });
 });

@@ -3,8 +3,8 @@
  * of the process: rows of shared memory and pins hold numbers, and a number must never come to mean another
  * backend, however often the configuration is reloaded.
  */
-import { backendIdsMax, listenersMax, poolIdsMax } from '../core/limits.ts';
-import type { Bind, Plan } from '../core/plan.ts';
+import { backendIdsMax, foundNamesPerPoolMax, listenersMax, poolIdsMax } from '../core/limits.ts';
+import type { Bind, Plan, PoolPlan } from '../core/plan.ts';
 
 export class Ids {
   private readonly pools = new Map<string, number>();
@@ -45,6 +45,19 @@ export class Ids {
     check(this.listeners, places, listenersMax, 'listeners');
   }
 
+  /** Reckons what found lists would need beside the backends that the file has; gives no numbers. */
+  roomBeside(pools: readonly PoolPlan[]): RoomForNames {
+    const own = pools.flatMap((pool) => pool.backends.map(({ name }) => backendKey(pool.name, name)));
+    return new RoomForNames(this.backends, this.foundByPool(), own);
+  }
+
+  /** How many names each pool has had so far. */
+  private foundByPool(): Map<string, number> {
+    const counts = new Map<string, number>();
+    for (const { pool } of this.backendNames.slice(1)) counts.set(pool, (counts.get(pool) ?? 0) + 1);
+    return counts;
+  }
+
   /** The number of a pool that has one already; 0: none. */
   knownPool(name: string): number {
     return this.pools.get(name) ?? 0;
@@ -68,6 +81,41 @@ export class Ids {
 
   poolName(id: number): string | undefined {
     for (const [name, known] of this.pools) if (known === id) return name;
+    return undefined;
+  }
+}
+
+/** Numbers that are left for names that are found: a list of one pool that needs too many takes nothing from the others. */
+export class RoomForNames {
+  private readonly known: ReadonlyMap<string, number>;
+  private readonly counts: Map<string, number>;
+  private readonly taken: Set<string>;
+  private left: number;
+
+  /**
+   * @param known the names that have a number
+   * @param counts how many of them each pool has
+   * @param own names that are to have one in any case
+   */
+  constructor(known: ReadonlyMap<string, number>, counts: Map<string, number>, own: readonly string[]) {
+    this.known = known;
+    this.counts = counts;
+    this.taken = new Set(own.filter((key) => !known.has(key)));
+    this.left = backendIdsMax - known.size - this.taken.size;
+  }
+
+  /** @returns why the names of a pool cannot all be used, a sentence without its subject; undefined: they can, and are reckoned with */
+  take(pool: string, names: readonly string[]): string | undefined {
+    const fresh = new Set(names.map((name) => backendKey(pool, name)));
+    for (const key of fresh) if (this.known.has(key) || this.taken.has(key)) fresh.delete(key);
+    if (fresh.size === 0) return undefined;
+    const had = this.counts.get(pool) ?? 0;
+    const most = Math.min(this.left, foundNamesPerPoolMax - had);
+    if (fresh.size > most)
+      return `have ${fresh.size} new names, and this process has room for ${Math.max(0, most)} more of this pool; restart it to use new names`;
+    for (const key of fresh) this.taken.add(key);
+    this.left -= fresh.size;
+    this.counts.set(pool, had + fresh.size);
     return undefined;
   }
 }

@@ -7,6 +7,8 @@ import assert from 'node:assert/strict';
 /** Rows of shared tables: ids are given once per name for the life of a process, reloads included. */
 export const listenersMax = 1024;
 export const backendIdsMax = 16_384;
+/** Of these the names that one pool's discovery may find: the rest is for other pools and for reloads. */
+export const foundNamesPerPoolMax = 12_288;
 export const poolIdsMax = 4_096;
 export const workersMax = 64;
 /** Rooms that write to the pin table: the cluster's, and the front (pins by hand). */

@@ -1,7 +1,9 @@
 /** What is kept of what sources say, when it is to be taken into use, and what is told; the clock is the test's. */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { parsePlan } from '../../config/load.ts';
+import { backendIdsMax, backendsPerPoolMax, foundNamesPerPoolMax } from '../../core/limits.ts';
 import type { BackendPlan, Plan } from '../../core/plan.ts';
+import { Ids } from '../ids.ts';
 import { Discovery } from './discovery.ts';
 import type { Looking, Source } from './source.ts';
 
@@ -29,14 +31,17 @@ const stop = vi.fn();
 /** The sources that were started: the test speaks for them. */
 let started: Looking<never>[];
 let discovery: Discovery;
+let ids: Ids;
 
 beforeEach(() => {
+  ids = new Ids();
   vi.useFakeTimers();
   for (const one of [watch, changed, stop]) one.mockReset();
   started = [];
   discovery = new Discovery({
     means: { readList: () => ({ refused: '' }), ask: async () => ({ is: 'none', why: '', noName: false }) },
     watch,
+    room: (pools) => ids.roomBeside(pools),
     changed,
     kindOf: () => ({
       meaning: '',
@@ -198,6 +203,39 @@ test('a reload to a pool that what was found does not fit is refused', () => {
   void discovery.prepare(narrow.pools, 0);
   expect(() => discovery.applied(narrow)).toThrow(
     /^pools.p.discovery: the backends that are found have 10.0.0.1:1 twice/,
+  );
+});
+
+test('a pool that finds other names again and again takes none from the others', () => {
+  const base = { ...plan, pools: [plan.pools[0]!, { ...plan.pools[0]!, name: 'q' }] };
+  void discovery.prepare(base.pools, 0);
+  const [hog, other] = started as [Looking<never>, Looking<never>];
+  other.tell([backend('x')]);
+  let kept: readonly BackendPlan[] = [];
+  for (let found = 0; found < backendIdsMax; found += backendsPerPoolMax) {
+    hog.tell(Array.from({ length: backendsPerPoolMax }, (_, i) => backend(`b${found + i}`)));
+    const applied = discovery.applied(base);
+    for (const { name, backends } of applied.plan.pools)
+      for (const one of backends) ids.backend(name, one.name);
+    discovery.settle(base, applied.lists);
+    if (found + backendsPerPoolMax <= foundNamesPerPoolMax) kept = applied.plan.pools[0]!.backends;
+    expect(applied.plan.pools[0]!.backends).toEqual(kept);
+  }
+  expect(events()).toEqual(['discovery-failed']);
+  expect(discovery.status()).toMatchObject([
+    {
+      pool: 'p',
+      fault: expect.stringMatching(/^the backends that are found have 4096 new names, and .* restart/),
+    },
+    { pool: 'q', fault: null },
+  ]);
+  other.tell([backend('x'), backend('y')]);
+  const applied = discovery.applied(base);
+  expect(applied.plan.pools[1]!.backends.map(({ name }) => name)).toEqual(['x', 'y']);
+  expect(applied.plan.pools[0]!.backends).toEqual(kept);
+  hog.tell(kept.slice(0, 3));
+  expect(discovery.applied(base).plan.pools[0]!.backends, 'known names need no room').toEqual(
+    kept.slice(0, 3),
   );
 });
 

@@ -13,6 +13,7 @@
 import { canonical } from '../../config/digest.ts';
 import type { BackendPlan, Plan, PoolPlan } from '../../core/plan.ts';
 import type { ControlWatcher } from '../events.ts';
+import type { RoomForNames } from '../ids.ts';
 import { StartFailure } from '../listeners.ts';
 import { misfit, withFound } from './fit.ts';
 import type { Means, Source, SourceKind } from './source.ts';
@@ -44,6 +45,8 @@ export interface DiscoveryOptions {
   readonly watch: ControlWatcher;
   /** A list is another one: {@link Discovery.applied} is to be taken into use. */
   readonly changed: () => void;
+  /** Numbers that are left for names beside those that the file has. */
+  readonly room: (pools: readonly PoolPlan[]) => Pick<RoomForNames, 'take'>;
   /** Default: the sources there are. */
   readonly kindOf?: (type: string) => SourceKind | undefined;
 }
@@ -113,8 +116,9 @@ export class Discovery {
    */
   applied(plan: Plan): Applied {
     const lists = new Map<string, readonly BackendPlan[]>();
+    const room = this.options.room(plan.pools);
     const pools = plan.pools.map((pool) => {
-      const list = this.listFor(pool, plan);
+      const list = this.listFor(pool, plan, room);
       if (list === undefined) return pool;
       lists.set(pool.name, list);
       return withFound(pool, list);
@@ -248,13 +252,18 @@ export class Discovery {
   }
 
   /** Undefined: the pool has no discovery. */
-  private listFor(pool: PoolPlan, { listeners }: Plan): readonly BackendPlan[] | undefined {
+  private listFor(
+    pool: PoolPlan,
+    { listeners }: Plan,
+    room: Pick<RoomForNames, 'take'>,
+  ): readonly BackendPlan[] | undefined {
     const key = keyOf(pool);
     if (key === undefined) return undefined;
     const finding = this.findings.get(key);
     const before = this.inUse.get(pool.name) ?? [];
     const list = finding?.list ?? before;
-    const wrong = misfit(withFound(pool, list), listeners);
+    const namesOf = (found: readonly BackendPlan[]): string[] => found.map(({ name }) => name);
+    const wrong = misfit(withFound(pool, list), listeners) ?? room.take(pool.name, namesOf(list));
     if (wrong === undefined) return list;
     const sentence = `the backends that are found ${wrong}`;
     if (finding !== undefined && finding.unfit !== sentence) {

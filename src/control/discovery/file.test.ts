@@ -67,6 +67,36 @@ test('one that is half written is not told of, if the rest comes', async () => {
   expect(words.filter(({ fault }) => fault !== undefined)).toEqual([]);
 });
 
+test('one that is cut at the end of a line is not taken for a whole one', async () => {
+  writeFileSync(path, list('a', 'b'));
+  start();
+  await said(['a', 'b']);
+  const whole = list('c', 'd', 'e');
+  for (const line of whole.split(/(?<=\n)/)) {
+    writeFileSync(path, line, { flag: line.includes(' c,') ? 'w' : 'a' });
+    await new Promise((resolve) => setTimeout(resolve, 250));
+  }
+  await said(['c', 'd', 'e']);
+  const lists = new Set(words.map(({ names }) => String(names)));
+  expect([...lists]).toEqual(['a,b', 'c,d,e']);
+});
+
+test('a folder where much happens puts off no look', async () => {
+  writeFileSync(path, list('a'));
+  start();
+  await said(['a']);
+  const noise = setInterval(() => writeFileSync(join(folder, 'in', 'noise'), String(Math.random())), 20);
+  try {
+    // More often than a look that waits for a calm moment would come.
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    writeFileSync(path, list('a', 'b'));
+    // Sooner than the look every ten seconds.
+    await vi.waitFor(() => expect(words.at(-1)?.names).toEqual(['a', 'b']), { timeout: 6_000, interval: 20 });
+  } finally {
+    clearInterval(noise);
+  }
+});
+
 test('one that stays half written is told with its place, once, and so is one that is gone', async () => {
   writeFileSync(path, list('a'));
   start();
