@@ -19,6 +19,7 @@ import {
   backendDefaults,
   instanceDefaults,
   listenerLimitDefaults,
+  noReplyClients,
   poolDefaults,
   tcpDefaults,
   timeoutDefaults,
@@ -206,7 +207,14 @@ function buildPassive(passive: NonNullable<PoolShape['passive']>): PoolPlan['pas
     ejectMs: baseMs,
     ejectMsMax: passive.eject_max ?? Math.max(ejectMsMax, baseMs),
     ejectedShareMax: passive.max_ejected ?? ejectedShareMax,
-    noReply: noReply === undefined ? undefined : { datagrams: noReply.datagrams, withinMs: noReply.within },
+    noReply:
+      noReply === undefined
+        ? undefined
+        : {
+            datagrams: noReply.datagrams,
+            withinMs: noReply.within,
+            clients: noReply.clients ?? noReplyClients,
+          },
   };
 }
 

@@ -59,6 +59,9 @@ export const tcpDefaults = {
   keepAliveMs: minute,
 } as const satisfies ListenerPlan['tcp'];
 
+/** One client may be ignored for a reason, and two may be one person's. */
+export const noReplyClients = 3;
+
 export const poolDefaults = {
   policy: 'maglev',
   bound: undefined,

@@ -13,7 +13,7 @@ import {
 import { policyNames, retryCauses } from '../core/plan.ts';
 import { pointsPerWeight } from '../core/policy/ring.ts';
 import { readBackendAddress } from './bind.ts';
-import { backendDefaults, poolDefaults } from './defaults.ts';
+import { backendDefaults, noReplyClients, poolDefaults } from './defaults.ts';
 import { discoveryShape } from './discovery-shape.ts';
 import {
   choice,
@@ -154,6 +154,12 @@ export const poolShape = section('Backends that serve the same thing, and how on
           1_000_000,
         ).nonoptional(),
         within: duration('For so long, and some seconds until it is noticed.', {}).nonoptional(),
+        clients: whole(
+          'So many clients have to have sent meanwhile (IPv4 addresses, IPv6 networks of /64): one alone must not be able to take a server away.',
+          1,
+          1_000,
+          noReplyClients,
+        ),
       },
     ).optional(),
   }).optional(),

@@ -52,12 +52,17 @@ const onMoved = vi.fn();
 const countFormer = vi.fn(async () => undefined);
 let backends: Backends;
 let datagrams: Record<number, { sent: number; replies: number }> = {};
+/** Clients that send and are not answered. */
+let senders = 3;
+let flows: Record<number, number> = {};
 
 beforeEach(() => {
   vi.useFakeTimers();
   // Checks begin at a time of their own within the first moments.
   vi.spyOn(Math, 'random').mockReturnValue(0.5);
   datagrams = {};
+  senders = 3;
+  flows = {};
   endFlows.mockReset();
   keepFlows.mockReset();
   watch.mockReset();
@@ -75,7 +80,8 @@ beforeEach(() => {
     onMoved,
     countFormer,
     datagrams: (id) => datagrams[id] ?? { sent: 0, replies: 0 },
-    flowsOf: () => 1,
+    sendersTo: async () => senders,
+    flowsOf: (id) => flows[id] ?? 1,
     nowMs: () => Date.now(),
   });
 });
@@ -776,8 +782,23 @@ describe('a backend that fails real clients', () => {
     expect(backends.status()[2]).toMatchObject({ ejected: true });
   });
 
+  test('is not left out for others that are full, and is back when they are', async () => {
+    const pools = checked('none', ['a', 'b']);
+    const backendsOf = pools[0]!.backends.map((backend) => ({ ...backend, maxConnections: 10 }));
+    await begin([{ ...pools[0]!, backends: backendsOf }]);
+    flows = { 2: 10 };
+    backends.suspect(1, broke);
+    expect(backends.status()).toMatchObject([{ ejected: false }, {}]);
+    flows = { 2: 9 };
+    backends.suspect(1, broke);
+    expect(backends.status()).toMatchObject([{ ejected: true }, {}]);
+    flows = { 2: 10 };
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(backends.status()).toMatchObject([{ ejected: false, up: true }, {}]);
+  });
+
   test('is silent when nothing comes back from it, unless nothing ever has', async () => {
-    const noReply = { datagrams: 10, withinMs: 5_000 };
+    const noReply = { datagrams: 10, withinMs: 5_000, clients: 3 };
     await begin(checked('none', ['a', 'b', 'c'], { ...passiveFor(60_000), noReply }));
     const send = async (counts: Record<number, { sent: number; replies: number }>): Promise<void> => {
       datagrams = counts;
@@ -794,6 +815,10 @@ describe('a backend that fails real clients', () => {
     await send({ 1: { sent: 320, replies: 2 }, ...others });
     for (let i = 1; i <= 7; i++) await send({ 1: { sent: 400 + i, replies: 2 }, ...others });
     expect(downs(), 'some seconds').toEqual([false, false, false]);
+    senders = 2;
+    await send({ 1: { sent: 409, replies: 2 }, ...others });
+    expect(downs(), 'few clients').toEqual([false, false, false]);
+    senders = 3;
     await send({ 1: { sent: 410, replies: 2 }, ...others });
     expect(backends.status()).toMatchObject([
       { up: false, reason: 'passive', why: 'no reply to 90 datagrams within 5s; left out for 1m' },

@@ -48,6 +48,7 @@ const resolveIntervalMs = 30_000;
 const firstCheckSpreadMs = 1_000;
 /** After this a backend whose flows came back is tried again: the way to it may be another one by then. */
 const loopRetryMs = 60_000;
+const readmitEveryMs = 1_000;
 
 interface Backend {
   readonly id: number;
@@ -175,6 +176,7 @@ export interface BackendsOptions {
   /** Addresses have changed: the workers need a new snapshot. */
   readonly onMoved: () => void;
   readonly datagrams: SilenceOptions['datagrams'];
+  readonly sendersTo: SilenceOptions['sendersTo'];
   readonly countFormer: FormerWaysOptions['countFlows'];
   readonly flowsOf: FormerWaysOptions['flowsOf'];
 }
@@ -187,6 +189,8 @@ export class Backends {
   private readonly fresh = new Set<number>();
   private resolveTimer: NodeJS.Timeout | undefined;
   private movedTimer: NodeJS.Immediate | undefined;
+  /** While somebody is ejected: nobody tells when the others are full. */
+  private readmitTimer: NodeJS.Timeout | undefined;
   private isReviewDue = false;
   /** Called when no backend waits for its first check any more. */
   private firstChecked: (() => void)[] = [];
@@ -210,6 +214,7 @@ export class Backends {
     this.silence = new SilenceWatch({
       nowMs,
       datagrams: options.datagrams,
+      sendersTo: options.sendersTo,
       silent: (id, fault) => this.suspect(id, fault),
     });
     this.formers = new FormerWays({
@@ -467,6 +472,7 @@ export class Backends {
     this.ejections.begin(backendId, pool.passive, fault);
     this.review(backend, '');
     this.reviewPools();
+    this.readmitTimer ??= setInterval(() => this.readmit(), readmitEveryMs);
   }
 
   private ejectionOver(backendId: number): void {
@@ -486,6 +492,7 @@ export class Backends {
     this.isStopped = true;
     clearInterval(this.resolveTimer);
     clearImmediate(this.movedTimer);
+    clearInterval(this.readmitTimer);
     for (const backend of this.backends.values()) quiet(backend);
     this.ejections.stop();
     this.silence.stop();
@@ -493,13 +500,18 @@ export class Backends {
     this.slowStarts.stop();
   }
 
-  /** Only one that takes newcomers can stand in, and that the workers know: ejected, this one would take none either. */
+  /** Only one that takes newcomers and has room for them can stand in, and that the workers know: ejected, this one would take none either. */
   private hasStandIn(backend: Backend): boolean {
     for (const other of this.backends.values()) {
       if (other === backend || other.pool.name !== backend.pool.name || this.fresh.has(other.id)) continue;
-      if (this.options.states.servesNew(other.id)) return true;
+      if (this.options.states.servesNew(other.id) && this.hasRoom(other)) return true;
     }
     return false;
+  }
+
+  private hasRoom({ id, plan: { maxConnections } }: Backend): boolean {
+    if (maxConnections === 0) return true;
+    return this.options.flowsOf(id) + this.options.states.peerFlows(id) < maxConnections;
   }
 
   /**
@@ -808,8 +820,13 @@ export class Backends {
     this.backupClosing.review(this.backends.values());
   }
 
-  /** Who is ejected comes back at once when nobody else of the pool takes newcomers any more. */
+  /** Who is ejected comes back when nobody else of the pool takes newcomers any more, or has room for them. */
   private readmit(): void {
+    if (!this.ejections.areAny) {
+      clearInterval(this.readmitTimer);
+      this.readmitTimer = undefined;
+      return;
+    }
     for (const backend of this.backends.values()) {
       const couldServe = takesNew(backend);
       if (!this.ejections.has(backend.id) || !couldServe || this.hasStandIn(backend)) continue;

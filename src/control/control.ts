@@ -110,6 +110,7 @@ export class Control {
   >();
   private readonly loopsToldAtMs = new Map<string, number>();
   private readonly formerCounts = new Waiting<readonly WayCount[] | undefined>();
+  private readonly senderCounts = new Waiting<readonly string[]>();
   private readonly snapshots: Snapshots;
   private readonly refusals: Refusals;
   private readonly loopWatch: LoopWatch;
@@ -161,6 +162,7 @@ export class Control {
         sent: views.counters.backend(backendId, 'datagramsIn'),
         replies: views.counters.backend(backendId, 'datagramsOut'),
       }),
+      sendersTo: (...question) => this.sendersTo(...question),
       countFormer: () => this.countFormer(),
       flowsOf: (backendId) => views.counters.backend(backendId, 'active'),
       nowMs: () => this.now(),
@@ -306,6 +308,17 @@ export class Control {
   private hearWords(rows: readonly OperatorRow[]): void {
     const untold = this.backends.heardWords(rows);
     if (untold.length > 0) this.cluster?.keepWords(untold);
+  }
+
+  private async sendersTo(backendId: number, sinceMs: number, most: number): Promise<number> {
+    const answers = await Promise.all(
+      this.workers.map((worker) =>
+        this.senderCounts.wait(listFlowsTimeoutMs, [], (requestId) =>
+          worker.post({ type: 'count-senders', requestId, backendId, sinceMs, most }),
+        ),
+      ),
+    );
+    return new Set(answers.flat()).size;
   }
 
   private async countFormer(): Promise<readonly WayCount[] | undefined> {
@@ -556,6 +569,9 @@ export class Control {
         break;
       case 'former-counted':
         this.formerCounts.answer(message.requestId, message.counts);
+        break;
+      case 'senders-counted':
+        this.senderCounts.answer(message.requestId, message.senders);
         break;
       case 'flows':
         this.flowsListed(message.requestId, message.records);

@@ -35,6 +35,10 @@ export class Ejections {
     this.over = over;
   }
 
+  get areAny(): boolean {
+    return this.current.size > 0;
+  }
+
   has(backendId: number): boolean {
     return this.current.has(backendId);
   }

@@ -2,8 +2,9 @@
  * UDP backends that have fallen silent (`passive.no_reply`): clients send and nothing comes back, from nobody's conversation.
  *
  * Workers count datagrams for each backend; this looks at the counts once a second. That one client is not answered says
- * nothing, as a server may well ignore what it does not like; so all conversations of a backend count together. And some protocols
- * have no replies (syslog, NetFlow): a pool none of whose backends has ever replied is left alone.
+ * nothing, as a server may well ignore what it does not like; so all conversations of a backend count together, and when nothing came
+ * back for long enough workers are asked how many clients sent: it takes several. And some protocols have no replies
+ * (syslog, NetFlow): a pool none of whose backends has ever replied is left alone.
  */
 import { formatDuration } from '../config/units.ts';
 import type { Fault } from '../core/ejection.ts';
@@ -22,6 +23,8 @@ export interface SilenceOptions {
   readonly nowMs: () => number;
   /** Datagrams to the backend and back, since this process began. */
   readonly datagrams: (backendId: number) => { readonly sent: number; readonly replies: number };
+  /** How many clients were seen to send to it since then, counted up to `most` or a little beyond. Never rejects. */
+  readonly sendersTo: (backendId: number, sinceMs: number, most: number) => Promise<number>;
   /** What was sent was not answered. */
   readonly silent: (backendId: number, fault: Fault) => void;
 }
@@ -34,10 +37,14 @@ interface Seen {
   readonly sinceMs: number | undefined;
 }
 
+type Silence = Seen & { readonly sinceMs: number };
+
 export class SilenceWatch {
   private readonly options: SilenceOptions;
   private pools: readonly WatchedPool[] = [];
   private readonly seen = new Map<number, Seen>();
+  /** Workers are being asked about them. */
+  private readonly asking = new Set<number>();
   private timer: NodeJS.Timeout | undefined;
 
   constructor(options: SilenceOptions) {
@@ -73,12 +80,25 @@ export class SilenceWatch {
         const sinceMs = before.sinceMs ?? nowMs;
         // What came in just now may not be counted yet.
         const isLong = nowMs - sinceMs >= noReply.withinMs + accountedWithinMs;
-        const isSilent = hasReplies && isLong && unanswered >= noReply.datagrams;
-        this.seen.set(id, isSilent ? { replies, sent, sinceMs: undefined } : { ...before, sinceMs });
-        const why = `no reply to ${unanswered} datagrams within ${formatDuration(noReply.withinMs)}`;
-        if (isSilent) this.options.silent(id, { protocol: 'udp', cause: 'silent', why });
+        const silence: Silence = { replies: before.replies, sent: before.sent, sinceMs };
+        this.seen.set(id, silence);
+        if (hasReplies && isLong && unanswered >= noReply.datagrams) void this.ask(id, silence, noReply);
       }
     }
+  }
+
+  /** Whether several clients meet it. */
+  private async ask(id: number, silence: Silence, noReply: WatchedPool['noReply']): Promise<void> {
+    if (this.asking.has(id)) return;
+    this.asking.add(id);
+    const senders = await this.options.sendersTo(id, silence.sinceMs, noReply.clients);
+    this.asking.delete(id);
+    const { sent, replies } = this.options.datagrams(id);
+    const isOver = replies !== silence.replies || this.seen.get(id)?.sinceMs !== silence.sinceMs;
+    if (senders < noReply.clients || isOver || this.timer === undefined) return;
+    this.seen.set(id, { replies, sent, sinceMs: undefined });
+    const why = `no reply to ${sent - silence.sent} datagrams within ${formatDuration(noReply.withinMs)}`;
+    this.options.silent(id, { protocol: 'udp', cause: 'silent', why });
   }
 }
 

@@ -113,6 +113,11 @@ export class Counters {
     return this.sum(listenerWords + id * backendCounters.length + backendField[counter]);
   }
 
+  /** What this worker has counted alone. */
+  ownBackend(id: number, counter: BackendCounter): number {
+    return this.words[this.base + listenerWords + id * backendCounters.length + backendField[counter]]!;
+  }
+
   /** Flows of a listener that ended with `code`, over all workers. */
   ends(listenerId: number, code: TerminationCode): number {
     const row = listenerWords + backendWords + listenerId * terminationCodes.length;

@@ -52,6 +52,8 @@ export class Flow {
   /** Its place in the worker's list of open flows; -1: it is not there. */
   registryIndex = -1;
   hasReplied = false;
+  /** UDP: when its client was last seen to have sent, at a visit; long before: never. */
+  sentAtMs = Number.NEGATIVE_INFINITY;
   /** UDP: its client has sent for a while, and nothing was answered: an exporter and no forged source. */
   isOneWay = false;
   /** What it is counted in while it is mute. */

@@ -905,6 +905,25 @@ describe('a backend that breaks before its first byte', () => {
     }
   });
 
+  test('in order, on a client that says nothing, is to blame once another one has spoken to such a client', () => {
+    const { director, connect, again, suspects } = play({ retryOn: 'empty' });
+    for (let i = 0; i < 10; i++) {
+      const idle = connect();
+      while (director.brokeEarly(idle, 'end', true)) again(idle);
+      director.closed(idle, 'backend-closed');
+    }
+    expect(suspects(), 'clients that idle take no server away').toEqual([]);
+    for (let blamed = 0; blamed < 2; ) {
+      const flow = connect();
+      if (flow.backend!.id !== 1) continue;
+      blamed++;
+      director.brokeEarly(flow, 'end', true);
+      again(flow);
+      director.replied(flow);
+    }
+    expect(suspects()).toEqual([1]);
+  });
+
   test('on words of a client is to blame once another one has answered them, and nobody if all break on them', () => {
     const { director, connect, again, suspects } = play();
     for (let i = 0; i < 10; i++) {

@@ -40,7 +40,9 @@ import type { FlowSelector } from './messages-to-worker.ts';
 import { Refusals } from './refusals.ts';
 import { ReturningFlows } from './returning-flows.ts';
 import { SecondLooks, type TakeFreed } from './second-looks.ts';
+import { sendersTo } from './senders.ts';
 import { SuspectBackends } from './suspects.ts';
+import { UdpReplies } from './udp-replies.ts';
 
 export interface DirectorOptions {
   /** Number of the worker, from 0. */
@@ -104,7 +106,8 @@ export class Director implements EngineHost {
     this.flowPins = new FlowPins(options.pins);
     this.reports = new FlowReports(options.worker, options.post);
     this.refusals = new Refusals(options.post);
-    this.suspects = new SuspectBackends(options.post);
+    const replies = new UdpReplies(this.registry, (id) => options.counters.ownBackend(id, 'datagramsOut'));
+    this.suspects = new SuspectBackends(options.post, replies);
     this.endings = new Endings({
       registry: this.registry,
       end: (flow, code) => this.end(flow, code),
@@ -317,10 +320,11 @@ export class Director implements EngineHost {
    * stands before it found nobody. An end in order may be meant (a client that has been quiet too long, a server that closes
    * without an answer), so it is passed on unless the pool says `retry_on: empty`. HAProxy's retry-on
    * empty-response (HTTP only, off by default) takes both together, and nginx's stream goes on after a failed dial alone. Where a
-   * request that is carried out twice does harm there is `unsaid`.
+   * request that is carried out twice does harm there is `unsaid`. Even then a server that closes in order on a client
+   * that says nothing is hardly to blame: clients that idle must not take it away.
    *
    * A backend that took words of the client and broke may have broken because of them. Nobody is to take backends away with
-   * words they do not like: it is to blame once another one has answered the same words ({@link replied}).
+   * words they do not like: it is to blame once another one has answered the same words, or the same silence ({@link replied}).
    */
   brokeEarly(flow: Flow, how: EarlyBreak, isHeld: boolean): boolean {
     const chooser = this.choosers.get(flow.listener.poolId);
@@ -333,7 +337,8 @@ export class Director implements EngineHost {
     this.options.counters.addBackend(backend.id, 'earlyBreaks', 1);
     const isElsewhere = this.isElsewhere(flow, backend);
     const hasSaid = flow.bytesIn > 0;
-    if (!hasSaid && !isElsewhere) this.suspect(flow, backend, 'broke');
+    const isBlamedLater = hasSaid || how === 'end';
+    if (!isBlamedLater && !isElsewhere) this.suspect(flow, backend, 'broke');
     const tried = isElsewhere ? flow.failed : [...flow.failed, backend.id];
     const isWanted = isHeld && retryOn !== 'dial' && !(retryOn === 'unsaid' && hasSaid);
     if (!isWanted || tried.length >= tries || !chooser.hasOther(tried)) return false;
@@ -344,7 +349,7 @@ export class Director implements EngineHost {
     this.leave(flow, how === 'reset' ? 'backend-reset' : 'backend-closed');
     flow.connectedAtMs = 0;
     flow.failed = tried;
-    if (hasSaid && !isElsewhere) flow.brokeBefore = [...(flow.brokeBefore ?? []), backend];
+    if (isBlamedLater && !isElsewhere) flow.brokeBefore = [...(flow.brokeBefore ?? []), backend];
     return true;
   }
 
@@ -468,6 +473,12 @@ export class Director implements EngineHost {
     });
   }
 
+  /** Which clients have sent to a backend over UDP since then? */
+  countSenders(requestId: number, backendId: number, sinceMs: number, most: number): void {
+    const senders = sendersTo(this.registry, backendId, sinceMs, most);
+    this.options.post({ type: 'senders-counted', requestId, senders });
+  }
+
   private isFormer({ backendId, way }: WayCount): boolean {
     for (const { pool } of this.choosers.values()) {
       const now = pool.backends.find(({ id }) => id === backendId);
@@ -512,6 +523,7 @@ export class Director implements EngineHost {
     for (const flow of [...this.turnedAway]) {
       if (nowMs - flow.startedAtMs >= turnAwayAfterMs) this.engine.proceed(flow);
     }
+    this.suspects.turn(nowMs);
     this.reports.flush();
     this.refusals.flush(nowMs);
     const owesMore = this.limits.payOthers(this.engine, terminationsPerTurnMax);
@@ -525,6 +537,7 @@ export class Director implements EngineHost {
     this.registry.visitSlice(Math.ceil(this.registry.size / this.visitsPerRound), (flow) => {
       const hasSent = flow.datagramsIn > flow.accounted.datagramsIn;
       this.account(flow);
+      if (hasSent) flow.sentAtMs = nowMs;
       if (hasSent && !flow.hasReplied) this.reviewOneWay(flow, nowMs);
       if (!flow.hasReplied && !flow.hasLasted) this.reviewMute(flow, nowMs);
       this.flowPins.keep(flow, nowMs);

@@ -154,6 +154,9 @@ function handle(
     case 'count-former':
       director.countFormer(message.requestId);
       break;
+    case 'count-senders':
+      director.countSenders(message.requestId, message.backendId, message.sinceMs, message.most);
+      break;
     case 'list-flows':
       director.listFlows(message.requestId, message.most);
       break;

@@ -56,6 +56,8 @@ export type MessageFromWorker =
   /** So many flows are meant by an order to end some. */
   | { readonly type: 'ending'; readonly requestId: number; readonly flows: number }
   | { readonly type: 'former-counted'; readonly requestId: number; readonly counts: readonly WayCount[] }
+  /** One text for each client's host. */
+  | { readonly type: 'senders-counted'; readonly requestId: number; readonly senders: readonly string[] }
   | { readonly type: 'flows'; readonly requestId: number; readonly records: readonly FlowRecord[] }
   /** Flows failed there, this often in a row. */
   | {

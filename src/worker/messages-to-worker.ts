@@ -63,6 +63,15 @@ export type MessageToWorker =
     }
   /** How many TCP flows are on another way than their backend's present one? */
   | { readonly type: 'count-former'; readonly requestId: number }
+  /** Which clients have been seen to send to a backend over UDP since then? */
+  | {
+      readonly type: 'count-senders';
+      readonly requestId: number;
+      readonly backendId: number;
+      /** On the shared clock. */
+      readonly sinceMs: number;
+      readonly most: number;
+    }
   | { readonly type: 'list-flows'; readonly requestId: number; readonly most: number }
   /** A waiting flow's answer has come (affinity.claim: before-dial). */
   | { readonly type: 'claimed'; readonly flowId: number }

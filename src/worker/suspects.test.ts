@@ -4,10 +4,34 @@ import { SuspectBackends } from './suspects.ts';
 
 const passive = { failures: 3, ejectMs: 10_000 };
 
-function suspectsOf(): { suspects: SuspectBackends; told: MessageFromWorker[] } {
+function suspectsOf() {
   const told: MessageFromWorker[] = [];
-  return { suspects: new SuspectBackends((message) => told.push(message)), told };
+  /** Of a backend that has answered somebody; 0: it never has. */
+  const state = { replies: 0 };
+  const suspects = new SuspectBackends((message) => told.push(message), { of: () => state.replies });
+  return { suspects, told, state };
 }
+
+test('a server that answers others meanwhile is not gone, and one that answers nobody any more is', () => {
+  const { suspects, told, state } = suspectsOf();
+  const row = (atMs: number): void => {
+    for (let i = 0; i < 4; i++) suspects.failed(1, 'udp', 'unreachable', passive, atMs + i);
+  };
+  state.replies = 7;
+  row(1_000);
+  suspects.turn(1_499);
+  state.replies = 8;
+  suspects.turn(1_500);
+  row(2_000);
+  suspects.turn(2_499);
+  expect(told).toEqual([]);
+  suspects.turn(2_500);
+  expect(told).toMatchObject([{ cause: 'unreachable', failures: 4 }]);
+  row(3_000);
+  suspects.succeeded(1, 'udp');
+  suspects.turn(4_000);
+  expect(told).toHaveLength(1);
+});
 
 test('failures in a row are told once, and a success begins the row anew', () => {
   const { suspects, told } = suspectsOf();
