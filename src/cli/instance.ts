@@ -4,7 +4,7 @@
  */
 
 import { hostname } from 'node:os';
-import { diffPlans, liveKeys } from '../config/diff.ts';
+import { diffPlans } from '../config/diff.ts';
 import { loadPlan, problemLines, warningLines } from '../config/load.ts';
 import { Control } from '../control/control.ts';
 import type { ControlWatcher } from '../control/events.ts';
@@ -117,13 +117,13 @@ export class Instance {
     try {
       await this.control.reload(loaded.plan);
       // Against the first plan and not the last: what a reload left for a restart still waits at the next one.
-      const { instance } = diffPlans(this.startedWith, loaded.plan);
+      const { needRestart } = diffPlans(this.startedWith, loaded.plan);
       return {
         status: 200,
         body: {
           digest: loaded.plan.digest,
           warnings: warningLines(loaded),
-          needRestart: instance.filter((key) => !liveKeys.includes(key)),
+          needRestart,
         },
       };
     } catch (error) {

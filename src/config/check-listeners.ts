@@ -3,12 +3,12 @@
  */
 
 import { checkReserves } from './check-reserves.ts';
-import { checkListenerSockets } from './check-sockets.ts';
 import { checkClaims } from './claims.ts';
 import type { Draft, ListenerDraft } from './draft.ts';
 import { type Path, shorten, showValue } from './problem.ts';
 import { type Report, reportRepeats } from './report.ts';
 import { didYouMean } from './suggest.ts';
+import { checkListenerOptions } from './without-effect.ts';
 
 export function checkListeners(draft: Draft, report: Report): void {
   reportRepeats(
@@ -23,7 +23,7 @@ export function checkListeners(draft: Draft, report: Report): void {
   for (const listener of draft.listeners) {
     checkPoolOf(listener, draft, report);
     checkUseless(listener, draft, report);
-    checkListenerSockets(listener, draft, report);
+    checkListenerOptions(listener, draft, report);
   }
 }
 
@@ -37,27 +37,15 @@ function checkPoolOf(listener: ListenerDraft, draft: Draft, report: Report): voi
   });
 }
 
-/** Settings without an effect are usually meant for something else: said, but not refused. */
+/** What has no effect for what it is set to; what has none where it stands is without-effect.ts's. */
 function checkUseless({ path, value }: ListenerDraft, draft: Draft, report: Report): void {
   const useless = (steps: Path, why: string): void => report.warning([...path, ...steps], why, 'key');
-  if (value.bind?.protocol === 'udp') {
-    const why = 'has no effect on a UDP listener';
-    if (value.tcp !== undefined) useless(['tcp'], why);
-    if (value.timeouts?.connect !== undefined) useless(['timeouts', 'connect'], why);
-    if (value.timeouts?.half_close !== undefined) useless(['timeouts', 'half_close'], why);
+  const { affinity, bind, limits } = value;
+  const key = affinity === undefined || affinity === 'none' ? 'none' : (affinity.key ?? 'none');
+  if (bind?.bind.kind === 'unix' && key !== 'none') {
+    useless(['affinity', 'key'], 'clients of a unix socket have no address: all of them go to one backend');
   }
-  const affinity = value.affinity;
-  if (affinity !== undefined && affinity !== 'none') {
-    if (value.bind?.bind.kind === 'unix' && affinity.key !== undefined && affinity.key !== 'none') {
-      useless(['affinity', 'key'], 'clients of a unix socket have no address: all of them go to one backend');
-    }
-    if (affinity.key !== 'client-subnet' && !draft.wasWrong([...path, 'affinity', 'key'])) {
-      const why = 'has no effect unless key is client-subnet';
-      if (affinity.prefix_v4 !== undefined) useless(['affinity', 'prefix_v4'], why);
-      if (affinity.prefix_v6 !== undefined) useless(['affinity', 'prefix_v6'], why);
-    }
-  }
-  const flows = value.limits?.flows;
+  const flows = limits?.flows;
   if (flows !== undefined && typeof draft.instanceFlows === 'number' && flows > draft.instanceFlows) {
     useless(
       ['limits', 'flows'],

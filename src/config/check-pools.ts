@@ -6,16 +6,18 @@ import { formatAddress } from '../core/address-text.ts';
 import { backendIdsMax, poolIdsMax, ringPointsMax } from '../core/limits.ts';
 import { hashPolicies } from '../core/plan.ts';
 import { pointsPerWeight } from '../core/policy/ring.ts';
+import { backendOptions } from './backend-shape.ts';
 import { checkUpstream } from './check-sockets.ts';
-import { backendDefaults, healthDefaults, poolDefaults } from './defaults.ts';
 import { discoveryProblem } from './discovery-shape.ts';
 import type { Draft, ListenerDraft, PoolDraft } from './draft.ts';
 import { namePattern, nameRule } from './fields.ts';
-import { healthProblem } from './health-shape.ts';
+import { healthOptions, healthProblem } from './health-shape.ts';
+import { passiveOptions, poolOptions } from './pool-shape.ts';
 import { isPrime, nearestPrime } from './prime.ts';
 import { showValue } from './problem.ts';
 import { type Report, reportRepeats } from './report.ts';
 import { formatDuration } from './units.ts';
+import { checkPoolOptions } from './without-effect.ts';
 
 /** Below 100 entries for each backend the shares differ by more than 1 %: Maglev, NSDI 2016, section 5.3. */
 const tableEntriesPerBackend = 100;
@@ -29,9 +31,9 @@ export function checkPools(draft: Draft, report: Report): void {
     if (!draft.wasWrong([...pool.path, 'health', 'interval'])) checkHealth(pool, report);
     const users = usersOf.get(pool.name) ?? [];
     checkReach(pool, users, report);
-    checkClosing(pool, users, report);
-    checkPassive(pool, users, report);
+    checkPassive(pool, report);
     checkUpstream(pool, users, report);
+    checkPoolOptions(pool, users, draft, report);
     if (users.length === 0 && draft.listenersComplete)
       report.warning(pool.path, 'no listener uses this pool', 'key');
   }
@@ -106,7 +108,7 @@ function checkPrime(pool: PoolDraft, report: Report): void {
 }
 
 function checkPolicy(pool: PoolDraft, draft: Draft, report: Report): void {
-  const policy = pool.value.policy ?? poolDefaults.policy;
+  const policy = pool.value.policy ?? poolOptions.policy.fallback;
   const { bound, table_size: tableSize } = pool.value;
   if (bound !== undefined && bound !== 'none' && !hashPolicies.includes(policy)) {
     report.problem(
@@ -123,7 +125,7 @@ function checkPolicy(pool: PoolDraft, draft: Draft, report: Report): void {
   }
   if (draft.wasWrong([...pool.path, 'table_size']) || (tableSize !== undefined && !isPrime(tableSize)))
     return;
-  const size = tableSize ?? poolDefaults.tableSize;
+  const size = tableSize ?? poolOptions.tableSize.fallback;
   const count = pool.backends.length;
   if (size < count) {
     report.problem(
@@ -140,7 +142,10 @@ function checkPolicy(pool: PoolDraft, draft: Draft, report: Report): void {
 }
 
 function checkRing(pool: PoolDraft, report: Report): void {
-  const weights = pool.backends.reduce((sum, { value }) => sum + (value.weight ?? backendDefaults.weight), 0);
+  const weights = pool.backends.reduce(
+    (sum, { value }) => sum + (value.weight ?? backendOptions.weight.fallback),
+    0,
+  );
   const points = weights * pointsPerWeight;
   if (points <= ringPointsMax) return;
   report.problem(
@@ -153,33 +158,24 @@ function checkRing(pool: PoolDraft, report: Report): void {
 function checkHealth(pool: PoolDraft, report: Report): void {
   const health = pool.value.health;
   if (health === undefined) return;
-  const interval = health.interval ?? healthDefaults.intervalMs;
+  const interval = health.interval ?? healthOptions.intervalMs.fallback;
   if (health.timeout !== undefined && health.timeout > interval) {
     const longer = `${formatDuration(health.timeout)} is longer than the interval, ${formatDuration(interval)}`;
     report.problem([...pool.path, 'health', 'timeout'], longer);
   }
   const wrong = healthProblem(health);
   if (wrong !== undefined) report.problem([...pool.path, 'health', wrong.key], wrong.message, 'key');
-  const policy = pool.value.policy ?? poolDefaults.policy;
+  const policy = pool.value.policy ?? poolOptions.policy.fallback;
   if ((health as { players?: unknown }).players === 'weight' && hashPolicies.includes(policy)) {
     const message = `has no effect with policy ${policy}, whose shares are those of the file: use least-connections, power-of-two or round-robin`;
     report.warning([...pool.path, 'health', 'players'], message);
   }
 }
 
-/** A conversation that ends is a new one with its client's next datagram: nobody notices. */
-function checkClosing(pool: PoolDraft, users: readonly ListenerDraft[], report: Report): void {
-  if (users.length === 0 || users.some(({ value }) => value.bind?.protocol !== 'udp')) return;
-  for (const key of ['close_over', 'max_connection_age'] as const) {
-    if (pool.value[key] === undefined) continue;
-    report.warning([...pool.path, key], 'has no effect: every listener of this pool is UDP', 'key');
-  }
-}
-
-function checkPassive(pool: PoolDraft, users: readonly ListenerDraft[], report: Report): void {
+function checkPassive(pool: PoolDraft, report: Report): void {
   const { passive } = pool.value;
   if (passive === undefined) return;
-  const { eject = poolDefaults.passive.ejectMs, eject_max: most, no_reply: noReply } = passive;
+  const { eject = passiveOptions.ejectMs.fallback, eject_max: most } = passive;
   const path = [...pool.path, 'passive'];
   if (most !== undefined && most < eject) {
     report.problem(
@@ -187,8 +183,6 @@ function checkPassive(pool: PoolDraft, users: readonly ListenerDraft[], report: 
       `${formatDuration(most)} is shorter than eject, ${formatDuration(eject)}`,
     );
   }
-  if (noReply !== undefined && users.length > 0 && users.every(({ value }) => value.bind?.protocol !== 'udp'))
-    report.warning([...path, 'no_reply'], 'has no effect: no listener of this pool is UDP', 'key');
 }
 
 /** Datagrams do not come over a unix socket of ours. */

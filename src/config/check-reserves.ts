@@ -2,10 +2,14 @@
  * Whether the places that listeners are promised (`limits.reserve`) exist. Where `limits.flows` of the instance is auto,
  * the start looks at what it comes to.
  */
+
+import { planOf } from '../core/options.ts';
+import type { ListenerPlan } from '../core/plan.ts';
 import { reservesAsked, udpFlowsMax } from '../core/shares.ts';
-import { instanceDefaults, listenerLimitDefaults } from './defaults.ts';
 import type { Draft } from './draft.ts';
+import { listenerLimits } from './listener-shape.ts';
 import type { Report } from './report.ts';
+import { instanceLimits } from './shape.ts';
 
 export function checkReserves(draft: Draft, report: Report): void {
   for (const { path, value } of draft.listeners) {
@@ -13,12 +17,14 @@ export function checkReserves(draft: Draft, report: Report): void {
     if (reserve === 'auto' || flows === 0 || reserve <= flows) continue;
     report.problem([...path, 'limits', 'reserve'], `is above limits.flows of the listener (${flows})`);
   }
-  const { instanceFlows: flowsMax, udpShare = instanceDefaults.limits.udpShare } = draft;
+  const { instanceFlows: flowsMax, udpShare = instanceLimits.udpShare.fallback } = draft;
   if (typeof flowsMax !== 'number') return;
   const sharings = draft.listeners.flatMap(({ path, value: { bind, limits } }) => {
     if (bind === undefined) return [];
-    const reserve = limits?.reserve ?? listenerLimitDefaults.reserve;
-    return [{ path, protocol: bind.protocol, limits: { ...listenerLimitDefaults, reserve } }];
+    const { reserve } = limits ?? {};
+    return [
+      { path, protocol: bind.protocol, limits: planOf<ListenerPlan['limits']>(listenerLimits, { reserve }) },
+    ];
   });
   const asked = reservesAsked(sharings);
   const last = (protocol?: 'udp'): (string | number)[] => {

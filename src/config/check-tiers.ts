@@ -2,7 +2,6 @@
  * Rules for tiers: a pool needs somebody who is not a backup, and a zone means something only beside the instance's own.
  */
 import { tiersOf } from '../core/tiers.ts';
-import { backendDefaults } from './defaults.ts';
 import type { Draft, PoolDraft } from './draft.ts';
 import type { Report } from './report.ts';
 
@@ -36,7 +35,7 @@ function checkSpill(pool: PoolDraft, draft: Draft, report: Report): void {
   const placed = pool.backends
     .filter(({ value }) => value.backup !== true)
     .map(({ value: { priority, zone } }) => ({
-      priority: priority ?? backendDefaults.priority,
+      priority: priority ?? 1,
       isBackup: false,
       zone,
     }));

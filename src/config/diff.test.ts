@@ -28,14 +28,23 @@ describe('diffPlans', () => {
     expect(diff.instance).toEqual([
       'engine',
       'workers',
-      'limits.pins',
-      'limits.flows',
-      'limits.udp_share',
       'log',
       'metrics',
       'admin',
       'cluster',
       'shutdown',
+      'limits.flows',
+      'limits.udp_share',
+      'limits.pins',
+    ]);
+    expect(diff.needRestart).toEqual([
+      'engine',
+      'workers',
+      'log',
+      'metrics',
+      'admin',
+      'cluster',
+      'limits.pins',
     ]);
     expect(diff.empty).toBe(false);
   });
@@ -46,6 +55,7 @@ describe('diffPlans', () => {
       listeners: { added: [], removed: [], changed: [] },
       pools: { added: [], removed: [], changed: [] },
       instance: [],
+      needRestart: [],
       empty: true,
     });
   });

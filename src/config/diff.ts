@@ -2,8 +2,10 @@
  * What has to be done to get from one plan to the next. A reload applies the difference; start-up is the difference
  * from nothing. Things are the same when their names are: a listener that is renamed is one removed and one added.
  */
+import type { Options } from '../core/options.ts';
 import type { BackendPlan, ListenerPlan, Plan, PoolPlan } from '../core/plan.ts';
 import { canonical } from './digest.ts';
+import { instanceOptions } from './shape.ts';
 
 export interface Change<T> {
   readonly old: T;
@@ -28,26 +30,13 @@ export interface PoolChange extends Change<PoolPlan> {
   readonly backends: Changes<BackendPlan>;
 }
 
-export type InstanceKey =
-  | 'engine'
-  | 'workers'
-  | 'limits.pins'
-  | 'limits.flows'
-  | 'limits.udp_share'
-  | 'log'
-  | 'metrics'
-  | 'admin'
-  | 'cluster'
-  | 'shutdown';
-
-/** Settings of the instance that a reload puts in force; the others were used up at start and wait for a restart. */
-export const liveKeys: readonly InstanceKey[] = ['limits.flows', 'limits.udp_share', 'shutdown'];
-
 export interface PlanDiff {
   readonly listeners: Changes<ListenerPlan, ListenerChange>;
   readonly pools: Changes<PoolPlan, PoolChange>;
-  /** Settings of the instance that differ; all of them at start-up. */
-  readonly instance: readonly InstanceKey[];
+  /** Settings of the instance that differ, by their keys in the file; all of them at start-up. */
+  readonly instance: readonly string[];
+  /** Those of `instance` that were used up at start and wait for a restart; a reload puts the others in force. */
+  readonly needRestart: readonly string[];
   /** Nothing differs but, perhaps, the file's path. */
   readonly empty: boolean;
 }
@@ -59,13 +48,11 @@ export function diffPlans(old: Plan | undefined, next: Plan): PlanDiff {
     rebind: pair.old.protocol !== pair.next.protocol || !same(pair.old.bind, pair.next.bind),
   }));
   const pools = compare(old?.pools ?? [], next.pools, comparePools);
-  const instance = instanceSettings(next)
-    .filter(
-      ([key, value]) => old === undefined || !same(value, Object.fromEntries(instanceSettings(old))[key]),
-    )
-    .map(([key]) => key);
+  const differing = settings.filter(({ valueIn }) => old === undefined || !same(valueIn(old), valueIn(next)));
+  const instance = differing.map(({ key }) => key);
+  const needRestart = differing.filter(({ waits }) => waits).map(({ key }) => key);
   const empty = instance.length === 0 && isEmpty(listeners) && isEmpty(pools);
-  return { listeners, pools, instance, empty };
+  return { listeners, pools, instance, needRestart, empty };
 }
 
 function comparePools(pair: Change<PoolPlan>): PoolChange {
@@ -95,19 +82,28 @@ function compare<T extends { readonly name: string }, C>(
   };
 }
 
-function instanceSettings(plan: Plan): [InstanceKey, unknown][] {
-  return [
-    ['engine', plan.engine],
-    ['workers', plan.workers],
-    ['limits.pins', plan.limits.pins],
-    ['limits.flows', plan.limits.flows],
-    ['limits.udp_share', plan.limits.udpShare],
-    ['log', plan.log],
-    ['metrics', plan.metrics],
-    ['admin', plan.admin],
-    ['cluster', plan.cluster],
-    ['shutdown', plan.shutdown],
-  ];
+interface Setting {
+  readonly key: string;
+  readonly waits: boolean;
+  valueIn(plan: Plan): unknown;
+}
+
+// A zone is in the pools that it makes a difference to.
+const { zone: _, ...ownOptions } = instanceOptions;
+const settings = settingsOf(ownOptions, '', (plan) => plan);
+
+/** A map whose options do not all wait alike is judged by each of them. */
+function settingsOf(options: Options, prefix: string, partOf: (plan: Plan) => object): Setting[] {
+  return Object.entries(options).flatMap(([planName, option]) => {
+    const key = prefix + (option.key ?? planName);
+    const valueIn = (plan: Plan): unknown => (partOf(plan) as Readonly<Record<string, unknown>>)[planName];
+    const { waits = false } = option;
+    const isMixed =
+      option.kind === 'group' && !waits && Object.values(option.options).some((one) => one.waits);
+    return isMixed
+      ? settingsOf(option.options, `${key}.`, (plan) => valueIn(plan) as object)
+      : [{ key, waits, valueIn }];
+  });
 }
 
 function isEmpty(changes: Changes<unknown, unknown>): boolean {

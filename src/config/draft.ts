@@ -7,12 +7,13 @@
 import type * as z from 'zod';
 import type { RedisPlan } from '../core/cluster-plan.ts';
 import type { Bind } from '../core/plan.ts';
+import { backendShape } from './backend-shape.ts';
 import { readRedisUrl } from './cluster-shape.ts';
 import { isMap, valueAt } from './issues.ts';
 import { listenerShape } from './listener-shape.ts';
-import { backendShape, poolShape } from './pool-shape.ts';
+import { poolShape } from './pool-shape.ts';
 import type { Path } from './problem.ts';
-import { adminShape, type FileShape, fileShape, instanceLimitsShape, metricsShape } from './shape.ts';
+import { adminShape, type FileShape, fileShape, metricsShape } from './shape.ts';
 import type { Remark } from './telling.ts';
 import type { Tree } from './tree.ts';
 
@@ -65,7 +66,7 @@ export function draftOf(tree: Tree, value: unknown, findings: readonly Remark[])
   const wrong = new Set(findings.map((finding) => JSON.stringify(finding.path)));
   const pools = valueAt(tree.value, ['pools']);
   const listeners = itemsOf(root, ['listeners'], listenerParts);
-  const limits = instanceLimitsShape.safeParse(valueAt(root, ['limits'])).data;
+  const limits = fileShape.shape.limits.safeParse(valueAt(root, ['limits'])).data;
   return {
     listeners: listeners.placed,
     listenersComplete: listeners.complete && listeners.placed.every(({ value }) => value.pool !== undefined),

@@ -43,10 +43,10 @@ export function readBy<T>(read: (value: unknown) => Reading<T>, description: str
 }
 
 interface DurationRange {
-  readonly minMs?: number;
-  readonly maxMs?: number;
-  readonly zero?: boolean;
-  readonly defaultMs?: number;
+  readonly minMs?: number | undefined;
+  readonly maxMs?: number | undefined;
+  readonly zero?: boolean | undefined;
+  readonly defaultMs?: number | undefined;
 }
 
 /** A duration in milliseconds, above 0 unless `zero`. */
@@ -77,6 +77,16 @@ export function percent(description: string, fallback: number) {
     anyOf: [{ type: 'string', pattern: percentPattern }, { const: 0 }],
     default: formatPercent(fallback),
   }).optional();
+}
+
+/** A share, 0 to 1, written as a number; 0 only if `zero`. */
+export function fraction(description: string, zero: boolean, fallback: number) {
+  const error = zero ? 'must be a number from 0 to 1' : 'must be a number above 0, at most 1';
+  const number = z.number({ error });
+  return (zero ? number.min(0, { error }) : number.gt(0, { error }))
+    .max(1, { error })
+    .meta(described(description, fallback))
+    .optional();
 }
 
 export function whole(description: string, min: number, max: number, fallback?: number) {

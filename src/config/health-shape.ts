@@ -4,43 +4,72 @@
  */
 import * as z from 'zod';
 import { dialectOf, dialects } from '../checks/dialects.ts';
-import { valuesOf } from '../core/options.ts';
+import {
+  as,
+  built,
+  choice,
+  duration,
+  type OptionsOf,
+  own,
+  planOf,
+  valuesOf,
+  whole,
+} from '../core/options.ts';
 import type { HealthPlan, Protocol } from '../core/plan.ts';
 import { readIp } from './bind.ts';
-import { healthDefaults, healthTimeoutDefault, healthTypeDefault } from './defaults.ts';
-import { choice, duration, readBy, section, whole } from './fields.ts';
+import { section } from './fields.ts';
 import { fieldsOf } from './option-fields.ts';
 
-const common = {
-  interval: duration('From one check of a backend to the next (a tenth more or less).', {
-    minMs: 10,
-    defaultMs: healthDefaults.intervalMs,
-  }),
-  fast_interval: duration(
-    'The same while checks contradict what the backend was. Default: a quarter of the interval.',
-    { minMs: 10 },
+const second = 1_000;
+const intervalMs = 2 * second;
+
+type CommonPlan = Omit<HealthPlan, 'type' | 'options' | 'sources'>;
+
+/** What every check has. */
+export const healthOptions = {
+  intervalMs: as(
+    'interval',
+    duration('From one check of a backend to the next (a tenth more or less).', intervalMs, { minMs: 10 }),
   ),
-  timeout: duration(
-    'A check without an answer by then has failed. At most the interval, which is the default where it is shorter.',
-    { defaultMs: healthDefaults.timeoutMs },
+  fastIntervalMs: as(
+    'fast_interval',
+    built(
+      duration(
+        'The same while checks contradict what the backend was. Default: a quarter of the interval.',
+        undefined,
+        { minMs: 10 },
+      ),
+      (written, { siblings: { interval = intervalMs } }) =>
+        Math.min(interval as number, written ?? Math.ceil((interval as number) / 4)),
+    ),
+  ),
+  timeoutMs: as(
+    'timeout',
+    built(
+      duration(
+        'A check without an answer by then has failed. At most the interval, which is the default where it is shorter.',
+        second,
+      ),
+      (written, { siblings: { interval = intervalMs } }) => written ?? Math.min(second, interval as number),
+    ),
   ),
   fall: whole(
     'Failed checks in a row until a backend is down; the first check of all decides alone.',
     1,
     1_000,
-    healthDefaults.fall,
+    3,
   ),
-  rise: whole('Passed checks in a row until it is up again.', 1, 1_000, healthDefaults.rise),
+  rise: whole('Passed checks in a row until it is up again.', 1, 1_000, 2),
   port: whole("Another port to check than the backend's own.", 1, 65_535),
-  address: readBy(readIp, "Another IP address to check than the backend's own.", {
-    type: 'string',
-  }).optional(),
+  address: own("Another IP address to check than the backend's own.", readIp, { type: 'string' }),
   start: choice(
     'What a backend is until its first check has said something. A start and a reload wait up to 3 s for first checks.',
     ['down', 'up'],
-    healthDefaults.start,
+    'down',
   ),
-};
+} satisfies OptionsOf<CommonPlan>;
+
+const common = fieldsOf(healthOptions);
 
 const plainTypes = ['tcp', 'none'] as const;
 const names = Object.keys(dialects).filter((name) => !(plainTypes as readonly string[]).includes(name));
@@ -82,20 +111,17 @@ function shapeOf(name: string) {
 
 /** The plan of a check, with every default. */
 export function buildHealth(health: HealthShape | undefined, usedBy: readonly Protocol[]): HealthPlan {
-  const type = health?.type ?? healthTypeDefault(usedBy);
-  const intervalMs = health?.interval ?? healthDefaults.intervalMs;
+  const type = health?.type ?? typeDefault(usedBy);
   return {
     type,
-    intervalMs,
-    fastIntervalMs: Math.min(intervalMs, health?.fast_interval ?? Math.ceil(intervalMs / 4)),
-    timeoutMs: health?.timeout ?? healthTimeoutDefault(intervalMs),
-    fall: health?.fall ?? healthDefaults.fall,
-    rise: health?.rise ?? healthDefaults.rise,
-    port: health?.port,
-    address: health?.address as string | undefined,
-    start: health?.start ?? healthDefaults.start,
+    ...planOf<CommonPlan>(healthOptions, health ?? {}),
     options: valuesOf(dialectOf(type)?.options ?? {}, (health ?? {}) as Readonly<Record<string, unknown>>),
   };
+}
+
+/** A TCP probe says nothing about a server that speaks only UDP, so such a pool has no probe unless it asks for one. */
+function typeDefault(usedBy: readonly Protocol[]): HealthPlan['type'] {
+  return usedBy.length > 0 && usedBy.every((protocol) => protocol === 'udp') ? 'none' : 'tcp';
 }
 
 /** What is wrong with a check's own options, together. */

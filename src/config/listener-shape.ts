@@ -1,97 +1,176 @@
 /**
- * The shape of one item of `listeners`: what a user may write there, and what it means.
+ * The options of one item of `listeners`: what a user may write there, what it means, and what the plan has of it.
  */
 import * as z from 'zod';
-import { affinityKeys } from '../core/plan.ts';
-import { readListenerBind } from './bind.ts';
-import { affinityDefaults, listenerLimitDefaults, timeoutDefaults } from './defaults.ts';
-import { autoOr, choice, duration, flowsMax, name, readBy, section, whole } from './fields.ts';
-import { device, tcpSection, udpSection } from './socket-shape.ts';
+import {
+  as,
+  autoOrWhole,
+  built,
+  choice,
+  duration,
+  group,
+  name,
+  type OptionsOf,
+  optionalGroup,
+  own,
+  planOf,
+  required,
+  whole,
+} from '../core/options.ts';
+import { affinityKeys, type Bind, type ListenerPlan } from '../core/plan.ts';
+import { type ListenerBind, readListenerBind } from './bind.ts';
+import { flowsMax } from './fields.ts';
+import { form } from './form.ts';
+import { sectionOf } from './option-fields.ts';
+import { device, tcpMeaning, tcpOptions, udpMeaning, udpOptions } from './socket-shape.ts';
 import { formatDuration } from './units.ts';
 
+const second = 1_000;
+const minute = 60 * second;
+/** Long for TCP, because databases keep idle sessions; short for UDP, because nothing says that a client left. */
+const tcpIdleMs = 60 * minute;
+const udpIdleMs = minute;
 const ratePerSecondMax = 10_000_000;
-const tcpTimeouts = timeoutDefaults('tcp');
-const udpIdleMs = timeoutDefaults('udp').idleMs;
 
-const affinitySection = section('What a client is recognised by, and for how long it keeps its backend.', {
-  key: choice(
-    'client-ip; client-subnet (see prefix_v4, prefix_v6); flow: each connection by itself; none: no pins, the default on a unix socket.',
-    affinityKeys,
-    affinityDefaults.key,
+const subnets = { needs: { key: 'key', is: 'client-subnet' } } as const;
+
+export const affinityOptions = {
+  key: built(
+    choice(
+      'client-ip; client-subnet (see prefix_v4, prefix_v6); flow: each connection by itself; none: no pins, the default on a unix socket.',
+      affinityKeys,
+      'client-ip',
+    ),
+    // On a unix socket no client has an address: pinning by it would send all of them to one backend.
+    (written, { bindKind }) => written ?? (bindKind === 'unix' ? 'none' : 'client-ip'),
   ),
-  ttl: duration('How long a client keeps its backend after its last flow.', {
-    defaultMs: affinityDefaults.ttlMs,
-    // Open flows prolong it; below, a busy worker might come too late.
-    minMs: 1_000,
-  }),
-  prefix_v4: whole('client-subnet: bits of an IPv4 address that count.', 1, 32, affinityDefaults.prefixV4),
-  prefix_v6: whole('client-subnet: bits of an IPv6 address that count.', 1, 128, affinityDefaults.prefixV6),
+  ttlMs: as(
+    'ttl',
+    duration('How long a client keeps its backend after its last flow.', 30 * minute, {
+      // Open flows prolong it; below, a busy worker might come too late.
+      minMs: second,
+    }),
+  ),
+  // A /24 and a /64 are what one site usually has: a client that changes its address tends to stay inside.
+  prefixV4: as('prefix_v4', whole('client-subnet: bits of an IPv4 address that count.', 1, 32, 24), subnets),
+  prefixV6: as('prefix_v6', whole('client-subnet: bits of an IPv6 address that count.', 1, 128, 64), subnets),
   claim: choice(
     'async: dial at once and tell the other instances; before-dial: ask the shared table first.',
     ['async', 'before-dial'],
-    affinityDefaults.claim,
+    'async',
   ),
-  claim_timeout: duration('before-dial: how long to wait for the shared table before going on without it.', {
-    defaultMs: affinityDefaults.claimTimeoutMs,
-  }),
-});
+  claimTimeoutMs: as(
+    'claim_timeout',
+    duration('before-dial: how long to wait for the shared table before going on without it.', 50),
+  ),
+} satisfies OptionsOf<ListenerPlan['affinity']>;
 
-export const listenerShape = section('An address that clients reach.', {
-  name: name('The name in logs, metrics and commands.'),
-  bind: readBy(
-    readListenerBind,
-    'Protocol, address and port: tcp://0.0.0.0:5432, udp://[::]:7777; or unix:/path. The mode of such a socket is what the umask leaves of 0777 (0755 by default, 0700 with the systemd unit), and only who may write to it can connect: set the umask (UMask= in systemd) for clients of other users.',
-    {
-      type: 'string',
-      pattern: '^((tcp|udp)://.+:\\d+|unix:/.+)$',
-    },
-  ),
-  bind_device: device(
-    'Only clients that come in by this network device or VRF (SO_BINDTODEVICE). A change makes it another listener: open flows end.',
-  ),
-  pool: name('The pool that serves its clients.'),
-  affinity: z
-    .union([z.enum(['none']), affinitySection], {
-      error: 'must be none or a map of keys and values (key, ttl, ...)',
-    })
+const affinity = form(
+  z
+    .union(
+      [
+        z.enum(['none']),
+        sectionOf('What a client is recognised by, and for how long it keeps its backend.', affinityOptions),
+      ],
+      { error: 'must be none or a map of keys and values (key, ttl, ...)' },
+    )
     .meta({
       description: 'What a client is recognised by, and for how long it keeps its backend; none: no pins.',
     })
     .optional(),
-  timeouts: section('When to give up.', {
-    connect: duration('TCP: one attempt to reach a backend.', { defaultMs: tcpTimeouts.connectMs }),
-    idle: duration(
-      `A flow ends when nothing moved for this long. A reader that drains what the kernel holds for it moves something. Default ${formatDuration(tcpTimeouts.idleMs)} for TCP, ${formatDuration(udpIdleMs)} for UDP.`,
-      {},
+  (written, around): ListenerPlan['affinity'] =>
+    planOf(affinityOptions, written === 'none' ? { key: written } : (written ?? {}), around),
+  affinityOptions,
+);
+
+const timeoutOptions = {
+  connectMs: as('connect', duration('TCP: one attempt to reach a backend.', 2 * second), { scope: 'tcp' }),
+  idleMs: as(
+    'idle',
+    built(
+      duration(
+        `A flow ends when nothing moved for this long. A reader that drains what the kernel holds for it moves something. Default ${formatDuration(tcpIdleMs)} for TCP, ${formatDuration(udpIdleMs)} for UDP.`,
+        undefined,
+      ),
+      (written, { protocols }) => written ?? (protocols.includes('udp') ? udpIdleMs : tcpIdleMs),
     ),
-    half_close: duration('TCP: one side has ended and the other is silent.', {
-      defaultMs: tcpTimeouts.halfCloseMs,
-    }),
-  }).optional(),
-  limits: section('How much this listener carries; what is above is turned away.', {
-    flows: whole('Open flows; 0: as many as limits.flows of the instance.', 0, flowsMax, 0),
-    reserve: autoOr(
-      'Open flows that other listeners cannot take from this one; auto: its even part of a quarter of limits.flows of the instance.',
-      flowsMax,
-      listenerLimitDefaults.reserve,
-      0,
-    ),
-    flows_per_client: whole(
+  ),
+  halfCloseMs: as('half_close', duration('TCP: one side has ended and the other is silent.', minute), {
+    scope: 'tcp',
+  }),
+} satisfies OptionsOf<ListenerPlan['timeouts']>;
+
+/** 0 is no limit: a listener may use up all flows of the instance. */
+export const listenerLimits = {
+  flows: whole('Open flows; 0: as many as limits.flows of the instance.', 0, flowsMax, 0),
+  reserve: autoOrWhole(
+    'Open flows that other listeners cannot take from this one; auto: its even part of a quarter of limits.flows of the instance.',
+    0,
+    flowsMax,
+    'auto',
+  ),
+  flowsPerClient: as(
+    'flows_per_client',
+    whole(
       'Open flows of one client address in each worker, whose connections the kernel spreads over all; 0: no limit.',
       0,
       flowsMax,
       0,
     ),
-    new_flows_per_client: whole(
-      'New flows a second of one client address in each worker; 0: no limit.',
-      0,
-      ratePerSecondMax,
-      0,
+  ),
+  newFlowsPerClientPerSecond: as(
+    'new_flows_per_client',
+    whole('New flows a second of one client address in each worker; 0: no limit.', 0, ratePerSecondMax, 0),
+  ),
+  newFlowsPerSecond: as('new_flows', whole('New flows a second; 0: no limit.', 0, ratePerSecondMax, 0)),
+} satisfies OptionsOf<ListenerPlan['limits']>;
+
+/** As the file has it: an address is a protocol and a place, and a device beside it. The rest is as in the plan. */
+interface Listener extends Omit<ListenerPlan, 'protocol' | 'bind' | 'upstream'> {
+  readonly bind: ListenerBind;
+  readonly device?: string;
+}
+
+export const listenerOptions = {
+  name: required(name('The name in logs, metrics and commands.')),
+  bind: required(
+    own(
+      'Protocol, address and port: tcp://0.0.0.0:5432, udp://[::]:7777; or unix:/path. The mode of such a socket is what the umask leaves of 0777 (0755 by default, 0700 with the systemd unit), and only who may write to it can connect: set the umask (UMask= in systemd) for clients of other users.',
+      readListenerBind,
+      { type: 'string', pattern: '^((tcp|udp)://.+:\\d+|unix:/.+)$' },
     ),
-    new_flows: whole('New flows a second; 0: no limit.', 0, ratePerSecondMax, 0),
-  }).optional(),
-  tcp: tcpSection.optional(),
-  udp: udpSection.optional(),
-});
+  ),
+  device: as(
+    'bind_device',
+    device(
+      'Only clients that come in by this network device or VRF (SO_BINDTODEVICE). A change makes it another listener: open flows end.',
+    ),
+    { scope: 'inet', engines: ['epoll'] },
+  ),
+  pool: required(name('The pool that serves its clients.')),
+  affinity,
+  timeouts: group('When to give up.', timeoutOptions),
+  limits: group('How much this listener carries; what is above is turned away.', listenerLimits),
+  tcp: { ...group(tcpMeaning, tcpOptions), scope: 'tcp' },
+  udp: { ...optionalGroup(udpMeaning, udpOptions), scope: 'udp' },
+} satisfies OptionsOf<Listener>;
+
+export const listenerShape = sectionOf('An address that clients reach.', listenerOptions);
 
 export type ListenerShape = z.output<typeof listenerShape>;
+
+/** The plan of a listener without problems, but for how connections leave, which its pool says. */
+export function buildListener(listener: ListenerShape): ListenerPlan {
+  const { protocol, bind: at } = listener.bind;
+  const {
+    name,
+    bind: _,
+    device,
+    ...rest
+  } = planOf<Listener>(listenerOptions, listener, {
+    protocols: [protocol],
+    bindKind: at.kind,
+  });
+  const bind: Bind = device === undefined || at.kind === 'unix' ? at : { ...at, device };
+  return { name, protocol, bind, ...rest };
+}

@@ -1,19 +1,49 @@
-/** Options that a part of the program declares for itself (core/options.ts) as fields of the file. */
+/** Options (core/options.ts) as fields of the file. */
 import * as z from 'zod';
-import type { Option, Options } from '../core/options.ts';
-import { choice, described, duration, flag, readBy, section, whole } from './fields.ts';
+import type { KeyOf, Option, Options } from '../core/options.ts';
+import {
+  autoOr,
+  choice,
+  described,
+  duration,
+  flag,
+  fraction,
+  name,
+  percent,
+  readBy,
+  section,
+  whole,
+} from './fields.ts';
 
-/** One field for each, by its key. */
-export function fieldsOf(options: Options): Record<string, z.ZodType> {
-  return Object.fromEntries(Object.entries(options).map(([key, option]) => [key, fieldOf(option)]));
+type FieldOf<O> =
+  O extends Option<unknown, infer W>
+    ? O extends { readonly isRequired: true }
+      ? z.ZodType<W>
+      : z.ZodOptional<z.ZodType<W>>
+    : never;
+
+export type FieldsOf<S extends Options> = { readonly [K in keyof S as KeyOf<S[K], K>]: FieldOf<S[K]> };
+
+/** One field for each, by its key in the file. */
+export function fieldsOf<const S extends Options>(options: S): FieldsOf<S> {
+  const fields = Object.entries(options).map(([planName, option]) => [
+    option.key ?? planName,
+    fieldOf(option),
+  ]);
+  return Object.fromEntries(fields) as FieldsOf<S>;
 }
 
-function fieldOf(option: Option<unknown>): z.ZodType {
+/** A map of options. */
+export function sectionOf<const S extends Options>(description: string, options: S) {
+  return section(description, fieldsOf(options));
+}
+
+function fieldOf(option: Option<unknown, unknown>): z.ZodType {
   const field = kindOf(option);
   return option.isRequired === true && field instanceof z.ZodOptional ? (field.unwrap() as z.ZodType) : field;
 }
 
-function kindOf(option: Option<unknown>): z.ZodType {
+function kindOf(option: Option<unknown, unknown>): z.ZodType {
   const { meaning, fallback } = option;
   switch (option.kind) {
     case 'choice':
@@ -24,18 +54,27 @@ function kindOf(option: Option<unknown>): z.ZodType {
         .max(option.charactersMax, { error: `must have at most ${option.charactersMax} characters` })
         .meta(described(meaning, fallback))
         .optional();
-    case 'duration':
-      return duration(meaning, {
-        zero: option.zero,
-        ...(fallback === undefined ? {} : { defaultMs: fallback as number }),
-      });
+    case 'name':
+      return name(meaning).optional();
+    case 'duration': {
+      const { zero, minMs, maxMs } = option;
+      return duration(meaning, { zero, minMs, maxMs, defaultMs: fallback as number | undefined });
+    }
     case 'flag':
       return flag(meaning, fallback as boolean);
     case 'whole':
       return whole(meaning, option.min, option.max, fallback as number | undefined);
+    case 'autoOrWhole':
+      return autoOr(meaning, option.max, fallback as number | 'auto', option.min);
+    case 'percent':
+      return percent(meaning, fallback as number);
+    case 'fraction':
+      return fraction(meaning, option.zero, fallback as number);
     case 'group':
       return section(meaning, fieldsOf(option.options)).optional();
     case 'own':
       return readBy(option.read, meaning, option.takes).optional();
+    case 'form':
+      return option.field as z.ZodType;
   }
 }

@@ -2,9 +2,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { instanceDefaults } from './defaults.ts';
 import { parsePlan } from './load.ts';
 import { jsonSchema, keysAt } from './schema.ts';
+import { instanceLimits } from './shape.ts';
 
 interface Schema {
   readonly [keyword: string]: unknown;
@@ -94,7 +94,7 @@ describe('the JSON Schema', () => {
 
   it('shows the defaults there are', () => {
     const defaults = Object.fromEntries(keySchemas(schema, '').map(([path, one]) => [path, one.default]));
-    expect(defaults['.limits.flows']).toBe(instanceDefaults.limits.flows);
+    expect(defaults['.limits.flows']).toBe(instanceLimits.flows.fallback);
     expect(defaults['.shutdown.drain']).toBe('30s');
     expect(defaults['.listeners.*.tcp.no_delay']).toBe(true);
   });

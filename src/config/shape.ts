@@ -1,26 +1,27 @@
 /**
- * The file's shape: every key, what it may hold and what it means (listeners and pools are in files of their own).
- * The one definition behind the check and the JSON Schema; rules that need more than one key are in check*.ts,
- * defaults in defaults.ts. A new section is one more constant, one line in `fileShape`, and its part in build.ts.
+ * The file's shape: every key of the instance, what it may hold and what it means (listeners and pools are in files of their own).
+ * The one definition behind the check, the JSON Schema and the plan; rules that need more than one key are in check*.ts.
  */
 import * as z from 'zod';
 import { backendIdsMax, listenersMax, pinsMax, workersMax } from '../core/limits.ts';
-import { readListen } from './bind.ts';
-import { clusterShape } from './cluster-shape.ts';
-import { instanceDefaults } from './defaults.ts';
 import {
-  autoOr,
-  byName,
+  as,
+  autoOrWhole,
   choice,
-  described,
   duration,
-  flowsMax,
+  fraction,
+  group,
   name,
-  readBy,
-  section,
+  type OptionsOf,
   whole,
-} from './fields.ts';
+} from '../core/options.ts';
+import type { Plan } from '../core/plan.ts';
+import { readListen } from './bind.ts';
+import { buildCluster, clusterShape } from './cluster-shape.ts';
+import { byName, flowsMax, readBy, section } from './fields.ts';
+import { form } from './form.ts';
 import { listenerShape } from './listener-shape.ts';
+import { fieldsOf } from './option-fields.ts';
 import { poolShape } from './pool-shape.ts';
 
 const where = 'Where it listens: 127.0.0.1:9464, [::1]:9464 or unix:/path. Port 0: any free one.';
@@ -31,83 +32,87 @@ const adminListen = readBy(
   { type: 'string' },
 );
 
-/** Above 0 to 1. */
-function share(description: string, fallback: number) {
-  const error = 'must be a number above 0, at most 1';
-  return z
-    .number({ error })
-    .gt(0, { error })
-    .max(1, { error })
-    .meta(described(description, fallback))
-    .optional();
-}
-
-const log = section('What is logged.', {
-  level: choice(
-    'The least severe level that is logged.',
-    ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
-    instanceDefaults.log.level,
-  ),
-  flows: section('The line logged when a flow has ended.', {
-    level: choice(
-      'The level of that line; off: none.',
-      ['trace', 'debug', 'info', 'off'],
-      instanceDefaults.log.flows.level,
-    ),
-    sample: z
-      .number({ error: 'must be a number from 0 to 1' })
-      .min(0, { error: 'must be a number from 0 to 1' })
-      .max(1, { error: 'must be a number from 0 to 1' })
-      .meta(described('The share of flows that is logged, 0 to 1.', instanceDefaults.log.flows.sample))
-      .optional(),
-  }).optional(),
-}).optional();
-
 export const metricsShape = section('Metrics for Prometheus. Left out: none.', { listen }).optional();
 export const adminShape = section('The admin API. Left out: none.', { listen: adminListen }).optional();
 
-export const instanceLimitsShape = section('How much the whole instance carries.', {
-  flows: autoOr(
+export const instanceLimits = {
+  // What the descriptor limit carries: a fixed number would be refused on one machine and waste another.
+  flows: autoOrWhole(
     'Open flows. auto: what the descriptor limit (ulimit -n, LimitNOFILE= in systemd) carries: two for each flow, what listeners, workers, pages and checks need, and up to an eighth of the rest for pipes (epoll); at most 1,000,000.',
-    flowsMax,
-    instanceDefaults.limits.flows,
-  ),
-  udp_share: share(
-    'What UDP listeners may have of limits.flows together, above 0 to 1, where there are TCP listeners as well: the sources of datagrams can be forged.',
-    instanceDefaults.limits.udpShare,
-  ),
-  pins: whole(
-    'Clients remembered, at most. Full: of those not connected now, the one unused for longest is forgotten.',
     1,
-    pinsMax,
-    instanceDefaults.limits.pins,
+    flowsMax,
+    'auto',
   ),
-}).optional();
+  udpShare: as(
+    'udp_share',
+    fraction(
+      'What UDP listeners may have of limits.flows together, above 0 to 1, where there are TCP listeners as well: the sources of datagrams can be forged.',
+      // Leaves TCP a quarter whatever UDP sources, which can be forged, do.
+      0.75,
+      { zero: false },
+    ),
+  ),
+  pins: {
+    ...whole(
+      'Clients remembered, at most. Full: of those not connected now, the one unused for longest is forgotten.',
+      1,
+      pinsMax,
+      // They outlive their flows.
+      262_144,
+    ),
+    waits: true,
+  },
+} satisfies OptionsOf<Plan['limits']>;
 
-export const fileShape = section('The configuration of pinion.', {
-  engine: choice(
-    'What moves the bytes. auto: epoll where it works.',
-    ['auto', 'epoll', 'portable'],
-    instanceDefaults.engine,
-  ),
-  workers: autoOr('Threads that serve clients. auto: one per core.', workersMax, instanceDefaults.workers),
+export interface Instance extends Omit<Plan, 'source' | 'digest' | 'listeners' | 'pools'> {
+  readonly zone?: string;
+}
+
+/** What is this instance's. A change of what `waits` is for the next start. */
+export const instanceOptions = {
+  engine: {
+    ...choice('What moves the bytes. auto: epoll where it works.', ['auto', 'epoll', 'portable'], 'auto'),
+    waits: true,
+  },
+  workers: {
+    ...autoOrWhole('Threads that serve clients. auto: one per core.', 1, workersMax, 'auto'),
+    waits: true,
+  },
   zone: name(
     'Where this instance stands: inside a priority, backends of the same zone come first. Left out: zones make no difference.',
-  ).optional(),
-  log,
-  metrics: metricsShape,
-  admin: adminShape,
-  cluster: clusterShape,
-  shutdown: section('Stopping.', {
-    drain: duration(
-      'How long open flows may go on after a stop was asked for. UDP conversations are over sooner, after some seconds of silence.',
-      {
-        zero: true,
-        defaultMs: instanceDefaults.shutdown.drainMs,
-      },
+  ),
+  log: {
+    ...group('What is logged.', {
+      level: choice(
+        'The least severe level that is logged.',
+        ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
+        'info',
+      ),
+      flows: group('The line logged when a flow has ended.', {
+        level: choice('The level of that line; off: none.', ['trace', 'debug', 'info', 'off'], 'info'),
+        sample: fraction('The share of flows that is logged, 0 to 1.', 1),
+      }),
+    }),
+    waits: true,
+  },
+  metrics: { ...form(metricsShape, (written) => written), waits: true },
+  admin: { ...form(adminShape, (written) => written), waits: true },
+  cluster: { ...form(clusterShape, buildCluster), waits: true },
+  shutdown: group('Stopping.', {
+    drainMs: as(
+      'drain',
+      duration(
+        'How long open flows may go on after a stop was asked for. UDP conversations are over sooner, after some seconds of silence.',
+        30_000,
+        { zero: true },
+      ),
     ),
-  }).optional(),
-  limits: instanceLimitsShape,
+  }),
+  limits: group('How much the whole instance carries.', instanceLimits),
+} satisfies OptionsOf<Instance>;
+
+export const fileShape = section('The configuration of pinion.', {
+  ...fieldsOf(instanceOptions),
   listeners: z
     .array(listenerShape, { error: 'must be a list of listeners (- name: ...)' })
     .min(1, { error: 'needs at least one listener' })

@@ -10,7 +10,8 @@
 import { availableParallelism } from 'node:os';
 import { ChecksClient } from '../checks/client.ts';
 import { readBackendList } from '../config/backend-list.ts';
-import { diffPlans, liveKeys } from '../config/diff.ts';
+import { diffPlans } from '../config/diff.ts';
+import { unhonoured } from '../config/unhonoured.ts';
 import { type Fault, whyOf } from '../core/ejection.ts';
 import { firstChecksWithinMs, firstDiscoveryWithinMs, loopRememberedMs } from '../core/limits.ts';
 import type { LoopListener } from '../core/loops.ts';
@@ -116,6 +117,8 @@ export class Control {
   private readonly loopWatch: LoopWatch;
   /** What the plan in use asks for in vain, as far as it has been told. */
   private readonly troubles = new Set<string>();
+  /** By listener: the options its engine goes without, as they were told. */
+  private unhonoured: ReadonlyMap<string, string> = new Map();
   private nextRequestId = 1;
   /** Plans are taken into use one after the other. */
   private turn: Promise<unknown> = Promise.resolve();
@@ -260,6 +263,7 @@ export class Control {
       await this.end();
       throw failure;
     }
+    this.tellUnhonoured(plan);
     this.expiryTimer = setInterval(() => this.views.pins.expire(this.now(), 20_000), 1_000);
     this.isReady = true;
     // Its listeners are open: now the others may know where.
@@ -353,12 +357,12 @@ export class Control {
         this.discovery.settle(this.base);
         throw error;
       }
-      const { listeners, pools, instance } = diffPlans(old, this.plan);
+      const { listeners, pools, needRestart } = diffPlans(old, this.plan);
       this.options.watch({
         event: 'reloaded',
         listeners: tally(listeners),
         pools: tally(pools),
-        needRestart: instance.filter((key) => !liveKeys.includes(key)),
+        needRestart,
       });
     });
   }
@@ -427,6 +431,7 @@ export class Control {
     this.backends.change(plan.pools, targets, isFound);
     this.publish(plan);
     this.backends.settle(plan.pools);
+    this.tellUnhonoured(plan);
     if (addsBackends(old, plan)) this.cluster?.namesAdded();
     const after = new Set(this.snapshot!.listeners.map((listener) => listener.id));
     for (const listenerId of before) {
@@ -615,6 +620,17 @@ export class Control {
       return;
     this.loopsToldAtMs.set(key, this.now());
     this.options.watch({ event: 'loop-seen', ...names, listener });
+  }
+
+  /** Options that change where traffic goes must not be missing without a word. */
+  private tellUnhonoured(plan: Plan): void {
+    const { engine, watch } = this.options;
+    const keysOf = new Map(plan.listeners.map((one) => [one.name, unhonoured(one, engine).join(', ')]));
+    for (const [listener, keys] of keysOf) {
+      if (keys === '' || keys === this.unhonoured.get(listener)) continue;
+      watch({ event: 'listener-fault', listener, message: `the ${engine} engine goes without ${keys}` });
+    }
+    this.unhonoured = keysOf;
   }
 
   /** Once: each worker finds it out by itself, and again with each snapshot. */

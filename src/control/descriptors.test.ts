@@ -1,8 +1,8 @@
 /** Descriptors for flows, for pipes and for everything else: whatever is asked for, all together fit. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { instanceDefaults } from '../config/defaults.ts';
 import { parsePlan } from '../config/load.ts';
+import { instanceLimits } from '../config/shape.ts';
 import { descriptorsPerPipe, pipesPerWorkerMax } from '../core/limits.ts';
 import type { Plan } from '../core/plan.ts';
 import { descriptorSum, type Machine } from './descriptor-sum.ts';
@@ -140,7 +140,7 @@ test('what does not fit is refused with what to do', () => {
     `carry at most ${most} flows`,
   );
   expect(() => shareDescriptors(planOf({ tcp: 600 }), machineOf())).toThrow('no flow could be served; raise');
-  expect(instanceDefaults.limits.flows).toBe('auto');
+  expect(instanceLimits.flows.fallback).toBe('auto');
   expect(() => shareDescriptors(planOf({ reserve: 5_000 }), machineOf())).toThrow(
     'limits.reserve of all listeners comes to 5000, but there are',
   );

@@ -173,7 +173,7 @@ export interface PoolPlan {
     /** The share of the pool that may be ejected at once, 0 to 1. */
     readonly ejectedShareMax: number;
     /** UDP: a backend that does not answer so many datagrams of so many clients, and none for so long, is ejected. Undefined: nobody looks. */
-    readonly noReply:
+    readonly noReply?:
       | { readonly datagrams: number; readonly withinMs: number; readonly clients: number }
       | undefined;
   };

@@ -1,12 +1,14 @@
 /** What listeners have for themselves: it adds up, whatever is asked for. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { listenerLimitDefaults } from '../config/defaults.ts';
+import { listenerLimits } from '../config/listener-shape.ts';
+import { planOf } from './options.ts';
+import type { ListenerPlan } from './plan.ts';
 import { shareFlows } from './shares.ts';
 
 const listenerOf = (protocol: 'tcp' | 'udp', reserve: number | 'auto', flows = 0) => ({
   protocol,
-  limits: { ...listenerLimitDefaults, reserve, flows },
+  limits: planOf<ListenerPlan['limits']>(listenerLimits, { reserve, flows }),
 });
 const tcp = listenerOf('tcp', 'auto');
 const udp = listenerOf('udp', 'auto');

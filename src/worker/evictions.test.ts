@@ -3,12 +3,14 @@
  * who loses his.
  */
 import { beforeEach, describe, expect, test, vi } from 'vitest';
-import { listenerLimitDefaults } from '../config/defaults.ts';
+import { listenerLimits } from '../config/listener-shape.ts';
 import { Address, noAddress } from '../core/address.ts';
 import { Evictable } from '../core/evictable.ts';
 import type { Flow } from '../core/flow.ts';
 import { crowdedLooksPerTick, crowdedUsesMax } from '../core/limits.ts';
+import { planOf } from '../core/options.ts';
 import { Places } from '../core/places.ts';
+import type { ListenerPlan } from '../core/plan.ts';
 import { shareFlows } from '../core/shares.ts';
 import type { ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
 import { listenerView, poolPlan } from '../engine/conformance/listener.ts';
@@ -94,9 +96,12 @@ const pool: PoolView = {
   backends: [],
 };
 
-function listenerOf(id: number, protocol: 'tcp' | 'udp', limits: Partial<typeof listenerLimitDefaults>) {
+function listenerOf(id: number, protocol: 'tcp' | 'udp', limits: Partial<ListenerPlan['limits']>) {
   const view = listenerView(id, protocol, {});
-  return { ...view, plan: { ...view.plan, limits: { ...listenerLimitDefaults, ...limits } } };
+  return {
+    ...view,
+    plan: { ...view.plan, limits: { ...planOf<ListenerPlan['limits']>(listenerLimits, {}), ...limits } },
+  };
 }
 
 function play(flowsMax: number, listeners: readonly ListenerView[], udpShare = 0.75): PlayedWorker[] {

@@ -15,7 +15,7 @@ import { Conversation } from './conversation.ts';
 import { Deadlines } from './deadlines.ts';
 import { KernelDrops } from './kernel-drops.ts';
 import { KernelQueues } from './kernel-queues.ts';
-import { ignoredOptions, SourceAddresses } from './socket-options.ts';
+import { SourceAddresses } from './socket-options.ts';
 import { TcpFlow } from './tcp-flow.ts';
 import { TcpListener } from './tcp-listener.ts';
 import { UdpListener } from './udp-listener.ts';
@@ -72,7 +72,6 @@ class PortableEngine implements Engine {
     assert.ok(!this.#listeners.has(view.id), `listener ${view.id} is bound already`);
     const listener = listenerOf(this.#context, view, isFirst);
     this.#listeners.set(view.id, listener);
-    if (isFirst) this.#tellIgnored(view);
     const stranger =
       isFirst && this.#context.reusePort ? this.#addressInUse(view) : Promise.resolve(undefined);
     void stranger
@@ -83,14 +82,6 @@ class PortableEngine implements Engine {
         // In a turn of its own: what `done` throws is the caller's, not this promise's.
         setImmediate(() => done(isWanted ? result : unlistened));
       });
-  }
-
-  /** Options that change where traffic goes must not be missing without a word. */
-  #tellIgnored(view: ListenerView): void {
-    const keys = ignoredOptions(view.plan);
-    if (keys.length === 0) return;
-    const text = `the portable engine goes without ${keys.join(', ')}`;
-    this.#context.host.trouble(view, 'listener', text);
   }
 
   /** Binds without sharing the port, and gives the address back at once. */

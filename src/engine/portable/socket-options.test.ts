@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { UpstreamPlan } from '../../core/plan.ts';
-import { listenerView } from '../conformance/listener.ts';
-import { ignoredOptions, SourceAddresses } from './socket-options.ts';
+import { SourceAddresses } from './socket-options.ts';
 
 function upstream(...sources: string[]): UpstreamPlan {
   return { sources, transparent: false };
@@ -22,16 +21,4 @@ describe('source addresses', () => {
     expect(addresses.next(upstream('10.0.0.1'), '2001:db8::9')).toBeUndefined();
     expect(addresses.next(undefined, '192.0.2.1')).toBeUndefined();
   });
-});
-
-test('what is ignored is named by its key', () => {
-  const { plan } = listenerView(0, 'tcp', { bind: { kind: 'inet', ip: '127.0.0.1', port: 1, device: 'lo' } });
-  expect(ignoredOptions(plan)).toEqual(['bind_device']);
-  const more = { tcp: { ...plan.tcp, userTimeoutMs: 5 }, upstream: { ...upstream(), mark: 1 } };
-  expect(ignoredOptions({ ...plan, ...more })).toEqual([
-    'bind_device',
-    'tcp.user_timeout',
-    'mark of its pool',
-  ]);
-  expect(ignoredOptions(listenerView(0, 'tcp', {}).plan)).toEqual([]);
 });

@@ -1,0 +1,30 @@
+/** What of a listener's options an engine goes without: whoever wrote them is told, by the keys of the file. */
+import type { Options } from '../core/options.ts';
+import type { ListenerPlan } from '../core/plan.ts';
+import { isMap } from './issues.ts';
+import { listenerOptions } from './listener-shape.ts';
+import { upstreamOptions } from './socket-shape.ts';
+
+type EngineName = 'epoll' | 'portable';
+
+/** `tcp.fast_open`, `mark of its pool`: in the order of the reference. */
+export function unhonoured(listener: ListenerPlan, engine: EngineName): string[] {
+  const { bind, upstream = {} } = listener;
+  const device = bind.kind === 'inet' ? bind.device : undefined;
+  return [
+    ...those(listenerOptions, { ...listener, device }, engine),
+    ...those(upstreamOptions, { ...upstream }, engine).map((key) => `${key} of its pool`),
+  ];
+}
+
+/** An option that is off is not missed. */
+function those(options: Options, values: Readonly<Record<string, unknown>>, engine: EngineName): string[] {
+  return Object.entries(options).flatMap(([planName, option]) => {
+    const value = values[planName];
+    const key = option.key ?? planName;
+    if (value === undefined || value === false) return [];
+    if (option.engines?.includes(engine) === false) return [key];
+    if (option.kind !== 'group' || !isMap(value)) return [];
+    return those(option.options, value, engine).map((below) => `${key}.${below}`);
+  });
+}
