@@ -64,6 +64,8 @@ export class TcpFlow implements Timed, Starved {
   #starvedFor: BackendView | undefined = undefined;
   /** When something moved last, or the dial began or would have. */
   #sinceMs: number;
+  /** When its backend's connection was made. */
+  #openedMs = 0;
   /** What the timer is set for. */
   #timerMs = 0;
   #drain: DrainWatch | undefined = undefined;
@@ -258,18 +260,26 @@ export class TcpFlow implements Timed, Starved {
       return;
     }
     if (nowMs < this.#deadlineMs()) {
-      // The first visit is after as long as a dial may take: a connection that short-lived ones need not pay for.
-      if (this.client.keeps && this.#state === 'open') forgetSaid(this.#context, this.client);
-      if (this.#state === 'open' && !this.#keepAlive) {
-        this.#keepAlive = true;
-        setKeepAlive(this.backend.fd, this.#flow.listener.plan.tcp);
-      }
-      return this.#arm();
+      return this.open ? this.#onVisit(nowMs) : this.#arm();
     }
     if (this.#state === 'dialing') this.#onDialFailed('backend-timeout');
     else if (this.#state === 'starved') this.#onDialFailed('local-fault');
     else if (this.#state === 'leaving') this.#goOn();
     else this.#onQuiet(nowMs);
+  }
+
+  /** The first is after as long as a dial may take, from its beginning: what short-lived connections need not pay for. */
+  #onVisit(nowMs: number): void {
+    if (!this.#keepAlive) {
+      this.#keepAlive = true;
+      setKeepAlive(this.backend.fd, this.#flow.listener.plan.tcp);
+    }
+    // The host judges a break as early for as long from the moment the connection was made, which a slow dial puts off.
+    const saidUntilMs = this.#openedMs + this.#flow.listener.plan.timeouts.connectMs;
+    if (this.client.keeps && nowMs < saidUntilMs)
+      return this.#armAt(Math.min(saidUntilMs, this.#deadlineMs()));
+    if (this.client.keeps) forgetSaid(this.#context, this.client);
+    this.#arm();
   }
 
   /** The relay has moved nothing for as long as it may. */
@@ -390,6 +400,7 @@ export class TcpFlow implements Timed, Starved {
     const { client, backend } = this;
     this.#state = 'open';
     this.#sinceMs = this.#context.reactor.nowMs;
+    this.#openedMs = this.#sinceMs;
     this.#context.host.dialed(this.#flow);
     if (!this.open) return;
     if (sent > 0) {
