@@ -78,6 +78,9 @@ export class Flow {
   /** What of the above is in the shared counters already. */
   readonly accounted = { bytesIn: 0, bytesOut: 0, datagramsIn: 0, datagramsOut: 0 };
 
+  /** Bytes of the client that its listener has counted, and that are moved once more, to another backend. */
+  bytesToRepeat = 0;
+
   /** The engine's own record of this flow; the host never looks inside. */
   engineState: unknown = undefined;
 

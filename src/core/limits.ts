@@ -78,8 +78,10 @@ export const firstDiscoveryWithinMs = 3_000;
 export const foundNamesWithinMs = 1_000;
 /** So long a start or a reload waits for the first check of each backend that is new. */
 export const firstChecksWithinMs = 3_000;
-/** Flows ended by policy (backend down, drain) in one turn of the loop, so that the rest are not kept waiting. */
-export const terminationsPerTurnMax = 256;
+/** So long flows are ended by a decision (backend down, drain) in one turn of the loop: whoever is served waits no longer for it. */
+export const endingMsPerTurn = 5;
+/** Conversations ended in one turn whose places others have taken over. */
+export const evictionsPerTurnMax = 256;
 /** With `passive.no_reply` workers count what each conversation has moved within this time. Milliseconds. */
 export const accountedWithinMs = 2_000;
 /** Flows that end evenly over a time: a longer look away (a process that was stopped) counts as one of so many milliseconds. */

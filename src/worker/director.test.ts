@@ -5,11 +5,11 @@ import type { Counters } from '../core/counters.ts';
 import type { Flow } from '../core/flow.ts';
 import { Key } from '../core/key.ts';
 import {
+  endingMsPerTurn,
   oneWayMsMin,
   returningFlowsMax,
   returningPatienceMs,
   secondLookAfterTurns,
-  terminationsPerTurnMax,
   unconfirmedPinTtlMs,
 } from '../core/limits.ts';
 import type { PinTable } from '../core/pins/table.ts';
@@ -27,6 +27,8 @@ const backendId = 1;
 const secondLooksMax = 64;
 let clockMs = 1;
 let clockReads = 0;
+/** So long the end of a flow takes. */
+let endMs = 0;
 
 interface Stage {
   readonly director: Director;
@@ -66,6 +68,7 @@ function directorOf(listener: ListenerView): Stage {
   const ended = new Map<Flow, TerminationCode>();
   const terminate: Engine['terminate'] = (flow, code) => {
     ended.set(flow, code);
+    clockMs += endMs;
     director.closed(flow, code);
   };
   const abandoned: Flow[] = [];
@@ -127,12 +130,14 @@ test('flows opened after the order to end those of a backend are not meant', () 
     director.dialed(flow);
     return flow;
   };
-  const before = Array.from({ length: terminationsPerTurnMax + 10 }, connect);
+  const before = Array.from({ length: endingMsPerTurn + 10 }, connect);
+  endMs = 1;
   director.endFlows({ by: 'backend', backendId, protocol: undefined }, 'backend-removed');
   expect(director.tick(), 'more than one turn of work').toBe(true);
   // The backend is back in the plan before the others are ended.
   const after = connect();
   while (director.tick());
+  endMs = 0;
   expect(before.every((flow) => ended.get(flow) === 'backend-removed')).toBe(true);
   expect(ended.has(after)).toBe(false);
   expect(director.registry.size).toBe(1);
@@ -803,6 +808,20 @@ describe('a backend that breaks before its first byte', () => {
       [5, 1, 0],
       [5, 0, 0],
     ]);
+  });
+
+  test('has been sent what the client said, which has come from it once', () => {
+    const { director, connect, again, counters } = play();
+    const flow = connect(5);
+    director.brokeEarly(flow, 'reset', true);
+    again(flow, 3);
+    director.brokeEarly(flow, 'reset', true);
+    again(flow, 2);
+    director.tick();
+    flow.bytesIn = 9;
+    director.closed(flow, 'client-closed');
+    expect(counters.listener(flow.listener.id, 'bytesIn')).toBe(9);
+    expect([1, 2, 3].map((id) => counters.backend(id, 'bytesIn')).sort()).toEqual([3, 5, 9]);
   });
 
   test('no open flow is counted in a pin twice: when it is gone its pin is one that can be evicted', () => {

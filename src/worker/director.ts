@@ -1,7 +1,7 @@
 /**
  * The director: the worker's side of the engine contract. It decides for each flow (may it come in, which
  * backend, what a failure means) and accounts for it; it touches no socket and keeps no timer. `tick` does what
- * is not owed to one event: reports, ending flows in batches, keeping the pins of open flows alive.
+ * is not owed to one event: reports, ending flows a few at a time, keeping the pins of open flows alive.
  */
 import type { Address } from '../core/address.ts';
 import { formatAddress } from '../core/address-text.ts';
@@ -13,9 +13,9 @@ import { Flow } from '../core/flow.ts';
 import { keyOf } from '../core/key.ts';
 import {
   accountedWithinMs,
+  evictionsPerTurnMax,
   oneWayDatagramsMin,
   oneWayMsMin,
-  terminationsPerTurnMax,
   turnAwayAfterMs,
   unconfirmedPinTtlMs,
   waitingFlowsMax,
@@ -111,6 +111,7 @@ export class Director implements EngineHost {
     this.endings = new Endings({
       registry: this.registry,
       end: (flow, code) => this.end(flow, code),
+      nowMs: options.nowMs,
       random: Math.random,
     });
     this.returning = new ReturningFlows(options.counters.shared.workers, ({ listener }, backend) =>
@@ -343,6 +344,7 @@ export class Director implements EngineHost {
     const isWanted = isHeld && retryOn !== 'dial' && !(retryOn === 'unsaid' && hasSaid);
     if (!isWanted || tried.length >= tries || !chooser.hasOther(tried)) return false;
     this.account(flow);
+    flow.bytesToRepeat += flow.bytesIn;
     flow.bytesIn = 0;
     flow.accounted.bytesIn = 0;
     this.flowPins.retreat(flow, nowMs);
@@ -526,7 +528,7 @@ export class Director implements EngineHost {
     this.suspects.turn(nowMs);
     this.reports.flush();
     this.refusals.flush(nowMs);
-    const owesMore = this.limits.payOthers(this.engine, terminationsPerTurnMax);
+    const owesMore = this.limits.payOthers(this.engine, evictionsPerTurnMax);
     return owesMore || endsMore;
   }
 
@@ -608,7 +610,10 @@ export class Director implements EngineHost {
     return true;
   }
 
-  /** Adds what has moved since the last time: counts of a long flow must not wait for its end. */
+  /**
+   * Adds what has moved since the last time: counts of a long flow must not wait for its end. What is said once more to another
+   * backend has come from the client once, and each of the backends has been sent it.
+   */
   private account(flow: Flow): void {
     const { counters } = this.options;
     const { accounted } = flow;
@@ -616,7 +621,9 @@ export class Director implements EngineHost {
       const amount = flow[counter] - accounted[counter];
       if (amount === 0) continue;
       accounted[counter] = flow[counter];
-      counters.addListener(flow.listener.id, counter, amount);
+      const repeated = counter === 'bytesIn' ? Math.min(flow.bytesToRepeat, amount) : 0;
+      flow.bytesToRepeat -= repeated;
+      counters.addListener(flow.listener.id, counter, amount - repeated);
       if (flow.backend !== undefined) counters.addBackend(flow.backend.id, counter, amount);
     }
   }

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { Address, noAddress } from '../core/address.ts';
 import { Flow } from '../core/flow.ts';
 import { Key } from '../core/key.ts';
-import { paceStepMsMax, terminationsPerTurnMax } from '../core/limits.ts';
+import { endingMsPerTurn, paceStepMsMax } from '../core/limits.ts';
 import type { Protocol } from '../core/plan.ts';
 import type { TerminationCode } from '../core/termination.ts';
 import { backendView, listenerView } from '../engine/conformance/listener.ts';
@@ -18,7 +18,8 @@ const ofBackend: FlowSelector = { by: 'backend', backendId: 1, protocol: undefin
 function worker(count: number) {
   const registry = new FlowRegistry();
   const ended: { flow: Flow; code: TerminationCode; atMs: number }[] = [];
-  const clock = { nowMs: 0 };
+  /** `endMs`: so long the end of a flow takes. */
+  const clock = { nowMs: 0, endMs: 0 };
   // The same lots each time: Park and Miller, CACM 31 (1988).
   let seed = 42;
   const random = (): number => {
@@ -31,9 +32,10 @@ function worker(count: number) {
   };
   const end = (flow: Flow, code: TerminationCode): void => {
     ended.push({ flow, code, atMs: clock.nowMs });
+    clock.nowMs += clock.endMs;
     close(flow);
   };
-  const endings = new Endings({ registry, end, random });
+  const endings = new Endings({ registry, end, nowMs: () => clock.nowMs, random });
   let ids = 1;
   const open = (protocol: Protocol = 'tcp', connectedAtMs = 1): Flow => {
     const client = Address.v4(0x0a000001, ids);
@@ -85,12 +87,23 @@ test('10,000 flows of two workers end evenly over ten seconds, in no order', () 
   expect(Math.max(...ids) - Math.min(...ids), 'those that came together').toBeGreaterThan(1_000);
 });
 
-test('without a time they end at once, a batch a turn', () => {
-  const { endings, ended, order } = worker(terminationsPerTurnMax * 2 + 1);
+test('without a time they end at once, for some milliseconds a turn', () => {
+  const perTurn = endingMsPerTurn / 0.5;
+  const { endings, ended, order, clock } = worker(perTurn * 2 + 1);
+  clock.endMs = 0.5;
   order('backend-removed', 0);
-  expect([endings.turn(0), ended.length]).toEqual([true, terminationsPerTurnMax]);
-  expect([endings.turn(0), ended.length]).toEqual([true, terminationsPerTurnMax * 2]);
-  expect([endings.turn(0), ended.length]).toEqual([false, terminationsPerTurnMax * 2 + 1]);
+  expect([endings.turn(0), ended.length]).toEqual([true, perTurn]);
+  expect([endings.turn(0), ended.length]).toEqual([true, perTurn * 2]);
+  expect([endings.turn(0), ended.length]).toEqual([false, perTurn * 2 + 1]);
+});
+
+test('where one end takes longer than a turn may, each turn ends one', () => {
+  const { endings, ended, order, clock } = worker(3);
+  clock.endMs = endingMsPerTurn * 10;
+  order('backend-removed', 0);
+  order('backend-down', 1_000);
+  expect([endings.turn(0), ended.length]).toEqual([true, 1]);
+  expect([endings.turn(0), ended.length]).toEqual([true, 2]);
 });
 
 test('a process that stood still ends nobody for the time that it missed', () => {
@@ -115,11 +128,16 @@ test('a few flows over a long time end each at a moment of its own', () => {
   expect(thirds).toEqual([0, 1, 2]);
 });
 
-test('a pace that is faster than a batch a turn takes more turns', () => {
-  const { ended, order, run } = worker(terminationsPerTurnMax * 40);
+test('a pace that is faster than a turn can be takes more turns', () => {
+  const { endings, ended, order, clock } = worker(1_000);
   order('backend-down', 1_000);
-  run(1_000);
-  expect(ended).toHaveLength(terminationsPerTurnMax * 40);
+  endings.turn(0);
+  clock.endMs = 0.1;
+  clock.nowMs = 500;
+  let turns = 0;
+  for (let isBehind = true; isBehind; turns++) isBehind = endings.turn(500);
+  expect(ended.length).toBeGreaterThan(450);
+  expect(turns).toBeGreaterThanOrEqual(Math.floor(ended.length / (endingMsPerTurn / 0.1)));
 });
 
 test('UDP conversations and dials under way end at once', () => {
@@ -201,6 +219,37 @@ test('a backend that is up again keeps those that have not been ended, by its ow
   order('backend-down', 10_000);
   run(10_000);
   expect(registry.size).toBe(0);
+});
+
+test('an order about all ways of a backend is taken back for one of them alone, whether somebody has looked at it or not', () => {
+  for (const isLookedAt of [true, false]) {
+    const { endings, registry, run, flows } = worker(40);
+    const elsewhere = { ...target, port: 2 };
+    for (const flow of flows.slice(20)) flow.backend = { ...backendView(elsewhere), id: 1 };
+    const any: FlowSelector = { by: 'backend', backendId: 1, protocol: undefined };
+    endings.add(any, (flow) => flow.backend?.id === 1, 'backend-removed', 1_000);
+    if (isLookedAt) endings.turn(0);
+    const before = registry.select((flow) => flow.backend?.target === target, 100).length;
+    endings.keep(1, way, ['backend-removed']);
+    run(2_000);
+    expect(registry.select(() => true, 100).map(({ backend }) => backend?.target)).toEqual(
+      new Array(before).fill(target),
+    );
+    expect(before).toBeGreaterThan(15);
+  }
+});
+
+test('nothing is kept of a time that has nobody left', () => {
+  const { endings, flows, order, close, clock } = worker(100);
+  order('backend-down', 3_600_000);
+  endings.turn(0);
+  const paces = endings as unknown as { readonly paces: readonly { places: readonly unknown[] }[] };
+  for (const flow of flows.slice(50)) close(flow);
+  expect(paces.paces.map(({ places }) => places.filter((place) => place !== undefined).length)).toEqual([50]);
+  endings.keep(1, way, ['backend-down']);
+  clock.nowMs += 50;
+  expect(endings.turn(clock.nowMs)).toBe(false);
+  expect(paces.paces).toEqual([]);
 });
 
 test('those that end by themselves meanwhile make the others no faster', () => {

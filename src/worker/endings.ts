@@ -1,8 +1,8 @@
 /**
- * Open flows that are to be ended by a decision of pinion: at once, in batches, so that the rest are not kept waiting; or evenly
- * over a time (`close_over`), so that their clients do not all come back in the same second.
+ * Open flows that are to be ended by a decision of pinion: at once, for some milliseconds a turn, so that the rest are not kept
+ * waiting; or evenly over a time (`close_over`), so that their clients do not all come back in the same second.
  *
- *    order --(its turn)--> at once: everybody, a batch a turn
+ *    order --(its turn)--> at once: everybody, as many as a turn's time allows
  *                     \--> paced:   n TCP flows, in an order drawn by lot, the i-th within [i, i + 1) n-ths of the time
  *
  * Each worker paces its own flows over the same time. Time in which this process stands still does not count, or all that were
@@ -12,7 +12,7 @@
  * that a later order with a shorter time is sooner done with flows that have a place already.
  */
 import type { Flow } from '../core/flow.ts';
-import { paceStepMsMax, terminationsPerTurnMax } from '../core/limits.ts';
+import { endingMsPerTurn, paceStepMsMax } from '../core/limits.ts';
 import type { TerminationCode } from '../core/termination.ts';
 import { isSameWay, type Way } from '../core/way.ts';
 import type { FlowRegistry } from './flow-registry.ts';
@@ -23,6 +23,8 @@ export interface EndingsOptions {
   readonly registry: FlowRegistry;
   /** Ends one flow now. */
   readonly end: (flow: Flow, code: TerminationCode) => void;
+  /** Now, monotonic: how long a turn has taken is measured with it. */
+  readonly nowMs: () => number;
   /** From 0 to below 1. */
   readonly random: () => number;
 }
@@ -41,15 +43,20 @@ interface Batch {
 }
 
 interface Place {
-  /** Undefined: it is over, or is to stay. */
-  flow: Flow | undefined;
+  readonly flow: Flow;
+  readonly pace: Pace;
+  /** Among the places of its pace. */
+  index: number;
   /** It may have gone to another backend meanwhile: whom an order for its former one does not mean any more is left alone. */
   matches: (flow: Flow) => boolean;
   code: TerminationCode;
 }
 
 interface Pace {
-  readonly places: readonly Place[];
+  /** Undefined: that one is over, or is to stay. */
+  readonly places: (Place | undefined)[];
+  /** Of those that are still to be ended. */
+  left: number;
   readonly overMs: number;
   next: number;
   /** When the next one is due, on the clock of `ranMs`. */
@@ -60,7 +67,12 @@ interface Pace {
 }
 
 /** Orders that may be taken back. Each is outdone by the next one, and all of them by those that may not. */
-const takenBack: readonly TerminationCode[] = ['backup-closed', 'backend-down', 'address-changed'];
+const takenBack: readonly TerminationCode[] = [
+  'backup-closed',
+  'backend-down',
+  'address-changed',
+  'backend-removed',
+];
 
 export class Endings {
   private readonly options: EndingsOptions;
@@ -99,7 +111,7 @@ export class Endings {
       if (flows.length > 0) this.batches.push({ flows, order, next: 0 });
       return;
     }
-    const places: Place[] = [];
+    const pace: Pace = { places: [], left: 0, overMs, next: 0, nextAtMs: 0, ranMs: 0, seenAtMs: nowMs };
     for (const flow of flows) {
       const known = this.places.get(flow);
       if (known !== undefined) {
@@ -110,54 +122,60 @@ export class Endings {
         }
         continue;
       }
-      const place = { flow, matches, code };
+      const place = { flow, pace, index: 0, matches, code };
       this.places.set(flow, place);
-      places.push(place);
+      pace.places.push(place);
     }
-    if (places.length === 0) return;
-    this.shuffle(places);
-    const pace = { places, overMs, next: 0, nextAtMs: 0, ranMs: 0, seenAtMs: nowMs };
+    pace.left = pace.places.length;
+    if (pace.left === 0) return;
+    this.shuffle(pace.places);
+    for (const [index, place] of pace.places.entries()) place!.index = index;
     this.draw(pace);
     this.paces.push(pace);
   }
 
   /** The backend can be used again by this way: whoever still has a place in time for one of these codes is left alone. */
   keep(backendId: number, way: Way, codes: readonly TerminationCode[]): void {
-    this.orders = this.orders.filter(
-      ({ select, code, overMs }) =>
-        overMs === 0 ||
-        !codes.includes(code) ||
-        select?.by !== 'backend' ||
-        select.backendId !== backendId ||
-        (select.way !== undefined && !isSameWay(select.way, way)),
-    );
+    this.orders = this.orders.flatMap((order) => {
+      const { select, code, overMs, matches } = order;
+      if (overMs === 0 || !codes.includes(code)) return [order];
+      if (select?.by !== 'backend' || select.backendId !== backendId) return [order];
+      if (select.way !== undefined) return isSameWay(select.way, way) ? [] : [order];
+      // It means those on any way: they stay meant on the others.
+      return [{ ...order, matches: (flow: Flow) => matches(flow) && !isSameWay(wayOf(flow), way) }];
+    });
     for (const [flow, place] of this.places) {
       if (flow.backend?.id !== backendId || !codes.includes(place.code)) continue;
       if (isSameWay(wayOf(flow), way)) this.forget(flow);
     }
   }
 
-  /** It is over. */
+  /** It is over, or is to stay. Nothing is kept of it, and nothing of a pace that has nobody left: its time may be hours. */
   forget(flow: Flow): void {
     if (this.places.size === 0) return;
     const place = this.places.get(flow);
     if (place === undefined) return;
-    place.flow = undefined;
     this.places.delete(flow);
+    const { pace, index } = place;
+    pace.places[index] = undefined;
+    pace.left--;
   }
 
   /** @returns whether more is to be done at once, after the others have had their turn */
   turn(nowMs: number): boolean {
     const order = this.orders.shift();
     if (order !== undefined) this.begin(order, nowMs);
-    let left = terminationsPerTurnMax;
-    while (left > 0 && this.batches.length > 0) left = this.endBatch(this.batches[0]!, left);
+    if (this.batches.length === 0 && this.paces.length === 0) return this.orders.length > 0;
+    const untilMs = this.options.nowMs() + endingMsPerTurn;
+    let hasTime = true;
+    while (hasTime && this.batches.length > 0) hasTime = this.endBatch(this.batches[0]!, untilMs);
     let isBehind = false;
     for (const pace of this.paces) {
-      left = this.endDue(pace, nowMs, left);
-      isBehind ||= pace.next < pace.places.length && pace.nextAtMs <= pace.ranMs;
+      run(pace, nowMs);
+      if (hasTime) hasTime = this.endDue(pace, untilMs);
+      isBehind ||= isDue(pace);
     }
-    if (this.paces.length > 0) this.paces = this.paces.filter(({ next, places }) => next < places.length);
+    if (this.paces.length > 0) this.paces = this.paces.filter(({ left }) => left > 0);
     return this.orders.length > 0 || this.batches.length > 0 || isBehind;
   }
 
@@ -170,35 +188,35 @@ export class Endings {
     if (paced.length > 0) this.spread(paced, order, overMs, nowMs);
   }
 
-  /** @returns how many more may be ended in this turn */
-  private endBatch(batch: Batch, most: number): number {
+  /** @returns whether there is time for more in this turn */
+  private endBatch(batch: Batch, untilMs: number): boolean {
     const { flows, order } = batch;
-    let left = most;
-    while (left > 0 && batch.next < flows.length) {
+    let hasTime = true;
+    while (hasTime && batch.next < flows.length) {
       const flow = flows[batch.next++]!;
       // Some have ended meanwhile, and a dial may have gone elsewhere.
       if (!this.options.registry.has(flow) || !order.matches(flow)) continue;
       this.options.end(flow, order.code);
-      left--;
+      hasTime = this.options.nowMs() < untilMs;
     }
     if (batch.next === flows.length) this.batches.shift();
-    return left;
+    return hasTime;
   }
 
-  private endDue(pace: Pace, nowMs: number, most: number): number {
-    pace.ranMs += Math.min(nowMs - pace.seenAtMs, paceStepMsMax);
-    pace.seenAtMs = nowMs;
-    let left = most;
-    while (left > 0 && pace.next < pace.places.length && pace.nextAtMs <= pace.ranMs) {
-      const { flow, matches, code } = pace.places[pace.next++]!;
+  /** @returns whether there is time for more in this turn */
+  private endDue(pace: Pace, untilMs: number): boolean {
+    let hasTime = true;
+    while (hasTime && isDue(pace)) {
+      const place = pace.places[pace.next++];
       this.draw(pace);
-      if (flow === undefined) continue;
+      if (place === undefined) continue;
+      const { flow, matches, code } = place;
       this.forget(flow);
       if (!matches(flow)) continue;
       this.options.end(flow, code);
-      left--;
+      hasTime = this.options.nowMs() < untilMs;
     }
-    return left;
+    return hasTime;
   }
 
   private draw(pace: Pace): void {
@@ -206,12 +224,22 @@ export class Endings {
   }
 
   /** Fisher and Yates: connections that one client opened together do not end together. */
-  private shuffle(places: Place[]): void {
+  private shuffle(places: (Place | undefined)[]): void {
     for (let i = places.length - 1; i > 0; i--) {
       const j = Math.floor(this.options.random() * (i + 1));
-      [places[i], places[j]] = [places[j]!, places[i]!];
+      [places[i], places[j]] = [places[j], places[i]];
     }
   }
+}
+
+/** Its time goes on, by no more than a step at once. */
+function run(pace: Pace, nowMs: number): void {
+  pace.ranMs += Math.min(nowMs - pace.seenAtMs, paceStepMsMax);
+  pace.seenAtMs = nowMs;
+}
+
+function isDue({ next, places, nextAtMs, ranMs }: Pace): boolean {
+  return next < places.length && nextAtMs <= ranMs;
 }
 
 function isPaced(flow: Flow): boolean {

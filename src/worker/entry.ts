@@ -89,17 +89,22 @@ async function servePortably(
   const { createPortableEngine } = await import('../engine/portable/portable.ts');
   director.engine = createPortableEngine(director, { nowMs, reusePort });
   let stopping = false;
+  /** Whoever is served has had a turn by then. One alone: a tick or a message meanwhile must not make two of it. */
+  let next: NodeJS.Immediate | undefined;
   const turn = (): void => {
-    if (!stopping && director.tick()) setImmediate(turn);
+    next = !stopping && director.tick() ? setImmediate(turn) : undefined;
   };
-  const ticker = setInterval(turn, tickIntervalMs);
+  const tick = (): void => {
+    if (next === undefined) turn();
+  };
+  const ticker = setInterval(tick, tickIntervalMs);
   port.on('message', (message: MessageToWorker) => {
     stopping = obey(message, port, director);
     if (stopping) {
       clearInterval(ticker);
       port.close();
     } else {
-      turn();
+      tick();
     }
   });
   port.postMessage({ type: 'ready', engine: 'portable', wakeDescriptor: -1 } satisfies MessageFromWorker);
