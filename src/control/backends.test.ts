@@ -708,6 +708,34 @@ test('the first checks of a thousand backends are spread over a second, also aft
   check.mockRestore();
 });
 
+test('a backend that is removed and is back, and up, before its flows have been ended over their time keeps the rest', async () => {
+  const health = { ...poolOf(first)[0]!.health, type: 'tcp' as const, fall: 1, rise: 1 };
+  const paced = poolOf(first).map((pool) => ({ ...pool, health, closeOverMs: 5_000 }));
+  const without = paced.map((pool) => ({ ...pool, backends: [] }));
+  vi.mocked(resolveAddress).mockImplementation(async (address) => address as Bind);
+  ask.mockResolvedValue(passed);
+  await use(paced);
+  await vi.advanceTimersByTimeAsync(2_000);
+  backends.settle(without);
+  expect(endFlows).toHaveBeenLastCalledWith(1, 'backend-removed', { overMs: 5_000 });
+  ask.mockResolvedValue(refused);
+  await use(paced);
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(keepFlows, 'it is back and not up').not.toHaveBeenCalled();
+  ask.mockResolvedValue(passed);
+  await vi.advanceTimersByTimeAsync(2_000);
+  const here = { target: first, upstream: undefined };
+  expect(keepFlows).toHaveBeenCalledWith(1, here, ['backend-removed']);
+
+  keepFlows.mockReset();
+  backends.settle(without);
+  await vi.advanceTimersByTimeAsync(300_000);
+  await use(paced);
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(backends.status()).toMatchObject([{ up: true }]);
+  expect(keepFlows, 'there is nobody to keep any more').not.toHaveBeenCalled();
+});
+
 describe('a backend that fails real clients', () => {
   const broke = { protocol: 'tcp', cause: 'broke', why: '3 connections broke' } as const;
   const checked = (type: string, names: string[], passive = passiveFor(10_000)): PoolPlan[] =>

@@ -49,6 +49,8 @@ const firstCheckSpreadMs = 1_000;
 /** After this a backend whose flows came back is tried again: the way to it may be another one by then. */
 const loopRetryMs = 60_000;
 const readmitEveryMs = 1_000;
+/** Workers end the last flows of an order that much later where the machine stands still. */
+const paceSlackMs = 60_000;
 
 interface Backend {
   readonly id: number;
@@ -169,7 +171,7 @@ export interface BackendsOptions {
   readonly keepFlows: (
     backendId: number,
     way: Way,
-    codes: readonly ('backend-down' | 'address-changed' | 'backup-closed')[],
+    codes: readonly ('backend-down' | 'backend-removed' | 'address-changed' | 'backup-closed')[],
   ) => void;
   /** Milliseconds on the clock that flows are stamped with. */
   readonly nowMs: () => number;
@@ -185,6 +187,8 @@ export class Backends {
   private readonly options: BackendsOptions;
   private readonly backends = new Map<number, Backend>();
   private readonly downPools = new Set<string>();
+  /** Those whose flows are being ended over a time because they were removed, and until when. */
+  private readonly leaving = new Map<number, number>();
   /** Added, and perhaps not known to the workers yet. */
   private readonly fresh = new Set<number>();
   private resolveTimer: NodeJS.Timeout | undefined;
@@ -644,6 +648,7 @@ export class Backends {
     this.options.states.setUp(backend.id, false);
     this.slowStarts.end(backend.id);
     this.endFlows(backend.id, 'backend-removed');
+    if (pool.closeOverMs > 0) this.leaving.set(backend.id, this.options.nowMs() + pool.closeOverMs);
     this.backends.delete(backend.id);
   }
 
@@ -760,6 +765,7 @@ export class Backends {
   private cameUp(backend: Backend, why: string): void {
     clearTimeout(backend.graceTimer);
     this.keepFlows(backend);
+    this.keepReturned(backend);
     // One that only waited for its first check was not told to be down.
     if (!backend.isDownTold) return;
     backend.isDownTold = false;
@@ -795,6 +801,16 @@ export class Backends {
     backend.pacedWay = undefined;
     if (way !== undefined && isSameWay(way, wayOf(backend)))
       this.options.keepFlows(id, way, ['backend-down']);
+  }
+
+  /** It was removed, and is there again and up before all its flows were ended: a list that is found missed it once. */
+  private keepReturned(backend: Backend): void {
+    const { id } = backend;
+    const nowMs = this.options.nowMs();
+    const untilMs = this.leaving.get(id);
+    if (untilMs === undefined) return;
+    if (nowMs < untilMs + paceSlackMs) this.options.keepFlows(id, wayOf(backend), ['backend-removed']);
+    else this.leaving.delete(id);
   }
 
   /** At other ways than its present one flows of a backup go on being ended. */
