@@ -4,6 +4,8 @@
  */
 import { afterEach, expect, test } from 'vitest';
 import { parseRedisUrl } from '../src/config/redis-url.ts';
+import type { KillOrder } from '../src/core/kill-order.ts';
+import { killsToldMax } from '../src/core/limits.ts';
 import { everywhere, type OperatorRow } from '../src/core/operator-word.ts';
 import { askTcp, clientAddresses, inParallel, tcpClient } from './support/clients.ts';
 import { inStep, startNode, stopNodes, until } from './support/cluster-node.ts';
@@ -158,6 +160,72 @@ requirePackage('redis')('in a cluster', () => {
     ]);
     await say(third, 'undrain', 'pool/a', 'everywhere');
     await eventually('all take a again', async () => (await row(again, 'a')).operator?.state === 'ready');
+  });
+
+  test('connections end on all instances, and on none later than it was said', async () => {
+    const [redis, servers] = [await startRedis(), await namedTcp(['a'])];
+    const start = (instance: string): Promise<Pinion> =>
+      startPinion(
+        configText({
+          listeners: [listener('front', 'tcp', 'pool')],
+          pools: { pool: { health: noCheck, backends: backendsOf(servers) } },
+          cluster: { name: 'kills', instance, redis: redis.url },
+        }),
+      );
+    const pinions = [await start('one'), await start('two')];
+    const open = await Promise.all(
+      pinions.map((pinion) => tcpClient(pinion.port('front'), { from: clients[0]! })),
+    );
+    const stays = await tcpClient(pinions[1]!.port('front'), { from: clients[1]! });
+    for (const client of [...open, stays]) expect(await client.line()).toBe('a');
+    const kill = ['connections', 'kill', '--client', clients[0]!, '--everywhere'];
+    expect(await sayByCommand(pinions[0]!, ...kill)).toEqual({ connections: 1, overMs: 0, others: 'told' });
+    expect(await Promise.all(open.map(({ outcome }) => outcome))).toEqual(['ECONNRESET', 'ECONNRESET']);
+    await pinions[1]!.waitForLog(({ event, from }) => event === 'kill-heard' && from === 'one');
+    expect(pinions[0]!.events('kill-heard')).toEqual([]);
+
+    // Who comes after it was said is not meant, nor is anybody on an instance that begins.
+    const third = await start('three');
+    const late = await tcpClient(third.port('front'), { from: clients[0]! });
+    expect(await late.line()).toBe('a');
+    await redis.stop();
+    const { status, stdout } = await pinionCommand([
+      ...kill,
+      '--admin',
+      `127.0.0.1:${pinions[0]!.port('admin')}`,
+    ]);
+    expect([status, stdout]).toEqual([1, expect.stringContaining('the other instances were not told')]);
+    expect([stays.socket.closed, late.socket.closed]).toEqual([false, false]);
+    expect(third.events('kill-heard')).toEqual([]);
+  });
+
+  test('orders to end connections: what nobody of us wrote stands in their way no more than too many of them', async () => {
+    const redis = await startRedis();
+    const plan = parseRedisUrl(redis.url);
+    const [a, b] = [startNode({ name: 'a', redis: plan }), startNode({ name: 'b', redis: plan })];
+    await inStep(a, b);
+    await until('both have looked', () => a.cluster.state === 'in-step' && b.cluster.state === 'in-step');
+    const order = (pool: string): KillOrder => ({ filter: { pool }, overMs: 0 });
+    const heard = (): unknown[] => b.killsHeard.map((one) => one.order.filter.pool);
+    expect(await a.cluster.tellKill(order('first'))).toBe('shared');
+    await until('the other one hears it', () => heard().length === 1);
+    expect(b.killsHeard[0]).toMatchObject({ order: order('first'), from: 'a' });
+    expect(b.killsHeard[0]!.ageMs).toBeLessThan(30_000);
+
+    await redis.command('SADD', '{pinion:test}:kills', 'junk', 'gone', 'x'.repeat(300));
+    await redis.command('SET', '{pinion:test}:kill:junk', 'kill them all');
+    expect(await a.cluster.tellKill(order('second'))).toBe('shared');
+    await until('the other one hears it', () => heard().length === 2);
+    await redis.command('DEL', '{pinion:test}:kills');
+    await redis.command('LPUSH', '{pinion:test}:kills', 'a list');
+    expect(await a.cluster.tellKill(order('third'))).toBe('shared');
+    await until('the other one hears it', () => heard().length === 3);
+
+    const outcomes = new Set<string>();
+    for (let i = 0; i < killsToldMax; i++) outcomes.add(await a.cluster.tellKill(order('many')));
+    expect(outcomes, 'no more than so many').toEqual(new Set(['shared', 'here-only']));
+    await until('the other one hears them', () => heard().length === 3 + killsToldMax - 1);
+    expect(a.killsHeard).toEqual([]);
   });
 
   test("what nobody of us wrote stands in no word's way", async () => {

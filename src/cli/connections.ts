@@ -32,19 +32,19 @@ interface KillOptions extends AdminOptions {
   readonly client?: string;
   readonly all?: boolean;
   readonly over?: string;
+  readonly everywhere?: boolean;
 }
 
 function killCommand(): Command {
   return withAdminOptions(new Command('kill'))
-    .description(
-      'end connections and UDP conversations of this instance; their clients may come back at once',
-    )
+    .description('end connections and UDP conversations; their clients may come back at once')
     .option('--listener <name>', 'only of this listener')
     .option('--pool <name>', 'only of this pool')
     .option('--backend <name>', 'only to backends of this name')
     .option('--client <address>', 'only of this client or network')
     .option('--all', 'every one')
     .option('--over <time>', 'TCP: evenly over this time, such as 30s; default: close_over of each pool')
+    .option('--everywhere', 'on all instances of the cluster; default: on this one')
     .action((_: unknown, command: Command) => {
       // What the command above it knows as well (--admin) is taken there.
       const options = command.optsWithGlobals<KillOptions>();
@@ -55,6 +55,7 @@ function killCommand(): Command {
           'connections kill: say which: --listener, --pool, --backend or --client; --all for every one',
         );
       if (options.all === true) query.set('all', '1');
+      if (options.everywhere === true) query.set('everywhere', '');
       if (options.over !== undefined) {
         const over = readDuration(options.over);
         if ('refused' in over) return refuse(`--over ${over.refused}`);

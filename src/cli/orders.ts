@@ -22,7 +22,7 @@ async function carryOut(control: Control, reload: () => Promise<Answer>, order: 
         ? connectionsOfCluster(control, order.most)
         : { status: 200, body: { connections: await control.listFlows(order.most) } };
     case 'kill':
-      return { status: 200, body: await control.kills.kill(order.filter, order.overMs) };
+      return kill(control, order);
     case 'tell': {
       const outcome = (await control.cluster?.tell(order.change)) ?? 'here-only';
       return { status: 200, body: { outcome } };
@@ -32,16 +32,32 @@ async function carryOut(control: Control, reload: () => Promise<Answer>, order: 
   }
 }
 
+async function kill(
+  { kills, cluster }: Control,
+  { filter, overMs, isForAll }: Extract<Order, { kind: 'kill' }>,
+): Promise<Answer> {
+  if (!isForAll) return { status: 200, body: await kills.kill(filter, overMs) };
+  if (cluster === undefined) return noOthers;
+  const [killed, others] = await Promise.all([
+    kills.kill(filter, overMs),
+    cluster.tellKill({ filter, overMs }),
+  ]);
+  if (others === 'shared') return { status: 200, body: { ...killed, others: 'told' } };
+  const error =
+    'the other instances were not told, and will not be later: Redis did not take it; run this again, or on each of them';
+  return { status: 503, body: { error, ...killed, others: 'not-told' } };
+}
+
+const noOthers: Answer = {
+  status: 409,
+  body: { error: 'this instance has no cluster section, so there are no others to tell' },
+};
+
 async function operate(
   { backends, cluster }: Control,
   { pool, backend, order, isForAll, isForced }: Extract<Order, { kind: 'operate' }>,
 ): Promise<Answer> {
-  if (isForAll && cluster === undefined) {
-    return {
-      status: 409,
-      body: { error: 'this instance has no cluster section, so there are no others to tell' },
-    };
-  }
+  if (isForAll && cluster === undefined) return noOthers;
   if (!isForced && backends.leavesNobody(pool, backend, order)) {
     const error = `${pool}/${backend} is the last backend of its pool that takes new clients: they would be turned away. --force (?force) does it all the same`;
     return { status: 409, body: { error } };

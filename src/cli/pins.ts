@@ -12,6 +12,11 @@ interface FilterOptions extends AdminOptions {
   readonly all?: boolean;
 }
 
+interface MoveOptions extends FilterOptions {
+  readonly now?: boolean;
+  readonly everywhere?: boolean;
+}
+
 export function pinsCommand(): Command {
   const pins = new Command('pins').description(
     'look at pins, and change them by hand on all instances at once',
@@ -51,11 +56,17 @@ export function pinsCommand(): Command {
         '--now',
         'end the connections of this instance that are elsewhere, so that their clients move at once',
       )
-      .action(async (to: string, options: FilterOptions & { readonly now?: boolean }) => {
+      .option('--everywhere', 'with --now: the connections of all instances of the cluster')
+      .action(async (to: string, options: MoveOptions) => {
         if (!saysWhich('move', options)) return;
         const query = filterOf(options);
         query.set('to', to);
+        if (options.everywhere === true && options.now !== true) {
+          refuse('pins move: pins move on all instances anyway; --everywhere goes with --now');
+          return;
+        }
         if (options.now === true) query.set('now', '1');
+        if (options.everywhere === true) query.set('everywhere', '');
         await ask(options, 'POST', `/pins/move?${query}`);
       }),
   );

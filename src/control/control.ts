@@ -13,6 +13,7 @@ import { readBackendList } from '../config/backend-list.ts';
 import { diffPlans } from '../config/diff.ts';
 import { unhonoured } from '../config/unhonoured.ts';
 import { type Fault, whyOf } from '../core/ejection.ts';
+import type { KillOrder } from '../core/kill-order.ts';
 import { firstChecksWithinMs, firstDiscoveryWithinMs, loopRememberedMs } from '../core/limits.ts';
 import type { LoopListener } from '../core/loops.ts';
 import type { OperatorRow } from '../core/operator-word.ts';
@@ -198,18 +199,26 @@ export class Control {
       network: () => ownNetwork(this.receivers(this.published), this.loopWatch.ips),
       membersMoved: () => this.publish(this.published),
       operatorWords: (rows) => this.hearWords(rows),
+      killHeard: (order, from, ageMs) => void this.hearKill(order, from, ageMs),
       ...this.rooms.events('cluster', () => this.releaseLocksOf(sharingWriters.cluster)),
     });
     if (this.cluster !== undefined) this.rooms.add(this.cluster.room);
-    for (let index = 0; index < workers; index++) {
-      const data = { index, shared, engine: options.engine, reusePort: options.canReusePort && workers > 1 };
-      this.workers.push(
-        new WorkerClient(data, {
-          message: (worker, message) => this.hear(worker, message),
-          died: (worker, death) => this.workerDied(worker, death),
-        }),
-      );
-    }
+    for (let index = 0; index < workers; index++)
+      this.addWorker({
+        index,
+        shared,
+        engine: options.engine,
+        reusePort: options.canReusePort && workers > 1,
+      });
+  }
+
+  private addWorker(data: ConstructorParameters<typeof WorkerClient>[0]): void {
+    this.workers.push(
+      new WorkerClient(data, {
+        message: (worker, message) => this.hear(worker, message),
+        died: (worker, death) => this.workerDied(worker, death),
+      }),
+    );
   }
 
   get workerCountNow(): number {
@@ -323,6 +332,12 @@ export class Control {
       ),
     );
     return new Set(answers.flat()).size;
+  }
+
+  /** Those that have come since the order was given are not meant. */
+  private async hearKill({ filter, overMs }: KillOrder, from: string, ageMs: number): Promise<void> {
+    const { connections } = await this.kills.kill(filter, overMs, this.now() - ageMs);
+    this.options.watch({ event: 'kill-heard', from, connections, filter });
   }
 
   private async countFormer(): Promise<readonly WayCount[] | undefined> {

@@ -1,6 +1,7 @@
 /** What control tells whoever watches it (the log, the demo, tests). One tagged union, plain data. */
 
 import type { DownReason } from '../core/down-reason.ts';
+import type { FlowFilter } from '../core/flow-filter.ts';
 import type { OperatorState } from '../core/operator-word.ts';
 import type { BindFailure } from '../engine/engine.ts';
 import type { RoomName } from '../rooms/client.ts';
@@ -48,6 +49,13 @@ export type ControlEvent =
       readonly movesPinned: boolean;
       /** The order came to this instance, or to another one of the cluster (or to one before a restart). */
       readonly from: 'here' | 'cluster';
+    }
+  /** An operator ends flows on all instances of the cluster, and has told another one. */
+  | {
+      readonly event: 'kill-heard';
+      readonly from: string;
+      readonly connections: number;
+      readonly filter: FlowFilter;
     }
   | {
       readonly event: 'backend-resolved';

@@ -5,7 +5,7 @@
 import type { FlowFilter } from '../core/flow-filter.ts';
 import type { PoolPlan } from '../core/plan.ts';
 import { Waiting } from '../rooms/waiting.ts';
-import type { MessageToWorker } from '../worker/messages-to-worker.ts';
+import type { FlowSelector, MessageToWorker } from '../worker/messages-to-worker.ts';
 
 const answerWithinMs = 1_000;
 
@@ -31,8 +31,12 @@ export class Kills {
     this.options = options;
   }
 
-  /** @param overMs undefined: as each pool says. A worker that does not answer in time ends them as well, and counts as none. */
-  async kill(filter: FlowFilter, overMs: number | undefined): Promise<Killed> {
+  /**
+   * @param overMs undefined: as each pool says
+   * @param openedBeforeMs on the shared clock; undefined: all that are open now
+   * A worker that does not answer in time ends them as well, and counts as none.
+   */
+  async kill(filter: FlowFilter, overMs: number | undefined, openedBeforeMs?: number): Promise<Killed> {
     const byTime = new Map<number, string[]>();
     for (const { name, backends, closeOverMs } of this.options.pools()) {
       if (filter.pool !== undefined && filter.pool !== name) continue;
@@ -44,7 +48,9 @@ export class Kills {
       byTime.set(ms, names);
     }
     const counts = [...byTime].flatMap(([ms, pools]) =>
-      Array.from({ length: this.options.workers }, (_, worker) => this.order(worker, filter, pools, ms)),
+      Array.from({ length: this.options.workers }, (_, worker) =>
+        this.order(worker, { by: 'operator', filter, pools, openedBeforeMs }, ms),
+      ),
     );
     const connections = (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
     return { connections, overMs: Math.max(0, ...byTime.keys()) };
@@ -54,16 +60,11 @@ export class Kills {
     this.counts.answer(requestId, flows);
   }
 
-  private order(
-    worker: number,
-    filter: FlowFilter,
-    pools: readonly string[],
-    overMs: number,
-  ): Promise<number> {
+  private order(worker: number, select: FlowSelector, overMs: number): Promise<number> {
     return this.counts.wait(answerWithinMs, 0, (requestId) =>
       this.options.post(worker, {
         type: 'end-flows',
-        select: { by: 'operator', filter, pools },
+        select,
         code: 'operator',
         overMs,
         requestId,

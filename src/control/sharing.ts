@@ -9,7 +9,7 @@ import type { NamesTable } from '../pins/names-table.ts';
 import type { RoomDeath } from '../rooms/client.ts';
 import type { SharedMemory, SharedViews } from '../rooms/shared.ts';
 import type { FlowRecord } from '../worker/messages-from-worker.ts';
-import { ClusterClient } from './cluster/client.ts';
+import { ClusterClient, type ClusterClientOptions } from './cluster/client.ts';
 import type { ClusterFlow } from './cluster/flow-table.ts';
 import type { MemberNetwork } from './cluster/member-listeners.ts';
 import { checkRedisFiles } from './cluster/redis/secrets.ts';
@@ -31,6 +31,7 @@ export interface SharingOptions {
   readonly network: () => MemberNetwork;
   readonly membersMoved: () => void;
   readonly operatorWords: (rows: readonly OperatorRow[]) => void;
+  readonly killHeard: ClusterClientOptions['killHeard'];
   readonly died: (death: RoomDeath) => void;
   readonly restarted: () => void;
 }
@@ -40,7 +41,8 @@ export interface SharingOptions {
  * @throws StartFailure when a file the cluster section names cannot be read
  */
 export function createClusterClient(options: SharingOptions): ClusterClient | undefined {
-  const { shared, version, startedAt, watch, membersMoved, operatorWords, died, restarted } = options;
+  const { shared, version, startedAt, watch, membersMoved, operatorWords, killHeard, died, restarted } =
+    options;
   const plan = options.plan().cluster;
   if (plan === undefined) return undefined;
   try {
@@ -65,6 +67,7 @@ export function createClusterClient(options: SharingOptions): ClusterClient | un
     watch,
     membersMoved,
     operatorWords,
+    killHeard,
     died,
     restarted,
   });

@@ -210,6 +210,9 @@ export const redisKeyBytesMax = 512;
 /** Operators' words about backends that a cluster keeps, and those for one instance as they come from Redis. */
 export const operatorWordsMax = 16_384;
 export const operatorWordsBytesMax = 2 * 1024 * 1024;
+/** Operators' orders to end flows that a cluster is being told, and how long each is. */
+export const killsToldMax = 64;
+export const killToldMs = 30_000;
 /** Instances of one cluster. */
 export const membersMax = 256;
 /** Sentinels remembered beside those of the configuration. */

@@ -28,12 +28,19 @@ test.each([
 ])('%s', async (query, filter, overMs) => {
   const { answer, given } = await ask(query);
   expect(answer).toMatchObject({ status: 200 });
-  expect(given).toEqual([{ kind: 'kill', filter, overMs }]);
+  expect(given).toEqual([{ kind: 'kill', filter, overMs, isForAll: false }]);
+});
+
+test('on all instances', async () => {
+  expect((await ask('pool=pg&everywhere')).given).toEqual([
+    { kind: 'kill', filter: { pool: 'pg' }, overMs: undefined, isForAll: true },
+  ]);
 });
 
 test.each([
   ['', 400, /say which/],
   ['over-ms=5', 400, /say which/],
+  ['all=1&everywhere=no', 400, /everywhere: takes no value/],
   ['all=1&over-ms=1h', 400, /1h is not a number/],
   ['client=nobody', 400, /nobody is neither an address nor a network/],
   ['listener=back', 404, /no listener back; there are: front/],

@@ -1,15 +1,15 @@
 /**
- * The page that ends open connections: `POST /connections/kill?listener=&pool=&backend=&client=[&all=1][&over-ms=]`. On this
- * instance; TCP connections evenly over the time that their pool gives, or `over-ms`.
+ * The page that ends open connections: `POST /connections/kill?listener=&pool=&backend=&client=[&all=1][&over-ms=][&everywhere]`. On
+ * this instance, or on all of the cluster; TCP connections evenly over the time that their pool gives, or `over-ms`.
  */
 import { clientMatcher } from '../core/client-matcher.ts';
 import type { FlowFilter } from '../core/flow-filter.ts';
+import { killOverMsMax } from '../core/kill-order.ts';
 import type { Answer, Handle, Routes } from './answer.ts';
+import { everywhereRule, hasValue } from './most.ts';
 import type { Outside } from './outside.ts';
 
 const keys = ['listener', 'pool', 'backend', 'client'] as const;
-/** A day. */
-const overMsMax = 86_400_000;
 
 export function killRoutes(outside: Pick<Outside, 'order' | 'state'>): Routes {
   const kill: Handle = async ({ query }) => {
@@ -23,8 +23,9 @@ export function killRoutes(outside: Pick<Outside, 'order' | 'state'>): Routes {
         'connections kill: say which: listener, pool, backend or client; all=1 for every one',
       );
     const over = query.get('over-ms');
-    if (over !== null && !(/^\d{1,8}$/.test(over) && Number(over) <= overMsMax))
-      return refused(400, `over-ms: ${over} is not a number of milliseconds up to ${overMsMax}`);
+    if (over !== null && !(/^\d{1,8}$/.test(over) && Number(over) <= killOverMsMax))
+      return refused(400, `over-ms: ${over} is not a number of milliseconds up to ${killOverMsMax}`);
+    if (hasValue(query, 'everywhere')) return refused(400, everywhereRule);
     try {
       if (filter.client !== undefined) clientMatcher(filter.client);
     } catch (error) {
@@ -32,7 +33,8 @@ export function killRoutes(outside: Pick<Outside, 'order' | 'state'>): Routes {
     }
     const unknown = await unknownIn(outside, filter);
     if (unknown !== undefined) return refused(404, unknown);
-    return outside.order({ kind: 'kill', filter, overMs: over === null ? undefined : Number(over) });
+    const overMs = over === null ? undefined : Number(over);
+    return outside.order({ kind: 'kill', filter, overMs, isForAll: query.has('everywhere') });
   };
   return { 'POST /connections/kill': kill };
 }

@@ -21,7 +21,13 @@ export type Order =
       readonly isForced: boolean;
     }
   /** `overMs`: undefined: as each pool says. */
-  | { readonly kind: 'kill'; readonly filter: FlowFilter; readonly overMs: number | undefined }
+  | {
+      readonly kind: 'kill';
+      readonly filter: FlowFilter;
+      readonly overMs: number | undefined;
+      /** On all instances of the cluster. */
+      readonly isForAll: boolean;
+    }
   | { readonly kind: 'connections'; readonly most: number; readonly ofCluster: boolean }
   | { readonly kind: 'tell'; readonly change: OperatorChange }
   | { readonly kind: 'break'; readonly fault: Fault };

@@ -11,3 +11,10 @@ export function readMost(text: string | null): number | undefined {
   const most = /^\d+$/.test(text) ? Number(text) : 0;
   return most >= 1 && most <= listedMax ? most : undefined;
 }
+
+export const everywhereRule = 'everywhere: takes no value; leave it out where this instance alone is meant';
+
+/** Whether a word that stands by itself was given a value: `everywhere=no` must not mean everywhere. */
+export function hasValue(query: URLSearchParams, word: string): boolean {
+  return (query.get(word) ?? '') !== '';
+}

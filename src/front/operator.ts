@@ -5,6 +5,7 @@
  */
 import { type OperatorOrder, operatorWeightMax } from '../core/operator-word.ts';
 import type { Answer, Handle, Routes } from './answer.ts';
+import { everywhereRule, hasValue } from './most.ts';
 import type { Outside } from './outside.ts';
 
 type Read = (query: URLSearchParams) => OperatorOrder | { readonly refused: string };
@@ -44,19 +45,13 @@ function give(
   order: ReturnType<Read>,
 ): Promise<Answer> | Answer {
   if ('refused' in order) return { status: 400, body: { error: order.refused } };
-  const isForAll = query.get('everywhere');
-  if (isForAll !== null && isForAll !== '') {
-    return {
-      status: 400,
-      body: { error: 'everywhere: takes no value; leave it out where this instance alone is meant' },
-    };
-  }
+  if (hasValue(query, 'everywhere')) return { status: 400, body: { error: everywhereRule } };
   return outside.order({
     kind: 'operate',
     pool,
     backend,
     order,
-    isForAll: isForAll !== null,
+    isForAll: query.has('everywhere'),
     isForced: query.has('force'),
   });
 }

@@ -5,7 +5,7 @@ import { keyOf } from '../core/key.ts';
 import type { ListenerPlan } from '../core/plan.ts';
 import type { NotStored, PinFilter, PinsByHand } from '../pins/by-hand.ts';
 import type { Answer, Routes } from './http.ts';
-import { mostRule, readMost } from './most.ts';
+import { everywhereRule, hasValue, mostRule, readMost } from './most.ts';
 import type { Outside } from './outside.ts';
 import type { FrontState } from './state.ts';
 import type { Turns } from './turns.ts';
@@ -29,12 +29,15 @@ export function pinRoutes(pages: PinPages): Routes {
     'POST /pins/move': ({ query }) =>
       withFilter(pages, query, async (filter) => {
         if (!saysWhich(query, filter)) return refused(400, sayWhich('move'));
+        if (hasValue(query, 'everywhere')) return refused(400, everywhereRule);
         const to = query.get('to') ?? '';
         const result = await hand.move(filter, to);
         if (result === undefined) return refused(404, `a pool of these pins has no backend ${to}`);
         const { moved, left } = result;
         if (left > 0) return notAllMoved(moved, left);
-        return query.has('now') ? endMoved(pages, filter, to, moved) : { status: 200, body: { moved } };
+        return query.has('now')
+          ? endMoved(pages, filter, to, moved, query.has('everywhere'))
+          : { status: 200, body: { moved } };
       }),
     'POST /pins/delete': ({ query }) =>
       withFilter(pages, query, async (filter) => {
@@ -50,6 +53,7 @@ async function endMoved(
   { pool, backend, client }: PinFilter,
   movedTo: string,
   moved: number,
+  isForAll: boolean,
 ): Promise<Answer> {
   const filter = {
     ...(pool === undefined ? {} : { pool }),
@@ -57,8 +61,8 @@ async function endMoved(
     ...(client === undefined ? {} : { client }),
     movedTo,
   };
-  const answer = await outside.order({ kind: 'kill', filter, overMs: undefined });
-  return answer.status === 200 ? { ...answer, body: { moved, ...(answer.body as object) } } : answer;
+  const answer = await outside.order({ kind: 'kill', filter, overMs: undefined, isForAll });
+  return { ...answer, body: { moved, ...(answer.body as object) } };
 }
 
 /** A forgotten filter must not move or forget the clients of every pool. */

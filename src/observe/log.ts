@@ -85,6 +85,7 @@ export const eventLevels: Readonly<Record<Exclude<ControlEvent['event'], 'flow-e
   'backend-down': 'warn',
   'backend-still-down': 'warn',
   'backend-operated': 'info',
+  'kill-heard': 'info',
   'backend-resolved': 'info',
   'discovery-changed': 'info',
   'discovery-failed': 'warn',
@@ -226,6 +227,8 @@ export function inWords(event: ControlEvent): string {
       return `${event.pool}/${event.backend} is ${verdictWords[event.event]}: ${event.why}`;
     case 'backend-operated':
       return `${event.pool}/${event.backend} ${operatedText(event)}`;
+    case 'kill-heard':
+      return `an operator ends ${event.connections} flows here, told by ${event.from}`;
     case 'backend-resolved':
       return `${event.pool}/${event.backend} is at ${event.address} now`;
     case 'discovery-changed':

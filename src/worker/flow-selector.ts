@@ -1,9 +1,10 @@
 /** Which open flows an order of control means, as a question that is asked of each flow. */
 import { clientMatcher } from '../core/client-matcher.ts';
 import type { Flow } from '../core/flow.ts';
-import type { FlowFilter } from '../core/flow-filter.ts';
 import { isSameWay, type Way } from '../core/way.ts';
 import type { FlowSelector } from './messages-to-worker.ts';
+
+type ByOperator = Extract<FlowSelector, { by: 'operator' }>;
 
 /** How a TCP flow's backend was dialled, or is being. */
 export function wayOf({ backend, listener }: Flow): Way {
@@ -25,7 +26,7 @@ export function matcher(select: FlowSelector): (flow: Flow) => boolean {
     case 'pool':
       return ({ listener: { plan } }) => plan.pool === select.pool && plan.protocol === select.protocol;
     case 'operator':
-      return byOperator(select.filter, select.pools);
+      return byOperator(select);
     case 'flow':
       return (flow) => flow.id === select.flowId;
     case 'all':
@@ -33,12 +34,13 @@ export function matcher(select: FlowSelector): (flow: Flow) => boolean {
   }
 }
 
-function byOperator(filter: FlowFilter, pools: readonly string[]): (flow: Flow) => boolean {
+function byOperator({ filter, pools, openedBeforeMs }: ByOperator): (flow: Flow) => boolean {
   const { listener, backend, client, movedTo } = filter;
   const isClient = client === undefined ? undefined : clientMatcher(client);
   const poolNames = new Set(pools);
   return (flow) => {
     const { plan } = flow.listener;
+    if (openedBeforeMs !== undefined && flow.startedAtMs >= openedBeforeMs) return false;
     if (listener !== undefined && plan.name !== listener) return false;
     if (!poolNames.has(plan.pool)) return false;
     if (backend !== undefined && flow.backend?.name !== backend) return false;

@@ -18,7 +18,13 @@ export type FlowSelector =
     }
   | { readonly by: 'listener'; readonly listenerId: number }
   | { readonly by: 'pool'; readonly pool: string; readonly protocol: Protocol }
-  | { readonly by: 'operator'; readonly filter: FlowFilter; readonly pools: readonly string[] }
+  | {
+      readonly by: 'operator';
+      readonly filter: FlowFilter;
+      readonly pools: readonly string[];
+      /** On the shared clock. Undefined: before the order came. */
+      readonly openedBeforeMs?: number | undefined;
+    }
   | { readonly by: 'flow'; readonly flowId: number }
   | { readonly by: 'all' };
 

@@ -13,6 +13,7 @@ import { Address } from '../../src/core/address.ts';
 import { BackendStates } from '../../src/core/backend-states.ts';
 import { type ClusterPlan, clusterPlan, type RedisPlan } from '../../src/core/cluster-plan.ts';
 import { Key } from '../../src/core/key.ts';
+import type { KillOrder } from '../../src/core/kill-order.ts';
 import type { OperatorRow } from '../../src/core/operator-word.ts';
 import { PinTable } from '../../src/core/pins/table.ts';
 import { PinsByHand } from '../../src/pins/by-hand.ts';
@@ -33,6 +34,8 @@ export interface ClusterNode {
   readonly counts: FlowCount[];
   /** Operators' words as last told. */
   operatorRows: readonly OperatorRow[] | undefined;
+  /** Orders of others to end flows. */
+  readonly killsHeard: { readonly order: KillOrder; readonly from: string; readonly ageMs: number }[];
   digest: string;
   nowMs(): number;
   backendId(backend: string): number;
@@ -117,6 +120,7 @@ export function startNode(options: NodeOptions): ClusterNode {
       node.operatorRows = rows;
       return true;
     },
+    killHeard: (order, from, ageMs) => node.killsHeard.push({ order, from, ageMs }),
     watch: (event) => events.push(event),
     nowMs,
   });
@@ -136,6 +140,7 @@ export function startNode(options: NodeOptions): ClusterNode {
     flows,
     counts,
     operatorRows: undefined,
+    killsHeard: [],
     digest: options.digest ?? 'same',
     nowMs,
     backendId: (backend) => names.backendId(poolName, backend),

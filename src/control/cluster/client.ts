@@ -4,6 +4,7 @@
  */
 import type { BackendStates } from '../../core/backend-states.ts';
 import type { ClusterPlan } from '../../core/cluster-plan.ts';
+import type { KillOrder } from '../../core/kill-order.ts';
 import { clusterHeapMibMax } from '../../core/limits.ts';
 import type { OperatorRow } from '../../core/operator-word.ts';
 import type { HandOutcome, OperatorChange } from '../../pins/by-hand.ts';
@@ -36,6 +37,8 @@ export interface ClusterClientOptions {
   readonly membersMoved: () => void;
   /** Operators' words that the cluster has. */
   readonly operatorWords: (rows: readonly OperatorRow[]) => void;
+  /** Another instance was told so long ago to end flows on all. */
+  readonly killHeard: (order: KillOrder, from: string, ageMs: number) => void;
   readonly died: (death: RoomDeath) => void;
   readonly restarted: () => void;
 }
@@ -124,6 +127,11 @@ export class ClusterClient {
     );
   }
 
+  /** Flows are to be ended on all instances. Never rejects. `here-only`: the others will not hear of it. */
+  tellKill(order: KillOrder): Promise<HandOutcome> {
+    return this.tells.wait(answerWithinMs, 'here-only', (id) => this.room.post({ type: 'kill', id, order }));
+  }
+
   /** Operators' words that Redis does not have, though it was to keep them. */
   keepWords(rows: readonly OperatorRow[]): void {
     this.room.post({ type: 'keep-words', rows });
@@ -193,6 +201,9 @@ export class ClusterClient {
         break;
       case 'operator-words':
         this.options.operatorWords(message.rows);
+        break;
+      case 'kill':
+        this.options.killHeard(message.order, message.from, message.ageMs);
         break;
       case 'caught-up':
         this.catchUps.answerAll(undefined);

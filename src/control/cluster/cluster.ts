@@ -8,10 +8,12 @@
  * `start` returns at once and never fails because Redis does: without it this instance carries on with what it
  * knows, and says so. All methods belong to control's thread.
  */
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BackendStates } from '../../core/backend-states.ts';
 import type { ClusterPlan } from '../../core/cluster-plan.ts';
 import type { Key } from '../../core/key.ts';
+import type { KillOrder } from '../../core/kill-order.ts';
 import { listedMax } from '../../core/limits.ts';
 import type { OperatorRow } from '../../core/operator-word.ts';
 import type { PinTable } from '../../core/pins/table.ts';
@@ -32,6 +34,7 @@ import { LateMembers } from './late-members.ts';
 import { type ClusterIdentity, type FlowCount, type Member, Members } from './members.ts';
 import { RedisStore } from './redis-store.ts';
 import { Replication } from './replication.ts';
+import { KillTeller } from './told-kills.ts';
 
 export interface ClusterOptions {
   readonly plan: ClusterPlan;
@@ -45,6 +48,8 @@ export interface ClusterOptions {
   readonly listFlows: (most: number) => Promise<readonly ClusterFlow[]>;
   /** Operators' words for this instance are known, or others than before. @returns false: it could not be told */
   readonly operatorWords: (rows: readonly OperatorRow[]) => boolean;
+  /** An operator ends flows on all instances: so long ago another one was told. */
+  readonly killHeard: (order: KillOrder, from: string, ageMs: number) => void;
   readonly watch: ClusterWatcher;
   /** Milliseconds on the clock the pin table is used with. */
   readonly nowMs: () => number;
@@ -115,6 +120,7 @@ export class Cluster {
   private readonly flows: FlowTable;
   private readonly table: Connections;
   private readonly words: KeptWords;
+  private readonly kills: KillTeller;
   private readonly incarnation: string;
   private beatTimer: NodeJS.Timeout | undefined;
   private isBeating = false;
@@ -160,10 +166,16 @@ export class Cluster {
     this.words = new KeptWords({
       store,
       instance: plan.instance,
-      mayWrite: () =>
-        this.store.isConnected && this.isLayoutKnown && !this.layoutDiffers && !this.isNameTaken,
+      mayWrite: () => this.mayWrite,
       tell: options.operatorWords,
       nowMs: Date.now,
+    });
+    this.kills = new KillTeller({
+      store,
+      instance: plan.instance,
+      newId: randomUUID,
+      mayWrite: () => this.mayWrite,
+      heard: options.killHeard,
     });
     const driverOf = (shard: number) => this.replication.shard(shard);
     this.claims = new Claims(plan.claimsWaitingMax, names, store, driverOf, nowMs, (error) =>
@@ -269,6 +281,11 @@ export class Cluster {
     this.words.keepLater(rows);
   }
 
+  /** An operator ends flows on all instances. Never rejects. `here-only`: the others will not hear of it. */
+  tellKill(order: KillOrder): Promise<HandOutcome> {
+    return this.kills.tell(order);
+  }
+
   /** The highest number of a scan that pins may be marked with. */
   get generation(): number {
     return this.replication.generation;
@@ -357,6 +374,7 @@ export class Cluster {
       this.members.heard(this.late.complete(rows));
       await this.words.read();
       await this.words.flush();
+      if (!this.layoutDiffers) await this.kills.read();
       // Counts matter every second; the table of who is connected where is for people.
       if (this.beats++ % beatsPerFlowTable === 0) void this.publishFlows();
     } catch (error) {
@@ -380,6 +398,10 @@ export class Cluster {
     } finally {
       this.isPublishing = false;
     }
+  }
+
+  private get mayWrite(): boolean {
+    return this.store.isConnected && this.isLayoutKnown && !this.layoutDiffers && !this.isNameTaken;
   }
 
   private get layout(): string {

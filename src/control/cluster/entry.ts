@@ -63,6 +63,7 @@ function serve(data: ClusterRoomData, post: Post): (message: MessageToCluster) =
     countFlows: () => flowCounts(names, counters),
     listFlows: (most) => lists.wait(listFlowsWithinMs, [], (id) => post({ type: 'list-flows', id, most })),
     operatorWords: (rows) => post({ type: 'operator-words', rows }),
+    killHeard: (order, from, ageMs) => void post({ type: 'kill', order, from, ageMs }),
     watch: (event) => {
       post({ type: 'event', event });
       told.tell();
@@ -96,6 +97,9 @@ function serve(data: ClusterRoomData, post: Post): (message: MessageToCluster) =
         break;
       case 'operate':
         tellOutcome(cluster.operate(message.rows), message.id, post);
+        break;
+      case 'kill':
+        tellOutcome(cluster.tellKill(message.order), message.id, post);
         break;
       case 'keep-words':
         cluster.keepWords(message.rows);

@@ -1,4 +1,5 @@
 /** What the cluster room tells control: a tagged union of plain data. */
+import type { KillOrder } from '../../core/kill-order.ts';
 import type { OperatorRow } from '../../core/operator-word.ts';
 import type { HandOutcome } from '../../pins/by-hand.ts';
 import type { ClusterFigures } from './cluster.ts';
@@ -23,6 +24,8 @@ export type MessageFromCluster =
   | { readonly type: 'member-listeners'; readonly known: MemberListeners }
   /** Operators' words for this instance, once they have been read and whenever they are others. */
   | { readonly type: 'operator-words'; readonly rows: readonly OperatorRow[] }
+  /** Another instance was told so long ago to end flows on all. */
+  | { readonly type: 'kill'; readonly order: KillOrder; readonly from: string; readonly ageMs: number }
   | { readonly type: 'caught-up' }
   | { readonly type: 'claimed'; readonly id: number }
   | { readonly type: 'told'; readonly id: number; readonly outcome: HandOutcome }

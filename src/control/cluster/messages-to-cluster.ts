@@ -1,5 +1,6 @@
 /** What control asks of the cluster room: a tagged union of plain data. */
 
+import type { KillOrder } from '../../core/kill-order.ts';
 import type { OperatorRow } from '../../core/operator-word.ts';
 import type { AffinityKey } from '../../core/plan.ts';
 import type { OperatorChange } from '../../pins/by-hand.ts';
@@ -36,6 +37,8 @@ export type MessageToCluster =
   | { readonly type: 'claim'; readonly order: ClaimOrder }
   | { readonly type: 'tell'; readonly id: number; readonly change: OperatorChange }
   | { readonly type: 'operate'; readonly id: number; readonly rows: readonly OperatorRow[] }
+  /** Flows are to be ended on all instances; `told` answers. */
+  | { readonly type: 'kill'; readonly id: number; readonly order: KillOrder }
   /** Operators' words that Redis does not have. */
   | { readonly type: 'keep-words'; readonly rows: readonly OperatorRow[] }
   | { readonly type: 'connections'; readonly id: number; readonly most: number }

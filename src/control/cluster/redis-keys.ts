@@ -4,6 +4,7 @@
  *
  *   {pinion:<cluster>:<shard>}:pin:<pool>/<kind>/<address>    :changes    :head    :lease:<instance>
  *   {pinion:<cluster>}:members    :layout    :instance:<id>    :counts:<id>    :flows:<id>    :words    :word:<id or *>/<pool>/<backend>
+ *   :kills    :kill:<number>
  */
 
 export class RedisKeys {
@@ -13,6 +14,8 @@ export class RedisKeys {
   readonly layout: string;
   /** The names of operators' words. */
   readonly words: string;
+  /** The names of operators' orders to end flows. */
+  readonly kills: string;
   /** For SCAN: the pins of all shards. */
   readonly pinPattern: string;
   private readonly bases: readonly string[];
@@ -24,6 +27,7 @@ export class RedisKeys {
     this.members = `${this.common}members`;
     this.layout = `${this.common}layout`;
     this.words = `${this.common}words`;
+    this.kills = `${this.common}kills`;
     this.instance = instance;
     this.bases = Array.from({ length: shards }, (_, shard) => `{pinion:${cluster}:${shard}}:`);
     this.scanPrefix = `{pinion:${cluster}:`;
@@ -55,6 +59,11 @@ export class RedisKeys {
   /** An operator's word. */
   word(name: string): string {
     return `${this.common}word:${name}`;
+  }
+
+  /** An operator's order to end flows. */
+  kill(id: string): string {
+    return `${this.common}kill:${id}`;
   }
 
   /** The shard and text of a key that SCAN found; undefined if it is not a pin of this cluster. */

@@ -6,6 +6,8 @@ import type { Redis } from 'ioredis';
 import type { ClusterPlan } from '../../core/cluster-plan.ts';
 import {
   flowRowBytesMax,
+  killsToldMax,
+  killToldMs,
   memberBytesMax,
   memberCountsBytesMax,
   membersAnswerBytesMax,
@@ -29,10 +31,12 @@ import {
   beatScript,
   flowsScript,
   keysScript,
+  killsScript,
   pulseScript,
   putWordScript,
   readScript,
   type Script,
+  tellKillScript,
   wordsScript,
 } from './scripts.ts';
 import type {
@@ -47,6 +51,7 @@ import type {
   StreamEntry,
 } from './store.ts';
 import { formatSteps, parseStreams, parseTimed, parseVerdict } from './stream-text.ts';
+import type { ToldKill } from './told-kills.ts';
 
 /** How long one wait for news takes at most; a stopped instance leaves within this. */
 export const blockMs = 500;
@@ -381,6 +386,31 @@ export class RedisStore implements ClusterStore {
     const words: [string, string][] = [];
     for (let i = 0; i + 1 < found.length; i += 2) words.push([found[i]!, found[i + 1]!]);
     return words;
+  }
+
+  /** An order to end flows, for those who look within half a minute. @returns false: there are too many */
+  async tellKill(id: string, text: string): Promise<boolean> {
+    const { keys } = this;
+    const [isTaken] = await this.run(
+      tellKillScript,
+      [keys.kills, keys.kill(id)],
+      [id, text, killToldMs, killsToldMax, keys.kill('')],
+      (reply) => isCount(reply[0]),
+    );
+    return isTaken === '1';
+  }
+
+  async kills(): Promise<readonly ToldKill[]> {
+    const { keys } = this;
+    const isAnswer = (reply: readonly string[]): boolean =>
+      reply.length % 3 === 0 && reply.length <= 3 * killsToldMax;
+    const found = await this.run(killsScript, [keys.kills], [keys.kill(''), killsToldMax], isAnswer);
+    const kills: ToldKill[] = [];
+    for (let i = 0; i + 2 < found.length; i += 3) {
+      const ageMs = Math.min(killToldMs, Math.max(0, killToldMs - Number(found[i + 1])));
+      if (Number.isFinite(ageMs)) kills.push({ id: found[i]!, text: found[i + 2]!, ageMs });
+    }
+    return kills;
   }
 
   private drop(key: string): Promise<number> {

@@ -333,3 +333,57 @@ end
 reply[2] = tostring(tooLong)
 return reply
 `);
+
+/**
+ * KEYS names, order | ARGV id, order, its life in ms, orders at most, prefix of orders
+ * An operator's order to end flows, for as long as others may yet hear of it. Names of those that are over are removed.
+ * -> 1, or 0: there are too many already
+ */
+export const tellKillScript = script(`
+${getText}
+local names = redis.pcall('SMEMBERS', KEYS[1])
+if poisoned(names) then
+  redis.call('DEL', KEYS[1])
+  names = {}
+end
+if names.err then return names end
+local live, most = 0, tonumber(ARGV[4])
+if #names > most * 64 then
+  redis.call('DEL', KEYS[1])
+  names = {}
+end
+for _, name in ipairs(names) do
+  if #name <= 64 and get(ARGV[5] .. name) then live = live + 1 else redis.call('SREM', KEYS[1], name) end
+end
+if live >= most then return {'0'} end
+redis.call('SADD', KEYS[1], ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+return {'1'}
+`);
+
+/**
+ * KEYS names | ARGV prefix of orders, orders at most
+ * Operators' orders to end flows.
+ * -> for each: id, ms until it is over, order
+ */
+export const killsScript = script(`
+${getText}
+local names = redis.pcall('SMEMBERS', KEYS[1])
+if poisoned(names) then
+  redis.call('DEL', KEYS[1])
+  return {}
+end
+if names.err then return names end
+local reply = {}
+for _, name in ipairs(names) do
+  if #reply >= 3 * tonumber(ARGV[2]) then break end
+  local order = #name <= 64 and get(ARGV[1] .. name)
+  if order then
+    reply[#reply + 1] = name
+    reply[#reply + 1] = tostring(redis.call('PTTL', ARGV[1] .. name))
+    reply[#reply + 1] = order
+  end
+end
+return reply
+`);
