@@ -182,6 +182,9 @@ class Play implements EngineHost {
     return { kind: 'unix', path: join(this.#directory, file) };
   }
 
+  identify(): undefined {}
+  unidentified(): void {}
+
   open(listener: Flow['listener'], client: Address, local: Address): Flow {
     const connection = this.#queue.shift();
     assert.ok(connection !== undefined);

@@ -76,6 +76,7 @@ function explainFromPlan(plan: Plan, client: Address, options: ExplainOptions): 
     generation: 1,
     flowsMax: 1,
     secondLooksMax: 0,
+    arrivalsMax: 0,
     shares: shareFlows(plan.listeners, 1, plan.limits.udpShare),
     flowLogSample: 0,
     isShared: false,

@@ -131,6 +131,7 @@ export class Control {
     sparePerWorker: 0,
     checksInFlightMax: 1,
     secondLooksPerWorker: 1,
+    arrivalsPerWorker: 0,
   };
   private isReady = false;
   private ended: Promise<void> | undefined;
@@ -526,6 +527,7 @@ export class Control {
     this.snapshot = this.snapshots.of(plan, {
       flowsMax: this.shares.flowsMax,
       secondLooksMax: this.shares.secondLooksPerWorker,
+      arrivalsMax: this.shares.arrivalsPerWorker,
       isShared: this.cluster !== undefined,
       machineIps: this.loopWatch.ips,
       memberListeners: members?.listeners ?? [],

@@ -3,7 +3,10 @@
  * the limit of flows, so that pages, checks and Redis go on then. Added up and not guessed, for a plan with hundreds of
  * listeners holds more by itself than any fixed reserve.
  */
+import { identifies } from '../core/identity.ts';
 import {
+  arrivalsMax,
+  arrivalsShare,
   backendsPerPoolMax,
   checksInFlightMin,
   descriptorsOfNames,
@@ -44,6 +47,8 @@ export interface DescriptorSum {
   readonly checksInFlightMax: number;
   /** TCP clients that found a limit reached and may wait for a second look, in each worker; counted above. */
   readonly secondLooksPerWorker: number;
+  /** TCP clients that may be waiting to be identified, in each worker; counted above. */
+  readonly arrivalsPerWorker: number;
 }
 
 export function descriptorSum(plan: Plan, machine: Machine): DescriptorSum {
@@ -72,10 +77,11 @@ export function descriptorSum(plan: Plan, machine: Machine): DescriptorSum {
   const discoveries = plan.pools.filter(({ discovery }) => discovery !== undefined).length;
   const secondLooks = Math.floor((descriptors * secondLooksShare) / workers);
   const secondLooksPerWorker = Math.max(1, Math.min(secondLooksMax, secondLooks));
+  const arrivalsPerWorker = arrivalsOf(plan, machine);
   const held =
     descriptorsOfProcess +
     roomsMost * descriptorsPerRoom +
-    workers * (descriptorsPerWorker + secondLooksPerWorker) +
+    workers * (descriptorsPerWorker + secondLooksPerWorker + arrivalsPerWorker) +
     descriptorsOfReload +
     listeners +
     [plan.metrics, plan.admin].filter((page) => page !== undefined).length * pageDescriptors(descriptors) +
@@ -83,7 +89,13 @@ export function descriptorSum(plan: Plan, machine: Machine): DescriptorSum {
     (hasNames ? descriptorsOfNames : 0) +
     discoveries * descriptorsPerDiscovery +
     redisDescriptors(plan);
-  return { held, checksInFlightMax, secondLooksPerWorker };
+  return { held, checksInFlightMax, secondLooksPerWorker, arrivalsPerWorker };
+}
+
+/** They are given up for others, so a small number does: whoever says all at once never waits. */
+function arrivalsOf({ listeners }: Plan, { workers, descriptors }: Machine): number {
+  if (!listeners.some((listener) => listener.protocol === 'tcp' && identifies(listener))) return 0;
+  return Math.max(1, Math.min(arrivalsMax, Math.floor((descriptors * arrivalsShare) / workers)));
 }
 
 /** The portable engine gives each address of the machine a socket of its own where UDP is bound to all of them. */

@@ -31,6 +31,8 @@ export interface DescriptorShares {
   readonly checksInFlightMax: number;
   /** TCP clients that found a limit reached and may wait for a second look, in each worker. */
   readonly secondLooksPerWorker: number;
+  /** TCP clients that may be waiting to be identified, in each worker; 0 without a listener that identifies. */
+  readonly arrivalsPerWorker: number;
 }
 
 /** @throws StartFailure when the plan does not fit the descriptor limit */
@@ -41,7 +43,7 @@ export function shareDescriptors(
   const { flows } = plan.limits;
   const whole: Machine = { descriptors: descriptorLimit(), localIps: localIps(), ...machine };
   const { descriptors } = whole;
-  const { held, checksInFlightMax, secondLooksPerWorker } = descriptorSum(plan, whole);
+  const { held, checksInFlightMax, secondLooksPerWorker, arrivalsPerWorker } = descriptorSum(plan, whole);
   const shared = descriptors - held;
   if (shared < descriptorsPerTcpFlow) {
     throw new StartFailure(
@@ -65,7 +67,7 @@ export function shareDescriptors(
   refuseReserves(plan, flowsMax);
   const spare = Math.max(0, Math.min(forPipes, shared - flowsMax * descriptorsPerTcpFlow));
   const sparePerWorker = pipeWorkers === 0 ? 0 : Math.floor(spare / pipeWorkers);
-  return { flowsMax, sparePerWorker, checksInFlightMax, secondLooksPerWorker };
+  return { flowsMax, sparePerWorker, checksInFlightMax, secondLooksPerWorker, arrivalsPerWorker };
 }
 
 /** Where `limits.flows` is a number, the check of the file has looked already. */

@@ -2,6 +2,7 @@
  * Makes snapshots of plans: names become numbers, backends get their addresses, and a pool gets another version when
  * something of it has changed, so that the workers keep what they have built for the others.
  */
+import { identifies } from '../core/identity.ts';
 import { backendsPerPoolMax } from '../core/limits.ts';
 import type { Plan, PoolPlan } from '../core/plan.ts';
 import { shareFlows } from '../core/shares.ts';
@@ -24,7 +25,13 @@ export class Snapshots {
     plan: Plan,
     more: Pick<
       Snapshot,
-      'flowsMax' | 'secondLooksMax' | 'isShared' | 'machineIps' | 'memberListeners' | 'memberIps'
+      | 'flowsMax'
+      | 'secondLooksMax'
+      | 'arrivalsMax'
+      | 'isShared'
+      | 'machineIps'
+      | 'memberListeners'
+      | 'memberIps'
     >,
   ): Snapshot {
     return {
@@ -42,6 +49,7 @@ export class Snapshots {
       id: this.ids.listener(plan.name, plan.protocol, plan.bind),
       plan,
       poolId: this.ids.pool(plan.pool),
+      ...(identifies(plan) ? { identifies: true } : {}),
     }));
   }
 

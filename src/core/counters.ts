@@ -28,6 +28,8 @@ export const listenerCounters = [
   'droppedReceiveBuffer',
   'droppedBackendBuffer',
   'acceptPauses',
+  'arrivals',
+  'arrivalsOver',
 ] as const;
 export const backendCounters = [
   'opened',
@@ -126,6 +128,10 @@ export class Counters {
 
   /** Control only, when worker `worker` is dead: what it had open is gone. */
   clearOpenOf(worker: number): void {
+    for (let id = 0; id < listenersMax; id++) {
+      const row = worker * blockWords + id * listenerCounters.length;
+      this.words[row + listenerField.arrivalsOver] = this.words[row + listenerField.arrivals]!;
+    }
     this.places.giveAllOf(worker, (listenerId) => this.evictable.clear(worker, listenerId));
   }
 

@@ -3,8 +3,11 @@
  * owns it; nobody else writes to it. The host fills in what was decided, the engine counts what was moved.
  */
 import type { Address } from './address.ts';
+import type { Identity } from './identity.ts';
 import type { Key } from './key.ts';
-import type { BackendView, ListenerView } from './snapshot.ts';
+import type { Opening } from './opening.ts';
+import type { UpstreamPlan } from './plan.ts';
+import type { BackendView, ListenerView, PoolView } from './snapshot.ts';
 import type { TerminationCode } from './termination.ts';
 
 /** Why this backend: by an existing pin, by the policy, or as the next one after a failed dial or an early break. */
@@ -24,13 +27,24 @@ export class Flow {
   /** Unique in its worker. */
   readonly id: number;
   readonly listener: ListenerView;
+  /** Who it is: as a trusted proxy said, if one stands between. */
   readonly client: Address;
+  /** The address the client used. */
   readonly local: Address;
   readonly key: Key;
   /** Monotonic, milliseconds. */
   readonly startedAtMs: number;
+  /** What was read of it before it was opened; undefined where its listener identifies nobody, or had nothing to read. */
+  readonly identity: Identity | undefined;
+  /** UDP: bytes at the beginning of the first datagram that are not for the backend. */
+  consumed = 0;
 
-  /** Host: decided. */
+  /** Host: decided. The pool and how its dials leave: the listener's, unless a route says otherwise ({@link lead}). */
+  poolId: number;
+  poolName: string;
+  upstream: UpstreamPlan | undefined;
+  /** TCP: what this backend is to hear before the client's bytes. */
+  opening: Opening | undefined = undefined;
   backend: BackendView | undefined = undefined;
   reason: ChoiceReason = 'policy';
   /** Ids of backends whose dial failed, or that broke early, for this flow. */
@@ -84,12 +98,41 @@ export class Flow {
   /** The engine's own record of this flow; the host never looks inside. */
   engineState: unknown = undefined;
 
-  constructor(id: number, listener: ListenerView, client: Address, local: Address, key: Key, nowMs: number) {
+  constructor(
+    id: number,
+    listener: ListenerView,
+    client: Address,
+    local: Address,
+    key: Key,
+    nowMs: number,
+    identity?: Identity,
+  ) {
     this.id = id;
     this.listener = listener;
     this.client = client;
     this.local = local;
     this.key = key;
     this.startedAtMs = nowMs;
+    this.identity = identity;
+    this.poolId = listener.poolId;
+    this.poolName = listener.plan.pool;
+    this.upstream = listener.plan.upstream;
+  }
+
+  /** Who connected: the client, or the proxy that told of it. */
+  get peer(): Address {
+    return this.identity === undefined ? this.client : this.identity.peer;
+  }
+
+  /** The address of ours that {@link peer} used. */
+  get peerLocal(): Address {
+    return this.identity === undefined ? this.local : this.identity.peerLocal;
+  }
+
+  /** Its backends are those of `pool` from here on. */
+  lead({ id, plan }: Pick<PoolView, 'id' | 'plan'>): void {
+    this.poolId = id;
+    this.poolName = plan.name;
+    this.upstream = plan.upstream;
   }
 }

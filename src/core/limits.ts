@@ -112,6 +112,17 @@ export const secondLookAfterTurns = 3;
 /** What those of all workers may hold of the process's descriptors, and their most in one worker. */
 export const secondLooksShare = 1 / 64;
 export const secondLooksMax = 256;
+/**
+ * TCP clients of one worker that are being identified (engine/arrival.ts); when more come, the oldest are given up. One that is
+ * within a second of its server has to be faster than 4,096 others: who opens connections and says nothing would need as many
+ * a second. What those of all workers may hold of the process's descriptors.
+ */
+export const arrivalsMax = 4_096;
+export const arrivalsShare = 1 / 16;
+/** Read of a client to identify it: a ClientHello with its record headers, behind a PROXY header. Bytes. */
+export const arrivalBytesMax = 20 * 1024;
+/** Said to a backend before the client's bytes: a PROXY header of 4 KiB, and whatever follows it. Bytes. */
+export const openingBytesMax = 8 * 1024;
 /** Datagrams of one UDP conversation kept while it waits for a route. */
 export const waitingDatagramsMax = 8;
 /**

@@ -43,6 +43,8 @@ export interface ListenerView {
   readonly id: number;
   readonly plan: ListenerPlan;
   readonly poolId: number;
+  /** Something has to be read of a client before it is known who it is or where it belongs. Absent: no. */
+  readonly identifies?: boolean;
 }
 
 export interface Snapshot {
@@ -52,6 +54,8 @@ export interface Snapshot {
   readonly flowsMax: number;
   /** TCP clients of one worker that found a limit reached and may wait for a second look. */
   readonly secondLooksMax: number;
+  /** TCP clients that one worker may be identifying at once. */
+  readonly arrivalsMax: number;
   /** How they are shared out among the listeners. */
   readonly shares: FlowShares;
   /** Pins are shared with other instances: `claim: before-dial` has somebody to ask. */

@@ -19,6 +19,9 @@ export const terminationCodes = [
   'backend-unreachable',
   'loop', // the way to the backend comes back to a listener of ours
   'local-fault', // our own machine said no: no descriptor, no source port, no memory
+  // Who the client is was not known yet.
+  'unidentified', // it did not tell in time, or in as many bytes as are read
+  'limit-arrivals', // it had not told when too many others came
   // Policy reached a flow that was open.
   'backend-down',
   'backend-removed',

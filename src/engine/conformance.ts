@@ -10,10 +10,12 @@ import { listeningStories } from './conformance/listening.ts';
 import { namespacesWork } from './conformance/namespace.ts';
 import { releaseStories } from './conformance/releases.ts';
 import { Stage } from './conformance/stage.ts';
+import { tcpArrivalStories } from './conformance/tcp-arrivals.ts';
 import { tcpDialStories } from './conformance/tcp-dials.ts';
 import { tcpEarlyBreakStories } from './conformance/tcp-early-breaks.ts';
 import { tcpEndStories } from './conformance/tcp-ends.ts';
 import { tcpLastWordStories } from './conformance/tcp-last-words.ts';
+import { tcpOpeningStories } from './conformance/tcp-openings.ts';
 import { tcpPauseStories } from './conformance/tcp-pauses.ts';
 import { tcpRelayStories } from './conformance/tcp-relay.ts';
 import { udpBurstStories } from './conformance/udp-bursts.ts';
@@ -30,6 +32,8 @@ const stories = [
   ...tcpLastWordStories,
   ...tcpDialStories,
   ...tcpEarlyBreakStories,
+  ...tcpArrivalStories,
+  ...tcpOpeningStories,
   ...tcpPauseStories,
   ...listeningStories,
   ...udpRelayStories,

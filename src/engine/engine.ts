@@ -1,7 +1,8 @@
 /**
  * The contract between an engine, which moves bytes, and its host, the worker, which decides.
  *
- *    client --> engine: accept --> host.open ----> Flow | refusal
+ *    client --> engine: accept --> host.identify -> nothing to read | Identifier   (listeners that identify; arrival.ts)
+ *                              --> host.open ----> Flow | refusal
  *                       dial   <-- host.route ---- backend | 'wait' | code      (again after each dialFailed, brokeEarly)
  *                       relay  --> host.dialed / host.brokeEarly / host.replied
  *                       close  --> host.closed
@@ -12,8 +13,10 @@
  */
 import type { Address } from '../core/address.ts';
 import type { Flow } from '../core/flow.ts';
+import type { Identity } from '../core/identity.ts';
 import type { BackendView, ListenerView } from '../core/snapshot.ts';
 import type { TerminationCode } from '../core/termination.ts';
+import type { Identifier } from './arrival.ts';
 
 /**
  * Why a dial did not connect. `backend-reset`: it did, and the backend broke it before that was noticed. `local-fault` says nothing
@@ -30,16 +33,36 @@ export type EarlyBreak = 'reset' | 'end';
 
 export interface EngineHost {
   /**
+   * TCP, a listener that identifies: somebody has connected.
+   * @param peer its address; `noAddress` on a unix socket
+   * @returns who reads it before `open`, which then follows or `unidentified` does, once; undefined: nothing has to be read, `open`
+   * follows at once; a code: it is reset, the host has counted it
+   */
+  identify(listener: ListenerView, peer: Address, local: Address): Identifier | TerminationCode | undefined;
+
+  /** One that was to be identified is gone or reset, and will have no flow. */
+  unidentified(listener: ListenerView, peer: Address, code: TerminationCode): void;
+
+  /**
    * A TCP client has connected, or a first datagram came from a client without a conversation.
    * @param client its address; `noAddress` on a unix socket
    * @param local the address the client used. The host may call `evict` from inside.
+   * @param identity TCP: what its identifier has read, with whom `client` and `local` are the ones that it told
+   * @param first UDP, a listener that identifies: that datagram, valid during the call only. The flow says how many bytes of it are not
+   * for the backend (`consumed`)
    * @returns the flow to serve, or the code it is turned away with (the engine resets it, or drops the datagram;
    * `closed` is not called for it, the host has counted it)
    */
-  open(listener: ListenerView, client: Address, local: Address): Flow | TerminationCode;
+  open(
+    listener: ListenerView,
+    client: Address,
+    local: Address,
+    identity?: Identity,
+    first?: Uint8Array,
+  ): Flow | TerminationCode;
 
   /**
-   * The next backend to dial. 'wait': the host calls `engine.proceed(flow)` later, and the engine keeps the
+   * The next backend to dial, by `flow.upstream`; what it is to hear first is in `flow.opening` (TCP). 'wait': the host calls `engine.proceed(flow)` later, and the engine keeps the
    * client unread (TCP) or queues its datagrams within `engineLimits.waitingDatagramsMax` (UDP). A code: no
    * backend, end the flow with it (TCP: reset the client).
    */
@@ -51,7 +74,10 @@ export interface EngineHost {
    */
   dialsFrom(flow: Flow, local: Address): void;
 
-  /** TCP: the dial connected. UDP: the upstream socket is ready. Bytes may move from here on. */
+  /**
+   * TCP: the dial connected, and what the backend had to answer to `flow.opening` has come (anything else is a dial that failed, as
+   * `backend-refused`). UDP: the upstream socket is ready. Bytes may move from here on.
+   */
   dialed(flow: Flow): void;
 
   /** The dial to `flow.backend` failed; the engine calls `route` next. Never after `dialed` of the same dial. */
@@ -83,7 +109,7 @@ export interface EngineHost {
   unreachable(flow: Flow): void;
 
   /**
-   * UDP: where `flow.backend` is now. Asked by an open conversation before it sends the first datagram after
+   * UDP: where `flow.backend` is now, and in `flow.upstream` how it is reached. Asked by an open conversation before it sends the first datagram after
    * `Engine.waysChanged`, and before it reports `unreachable`, which is about the present address only.
    */
   backendNow(flow: Flow): BackendView;
@@ -101,10 +127,10 @@ export interface EngineHost {
   acceptPaused(listener: ListenerView, paused: boolean): void;
 
   /**
-   * This machine, or this engine, does not do what the plan asks of the listener or of its pool (a privilege, a device, an
-   * address that is not its own): the operator's to mend, and no defect. May come again; the host tells it once.
+   * This machine, or this engine, does not do what the plan asks of the listener, or of the pool of `flow` (a privilege, a
+   * device, an address that is not its own): the operator's to mend, and no defect. May come again; the host tells it once.
    */
-  trouble(listener: ListenerView, of: 'listener' | 'pool', text: string): void;
+  trouble(listener: ListenerView, flow: Flow | undefined, text: string): void;
 
   /** Something unexpected was thrown while serving `flow`; the engine then ends it with `worker-error`. */
   fault(error: unknown, flow: Flow | undefined): void;
@@ -157,7 +183,8 @@ export interface Engine {
   waysChanged(): void;
 
   /**
-   * Stops accepting. Unknown ids are ignored. Open TCP flows go on, and the address is released.
+   * Stops accepting. Unknown ids are ignored. Open TCP flows go on, so do clients that are being identified, and the
+   * address is released.
    *
    * UDP, `listener-removed`: likewise, and conversations end, as their replies leave through the address that is given up.
    * UDP, `shutdown`: no new conversations; those that are open go on until they are quiet (quiet.ts), and the address
@@ -171,6 +198,9 @@ export interface Engine {
    * costs. It does without what it is not given.
    */
   spareDescriptors(count: number): void;
+
+  /** How many TCP clients may be waited for until they are identified. Beyond it the oldest is given up. */
+  limitArrivals(count: number): void;
 
   /** `host.route` has an answer now for a flow that was told to wait. */
   proceed(flow: Flow): void;

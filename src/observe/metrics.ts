@@ -218,6 +218,14 @@ function listenerFamilies({ views, state }: MetricsSource): Family[] {
     family('pinion_listener_accept_pauses_total', 'counter', 'Times accepting stopped.', [], (id, add) =>
       add(counters.listener(id, 'acceptPauses')),
     ),
+    family(
+      'pinion_listener_arrivals',
+      'gauge',
+      'TCP clients that have connected and are being identified now.',
+      [],
+      (id, add) =>
+        add(Math.max(0, counters.listener(id, 'arrivals') - counters.listener(id, 'arrivalsOver'))),
+    ),
     family('pinion_listener_ended_total', 'counter', 'Flows by why they ended.', ['code'], (id, add) => {
       for (const code of terminationCodes) {
         const ended = counters.ends(id, code);

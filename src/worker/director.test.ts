@@ -91,6 +91,7 @@ function directorOf(listener: ListenerView): Stage {
     ],
     flowsMax: 100_000,
     secondLooksMax,
+    arrivalsMax: 0,
     shares: shareFlows([listener.plan], 100_000, 1),
     isShared: false,
     flowLogSample: 0,

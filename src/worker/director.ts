@@ -10,6 +10,7 @@ import { Chooser } from '../core/choose.ts';
 import type { Counters } from '../core/counters.ts';
 import type { DialTable } from '../core/dial-table.ts';
 import { Flow } from '../core/flow.ts';
+import type { Identity } from '../core/identity.ts';
 import { keyOf } from '../core/key.ts';
 import {
   accountedWithinMs,
@@ -27,6 +28,7 @@ import { ServerAddresses } from '../core/server-addresses.ts';
 import type { BackendView, ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
 import type { TerminationCode } from '../core/termination.ts';
 import { isSameTarget, isSameWay, type Way } from '../core/way.ts';
+import type { Identifier } from '../engine/arrival.ts';
 import type { DialFailure, DropReason, EarlyBreak, Engine, EngineHost } from '../engine/engine.ts';
 import { isTooOld } from './connection-age.ts';
 import { Endings } from './endings.ts';
@@ -164,8 +166,21 @@ export class Director implements EngineHost {
 
   // ---- the engine's questions -------------------------------------------------------------------------------
 
-  open(listener: ListenerView, client: Address, local: Address): Flow | TerminationCode {
+  identify(): Identifier | TerminationCode | undefined {
+    return undefined;
+  }
+
+  unidentified(listener: ListenerView, peer: Address, code: TerminationCode): void {
+    this.options.counters.addListener(listener.id, 'arrivalsOver', 1);
+    this.options.counters.addEnd(listener.id, code);
+    // Who connects and leaves again (a check of whether we are there) was not refused.
+    if (code !== 'client-closed' && code !== 'client-reset')
+      this.refused(listener, code, peer, this.options.nowMs());
+  }
+
+  open(listener: ListenerView, client: Address, local: Address, identity?: Identity): Flow | TerminationCode {
     const { counters } = this.options;
+    if (identity !== undefined) counters.addListener(listener.id, 'arrivalsOver', 1);
     if (listener.plan.protocol === 'udp' && this.servers.has(client, local)) {
       counters.addListener(listener.id, 'droppedServerSource', 1);
       return 'loop';
@@ -173,14 +188,15 @@ export class Director implements EngineHost {
     const nowMs = this.options.nowMs();
     // Nobody is made to leave for one who finds no backend.
     const refusal =
-      this.hopeless(listener, client, local) ?? this.limits.admit(listener, client, nowMs, this.engine);
+      this.hopeless(listener, identity?.peer ?? client, identity?.peerLocal ?? local) ??
+      this.limits.admit(listener, client, nowMs, this.engine);
     if (refusal !== undefined && !this.secondLooks.isWorthOne(listener.plan.protocol, refusal)) {
       this.refused(listener, refusal, client, nowMs);
       counters.addEnd(listener.id, refusal);
       return refusal;
     }
     const key = keyOf(client, listener.plan.affinity);
-    const flow = new Flow(this.nextFlowId++, listener, client, local, key, nowMs);
+    const flow = new Flow(this.nextFlowId++, listener, client, local, key, nowMs, identity);
     if (refusal === undefined) this.limits.opened(flow);
     else this.secondLooks.add(flow, refusal);
     this.registry.add(flow);
@@ -223,7 +239,7 @@ export class Director implements EngineHost {
       this.throwInNextFlow = false;
       throw new Error('thrown on request, to test that one flow at fault is given up alone');
     }
-    const chooser = this.choosers.get(flow.listener.poolId);
+    const chooser = this.choosers.get(flow.poolId);
     if (chooser === undefined) return 'backend-removed';
     if (this.mustAsk(flow) && this.ask(flow, chooser)) return 'wait';
     if (flow.failed.length >= chooser.pool.plan.tries) return flow.lastFailure ?? 'no-backend';
@@ -246,11 +262,12 @@ export class Director implements EngineHost {
     const verdict = this.returning.admit(flow, choice.backend, nowMs);
     if (verdict !== 'go') return this.holdBack(flow, choice.backend, verdict);
     flow.backend = choice.backend;
+    flow.upstream = chooser.pool.plan.upstream;
     flow.reason = choice.reason;
     flow.keepsSaid = mayReplay(chooser.pool, flow);
     // In a loop all but the first come from this machine: only theirs are worth a system call each.
     flow.tracesDial =
-      choice.backend.loop === 'may-lead-back' && this.servers.isOfMachine(flow.client, flow.local);
+      choice.backend.loop === 'may-lead-back' && this.servers.isOfMachine(flow.peer, flow.peerLocal);
     return choice.backend;
   }
 
@@ -309,7 +326,7 @@ export class Director implements EngineHost {
 
   /** There nobody has failed yet. */
   private isElsewhere(flow: Flow, backend: BackendView): boolean {
-    const now = this.choosers.get(flow.listener.poolId)?.backend(backend.id);
+    const now = this.choosers.get(flow.poolId)?.backend(backend.id);
     return now?.target !== undefined && !isSameTarget(now.target, backend.target);
   }
 
@@ -328,7 +345,7 @@ export class Director implements EngineHost {
    * words they do not like: it is to blame once another one has answered the same words, or the same silence ({@link replied}).
    */
   brokeEarly(flow: Flow, how: EarlyBreak, isHeld: boolean): boolean {
-    const chooser = this.choosers.get(flow.listener.poolId);
+    const chooser = this.choosers.get(flow.poolId);
     const backend = flow.backend!;
     const nowMs = this.options.nowMs();
     const isLate = nowMs - flow.connectedAtMs >= flow.listener.plan.timeouts.connectMs;
@@ -379,7 +396,9 @@ export class Director implements EngineHost {
   }
 
   backendNow(flow: Flow): BackendView {
-    const now = this.choosers.get(flow.listener.poolId)?.backend(flow.backend!.id);
+    const chooser = this.choosers.get(flow.poolId);
+    if (chooser !== undefined) flow.upstream = chooser.pool.plan.upstream;
+    const now = chooser?.backend(flow.backend!.id);
     // One that is gone, or whose name does not resolve, is still where it was as far as anybody knows.
     if (now?.target !== undefined) flow.backend = now;
     return flow.backend!;
@@ -410,7 +429,7 @@ export class Director implements EngineHost {
       this.flowPins.leave(flow, nowMs);
     }
     if (flow.isTurnedAway) this.refused(flow.listener, code, flow.client, nowMs);
-    else this.reports.ended(flow, this.poolName(flow), code, nowMs);
+    else this.reports.ended(flow, flow.poolName, code, nowMs);
   }
 
   dropped(listener: ListenerView, reason: DropReason, count = 1): void {
@@ -422,8 +441,9 @@ export class Director implements EngineHost {
     this.options.post({ type: 'accept-paused', listenerId: listener.id, paused });
   }
 
-  trouble({ plan }: ListenerView, of: 'listener' | 'pool', message: string): void {
-    this.options.post({ type: 'trouble', of, name: of === 'pool' ? plan.pool : plan.name, message });
+  trouble({ plan }: ListenerView, flow: Flow | undefined, message: string): void {
+    const of = flow === undefined ? 'listener' : 'pool';
+    this.options.post({ type: 'trouble', of, name: flow?.poolName ?? plan.name, message });
   }
 
   fault(error: unknown, flow: Flow | undefined): void {
@@ -460,7 +480,7 @@ export class Director implements EngineHost {
   countFormer(requestId: number): void {
     const counts = new Map<BackendView, Map<UpstreamPlan | undefined, { flows: number } & WayCount>>();
     for (const flow of this.registry.select(isOpenOverTcp, Number.POSITIVE_INFINITY)) {
-      const { upstream } = flow.listener.plan;
+      const { upstream } = flow;
       const ofView = counts.get(flow.backend!) ?? new Map();
       counts.set(flow.backend!, ofView);
       const count = ofView.get(upstream) ?? { backendId: flow.backend!.id, way: wayOf(flow), flows: 0 };
@@ -494,7 +514,7 @@ export class Director implements EngineHost {
     const records = this.registry
       .select(() => true, most)
       .map((flow) => ({
-        ...this.reports.record(flow, this.poolName(flow), undefined, nowMs),
+        ...this.reports.record(flow, flow.poolName, undefined, nowMs),
         ...(flow.backend?.target === undefined ? {} : { address: formatAddress(flow.backend.target) }),
       }));
     this.options.post({ type: 'flows', requestId, records });
@@ -553,12 +573,12 @@ export class Director implements EngineHost {
 
   /** By the pool as it is now: a reload is about connections that are open, too. */
   private isOld(flow: Flow, nowMs: number): boolean {
-    const maxMs = this.choosers.get(flow.listener.poolId)?.pool.plan.maxConnectionAgeMs ?? 0;
+    const maxMs = this.choosers.get(flow.poolId)?.pool.plan.maxConnectionAgeMs ?? 0;
     return maxMs > 0 && isTooOld(flow, maxMs, nowMs);
   }
 
   private noteOld(flow: Flow, old: Map<number, Flow[]>, nowMs: number): void {
-    const plan = this.choosers.get(flow.listener.poolId)?.pool.plan;
+    const plan = this.choosers.get(flow.poolId)?.pool.plan;
     if (plan === undefined || !this.isOld(flow, nowMs)) return;
     const same = old.get(plan.closeOverMs);
     if (same === undefined) old.set(plan.closeOverMs, [flow]);
@@ -588,7 +608,7 @@ export class Director implements EngineHost {
   /** Asks for the pin of a client that has none here. @returns false if there is nothing to ask */
   private ask(flow: Flow, chooser: Chooser): boolean {
     const { affinity, protocol } = flow.listener.plan;
-    const { poolId } = flow.listener;
+    const { poolId } = flow;
     if (this.options.pins.lookup(poolId, flow.key, this.options.nowMs()) !== 0) return false;
     const candidate = chooser.candidate(flow.key, flow.failed);
     // A pin to one that is down is nobody's wish: it is tried in a panic alone.
@@ -641,7 +661,7 @@ export class Director implements EngineHost {
     if (flow.isOneWay || flow.connectedAtMs === 0 || flow.datagramsIn < 2) return;
     const { pins } = this.options;
     const { affinity } = flow.listener.plan;
-    const { poolId } = flow.listener;
+    const { poolId } = flow;
     const { ttlMs } = affinity;
     if (nowMs - flow.startedAtMs < oneWayMsMin || flow.datagramsIn < oneWayDatagramsMin) {
       if (affinity.key !== 'none')
@@ -664,7 +684,7 @@ export class Director implements EngineHost {
   }
 
   private suspect(flow: Flow, backend: BackendView, cause: 'dial' | 'broke' | 'unreachable'): void {
-    const passive = this.choosers.get(flow.listener.poolId)?.pool.plan.passive;
+    const passive = this.choosers.get(flow.poolId)?.pool.plan.passive;
     if (passive === undefined || passive.failures === 0) return;
     const { protocol } = flow.listener.plan;
     this.suspects.failed(backend.id, protocol, cause, passive, this.options.nowMs());
@@ -714,13 +734,9 @@ export class Director implements EngineHost {
   /** Conversations of those that turn out to be servers end: whatever both say goes to and fro. */
   private endServers(): void {
     if (this.registry.size === 0) return;
-    const matches = ({ listener, client, local }: Flow): boolean =>
-      listener.plan.protocol === 'udp' && this.servers.has(client, local);
+    const matches = ({ listener, peer, peerLocal }: Flow): boolean =>
+      listener.plan.protocol === 'udp' && this.servers.has(peer, peerLocal);
     this.endings.add(undefined, matches, 'loop', 0);
-  }
-
-  private poolName(flow: Flow): string {
-    return flow.listener.plan.pool;
   }
 }
 

@@ -133,6 +133,7 @@ function handle(
     case 'snapshot':
       director.useSnapshot(message.snapshot);
       engine.spareDescriptors(message.spareDescriptors);
+      engine.limitArrivals(message.snapshot.arrivalsMax);
       for (const listener of message.snapshot.listeners) engine.update(listener);
       engine.waysChanged();
       break;

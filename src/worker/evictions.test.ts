@@ -117,6 +117,7 @@ function play(flowsMax: number, listeners: readonly ListenerView[], udpShare = 0
     pools: [pool],
     flowsMax,
     secondLooksMax: 8,
+    arrivalsMax: 0,
     shares,
     isShared: false,
     flowLogSample: 0,

@@ -17,7 +17,8 @@ export class FlowPins {
 
   /** A backend has served the client once. */
   confirm(flow: Flow, nowMs: number): void {
-    const { plan, poolId } = flow.listener;
+    const { poolId } = flow;
+    const { plan } = flow.listener;
     if (plan.affinity.key === 'none') return;
     this.pins.confirm(poolId, flow.key, flow.backend!.id, plan.affinity.ttlMs, nowMs);
   }
@@ -27,7 +28,8 @@ export class FlowPins {
    * brought where it is makes no pin.
    */
   arrive(flow: Flow, nowMs: number): void {
-    const { plan, poolId } = flow.listener;
+    const { poolId } = flow;
+    const { plan } = flow.listener;
     if (plan.affinity.key === 'none') return;
     const { ttlMs } = plan.affinity;
     const mayPin = !flow.hadLocalFault && flow.reason !== 'fail-open';
@@ -36,7 +38,8 @@ export class FlowPins {
 
   /** Now and then while it is open: a pin lives while its flows do, whatever its ttl. */
   keep(flow: Flow, nowMs: number): void {
-    const { plan, poolId } = flow.listener;
+    const { poolId } = flow;
+    const { plan } = flow.listener;
     if (!usesPin(flow)) return;
     const isConnected = plan.protocol === 'tcp' || flow.datagramsIn >= datagramsOfConnected;
     if (flow.holdsPin) this.pins.stay(poolId, flow.key, plan.affinity.ttlMs, nowMs);
@@ -46,7 +49,8 @@ export class FlowPins {
 
   /** It leaves the backend it has arrived at, for another one. */
   retreat(flow: Flow, nowMs: number): void {
-    const { plan, poolId } = flow.listener;
+    const { poolId } = flow;
+    const { plan } = flow.listener;
     if (!flow.holdsPin) return;
     flow.holdsPin = false;
     this.pins.leave(poolId, flow.key, plan.affinity.ttlMs, nowMs);
@@ -54,7 +58,8 @@ export class FlowPins {
 
   /** It is closed. */
   leave(flow: Flow, nowMs: number): void {
-    const { plan, poolId } = flow.listener;
+    const { poolId } = flow;
+    const { plan } = flow.listener;
     if (!usesPin(flow)) return;
     if (flow.holdsPin) this.pins.leave(poolId, flow.key, plan.affinity.ttlMs, nowMs);
     else this.pins.prolong(poolId, flow.key, plan.affinity.ttlMs, nowMs);

@@ -7,8 +7,8 @@ import type { FlowSelector } from './messages-to-worker.ts';
 type ByOperator = Extract<FlowSelector, { by: 'operator' }>;
 
 /** How a TCP flow's backend was dialled, or is being. */
-export function wayOf({ backend, listener }: Flow): Way {
-  return { target: backend?.target, upstream: listener.plan.upstream };
+export function wayOf({ backend, upstream }: Flow): Way {
+  return { target: backend?.target, upstream };
 }
 
 export function matcher(select: FlowSelector): (flow: Flow) => boolean {
@@ -24,7 +24,8 @@ export function matcher(select: FlowSelector): (flow: Flow) => boolean {
     case 'listener':
       return (flow) => flow.listener.id === select.listenerId;
     case 'pool':
-      return ({ listener: { plan } }) => plan.pool === select.pool && plan.protocol === select.protocol;
+      return ({ listener: { plan }, poolName }) =>
+        poolName === select.pool && plan.protocol === select.protocol;
     case 'operator':
       return byOperator(select);
     case 'flow':
@@ -42,7 +43,7 @@ function byOperator({ filter, pools, openedBeforeMs }: ByOperator): (flow: Flow)
     const { plan } = flow.listener;
     if (openedBeforeMs !== undefined && flow.startedAtMs >= openedBeforeMs) return false;
     if (listener !== undefined && plan.name !== listener) return false;
-    if (!poolNames.has(plan.pool)) return false;
+    if (!poolNames.has(flow.poolName)) return false;
     if (backend !== undefined && flow.backend?.name !== backend) return false;
     if (isClient !== undefined && !isClient(flow.client)) return false;
     if (movedTo === undefined) return true;

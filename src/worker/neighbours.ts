@@ -33,7 +33,7 @@ export class Neighbours {
     this.places = new WeakMap();
   }
 
-  relation({ client, listener }: Pick<Flow, 'client' | 'listener'>, backend: BackendView): Relation {
+  relation({ peer: client, listener }: Pick<Flow, 'peer' | 'listener'>, backend: BackendView): Relation {
     const place = this.placeOf(backend);
     if (place === null) return 'none';
     const isSameHost = isSameIp(client, place.address);

@@ -10,12 +10,14 @@ export interface ListenerTraits {
   readonly bind?: Bind;
   readonly timeouts?: Partial<ListenerPlan['timeouts']>;
   readonly udp?: ListenerPlan['udp'];
+  readonly identifies?: boolean;
 }
 
 export function listenerView(id: number, protocol: Protocol, traits: ListenerTraits): ListenerView {
   return {
     id,
     poolId: 1,
+    ...(traits.identifies === true ? { identifies: true } : {}),
     plan: {
       name: traits.name ?? `listener-${id}`,
       protocol,

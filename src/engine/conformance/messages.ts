@@ -6,6 +6,7 @@
 import type { Bind } from '../../core/plan.ts';
 import type { BackendView, ListenerView } from '../../core/snapshot.ts';
 import type { TerminationCode } from '../../core/termination.ts';
+import type { Hearing } from '../arrival.ts';
 import type { DialFailure, DropReason, EarlyBreak } from '../engine.ts';
 
 /** One answer of `host.route`. */
@@ -17,6 +18,17 @@ export interface Behaviour {
   readonly refuse?: TerminationCode;
   /** The answers of `host.route` for one flow, in order; then `no-backend`. */
   readonly routes: readonly RouteStep[];
+  /** TCP: clients of a listener that identifies tell who they are (identifier.ts); absent: nothing is read of them. */
+  readonly identify?: {
+    readonly bytesMax?: number;
+    readonly timeoutMs?: number;
+    /** Whoever has told nothing by then is opened all the same. */
+    readonly opensWhen?: readonly Hearing[];
+  };
+  /** UDP: so many bytes of a first datagram are not for the backend. */
+  readonly consumes?: number;
+  /** What each backend hears first, and has to answer. */
+  readonly opening?: { readonly send: string; readonly expect?: string };
   /** A connection that breaks early is tried again with the next route. */
   readonly retries?: boolean;
   /** The host calls `engine.terminate` with this code from inside the named call. */
@@ -46,6 +58,7 @@ export type ToEngine =
   | { readonly type: 'start'; readonly options: StartOptions }
   | { readonly type: 'behave'; readonly behaviour: Behaviour }
   | { readonly type: 'listen'; readonly listener: ListenerView }
+  | { readonly type: 'limit-arrivals'; readonly count: number }
   | { readonly type: 'update'; readonly listener: ListenerView }
   | { readonly type: 'unlisten'; readonly listenerId: number; readonly code?: 'shutdown' }
   /** The backend of this id is somewhere else now. */
@@ -67,6 +80,10 @@ export interface Opened {
   readonly client: string;
   readonly clientFamily: 4 | 6;
   readonly local: string;
+  /** Who connected. */
+  readonly peer: string;
+  /** UDP: the first datagram, if the listener identifies. */
+  readonly first: string | undefined;
 }
 
 export interface Closed {
@@ -94,6 +111,13 @@ export type FromEngine =
       readonly message: string;
     }
   | Opened
+  | { readonly type: 'identifying'; readonly listenerId: number; readonly peer: string }
+  | {
+      readonly type: 'unidentified';
+      readonly listenerId: number;
+      readonly peer: string;
+      readonly code: TerminationCode;
+    }
   | { readonly type: 'refused'; readonly listenerId: number; readonly code: TerminationCode }
   | { readonly type: 'waiting'; readonly flowId: number }
   | { readonly type: 'dialing'; readonly flowId: number; readonly backend: string }

@@ -5,10 +5,14 @@
 import assert from 'node:assert/strict';
 import type { Address } from '../../core/address.ts';
 import { Flow } from '../../core/flow.ts';
+import type { Identity } from '../../core/identity.ts';
 import { keyOf } from '../../core/key.ts';
+import type { Opening } from '../../core/opening.ts';
 import type { BackendView, ListenerView } from '../../core/snapshot.ts';
 import type { TerminationCode } from '../../core/termination.ts';
+import type { Identifier } from '../arrival.ts';
 import type { DialFailure, DropReason, EarlyBreak, Engine, EngineHost } from '../engine.ts';
+import { LineIdentifier } from './identifier.ts';
 import type { Behaviour, FromEngine } from './messages.ts';
 
 type Progress = 'routing' | 'waiting' | 'dialing' | 'dialed' | 'closed';
@@ -35,9 +39,13 @@ export class Recorder implements EngineHost {
   behaviour: Behaviour = { routes: [] };
   /** Backends that are not where `route` said, by id. */
   readonly moved = new Map<number, BackendView>();
+  /** Of listeners that have been updated, by id. */
+  readonly updated = new Map<number, ListenerView>();
   readonly #report: (event: FromEngine) => void;
   readonly #records = new Map<number, Record>();
   #nextFlowId = 1;
+  /** Clients that are being identified. */
+  #arrivals = 0;
 
   constructor(report: (event: FromEngine) => void) {
     this.#report = report;
@@ -59,12 +67,42 @@ export class Recorder implements EngineHost {
     return count;
   }
 
+  get openArrivals(): number {
+    return this.#arrivals;
+  }
+
   violation(text: string): void {
     this.#report({ type: 'violation', text });
   }
 
-  open(listener: ListenerView, client: Address, local: Address): Flow | TerminationCode {
+  identify(listener: ListenerView, peer: Address, local: Address): Identifier | undefined {
+    if (listener.identifies !== true) this.violation('identify for a listener that does not');
+    const { identify } = this.behaviour;
+    if (identify === undefined) return undefined;
+    this.#arrivals++;
+    this.#report({ type: 'identifying', listenerId: listener.id, peer: peer.toString() });
+    return new LineIdentifier(identify, peer, local);
+  }
+
+  unidentified(listener: ListenerView, peer: Address, code: TerminationCode): void {
+    this.#arrived('unidentified');
+    this.#report({ type: 'unidentified', listenerId: listener.id, peer: peer.toString(), code });
+  }
+
+  /** One that was being identified is so no more. */
+  #arrived(call: string): void {
+    if (--this.#arrivals < 0) this.violation(`${call} without identify`);
+  }
+
+  open(
+    listener: ListenerView,
+    client: Address,
+    local: Address,
+    identity?: Identity,
+    first?: Uint8Array,
+  ): Flow | TerminationCode {
     const { refuse, throwIn } = this.behaviour;
+    if (identity !== undefined) this.#arrived('open');
     if (throwIn === 'open') throw new Error('scripted defect in open');
     if (refuse === 'limit-listener') this.engine?.evict(listener.id, true);
     if (refuse !== undefined) {
@@ -72,7 +110,8 @@ export class Recorder implements EngineHost {
       return refuse;
     }
     const key = keyOf(client, listener.plan.affinity);
-    const flow = new Flow(this.#nextFlowId++, listener, client, local, key, performance.now());
+    const flow = new Flow(this.#nextFlowId++, listener, client, local, key, performance.now(), identity);
+    flow.consumed = this.behaviour.consumes ?? 0;
     this.#records.set(flow.id, {
       flow,
       behaviour: this.behaviour,
@@ -88,6 +127,8 @@ export class Recorder implements EngineHost {
       client: client.toString(),
       clientFamily: client.family,
       local: local.toString(),
+      peer: flow.peer.toString(),
+      first: first === undefined ? undefined : Buffer.from(first).toString('latin1'),
     });
     return flow;
   }
@@ -102,6 +143,8 @@ export class Recorder implements EngineHost {
     } else if (typeof step === 'object') {
       record.progress = 'dialing';
       flow.backend = step;
+      const { opening } = record.behaviour;
+      flow.opening = opening === undefined ? undefined : openingOf(opening);
       flow.keepsSaid = record.behaviour.retries === true;
       flow.tracesDial = step.loop === 'may-lead-back';
       this.#report({ type: 'dialing', flowId: flow.id, backend: step.name });
@@ -169,6 +212,7 @@ export class Recorder implements EngineHost {
   backendNow(flow: Flow): BackendView {
     this.#at(flow, 'backendNow', ['dialed']);
     flow.backend = this.moved.get(flow.backend!.id) ?? flow.backend!;
+    flow.upstream = (this.updated.get(flow.listener.id) ?? flow.listener).plan.upstream;
     return flow.backend;
   }
 
@@ -187,7 +231,8 @@ export class Recorder implements EngineHost {
     this.#report({ type: 'accept-paused', listenerId: listener.id, paused });
   }
 
-  trouble(listener: ListenerView, of: 'listener' | 'pool', text: string): void {
+  trouble(listener: ListenerView, flow: Flow | undefined, text: string): void {
+    const of = flow === undefined ? 'listener' : 'pool';
     this.#report({ type: 'trouble', listenerId: listener.id, of, text });
   }
 
@@ -212,4 +257,11 @@ export class Recorder implements EngineHost {
     this.engine.terminate(record.flow, terminateIn.code);
     if (record.progress !== 'closed') this.violation(`terminate inside ${call} returned before closed`);
   }
+}
+
+function openingOf({ send, expect }: NonNullable<Behaviour['opening']>): Opening {
+  return {
+    send: Buffer.from(send, 'latin1'),
+    expect: expect === undefined ? undefined : Buffer.from(expect, 'latin1'),
+  };
 }

@@ -202,14 +202,8 @@ export class Stage {
     options: ListenOptions = {},
   ): Promise<{ readonly port: number; readonly listener: ListenerView }> {
     const listener = this.view(protocol, options);
-    const { refuse, retries, terminateIn, proceedInReplied, throwIn } = options;
-    await this.behave(routes, {
-      ...(refuse === undefined ? {} : { refuse }),
-      ...(retries === undefined ? {} : { retries }),
-      ...(terminateIn === undefined ? {} : { terminateIn }),
-      ...(proceedInReplied === undefined ? {} : { proceedInReplied }),
-      ...(throwIn === undefined ? {} : { throwIn }),
-    });
+    const { name: _1, bind: _2, timeouts: _3, udp: _4, identifies: _5, ...behaviour } = options;
+    await this.behave(routes, behaviour);
     this.send({ type: 'listen', listener });
     const result = await this.bound(listener);
     assert.ok(result.type === 'listening', `bind failed: ${JSON.stringify(result)}`);

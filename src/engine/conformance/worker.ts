@@ -52,7 +52,11 @@ function command(running: Engine, message: Exclude<ToEngine, { type: 'start' }>)
     case 'listen':
       listen(running, message.listener);
       return;
+    case 'limit-arrivals':
+      running.limitArrivals(message.count);
+      return;
     case 'update':
+      recorder.updated.set(message.listener.id, message.listener);
       running.update(message.listener);
       running.waysChanged();
       return;
@@ -78,6 +82,7 @@ function command(running: Engine, message: Exclude<ToEngine, { type: 'start' }>)
       return;
     case 'stop':
       running.stop();
+      if (recorder.openArrivals > 0) recorder.violation(`${recorder.openArrivals} arrivals after stop`);
       if (recorder.openFlows > 0) recorder.violation(`${recorder.openFlows} flows open after stop`);
       if (!isBlocking) report({ type: 'stopped' });
       return;

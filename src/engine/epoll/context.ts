@@ -10,11 +10,13 @@ import { MessageBatch } from '../../linux/message-batch.ts';
 import { PipePool } from '../../linux/pipe-pool.ts';
 import type { Reactor } from '../../linux/reactor.ts';
 import { decodeAddress } from '../../wire/sockaddr.ts';
+import { Crowd } from '../arrival.ts';
 import type { EngineHost } from '../engine.ts';
 import { EvictionOrder } from '../eviction-order.ts';
 import { ConversationTable } from './conversation-table.ts';
 import { Dialer } from './dialer.ts';
 import { Endpoints } from './endpoints.ts';
+import type { TcpArrival } from './tcp-arrival.ts';
 import { Shortage } from './tcp-shortage.ts';
 import { UdpReplies } from './udp-replies.ts';
 
@@ -47,6 +49,7 @@ export class Context {
   readonly pipes: PipePool;
   readonly shortage: Shortage;
   readonly conversations: ConversationTable;
+  readonly arrivals = new Crowd<TcpArrival>();
   /** Changes whenever the ways to backends may have. */
   waysVersion = 0;
   readonly order: EvictionOrder;

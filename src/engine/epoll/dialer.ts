@@ -211,7 +211,7 @@ export class Dialer {
   #tell(flow: Flow, sources: Sources, trouble: string): void {
     if (sources.told.has(trouble)) return;
     sources.told.add(trouble);
-    this.#host.trouble(flow.listener, 'pool', trouble);
+    this.#host.trouble(flow.listener, flow, trouble);
   }
 }
 

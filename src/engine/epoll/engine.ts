@@ -15,6 +15,7 @@ import { Reactor, type TurnEnd } from '../../linux/reactor.ts';
 import type { BindFailure, Engine, EngineHost } from '../engine.ts';
 import { Context, type ContextLimits } from './context.ts';
 import { addressInUse, bindListener } from './sockets.ts';
+import { TcpArrival } from './tcp-arrival.ts';
 import { TcpFlow } from './tcp-flow.ts';
 import { TcpListener } from './tcp-listener.ts';
 import { TcpSide } from './tcp-side.ts';
@@ -132,6 +133,10 @@ export class EpollEngine implements Engine {
     this.#context.pipes.limit(Math.min(limits.pipes, Math.floor(count / descriptorsPerPipe)));
   }
 
+  limitArrivals(count: number): void {
+    this.#context.arrivals.most = count;
+  }
+
   proceed(flow: Flow): void {
     const state = flow.engineState;
     if (!(state instanceof TcpFlow || state instanceof UdpConversation)) return;
@@ -168,6 +173,7 @@ export class EpollEngine implements Engine {
       else listener.close(true);
     }
     this.#listeners.clear();
+    for (const arrival of this.#context.arrivals.all()) arrival.end('shutdown');
     for (const handler of this.#reactor.handlers()) {
       if (handler instanceof TcpSide) handler.owner.reset('shutdown');
     }
@@ -204,7 +210,8 @@ export class EpollEngine implements Engine {
 
   #fault(error: unknown, at: unknown): void {
     if (at instanceof TcpSide) at.owner.onFault(error);
-    else if (at instanceof TcpFlow || at instanceof UdpConversation) at.onFault(error);
+    else if (at instanceof TcpFlow || at instanceof TcpArrival || at instanceof UdpConversation)
+      at.onFault(error);
     else this.#host.fault(error, undefined);
   }
 }

@@ -3,11 +3,11 @@
  *
  *    routing --> waiting --> routing           (the host needs time)
  *       |
- *       +--> dialing --> open --> over         (a failed dial goes back to routing)
- *       |      ^          |        ^
- *       +--> starved      +--> idle+           (no descriptor for the dial: tcp-shortage.ts)
- *       ^                 |
- *       +---- leaving <---+                    (the backend broke before its first byte)
+ *       +--> dialing --> opening --> open --> over   (a failed dial goes back to routing; `opening` where the backend
+ *       |      ^                      |        ^      has to hear something first: tcp-opening.ts)
+ *       +--> starved                  +--> idle+      (no descriptor for the dial: tcp-shortage.ts)
+ *       ^                             |
+ *       +---------- leaving <---------+               (the backend broke before its first byte)
  *
  * `over` is reached by one of two ways: `close`, when both directions have delivered everything, or `reset` from
  * any state. Both give all back before the host hears of it. Any call of the host may terminate the flow, so the
@@ -21,6 +21,7 @@ import type { Flow } from '../../core/flow.ts';
 import { saidBytesMax } from '../../core/limits.ts';
 import type { BackendView } from '../../core/snapshot.ts';
 import type { TerminationCode } from '../../core/termination.ts';
+import type { Region } from '../../linux/arena.ts';
 import { AF_UNIX, EPOLLERR, EPOLLHUP, EPOLLOUT, SHUT_WR } from '../../linux/constants.ts';
 import { EAGAIN, EINPROGRESS, EPIPE } from '../../linux/errno.ts';
 import {
@@ -39,13 +40,15 @@ import type { DialFailure, EarlyBreak } from '../engine.ts';
 import type { Context } from './context.ts';
 import { setKeepAlive } from './socket-options.ts';
 import { closeWithReset, dialFailure, isExhausted } from './sockets.ts';
+import type { TcpArrival } from './tcp-arrival.ts';
 import { TcpEnding } from './tcp-ending.ts';
+import { TcpOpening } from './tcp-opening.ts';
 import { holds, letGo, noteShortRead, optionsSet, relay } from './tcp-relay.ts';
 import { forgetSaid, keepChunk, sayAgain } from './tcp-said.ts';
 import type { Starved } from './tcp-shortage.ts';
 import { interestToRead, interestToWrite, TcpSide } from './tcp-side.ts';
 
-type State = 'routing' | 'waiting' | 'starved' | 'dialing' | 'open' | 'leaving' | 'idle' | 'over';
+type State = 'routing' | 'waiting' | 'starved' | 'dialing' | 'opening' | 'open' | 'leaving' | 'idle' | 'over';
 
 export class TcpFlow implements Timed, Starved {
   readonly client = new TcpSide(this, true);
@@ -70,6 +73,7 @@ export class TcpFlow implements Timed, Starved {
   #timerMs = 0;
   #drain: DrainWatch | undefined = undefined;
   #ending: TcpEnding | undefined = undefined;
+  #opening: TcpOpening | undefined = undefined;
 
   constructor(context: Context, flow: Flow, fd: Descriptor, exact: boolean) {
     this.#context = context;
@@ -107,9 +111,26 @@ export class TcpFlow implements Timed, Starved {
     if (this.#state !== 'over' && this.client.slot < 0) this.#watch(this.client, interestToRead);
   }
 
+  /**
+   * Before `begin`: the client has been identified.
+   * @param chunk what it has said beyond, `length` bytes from the start
+   */
+  takeOver(arrival: TcpArrival, chunk: Region | undefined, length: number): void {
+    const { client } = this;
+    client.chunk = chunk;
+    client.heldEnd = length;
+    client.readable = arrival.readable;
+    client.hungUp = arrival.hungUp;
+    client.ended = arrival.ended;
+    this.#earlyRead = true;
+    if (arrival.slot < 0) return;
+    client.interest = interestToRead;
+    if (this.#context.reactor.pass(client.fd, arrival, client, interestToRead) < 0) this.reset('local-fault');
+  }
+
   /** Goes on to another backend. Nothing if it is not dialling. */
   abandonDial(): void {
-    if (this.#state !== 'dialing' && this.#state !== 'starved') return;
+    if (this.#state !== 'dialing' && this.#state !== 'opening' && this.#state !== 'starved') return;
     try {
       this.#onDialFailed('backend-unreachable');
     } catch (error) {
@@ -136,6 +157,7 @@ export class TcpFlow implements Timed, Starved {
 
   onSide(side: TcpSide, events: number): void {
     if (this.#state === 'dialing' && side === this.backend) return this.#onDial(events);
+    if (this.#state === 'opening' && side === this.backend) return this.#onOpening(0);
     if (this.#state === 'leaving' && side === this.backend) return this.#goOn();
     if (this.#state === 'open') {
       const context = this.#context;
@@ -262,7 +284,7 @@ export class TcpFlow implements Timed, Starved {
     if (nowMs < this.#deadlineMs()) {
       return this.open ? this.#onVisit(nowMs) : this.#arm();
     }
-    if (this.#state === 'dialing') this.#onDialFailed('backend-timeout');
+    if (this.#state === 'dialing' || this.#state === 'opening') this.#onDialFailed('backend-timeout');
     else if (this.#state === 'starved') this.#onDialFailed('local-fault');
     else if (this.#state === 'leaving') this.#goOn();
     else this.#onQuiet(nowMs);
@@ -343,7 +365,7 @@ export class TcpFlow implements Timed, Starved {
     const { dialer, endpoints } = this.#context;
     const endpoint = endpoints.place(backend);
     if (endpoint === undefined) return 'backend-unreachable';
-    const fd = dialer.dial(this.#flow, endpoint, 'stream', this.#flow.listener.plan.upstream);
+    const fd = dialer.dial(this.#flow, endpoint, 'stream', this.#flow.upstream);
     if (typeof fd === 'string') {
       if (!isExhausted(dialer.result)) return fd;
       this.#starve(backend);
@@ -351,27 +373,36 @@ export class TcpFlow implements Timed, Starved {
     }
     const { client, backend: side } = this;
     const early = client.heldEnd - client.heldStart;
+    side.fd = fd;
     let { result } = dialer;
-    if (result === -EINPROGRESS && early > 0) {
-      // Says at once whether the connection is up: bytes taken, not yet, or refused.
-      result = send(fd, client.chunk!, client.heldStart, early);
-      if (result === -EAGAIN) result = -EINPROGRESS;
-    }
+    const opening = this.#newOpening();
+    if (opening !== undefined) result = opening.say(side, client);
+    // Says at once whether the connection is up: bytes taken, not yet, or refused.
+    else if (result === -EINPROGRESS && early > 0) result = send(fd, client.chunk!, client.heldStart, early);
+    if (result === -EAGAIN) result = -EINPROGRESS;
     if (result < 0 && result !== -EINPROGRESS) {
+      side.fd = noDescriptor;
       close(fd);
       return dialFailure(result, endpoint.family);
     }
-    side.fd = fd;
     if (this.#flow.tracesDial) this.#context.tellDialsFrom(this.#flow, fd);
     side.exact = endpoint.family === AF_UNIX;
-    side.sends = side.exact || !this.#flow.listener.plan.tcp.noDelay ? optionsSet : result > 0 ? 1 : 0;
+    const hasSent = result > 0 || (result === 0 && opening !== undefined);
+    side.sends = side.exact || !this.#flow.listener.plan.tcp.noDelay ? optionsSet : hasSent ? 1 : 0;
     this.#state = 'dialing';
     this.#sinceMs = this.#context.reactor.nowMs;
     this.#arm();
-    const up = result >= 0 && result >= early;
+    const isTold = opening === undefined || opening.isTold;
+    const up = result >= 0 && isTold && (result >= early || opening?.awaitsAnswer === true);
     if (!this.#watch(side, up ? interestToRead : interestToWrite)) return undefined;
     if (result >= 0) this.#onConnected(result);
     return undefined;
+  }
+
+  #newOpening(): TcpOpening | undefined {
+    const { opening } = this.#flow;
+    this.#opening = opening === undefined ? undefined : new TcpOpening(this.#context, opening);
+    return this.#opening;
   }
 
   /** It waits as long as a dial may take: to try other backends would find no descriptor either. */
@@ -397,6 +428,28 @@ export class TcpFlow implements Timed, Starved {
 
   /** @param sent bytes of the client the backend's socket has taken */
   #onConnected(sent: number): void {
+    if (this.#opening === undefined) return this.#onOpen(sent);
+    this.#state = 'opening';
+    this.#onOpening(sent);
+  }
+
+  #onOpening(sent: number): void {
+    const { client, backend } = this;
+    const opening = this.#opening!;
+    let taken = sent;
+    if (!opening.isTold) {
+      taken = opening.say(backend, client);
+      if (taken < 0 && taken !== -EAGAIN) return this.#onDialFailed(dialFailure(taken, 0));
+      if (!opening.isTold) return;
+    }
+    const answer = opening.listen(backend);
+    if (answer === 'more') return;
+    if (answer !== undefined) return this.#onDialFailed(answer);
+    this.#opening = undefined;
+    this.#onOpen(taken);
+  }
+
+  #onOpen(sent: number): void {
     const { client, backend } = this;
     this.#state = 'open';
     this.#sinceMs = this.#context.reactor.nowMs;
@@ -437,7 +490,8 @@ export class TcpFlow implements Timed, Starved {
   #deadlineMs(): number {
     const { timeouts } = this.#flow.listener.plan;
     if (this.#ending !== undefined) return this.#ending.deadlineMs;
-    if (this.#state === 'dialing' || this.#state === 'starved') return this.#sinceMs + timeouts.connectMs;
+    if (this.#state === 'dialing' || this.#state === 'opening' || this.#state === 'starved')
+      return this.#sinceMs + timeouts.connectMs;
     if (this.#firstEnd === undefined) return this.#sinceMs + timeouts.idleMs;
     return this.#sinceMs + Math.min(timeouts.idleMs, timeouts.halfCloseMs);
   }

@@ -1,5 +1,5 @@
 /**
- * A listening socket, TCP or unix: accepts and begins flows.
+ * A listening socket, TCP or unix: accepts and begins flows, or arrivals (tcp-arrival.ts) where clients have to be identified first.
  *
  * Level-triggered, because accepting stops early on purpose: as many are accepted per turn as came in the last
  * one, doubling while there are more, so that under load nearly no call finds the queue empty and other work
@@ -16,8 +16,10 @@ import { accept, close, type Descriptor, socketName } from '../../linux/libc.ts'
 import type { Handler } from '../../linux/reactor.ts';
 import type { Timed } from '../../linux/timer-wheel.ts';
 import { decodeAddress } from '../../wire/sockaddr.ts';
+import type { Identifier } from '../arrival.ts';
 import type { Context } from './context.ts';
 import { closeWithReset, isExhausted, keepUrgentInline, removeSocketFile } from './sockets.ts';
+import { TcpArrival } from './tcp-arrival.ts';
 import { TcpFlow } from './tcp-flow.ts';
 import type { Starved } from './tcp-shortage.ts';
 
@@ -130,7 +132,6 @@ export class TcpListener implements Handler, Timed, Starved {
   #begin(fd: Descriptor): void {
     const flow = this.#open(fd);
     if (flow === undefined) return;
-    if (this.#unixPath !== undefined) keepUrgentInline(fd);
     const tcpFlow = new TcpFlow(this.#context, flow, fd, this.#unixPath !== undefined);
     try {
       tcpFlow.begin();
@@ -139,7 +140,7 @@ export class TcpListener implements Handler, Timed, Starved {
     }
   }
 
-  /** Undefined: turned away, and `fd` is closed. */
+  /** Undefined: turned away, and `fd` is closed; or it is being identified. */
   #open(fd: Descriptor): Flow | undefined {
     const { host, name } = this.#context;
     try {
@@ -148,13 +149,29 @@ export class TcpListener implements Handler, Timed, Starved {
       if (local.isWildcard && local !== noAddress && socketName(fd, name) === 0) {
         local = decodeAddress(name.view, 0) ?? local;
       }
-      const answer = host.open(this.view, client, local);
-      if (typeof answer !== 'string') return answer;
+      if (this.#unixPath !== undefined) keepUrgentInline(fd);
+      const identifier = this.view.identifies === true ? host.identify(this.view, client, local) : undefined;
+      if (identifier === undefined) {
+        const answer = host.open(this.view, client, local);
+        if (typeof answer !== 'string') return answer;
+      } else if (typeof identifier !== 'string') {
+        this.#identify(fd, client, identifier);
+        return undefined;
+      }
     } catch (error) {
       host.fault(error, undefined);
     }
     closeWithReset(fd);
     return undefined;
+  }
+
+  #identify(fd: Descriptor, peer: Address, identifier: Identifier): void {
+    const arrival = new TcpArrival(this.#context, this, fd, this.#unixPath !== undefined, peer, identifier);
+    try {
+      arrival.begin();
+    } catch (error) {
+      arrival.onFault(error);
+    }
   }
 
   #pause(): void {

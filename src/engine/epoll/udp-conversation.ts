@@ -291,7 +291,7 @@ export class UdpConversation implements Handler, Timed, Ordered {
   /** Has a watched socket towards `backend`. After a failure it has what it had. */
   #connect(backend: BackendView): DialFailure | undefined {
     const { dialer, endpoints, reactor, waysVersion } = this.#context;
-    const { upstream } = this.listener.view.plan;
+    const { upstream } = this.#flow;
     const endpoint = endpoints.place(backend);
     if (endpoint === undefined || endpoint.family === AF_UNIX) return 'backend-unreachable';
     const fd = dialer.dial(this.#flow, endpoint, 'datagram', upstream);
@@ -331,7 +331,7 @@ export class UdpConversation implements Handler, Timed, Ordered {
   #hasNewWay(): boolean {
     if (this.#waysVersion === this.#context.waysVersion) return false;
     const { target } = this.#context.host.backendNow(this.#flow);
-    return !isSameWay(this.#way!, { target, upstream: this.listener.view.plan.upstream });
+    return !isSameWay(this.#way!, { target, upstream: this.#flow.upstream });
   }
 
   /** Goes on by its backend's new way, if there is one. One that cannot be had is tried again with the next datagram. */

@@ -178,8 +178,9 @@ export class UdpListener implements Handler, Timed {
       const known = this.#context.conversations.find(this.id);
       conversation = known ?? this.#open(batch, i);
       if (conversation === undefined) return;
+      const consumed = known === undefined ? conversation.flow.consumed : 0;
       if (batch.truncated(i)) this.dropped('too-long');
-      else conversation.forward(batch.payloads, batch.offset(i), batch.length(i));
+      else conversation.forward(batch.payloads, batch.offset(i) + consumed, batch.length(i) - consumed);
       if (known !== undefined && known.standing !== 'proved') this.#context.order.spoke(known);
     } catch (error) {
       if (conversation === undefined) this.#context.host.fault(error, undefined);
@@ -230,7 +231,11 @@ export class UdpListener implements Handler, Timed {
       return undefined;
     }
     const client = decodeAddress(batch.names.view, batch.nameWord(i) * 4) ?? noAddress;
-    const answer = host.open(this.view, client, this.#localOf(conversations.identity));
+    const local = this.#localOf(conversations.identity);
+    const answer =
+      this.view.identifies === true
+        ? host.open(this.view, client, local, undefined, this.#payload(batch, i))
+        : host.open(this.view, client, local);
     if (typeof answer === 'string') return undefined;
     const conversation = new UdpConversation(this.#context, this, answer, conversations.identity.slice());
     conversations.add(conversation);
@@ -241,6 +246,11 @@ export class UdpListener implements Handler, Timed {
       conversation.onFault(error);
     }
     return conversation;
+  }
+
+  #payload(batch: MessageBatch, i: number): Uint8Array {
+    const at = batch.offset(i);
+    return batch.payloads.bytes.subarray(at, at + batch.length(i));
   }
 
   #localOf(identity: Int32Array): Address {

@@ -3,12 +3,14 @@
  */
 import type { Flow } from '../../core/flow.ts';
 import type { TerminationCode } from '../../core/termination.ts';
+import type { Crowd } from '../arrival.ts';
 import type { BindFailure, EngineHost } from '../engine.ts';
 import type { EvictionOrder } from '../eviction-order.ts';
 import type { Deadlines } from './deadlines.ts';
 import type { KernelDrops } from './kernel-drops.ts';
 import type { KernelQueues } from './kernel-queues.ts';
 import type { SourceAddresses } from './socket-options.ts';
+import type { TcpArrival } from './tcp-arrival.ts';
 
 /** A flow as this engine carries it: the value of `flow.engineState`. */
 export interface Carried {
@@ -34,6 +36,7 @@ export interface Context {
   /** Changes whenever the ways to backends may have. */
   waysVersion: number;
   readonly queues: KernelQueues;
+  readonly arrivals: Crowd<TcpArrival>;
 }
 
 /** The answer to `listen`. */

@@ -168,7 +168,8 @@ export class Conversation implements Carried, Ordered, Watched, UpstreamOwner {
   }
 
   #dial(target: Bind & { kind: 'inet' }): UdpUpstream {
-    const { udp, upstream } = this.#listener.view.plan;
+    const { udp } = this.#listener.view.plan;
+    const { upstream } = this.flow;
     this.#waysVersion = this.#context.waysVersion;
     return new UdpUpstream(this.#context, { target, upstream }, target, udp, this);
   }
@@ -239,7 +240,7 @@ export class Conversation implements Carried, Ordered, Watched, UpstreamOwner {
     if (this.#waysVersion === this.#context.waysVersion) return false;
     const { target } = this.#context.host.backendNow(this.flow);
     const { way } = this.#next ?? this.#upstream!;
-    return !isSameWay(way, { target, upstream: this.#listener.view.plan.upstream });
+    return !isSameWay(way, { target, upstream: this.flow.upstream });
   }
 
   /** Begins to go on by its backend's new way, if there is one; what the client sends meanwhile waits. */

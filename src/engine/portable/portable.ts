@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import type { Flow } from '../../core/flow.ts';
 import type { ListenerView } from '../../core/snapshot.ts';
 import type { TerminationCode } from '../../core/termination.ts';
+import { Crowd } from '../arrival.ts';
 import type { BindFailure, Engine, EngineHost } from '../engine.ts';
 import { EvictionOrder } from '../eviction-order.ts';
 import { conversationsMaxDefault, tickMs } from './bounds.ts';
@@ -61,6 +62,7 @@ class PortableEngine implements Engine {
       drops: new KernelDrops(),
       waysVersion: 0,
       queues: new KernelQueues(),
+      arrivals: new Crowd(),
     };
   }
 
@@ -114,6 +116,10 @@ class PortableEngine implements Engine {
   /** It has no use for any. */
   spareDescriptors(): void {}
 
+  limitArrivals(count: number): void {
+    this.#context.arrivals.most = count;
+  }
+
   proceed(flow: Flow): void {
     carriedOf(flow)?.proceed();
   }
@@ -137,6 +143,7 @@ class PortableEngine implements Engine {
 
   stop(): void {
     for (const carried of this.#context.carried) carried.end('shutdown');
+    for (const arrival of this.#context.arrivals.all()) arrival.end('shutdown');
     for (const listener of this.#listeners.values()) listener.close('shutdown');
     this.#listeners.clear();
     this.#context.deadlines.stop();

@@ -26,6 +26,7 @@ import { confirmEnd } from './confirm-end.ts';
 import { type Context, guarded, reportClosed } from './context.ts';
 import type { Watched } from './deadlines.ts';
 import { dialFailureOf } from './dial-failure.ts';
+import { sayOpening } from './opening.ts';
 import { outliveFailure } from './outlive.ts';
 import { Direction } from './relay.ts';
 import { socketAddress } from './socket-address.ts';
@@ -60,19 +61,23 @@ export class TcpFlow implements Ended, Watched {
   #earlyUntilMs = 0;
   #replied = false;
   /** All the client has said; undefined: not all of it is kept any more. */
-  #said: Buffer[] | undefined = [];
+  #said: Buffer[] | undefined;
   /** An early write to the backend failed; it may have said something before: reading it tells. */
   #refusal: NodeJS.ErrnoException | undefined;
   /** Directions whose end has been delivered. */
   #delivered = 0;
 
-  constructor(context: Context, flow: Flow, client: Socket) {
+  /**
+   * @param client paused, its end confirmed
+   * @param said what was read of it already
+   */
+  constructor(context: Context, flow: Flow, client: Socket, said: Buffer[] = []) {
     this.#context = context;
     this.flow = flow;
     this.#client = client;
+    this.#said = said;
     flow.engineState = this;
     context.carried.add(this);
-    confirmEnd(client);
     outliveFailure(client, (error) => this.#broke('client', error));
     client.on('error', () => this.end('client-reset'));
     guarded(context, this, () => this.#route());
@@ -222,7 +227,7 @@ export class TcpFlow implements Ended, Watched {
     });
     if (target.kind === 'unix') backend.connect({ path: target.path });
     else {
-      const from = this.#context.sources.next(this.flow.listener.plan.upstream, target.ip);
+      const from = this.#context.sources.next(this.flow.upstream, target.ip);
       const source = from === undefined ? {} : { localAddress: from };
       backend.connect({ host: target.ip, port: target.port, ...source });
       // Node connects in the next tick: right behind it the address is known, and nobody has accepted yet.
@@ -251,6 +256,18 @@ export class TcpFlow implements Ended, Watched {
       backend.resetAndDestroy();
       return this.#dialFailed('backend-refused');
     }
+    const { opening } = this.flow;
+    if (opening === undefined) return this.#opened(backend);
+    sayOpening(backend, opening, (isExpected) => {
+      if (this.#backend !== backend || this.#phase !== 'dialing') return;
+      guarded(this.#context, this, () => {
+        if (isExpected) this.#opened(backend);
+        else this.#dialFailed('backend-refused');
+      });
+    });
+  }
+
+  #opened(backend: Socket): void {
     const { noDelay, keepAliveMs } = this.flow.listener.plan.tcp;
     backend.setNoDelay(noDelay);
     backend.setKeepAlive(keepAliveMs > 0, keepAliveMs);

@@ -1,5 +1,6 @@
 /**
- * A listening TCP or unix socket. A client is paused from the start: its flow reads it when a backend is there.
+ * A listening TCP or unix socket. A client is paused from the start: its flow reads it when a backend is there, or an arrival
+ * (tcp-arrival.ts) where it has to be identified first.
  *
  * Without descriptors libuv accepts with one it keeps in reserve and closes the client at once, and node:net
  * cannot stop a listener from accepting: this engine never calls `acceptPaused`. The flow limit, which the host
@@ -10,8 +11,10 @@ import { noAddress } from '../../core/address.ts';
 import type { ListenerView } from '../../core/snapshot.ts';
 import { highWaterMark } from './bounds.ts';
 import { breakOff } from './break-off.ts';
+import { confirmEnd } from './confirm-end.ts';
 import { type Bound, bindFailureOf, type Context, unlistened } from './context.ts';
 import { socketAddress } from './socket-address.ts';
+import { TcpArrival } from './tcp-arrival.ts';
 import { TcpFlow } from './tcp-flow.ts';
 import { removeStaleSocket } from './unix-path.ts';
 
@@ -88,6 +91,13 @@ export class TcpListener {
       const { noDelay, keepAliveMs } = this.view.plan.tcp;
       socket.setNoDelay(noDelay);
       socket.setKeepAlive(keepAliveMs > 0, keepAliveMs);
+      confirmEnd(socket);
+      const identifier = this.view.identifies === true ? host.identify(this.view, client, local) : undefined;
+      if (identifier !== undefined) {
+        if (typeof identifier === 'string') breakOff(socket);
+        else new TcpArrival(this.#context, this, socket, client, identifier);
+        return;
+      }
       const answer = host.open(this.view, client, local);
       if (typeof answer === 'string') breakOff(socket);
       else new TcpFlow(this.#context, answer, socket);

@@ -132,11 +132,14 @@ export class UdpListener {
       host.dropped(this.view, 'queue-full');
       return;
     }
-    const answer = host.open(this.view, client, socket.local);
+    const answer =
+      this.view.identifies === true
+        ? host.open(this.view, client, socket.local, undefined, bytes)
+        : host.open(this.view, client, socket.local);
     if (typeof answer === 'string') return;
     const conversation = new Conversation(this.#context, this, answer, () => this.#forget(key, conversation));
     served.conversations.set(key, conversation);
-    conversation.begin(bytes, from, socket);
+    conversation.begin(answer.consumed === 0 ? bytes : bytes.subarray(answer.consumed), from, socket);
   }
 
   #forget(key: number | string, conversation: Conversation): void {
