@@ -160,15 +160,17 @@ function pinFamilies({ pins }: SharedViews): Family[] {
   ];
 }
 
-function listenerFamilies({ views, state }: MetricsSource): Family[] {
-  const { counters } = views;
-  const family = (
-    name: string,
-    type: Family['type'],
-    help: string,
-    labels: readonly string[],
-    read: (id: number, add: (value: number, ...labels: string[]) => void) => void,
-  ): Family => ({
+type ListenerFamily = (
+  name: string,
+  type: Family['type'],
+  help: string,
+  labels: readonly string[],
+  read: (id: number, add: (value: number, ...labels: string[]) => void) => void,
+) => Family;
+
+/** Makes families that have values for each listener, under its name. */
+function listenerFamily(state: MetricsSource['state']): ListenerFamily {
+  return (name, type, help, labels, read) => ({
     name,
     help,
     type,
@@ -179,6 +181,11 @@ function listenerFamilies({ views, state }: MetricsSource): Family[] {
       }
     },
   });
+}
+
+function listenerFamilies({ views, state }: MetricsSource): Family[] {
+  const { counters } = views;
+  const family = listenerFamily(state);
   const both = ['in', 'out'] as const;
   return [
     family('pinion_listener_flows', 'gauge', 'Flows open now.', [], (id, add) =>
