@@ -52,7 +52,7 @@ export interface DeathResult {
 }
 
 /** What pinion holds beside the flows, and a backend or a client beside its connections. */
-const descriptorsBeside = 512;
+const descriptorsBeside = 1_100;
 /** Each tenth of a second has a hundred questions of others. */
 const others = { clients: 20, intervalMs: 20 };
 const toldWithinMs = 120_000;
