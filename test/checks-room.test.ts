@@ -29,17 +29,17 @@ afterEach(async () => {
 });
 
 // The room is a thread, which runs the built code; so does its client, which knows where that is.
-async function startChecks(): Promise<ChecksClient> {
+async function startChecks(hasSockets: boolean): Promise<ChecksClient> {
   const url = new URL('../dist/src/checks/client.js', import.meta.url).href;
   const built = (await import(/* @vite-ignore */ url)) as typeof import('../src/checks/client.ts');
-  const checks = new built.ChecksClient({ died: () => {}, restarted: () => {} });
+  const checks = new built.ChecksClient({ died: () => {}, restarted: () => {} }, hasSockets);
   checks.limit(200);
   open.push({ checks });
   return checks;
 }
 
 test('a reload of more checks than messages may wait reaches each of them', async () => {
-  const checks = await startChecks();
+  const checks = await startChecks(true);
   const passed = new Set<number>();
   const server = createServer((socket) => socket.on('error', () => {}).destroy()).listen(
     0,
@@ -64,7 +64,7 @@ test('a reload of more checks than messages may wait reaches each of them', asyn
 });
 
 test('verdicts are kept while control takes none', async () => {
-  const checks = await startChecks();
+  const checks = await startChecks(false);
   const down = new Set<number>();
   const nowhere: Bind = { kind: 'inet', ip: '127.0.0.1', port: await freePort() };
   for (let i = 0; i < count; i++) checks.check(health, nowhere, true, 500, () => down.add(i));

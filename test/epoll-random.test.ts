@@ -17,7 +17,6 @@ import type { BackendView } from '../src/core/snapshot.ts';
 import type { TerminationCode } from '../src/core/termination.ts';
 import { backendView, listenerView } from '../src/engine/conformance/listener.ts';
 import type { EarlyBreak, EngineHost } from '../src/engine/engine.ts';
-import { encodeEndpoint } from '../src/engine/epoll/endpoints.ts';
 import { createEpollEngine, type EpollEngine } from '../src/engine/epoll/engine.ts';
 import { Arena } from '../src/linux/arena.ts';
 import {
@@ -31,6 +30,7 @@ import {
   SOCK_STREAM,
   SOL_SOCKET,
 } from '../src/linux/constants.ts';
+import { encodeEndpoint } from '../src/linux/endpoint.ts';
 import { EAGAIN, EINPROGRESS, ENOTCONN } from '../src/linux/errno.ts';
 import {
   accept,

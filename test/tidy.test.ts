@@ -59,7 +59,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   wire: ['core'],
   // Dialects of checks declare their own options.
   config: ['core', 'checks', 'control/discovery', 'zod', 'node:fs', 'node:crypto', 'node:path', 'node:os'],
-  linux: ['core', 'wire', 'koffi', 'node:os'],
+  linux: ['core', 'wire', 'koffi', 'node:os', 'node:fs'],
   engine: ['core', 'engine/epoll'],
   'engine/portable': ['engine', 'core', 'wire', 'node:net', 'node:dgram', 'node:os', 'node:fs'],
   'engine/epoll': ['engine', 'core', 'wire', 'linux', 'node:fs'],
@@ -98,6 +98,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'core',
     'wire',
     'rooms',
+    'linux',
     'node:child_process',
     'node:net',
     'node:tls',

@@ -32,3 +32,17 @@ test('without a limit nobody waits; with one those that came first go first', as
   turns.give();
   expect(await had()).toBe('abcde');
 });
+
+test('a turn that is free is had at once, and nobody passes those who wait', async () => {
+  const turns = new CheckTurns();
+  turns.limit(1);
+  expect([turns.takeNow(), turns.takeNow()]).toEqual([true, false]);
+  const had = players(turns, 'ab');
+  turns.give();
+  expect(turns.takeNow()).toBe(false);
+  expect(await had()).toBe('a');
+  turns.give();
+  turns.give();
+  expect(await had()).toBe('ab');
+  expect(turns.takeNow()).toBe(true);
+});

@@ -12,6 +12,14 @@ export class CheckTurns {
     this.next();
   }
 
+  /** @returns whether it is the caller's turn at once, which {@link give} ends */
+  takeNow(): boolean {
+    // Who waits comes first.
+    if (this.taken >= this.most || this.waiting.length > 0) return false;
+    this.taken++;
+    return true;
+  }
+
   /** Resolves when it is the caller's turn, which {@link give} ends. */
   take(): Promise<void> {
     return new Promise((resolve) => {

@@ -9,20 +9,16 @@
 import { type HealthState, initialHealth, observe } from '../core/health.ts';
 import type { Bind, HealthPlan } from '../core/plan.ts';
 import { Cancellation } from './cancel.ts';
+import { CheckGrid } from './check-grid.ts';
 import type { CheckTurns } from './check-turns.ts';
 import { type CheckResult, type Dialect, failed } from './dialect.ts';
 import { resultOf } from './faults.ts';
 import type { CheckFacts, CheckVerdict } from './messages-from-checks.ts';
 
 const jitter = 0.1;
-/** Checks that are due within so long begin together: to wake up for each costs as much again as the check. */
-const gridMs = 20;
-
-/** @returns milliseconds from now until the point of the grid that is nearest to then */
-function onGrid(delayMs: number): number {
-  const nowMs = performance.now();
-  return Math.max(0, Math.round((nowMs + delayMs) / gridMs) * gridMs - nowMs);
-}
+/** Steps of the grid on which checks begin. Of an interval from a second on the coarse one leaves the jitter some of them. */
+const gridMs = { coarse: 50, fine: 10 };
+const coarseFromMs = 1_000;
 
 export interface CheckerOptions {
   readonly plan: HealthPlan;
@@ -34,6 +30,8 @@ export interface CheckerOptions {
   readonly wasUp: boolean | undefined;
   /** It waits for one before each check. */
   readonly turns: CheckTurns;
+  /** Shared with others it begins together with them. */
+  readonly grid?: CheckGrid;
   /** The verdict is another one, or has another reason; never after `stop`. */
   readonly onVerdict: (verdict: CheckVerdict) => void;
   /** After each check; never after `stop`. */
@@ -51,7 +49,9 @@ export class HealthChecker {
   /** Checks in a row with the same outcome. */
   private streak = 0;
   private hasPassed: boolean | undefined;
+  private readonly grid: CheckGrid;
   private timer: NodeJS.Timeout | undefined;
+  private point: number | undefined;
   private dueAtMs = Number.POSITIVE_INFINITY;
   /** When the last check had its turn. */
   private beganAtMs = Number.NEGATIVE_INFINITY;
@@ -61,6 +61,7 @@ export class HealthChecker {
   constructor(options: CheckerOptions) {
     const { plan, target, wasUp } = options;
     this.options = options;
+    this.grid = options.grid ?? new CheckGrid();
     this.target = targetOf(plan, target);
     this.sources = (plan.sources ?? []).filter((source) => isOfFamilyOf(source, this.target));
     this.state =
@@ -74,7 +75,7 @@ export class HealthChecker {
 
   stop(): void {
     this.isStopped = true;
-    clearTimeout(this.timer);
+    this.unwait();
     this.abort?.abort();
   }
 
@@ -84,20 +85,36 @@ export class HealthChecker {
     const nowMs = performance.now();
     const soonestMs = Math.max(nowMs, this.beganAtMs + this.options.plan.fastIntervalMs);
     if (soonestMs >= this.dueAtMs) return;
-    clearTimeout(this.timer);
+    this.unwait();
     this.wait(Math.ceil(soonestMs - nowMs));
   }
 
   private wait(delayMs: number): void {
     this.dueAtMs = performance.now() + delayMs;
-    this.timer = setTimeout(() => void this.check(), delayMs);
+    this.timer = setTimeout(this.begin, delayMs);
   }
+
+  /** As {@link wait}, and together with others. */
+  private waitOnGrid(delayMs: number, stepMs: number): void {
+    this.point = this.grid.put(delayMs, stepMs, this.begin);
+    this.dueAtMs = this.point;
+  }
+
+  private unwait(): void {
+    clearTimeout(this.timer);
+    if (this.point !== undefined) this.grid.drop(this.point, this.begin);
+  }
+
+  private readonly begin = (): void => {
+    this.point = undefined;
+    void this.check();
+  };
 
   private async check(): Promise<void> {
     const { turns, plan } = this.options;
     const abort = new Cancellation();
     this.abort = abort;
-    await turns.take();
+    if (!turns.takeNow()) await turns.take();
     if (this.isStopped) return turns.give();
     this.beganAtMs = performance.now();
     const result = await this.ask(abort);
@@ -107,7 +124,7 @@ export class HealthChecker {
     this.judge(result, performance.now() - this.beganAtMs);
     const intervalMs = this.state.opposite > 0 ? plan.fastIntervalMs : plan.intervalMs;
     const spread = 1 - jitter + Math.random() * 2 * jitter;
-    this.wait(onGrid(intervalMs * spread));
+    this.waitOnGrid(intervalMs * spread, intervalMs < coarseFromMs ? gridMs.fine : gridMs.coarse);
   }
 
   /** Never rejects, and never takes longer than the time-out. */
@@ -131,9 +148,11 @@ export class HealthChecker {
         resolve(result);
       };
       // A dialect that throws before it has promised anything is judged like one that rejects.
-      Promise.resolve()
-        .then(() => dialect.ask(asked))
-        .then(done, (error) => done(resultOf(error)));
+      try {
+        dialect.ask(asked).then(done, (error) => done(resultOf(error)));
+      } catch (error) {
+        done(resultOf(error));
+      }
     });
   }
 
@@ -154,7 +173,8 @@ export class HealthChecker {
     this.state = observe(this.state, hasPassed, this.options.plan).state;
     const verdict = verdictOf(this.state.up, result);
     const why = result.verdict === 'fail' ? result.why : 'passed';
-    this.options.onChecked?.({ hasPassed, why, tookMs, streak: this.streak });
+    const ownMs = result.verdict === 'pass' ? result.tookMs : undefined;
+    this.options.onChecked?.({ hasPassed, why, tookMs: ownMs ?? tookMs, streak: this.streak });
     // A failure that does not suffice yet says nothing of why it is down, nor does one of a backend that is up.
     if (verdict === undefined || !isNews(this.told, verdict)) return;
     this.told = verdict;

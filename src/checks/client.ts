@@ -2,7 +2,7 @@
  * Control's end of the checks room: who is to be checked, and which names are asked for. A room that died is told all
  * of it again; until it serves, verdicts and addresses stay as they were.
  */
-import { checksHeapMibMax } from '../core/limits.ts';
+import { checksHeapMibMax, heldDescriptorsMax } from '../core/limits.ts';
 import type { BackendAddress, Bind, HealthPlan } from '../core/plan.ts';
 import { RoomClient, type RoomDeath } from '../rooms/client.ts';
 import type { CheckFacts, CheckVerdict, MessageFromChecks } from './messages-from-checks.ts';
@@ -42,6 +42,15 @@ export interface ChecksEvents {
   restarted(): void;
 }
 
+/** What the room is made with. */
+export interface ChecksRoomData {
+  /**
+   * Memory for the descriptors that a thread holds by itself, one for all threads in turn; undefined: it holds none, as the
+   * kernel's sockets cannot be had here or are not wanted.
+   */
+  readonly held: SharedArrayBuffer | undefined;
+}
+
 interface Running {
   readonly order: CheckOrder;
   isUp: boolean | undefined;
@@ -67,11 +76,13 @@ export class ChecksClient implements Checks {
   private inFlightMax: number | undefined;
   private isStopped = false;
 
-  constructor(events: ChecksEvents) {
+  /** @param hasSockets where the kernel's own sockets work, and are wanted (`engine: epoll`), checks that can use them do */
+  constructor(events: ChecksEvents, hasSockets: boolean) {
+    const held = hasSockets ? new SharedArrayBuffer(heldDescriptorsMax / 8) : undefined;
     this.room = new RoomClient<MessageToChecks, MessageFromChecks>({
       name: 'checks',
       entry: new URL('./entry.js', import.meta.url),
-      data: () => undefined,
+      data: () => ({ held }) satisfies ChecksRoomData,
       heapMibMax: checksHeapMibMax,
       message: (message) => this.hear(message),
       started: () => this.tellAll(),

@@ -16,6 +16,8 @@ export type CheckResult =
       readonly verdict: 'pass';
       /** The share of its weight that the backend is to have now, 0 to 1; absent: all of it. */
       readonly share?: number;
+      /** Milliseconds it took, where the dialect knows better than who waits for it. */
+      readonly tookMs?: number;
     }
   | { readonly verdict: 'fail'; readonly reason: DownReason; readonly why: string }
   /** This machine was too busy to tell, or had no descriptor: it counts neither for nor against. */

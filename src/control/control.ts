@@ -153,7 +153,7 @@ export class Control {
     this.shared = shared;
     this.views = views;
     this.rooms = new Rooms(options.watch);
-    this.checks = new ChecksClient(this.rooms.events('checks'));
+    this.checks = new ChecksClient(this.rooms.events('checks'), options.engine === 'epoll');
     this.rooms.add(this.checks.room);
     this.backends = new Backends({
       ids: this.ids,

@@ -191,6 +191,8 @@ export const orderWithinMs = 120_000;
 /** sun_path without its final zero: unix(7). Bytes. */
 export const unixPathBytesMax = 107;
 
+/** Up to this number it is noted which descriptors a thread holds by itself, so that its successor closes what it left. */
+export const heldDescriptorsMax = 1 << 20;
 /** Heap of a room, in MiB: V8 ends the thread beyond it. Thousands of checks take some 10. */
 export const checksHeapMibMax = 256;
 /** Pages with thousands of backends and lists of {@link listedMax} rows. */
@@ -291,13 +293,13 @@ export const crowdedLooksPerTick = 32;
 export const descriptorsPerTcpFlow = 2;
 /**
  * What everything else holds (control/descriptor-sum.ts). Measured at rest: 18 the process itself, 6 a worker (pipes of the
- * thread, epoll, eventfd, and the loop of Node beside it), some 6 a room. The rest of each is for what comes and goes.
+ * thread, epoll, eventfd, and the loop of Node beside it), some 6 a room, 8 the one of checks. The rest of each is for what comes and goes.
  */
 export const descriptorsOfProcess = 32;
 export const descriptorsPerWorker = 8;
 /** The rooms: cluster, front, checks. */
 export const roomsMost = 3;
-export const descriptorsPerRoom = 8;
+export const descriptorsPerRoom = 10;
 /** Sockets that are bound while those they replace are still open, files that are read. */
 export const descriptorsOfReload = 16;
 /** Look-ups of names that are under way. */

@@ -24,6 +24,7 @@ export const ENOBUFS = 105;
 export const ENOTCONN = 107;
 export const ETIMEDOUT = 110;
 export const ECONNREFUSED = 111;
+export const EALREADY = 114;
 export const EINPROGRESS = 115;
 
 const names: ReadonlyMap<number, string> = new Map([
@@ -66,6 +67,7 @@ const names: ReadonlyMap<number, string> = new Map([
   [111, 'ECONNREFUSED'],
   [112, 'EHOSTDOWN'],
   [113, 'EHOSTUNREACH'],
+  [114, 'EALREADY'],
   [115, 'EINPROGRESS'],
 ]);
 

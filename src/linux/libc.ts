@@ -20,6 +20,7 @@
 import koffi from 'koffi';
 import type { Region } from './arena.ts';
 import {
+  IPPROTO_TCP,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
   MSG_PEEK,
@@ -28,6 +29,7 @@ import {
   SOL_SOCKET,
   SPLICE_F_MOVE,
   SPLICE_F_NONBLOCK,
+  TCP_INFO,
 } from './constants.ts';
 import { EIO } from './errno.ts';
 
@@ -76,7 +78,7 @@ export function addressOf(buffer: ArrayBuffer): number {
 
 // Small values the kernel reads or writes by pointer. Calls are synchronous and a thread has its own copy of
 // this module, so one place for each is enough.
-const scratchBuffer = new ArrayBuffer(64);
+const scratchBuffer = new ArrayBuffer(128);
 const scratch = new Int32Array(scratchBuffer);
 const scratchBytes = new Uint8Array(scratchBuffer);
 const scratchAddress = addressOf(scratchBuffer);
@@ -184,7 +186,7 @@ export function setOptionPair(
 
 const encoder = new TextEncoder();
 
-/** An option that is a short text: a device's name. Up to 64 bytes of it are used. */
+/** An option that is a short text: a device's name. Up to 128 bytes of it are used. */
 export function setOptionText(fd: Descriptor, level: number, option: number, text: string): number {
   const length = encoder.encodeInto(text, scratchBytes).written;
   return checked(cSetsockopt(fd, level, option, scratchAddress, length));
@@ -207,6 +209,22 @@ export function dropsOf(fd: Descriptor): number {
   const lengthAddress = scratchAddress + memoryWords * 4;
   const result = checked(cGetsockopt(fd, SOL_SOCKET, SO_MEMINFO, scratchAddress, lengthAddress));
   return result < 0 ? result : scratch[memoryDropsWord]! >>> 0;
+}
+
+/** Words of TCP_INFO that are asked for, and two of them: tcpi_rtt and tcpi_total_retrans of linux/tcp.h. */
+const infoWords = 26;
+const infoRttWord = 17;
+const infoRetransmittedWord = 25;
+
+/**
+ * How long the handshake of a connection that was made here took, before anything else has been said on it. Microseconds; 0 where
+ * the kernel cannot tell, as after a SYN that was sent again: its time then counts from the last one.
+ */
+export function handshakeMicroseconds(fd: Descriptor): number {
+  scratch[infoWords] = infoWords * 4;
+  const lengthAddress = scratchAddress + infoWords * 4;
+  const result = checked(cGetsockopt(fd, IPPROTO_TCP, TCP_INFO, scratchAddress, lengthAddress));
+  return result < 0 || scratch[infoRetransmittedWord] !== 0 ? 0 : scratch[infoRttWord]!;
 }
 
 /** recv(2) without waiting. Bytes (0: the stream has ended, or an empty datagram) or a negative errno. */

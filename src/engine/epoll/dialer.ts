@@ -12,7 +12,6 @@
  *
  * What this machine refuses (no permission, an address that is not its own) is told to the host once for each plan.
  */
-import { readFileSync } from 'node:fs';
 import type { Address } from '../../core/address.ts';
 import type { Flow } from '../../core/flow.ts';
 import type { UpstreamPlan } from '../../core/plan.ts';
@@ -28,6 +27,7 @@ import {
   SO_MARK,
   SOL_SOCKET,
 } from '../../linux/constants.ts';
+import { type Endpoint, encodeEndpoint } from '../../linux/endpoint.ts';
 import {
   EADDRINUSE,
   EADDRNOTAVAIL,
@@ -37,10 +37,10 @@ import {
   ENODEV,
   errnoName,
 } from '../../linux/errno.ts';
-import { bind, close, connect, type Descriptor, setOption, socketName } from '../../linux/libc.ts';
+import { bind, close, connect, type Descriptor, setOption } from '../../linux/libc.ts';
+import { leadsToItself } from '../../linux/own-end.ts';
 import { encodeAddress, inet6Bytes } from '../../wire/sockaddr.ts';
 import type { DialFailure, EngineHost } from '../engine.ts';
-import { type Endpoint, encodeEndpoint } from './endpoints.ts';
 import { bindToDevice, setBeforeHandshake, setUpstreamBuffers } from './socket-options.ts';
 import { closeWithReset, dialFailure, newSocket } from './sockets.ts';
 
@@ -108,23 +108,11 @@ export class Dialer {
   #connect(fd: Descriptor, endpoint: Endpoint): Descriptor | DialFailure {
     this.result = connect(fd, this.#target, endpoint.length);
     if (this.result >= 0 || this.result === -EINPROGRESS) {
-      if (!isDrawn(endpoint) || !this.#isSelfConnection(fd, endpoint)) return fd;
+      if (!leadsToItself(fd, endpoint)) return fd;
       this.result = -ECONNREFUSED;
       closeWithReset(fd);
     } else close(fd);
     return dialFailure(this.result, endpoint.family);
-  }
-
-  /** See src/core/self-connection.ts. The source region is free after connect(2). */
-  #isSelfConnection(fd: Descriptor, { family, bytes }: Endpoint): boolean {
-    if (socketName(fd, this.#source) < 0) return false;
-    const own = this.#source.bytes;
-    const isSame = (from: number, end: number): boolean => {
-      for (let i = from; i < end; i++) if (own[i] !== bytes[i]) return false;
-      return true;
-    };
-    // sockaddr_in: family, port, address. sockaddr_in6: flow information lies between port and address.
-    return family === AF_INET ? isSame(0, 8) : isSame(0, 4) && isSame(8, 24);
   }
 
   #dialFrom(upstream: UpstreamPlan, flow: Flow, endpoint: Endpoint, kind: Kind): Descriptor | DialFailure {
@@ -212,28 +200,6 @@ export class Dialer {
     if (sources.told.has(trouble)) return;
     sources.told.add(trouble);
     this.#host.trouble(flow.listener, flow, trouble);
-  }
-}
-
-/** Whether the kernel may give the port of `endpoint` to a dial. The range is the namespace's, read once. */
-function isDrawn({ family, bytes }: Endpoint): boolean {
-  if (family === AF_UNIX) return false;
-  const port = bytes[2]! * 256 + bytes[3]!;
-  return port >= lowestDrawn && port <= highestDrawn;
-}
-
-const [lowestDrawn, highestDrawn] = drawnPorts();
-
-/** ip_local_port_range, which IPv6 has as well; all ports where it cannot be read. */
-function drawnPorts(): readonly [number, number] {
-  try {
-    const [low = 0, high = 65_535] = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'latin1')
-      .trim()
-      .split(/\s+/)
-      .map(Number);
-    return [low, high];
-  } catch {
-    return [0, 65_535];
   }
 }
 

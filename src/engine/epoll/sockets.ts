@@ -22,6 +22,7 @@ import {
   SOCK_STREAM,
   SOL_SOCKET,
 } from '../../linux/constants.ts';
+import { type Endpoint, encodeEndpoint } from '../../linux/endpoint.ts';
 import {
   EADDRINUSE,
   EADDRNOTAVAIL,
@@ -52,7 +53,6 @@ import {
 import { decodeAddress } from '../../wire/sockaddr.ts';
 import type { BindFailure, DialFailure } from '../engine.ts';
 import { speaksOfPeer } from '../peer-errors.ts';
-import { type Endpoint, encodeEndpoint } from './endpoints.ts';
 import { bindToDevice, setBeforeHandshake, setBuffers, setOnListening } from './socket-options.ts';
 
 /** Socket buffers of a UDP listener, which all its clients share. Bytes; the kernel may give less. */
