@@ -79,6 +79,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'front',
     'node:fs',
     'node:os',
+    'node:path',
   ],
   'control/discovery': ['control', 'config', 'core', 'checks', 'node:fs', 'node:path'],
   'control/cluster': [

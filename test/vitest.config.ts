@@ -25,6 +25,7 @@ const replacing = readdirSync(`${root}src`, { recursive: true, encoding: 'utf8' 
 
 /** System tests that mostly wait (for time-outs, restarts, health checks), and judge only what their own processes do. */
 const patient = [
+  'access',
   'address-change',
   'affinity',
   'bad-input',

@@ -1,11 +1,12 @@
 /** `pinion explain`: which backend does this client get, why, and where does it go if that one is lost? */
 import { Command } from 'commander';
+import { AccessLists } from '../control/access-lists.ts';
 import { addressText } from '../control/backends.ts';
 import { Ids } from '../control/ids.ts';
 import { Address } from '../core/address.ts';
 import type { Plan } from '../core/plan.ts';
 import { shareFlows } from '../core/shares.ts';
-import type { Snapshot } from '../core/snapshot.ts';
+import type { ListenerView, Snapshot } from '../core/snapshot.ts';
 import { tierViewsOf } from '../core/tiers.ts';
 import { type Explanation, explain, type TierExplained } from '../front/explain.ts';
 import { KeptPolicies } from '../front/policies.ts';
@@ -65,7 +66,25 @@ async function explainAction(options: ExplainOptions): Promise<void> {
     );
     return;
   }
-  explainFromPlan(plan, client, options);
+  try {
+    explainFromPlan(plan, client, options);
+  } catch (error) {
+    complain((error as Error).message);
+  }
+}
+
+/** @throws StartFailure when a file of `allow` or `deny` cannot be used */
+function listenersOf(plan: Plan, ids: Ids): ListenerView[] {
+  const access = new AccessLists({ watch: () => undefined, changed: () => undefined });
+  access.prepare(plan);
+  const views = plan.listeners.map((listener) => ({
+    id: ids.listener(listener.name, listener.protocol, listener.bind),
+    plan: listener,
+    poolId: ids.pool(listener.pool),
+    ...access.view(listener),
+  }));
+  access.stop();
+  return views;
 }
 
 /** No instance runs: the policy's word, with every backend up and no pins. */
@@ -83,11 +102,7 @@ function explainFromPlan(plan: Plan, client: Address, options: ExplainOptions): 
     machineIps: [],
     memberListeners: [],
     memberIps: [],
-    listeners: plan.listeners.map((listener) => ({
-      id: ids.listener(listener.name, listener.protocol, listener.bind),
-      plan: listener,
-      poolId: ids.pool(listener.pool),
-    })),
+    listeners: listenersOf(plan, ids),
     pools: plan.pools.map(({ backends, ...pool }) => ({
       id: ids.pool(pool.name),
       version: 1,
@@ -110,16 +125,12 @@ function explainFromPlan(plan: Plan, client: Address, options: ExplainOptions): 
     })),
   };
   const source = { views, policies: new KeptPolicies(), nowMs: () => 0 };
-  try {
-    const answer = explain(snapshot, source, options.listener, client, options.without);
-    if (answer === undefined) {
-      const names = plan.listeners.map(({ name }) => name).join(', ');
-      complain(`no listener ${options.listener}; there are: ${names}`);
-    } else {
-      show(answer, options, `${plan.source}, no instance asked: every backend taken to be up, pins unknown`);
-    }
-  } catch (error) {
-    complain((error as Error).message);
+  const answer = explain(snapshot, source, options.listener, client, options.without);
+  if (answer === undefined) {
+    const names = plan.listeners.map(({ name }) => name).join(', ');
+    complain(`no listener ${options.listener}; there are: ${names}`);
+  } else {
+    show(answer, options, `${plan.source}, no instance asked: every backend taken to be up, pins unknown`);
   }
 }
 
@@ -135,6 +146,7 @@ function show(answer: Explanation, options: ExplainOptions, source: string): voi
     ['backend', answer.backend ?? 'none'],
     ['by', answer.by],
     ['why', answer.why],
+    ...(answer.access?.isAllowed === true ? [['access', answer.access.why]] : []),
     ...(answer.tiers ?? []).map((tier) => [`tier ${tier.tier}`, tierInWords(tier)]),
     ...Object.entries(answer.slowStarts ?? {}).map(([name, share]) => [
       `slow start`,

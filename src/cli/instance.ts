@@ -176,6 +176,7 @@ export class Instance {
       rooms: control.rooms.status(),
       backends: control.backends.status(),
       discovery: control.discovery.status(),
+      accessLists: control.access.status(),
       cluster: cluster?.status(),
       writers: cluster?.writers ?? [''],
       instance: plan.cluster?.instance ?? hostname(),

@@ -2,6 +2,7 @@
  * Rules for listeners: names, addresses that two of them want, the pool they point to, and settings that do nothing.
  */
 
+import { checkAccess } from './access-shape.ts';
 import { checkReserves } from './check-reserves.ts';
 import { checkClaims } from './claims.ts';
 import type { Draft, ListenerDraft } from './draft.ts';
@@ -24,6 +25,7 @@ export function checkListeners(draft: Draft, report: Report): void {
     checkPoolOf(listener, draft, report);
     checkUseless(listener, draft, report);
     checkListenerOptions(listener, draft, report);
+    checkAccess(listener, report);
   }
 }
 

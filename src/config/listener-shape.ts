@@ -18,6 +18,7 @@ import {
   whole,
 } from '../core/options.ts';
 import { affinityKeys, type Bind, type ListenerPlan } from '../core/plan.ts';
+import { accessOptions } from './access-shape.ts';
 import { type ListenerBind, readListenerBind } from './bind.ts';
 import { flowsMax } from './fields.ts';
 import { form } from './form.ts';
@@ -148,6 +149,7 @@ export const listenerOptions = {
     { scope: 'inet', engines: ['epoll'] },
   ),
   pool: required(name('The pool that serves its clients.')),
+  ...accessOptions,
   affinity,
   timeouts: group('When to give up.', timeoutOptions),
   limits: group('How much this listener carries; what is above is turned away.', listenerLimits),

@@ -22,7 +22,7 @@ const readFailures: Readonly<Record<string, string>> = {
 const givenDescriptor = /^\/dev\/(stdin|fd\/\d+)$/;
 
 /** Reads a file whole, as UTF-8 (a byte order mark is dropped). Blocks; never throws: every failure is a refusal. */
-export function readText(path: string): Reading<string> {
+export function readText(path: string, bytesMax = configFileBytesMax): Reading<string> {
   let fd: number;
   try {
     const stat = statSync(path);
@@ -34,9 +34,9 @@ export function readText(path: string): Reading<string> {
   }
   try {
     const { size } = fstatSync(fd);
-    if (size > configFileBytesMax) return tooLarge(size);
-    const bytes = readBounded(fd);
-    return bytes.length > configFileBytesMax ? tooLarge(undefined) : decodeText(bytes);
+    if (size > bytesMax) return tooLarge(size, bytesMax);
+    const bytes = readBounded(fd, bytesMax);
+    return bytes.length > bytesMax ? tooLarge(undefined, bytesMax) : decodeText(bytes);
   } catch (error) {
     return { refused: describeFailure(error) };
   } finally {
@@ -59,11 +59,11 @@ export function decodeText(bytes: Uint8Array): Reading<string> {
 }
 
 /** Everything up to one byte past the limit: the size of what is not a plain file is known only by reading. */
-function readBounded(fd: number): Buffer {
+function readBounded(fd: number, bytesMax: number): Buffer {
   const chunks: Buffer[] = [];
   let total = 0;
-  while (total <= configFileBytesMax) {
-    const chunk = Buffer.alloc(Math.min(65_536, configFileBytesMax + 1 - total));
+  while (total <= bytesMax) {
+    const chunk = Buffer.alloc(Math.min(65_536, bytesMax + 1 - total));
     const length = readSync(fd, chunk, 0, chunk.length, null);
     if (length === 0) break;
     chunks.push(chunk.subarray(0, length));
@@ -72,13 +72,12 @@ function readBounded(fd: number): Buffer {
   return Buffer.concat(chunks);
 }
 
-function tooLarge(bytes: number | undefined): Reading<string> {
-  const limit = `${configFileBytesMax / 1024 / 1024} MiB`;
+function tooLarge(bytes: number | undefined, bytesMax: number): Reading<string> {
+  const limit = `${bytesMax / 1024 / 1024} MiB`;
+  const noun = bytesMax === configFileBytesMax ? 'a configuration' : 'such a file';
   return {
     refused:
-      bytes === undefined
-        ? `is larger than ${limit}`
-        : `is ${bytes} bytes; a configuration has at most ${limit}`,
+      bytes === undefined ? `is larger than ${limit}` : `is ${bytes} bytes; ${noun} has at most ${limit}`,
   };
 }
 

@@ -25,6 +25,7 @@ import { Waiting } from '../rooms/waiting.ts';
 import { WorkerClient, type WorkerDeath } from '../worker/client.ts';
 import type { FlowRecord, MessageFromWorker, WayCount } from '../worker/messages-from-worker.ts';
 import type { MessageToWorker } from '../worker/messages-to-worker.ts';
+import { AccessLists } from './access-lists.ts';
 import { Backends, type BackendsOptions } from './backends.ts';
 import type { ClusterClient } from './cluster/client.ts';
 import { type DescriptorShares, shareDescriptors, tightDescriptorLimit } from './descriptors.ts';
@@ -95,6 +96,7 @@ export class Control {
   /** Open flows that an operator ends. */
   readonly kills: Kills;
   readonly discovery: Discovery;
+  readonly access: AccessLists;
   readonly startedAt = new Date();
   readonly cluster: ClusterClient | undefined;
   readonly rooms: Rooms;
@@ -180,8 +182,14 @@ export class Control {
       // One that waits takes the newest lists: more of them would only make a reload wait.
       changed: () => void (this.isRediscoveryDue || this.rediscover()),
     });
+    this.access = new AccessLists({
+      watch: options.watch,
+      changed: () => {
+        if (this.snapshot !== undefined) this.publish(this.published);
+      },
+    });
     this.loopWatch = new LoopWatch(() => this.publish(this.published));
-    this.snapshots = new Snapshots(this.ids, this.backends);
+    this.snapshots = new Snapshots(this.ids, this.backends, this.access);
     this.refusals = new Refusals(options.watch);
     const post = (worker: number, message: MessageToWorker): boolean =>
       this.workers[worker]?.post(message) ?? false;
@@ -204,22 +212,16 @@ export class Control {
       ...this.rooms.events('cluster', () => this.releaseLocksOf(sharingWriters.cluster)),
     });
     if (this.cluster !== undefined) this.rooms.add(this.cluster.room);
-    for (let index = 0; index < workers; index++)
-      this.addWorker({
-        index,
-        shared,
-        engine: options.engine,
-        reusePort: options.canReusePort && workers > 1,
-      });
+    for (let index = 0; index < workers; index++) this.workers.push(this.workerOf(index, workers));
   }
 
-  private addWorker(data: ConstructorParameters<typeof WorkerClient>[0]): void {
-    this.workers.push(
-      new WorkerClient(data, {
-        message: (worker, message) => this.hear(worker, message),
-        died: (worker, death) => this.workerDied(worker, death),
-      }),
-    );
+  private workerOf(index: number, workers: number): WorkerClient {
+    const { engine, canReusePort } = this.options;
+    const data = { index, shared: this.shared, engine, reusePort: canReusePort && workers > 1 };
+    return new WorkerClient(data, {
+      message: (worker, message) => this.hear(worker, message),
+      died: (worker, death) => this.workerDied(worker, death),
+    });
   }
 
   get workerCountNow(): number {
@@ -240,6 +242,7 @@ export class Control {
     const { base, options } = this;
     // Refuses a limit that does not fit before anything is started.
     this.useShares(this.descriptorShares(base));
+    this.access.prepare(base);
     const { flowsMax } = this.shares;
     options.watch({
       event: 'starting',
@@ -364,13 +367,16 @@ export class Control {
       const shares = this.descriptorShares(base);
       const old = this.plan;
       try {
+        this.access.prepare(base);
         await this.discovery.prepare(base.pools, firstDiscoveryWithinMs);
         const { plan, lists } = this.discovery.applied(base);
         await this.use(plan, shares);
         this.base = base;
         this.discovery.settle(base, lists);
+        this.access.settle(base);
       } catch (error) {
         this.discovery.settle(this.base);
+        this.access.settle(this.base);
         throw error;
       }
       const { listeners, pools, needRestart } = diffPlans(old, this.plan);
@@ -504,6 +510,7 @@ export class Control {
     this.isStopping = true;
     clearInterval(this.expiryTimer);
     this.discovery.stop();
+    this.access.stop();
     this.backends.stop();
     this.loopWatch.stop();
     await Promise.all(this.workers.map((worker) => worker.stop(workerStopMs)));

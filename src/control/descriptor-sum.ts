@@ -25,6 +25,7 @@ import {
   roomsMost,
   secondLooksMax,
   secondLooksShare,
+  silencedMax,
 } from '../core/limits.ts';
 import type { Bind, Plan } from '../core/plan.ts';
 
@@ -74,6 +75,7 @@ export function descriptorSum(plan: Plan, machine: Machine): DescriptorSum {
     ({ backends, discovery }) =>
       discovery !== undefined || backends.some(({ address }) => address.kind === 'name'),
   );
+  const silenced = plan.listeners.some(({ refuse }) => refuse === 'silence') ? silencedMax : 0;
   const discoveries = plan.pools.filter(({ discovery }) => discovery !== undefined).length;
   const secondLooks = Math.floor((descriptors * secondLooksShare) / workers);
   const secondLooksPerWorker = Math.max(1, Math.min(secondLooksMax, secondLooks));
@@ -81,7 +83,7 @@ export function descriptorSum(plan: Plan, machine: Machine): DescriptorSum {
   const held =
     descriptorsOfProcess +
     roomsMost * descriptorsPerRoom +
-    workers * (descriptorsPerWorker + secondLooksPerWorker + arrivalsPerWorker) +
+    workers * (descriptorsPerWorker + secondLooksPerWorker + arrivalsPerWorker + silenced) +
     descriptorsOfReload +
     listeners +
     [plan.metrics, plan.admin].filter((page) => page !== undefined).length * pageDescriptors(descriptors) +

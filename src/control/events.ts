@@ -88,6 +88,16 @@ export type ControlEvent =
       readonly place: string;
       readonly backends: number;
     }
+  /** A file of `allow` or `deny` is another one, and in use; or can be used again. */
+  | { readonly event: 'access-list-read'; readonly file: string; readonly entries: number }
+  /** It cannot be used; the list of before stays. Each fault once. */
+  | {
+      readonly event: 'access-list-failed';
+      readonly file: string;
+      readonly message: string;
+      /** Entries of the list that stays. */
+      readonly kept: number;
+    }
   /** TCP flows are open on an address (or way) of the backend that newcomers do not get any more. */
   | {
       readonly event: 'address-left';

@@ -7,18 +7,21 @@ import { backendsPerPoolMax } from '../core/limits.ts';
 import type { Plan, PoolPlan } from '../core/plan.ts';
 import { shareFlows } from '../core/shares.ts';
 import type { ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
+import type { AccessLists } from './access-lists.ts';
 import type { Backends } from './backends.ts';
 import type { Ids } from './ids.ts';
 
 export class Snapshots {
   private readonly ids: Ids;
   private readonly backends: Backends;
+  private readonly access: Pick<AccessLists, 'view'>;
   private readonly poolVersions = new Map<number, { version: number; text: string }>();
   private generation = 0;
 
-  constructor(ids: Ids, backends: Backends) {
+  constructor(ids: Ids, backends: Backends, access: Pick<AccessLists, 'view'>) {
     this.ids = ids;
     this.backends = backends;
+    this.access = access;
   }
 
   of(
@@ -50,6 +53,7 @@ export class Snapshots {
       plan,
       poolId: this.ids.pool(plan.pool),
       ...(identifies(plan) ? { identifies: true } : {}),
+      ...this.access.view(plan),
     }));
   }
 

@@ -14,6 +14,16 @@ export const workersMax = 64;
 /** Rooms that write to the pin table: the cluster's, and the front (pins by hand). */
 export const roomsThatPinMax = 2;
 
+/** Networks of one file of `allow` or `deny`, and its size with all comments. Bytes. */
+export const listedNetworksMax = 100_000;
+export const addressFileBytesMax = 16 * 1024 * 1024;
+/** Networks that one `allow` or `deny` has in the configuration itself, and files it names. */
+export const accessEntriesMax = 1_000;
+export const accessFilesMax = 16;
+/** A client that is refused by silence is held unread so long; so many are, in each worker. */
+export const silenceMs = 30_000;
+export const silencedMax = 64;
+
 /** A configuration file larger than this is refused unread. Bytes. */
 export const configFileBytesMax = 4 * 1024 * 1024;
 /** Lists and maps in one another; the file needs 6. */
@@ -333,3 +343,5 @@ assert.ok(
 assert.ok(httpHeaderBytesMax + httpBodyBytesMax < httpRequestBytesMax);
 // A client that is turned away is accepted and closed: each worker has a descriptor for that.
 assert.ok(descriptorsPerWorker > 6);
+// A line's number has 24 bits (core/address-ranges.ts), and each takes a byte at least.
+assert.ok(addressFileBytesMax <= 2 ** 24);

@@ -55,11 +55,29 @@ export interface AffinityPlan {
   readonly claimTimeoutMs: number;
 }
 
+/** What a client gets that may not come in (TCP). */
+export const refusalWays = ['reset', 'close', 'silence'] as const;
+export type RefusalWay = (typeof refusalWays)[number];
+
+/** One list of clients: what stands in the configuration, and files of the same. */
+export interface AccessListPlan {
+  /** In the notation of core/cidr.ts. */
+  readonly networks: readonly string[];
+  /** Absolute paths. */
+  readonly files: readonly string[];
+}
+
 export interface ListenerPlan {
   readonly name: string;
   readonly protocol: Protocol;
   readonly bind: Bind;
   readonly pool: string;
+  /** Who may come in. Absent: whoever is not denied. */
+  readonly allow?: AccessListPlan;
+  /** Who may not, whatever `allow` says. */
+  readonly deny?: AccessListPlan;
+  /** Absent: by a reset. */
+  readonly refuse?: RefusalWay;
   readonly affinity: AffinityPlan;
   readonly timeouts: {
     /** TCP: per dial. */

@@ -4,6 +4,7 @@
  * backend's state, counts, pins) is in shared memory, in rows named by the ids here. Ids are given once for a
  * name and kept for the life of the process, so a row never changes its meaning.
  */
+import type { AccessView } from './access.ts';
 import type { Bind, ListenerPlan, PoolPlan } from './plan.ts';
 import type { ListeningAddress } from './server-addresses.ts';
 import type { FlowShares } from './shares.ts';
@@ -45,6 +46,8 @@ export interface ListenerView {
   readonly poolId: number;
   /** Something has to be read of a client before it is known who it is or where it belongs. Absent: no. */
   readonly identifies?: boolean;
+  /** Who may come in; absent: everybody. */
+  readonly access?: AccessView;
 }
 
 export interface Snapshot {

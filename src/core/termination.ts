@@ -32,6 +32,7 @@ export const terminationCodes = [
   'listener-removed',
   'shutdown',
   'evicted', // a UDP conversation that made room for another
+  'denied', // the client may not come in, or not any more: allow, deny
   // Limits.
   'limit-flows',
   'limit-listener',

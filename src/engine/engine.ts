@@ -50,8 +50,8 @@ export interface EngineHost {
    * @param identity TCP: what its identifier has read, with whom `client` and `local` are the ones that it told
    * @param first UDP, a listener that identifies: that datagram, valid during the call only. The flow says how many bytes of it are not
    * for the backend (`consumed`)
-   * @returns the flow to serve, or the code it is turned away with (the engine resets it, or drops the datagram;
-   * `closed` is not called for it, the host has counted it)
+   * @returns the flow to serve, or the code it is turned away with (the engine drops the datagram, or refuses the client as
+   * refuse.ts says; `closed` is not called for it, the host has counted it)
    */
   open(
     listener: ListenerView,

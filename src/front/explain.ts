@@ -3,13 +3,14 @@
  * The same chooser, policies and pin table as the workers use, asked without writing anything.
  */
 
+import { Access, type AccessVerdict } from '../core/access.ts';
 import type { Address } from '../core/address.ts';
 import { formatAddress } from '../core/address-text.ts';
 import type { BackendStates } from '../core/backend-states.ts';
 import { Chooser } from '../core/choose.ts';
 import { keyOf } from '../core/key.ts';
 import { Tiered } from '../core/policy/tiered.ts';
-import type { BackendView, PoolView, Snapshot } from '../core/snapshot.ts';
+import type { BackendView, ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
 import type { PinRow, PinsByHand } from '../pins/by-hand.ts';
 import type { SharedViews } from '../rooms/shared.ts';
 import type { KeptPolicies } from './policies.ts';
@@ -42,6 +43,8 @@ export interface Explanation {
   /** The pin itself: who wrote it, why, and how long it lasts without use. */
   readonly pin: PinRow | null;
   readonly why: string;
+  /** What `allow` and `deny` say, and by which line; absent: the listener has neither. */
+  readonly access?: AccessVerdict;
   /** The pool's tiers in their order, when it has more than one. */
   readonly tiers?: readonly TierExplained[];
   /** What part of their share those have that have just come up. 0 to 1. */
@@ -111,7 +114,16 @@ export function explain(
     ...tiersOf(pool, chooser),
     ...slowStartsOf(pool, views.states),
     ...(lost === undefined ? {} : { without: { lost: lost.name, backend: onLoss?.name ?? null } }),
+    ...accessOf(listener, client),
   };
+}
+
+/** Who is denied gets nobody, whatever pins and policy say. */
+function accessOf({ access }: ListenerView, client: Address): Partial<Explanation> {
+  if (access === undefined) return {};
+  const verdict = new Access(access).verdict(client);
+  if (verdict.isAllowed) return { access: verdict };
+  return { access: verdict, backend: null, address: null, by: 'none', why: `denied (${verdict.why})` };
 }
 
 /** Undefined if there is no such listener. */

@@ -121,6 +121,7 @@ function status(state: FrontState, { counters, pins }: SharedViews): object {
       flows: counters.backend(backend.id, 'active'),
     })),
     discovery: state.discovery,
+    accessLists: state.accessLists,
   };
 }
 

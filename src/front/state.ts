@@ -2,6 +2,7 @@
  * What the front room shows of control: plain data, made when a page asks for it. What changes from flow to flow is
  * not in here but in shared memory, which the room reads by itself.
  */
+import type { AccessListStatus } from '../control/access-lists.ts';
 import type { BackendStatus } from '../control/backends.ts';
 import type { ClusterStatus } from '../control/cluster/cluster.ts';
 import type { DiscoveryStatus } from '../control/discovery/discovery.ts';
@@ -23,6 +24,7 @@ export interface FrontState {
   readonly rooms: readonly RoomStatus[];
   readonly backends: readonly BackendStatus[];
   readonly discovery: readonly DiscoveryStatus[];
+  readonly accessLists: readonly AccessListStatus[];
   readonly cluster: ClusterStatus | undefined;
   /** The instances pins were learned from, by their numbers in the table. */
   readonly writers: readonly string[];

@@ -90,6 +90,8 @@ export const eventLevels: Readonly<Record<Exclude<ControlEvent['event'], 'flow-e
   'discovery-changed': 'info',
   'discovery-failed': 'warn',
   'discovery-restored': 'info',
+  'access-list-read': 'info',
+  'access-list-failed': 'warn',
   'loop-seen': 'warn',
   'address-left': 'info',
   'address-down': 'warn',
@@ -213,6 +215,27 @@ function discoveryInWords(
   return `${event.pool} has found other backends: ${event.backends}${names('new', event.added)}${names('gone', event.removed)}`;
 }
 
+function accessInWords(event: Told<'access-list-read'> | Told<'access-list-failed'>): string {
+  if (event.event === 'access-list-read')
+    return `${event.file}: ${event.entries} addresses and networks are in use`;
+  return `${event.message}; the list read before, with ${event.kept} entries, stays in use`;
+}
+
+function threadInWords(
+  event: Told<'worker-died'> | Told<'worker-restarted'> | Told<'room-died'> | Told<'room-restarted'>,
+): string {
+  switch (event.event) {
+    case 'worker-died':
+      return `worker ${event.worker} died (${event.message}); again in ${event.restartInMs} ms`;
+    case 'worker-restarted':
+      return `worker ${event.worker} serves again`;
+    case 'room-died':
+      return `the ${event.room} room died (${event.message}); again in ${event.restartInMs} ms; flows are not affected`;
+    case 'room-restarted':
+      return `the ${event.room} room works again`;
+  }
+}
+
 export function inWords(event: ControlEvent): string {
   switch (event.event) {
     case 'starting':
@@ -235,6 +258,9 @@ export function inWords(event: ControlEvent): string {
     case 'discovery-failed':
     case 'discovery-restored':
       return discoveryInWords(event);
+    case 'access-list-read':
+    case 'access-list-failed':
+      return accessInWords(event);
     case 'loop-seen':
       return `${event.pool}/${event.backend} leads back to listener ${event.listener} by way of another machine: none of its connections from there was answered`;
     case 'address-left':
@@ -243,9 +269,8 @@ export function inWords(event: ControlEvent): string {
     case 'address-up':
       return `${event.pool}/${event.backend}: its former address ${event.address}, with ${event.flows} flows, is ${event.event.slice('address-'.length)}: ${event.why}`;
     case 'pool-down':
-      return `${event.pool} has no backend that is up`;
     case 'pool-up':
-      return `${event.pool} has a backend that is up again`;
+      return `${event.pool} has ${event.event === 'pool-up' ? 'a backend that is up again' : 'no backend that is up'}`;
     case 'flow-ended':
       return `${event.flow.listener}: ${event.flow.client} -> ${event.flow.backend ?? 'none'}: ${event.flow.code}`;
     case 'clients-refused':
@@ -261,13 +286,10 @@ export function inWords(event: ControlEvent): string {
     case 'flow-fault':
       return `defect while serving ${event.flow || 'no flow'}: ${event.message}`;
     case 'worker-died':
-      return `worker ${event.worker} died (${event.message}); again in ${event.restartInMs} ms`;
     case 'worker-restarted':
-      return `worker ${event.worker} serves again`;
     case 'room-died':
-      return `the ${event.room} room died (${event.message}); again in ${event.restartInMs} ms; flows are not affected`;
     case 'room-restarted':
-      return `the ${event.room} room works again`;
+      return threadInWords(event);
     case 'bind-failed':
       return `${event.listener}: cannot bind ${event.address}: ${event.failure.code}`;
     case 'reloaded':

@@ -40,6 +40,7 @@ export function createMetrics(source: MetricsSource): Registry {
     ...listenerFamilies(source),
     ...backendFamilies(source),
     ...discoveryFamilies(source),
+    ...accessFamilies(source),
     ...(source.isShared ? clusterFamilies(source) : []),
   ]) {
     register(registry, family);
@@ -332,6 +333,34 @@ function backendFamilies({ views, state }: MetricsSource): Family[] {
     ),
     ...backendTotals.map(([name, counter, help]) =>
       family(name, 'counter', help, ({ id }) => counters.backend(id, counter)),
+    ),
+  ];
+}
+
+function accessFamilies({ state }: MetricsSource): Family[] {
+  const family = familyOf(
+    () => state().accessLists,
+    ['file'],
+    ({ file }) => [file],
+  );
+  return [
+    family(
+      'pinion_access_list_entries',
+      'gauge',
+      'Addresses and networks of a file of allow or deny, as it is in use.',
+      ({ entries }) => entries,
+    ),
+    family(
+      'pinion_access_list_read_timestamp_seconds',
+      'gauge',
+      'When the list in use was read, Unix time.',
+      ({ readAt }) => Date.parse(readAt) / 1_000,
+    ),
+    family(
+      'pinion_access_list_failures_total',
+      'counter',
+      'Times the file became one that cannot be used.',
+      ({ failures }) => failures,
     ),
   ];
 }

@@ -1,6 +1,8 @@
 /** The director without an engine: what it decides about flows when control's orders and new flows meet. */
 import { describe, expect, test, vi } from 'vitest';
 import { Address, noAddress } from '../core/address.ts';
+import { RangesBuilder } from '../core/address-ranges.ts';
+import { parseCidr } from '../core/cidr.ts';
 import type { Counters } from '../core/counters.ts';
 import type { Flow } from '../core/flow.ts';
 import { Key } from '../core/key.ts';
@@ -963,5 +965,78 @@ describe('a backend that breaks before its first byte', () => {
     }
     expect(blamed).toEqual([1, 1]);
     expect(suspects()).toEqual([1]);
+  });
+});
+
+describe('who may come in', () => {
+  const viewOf = (denied: string, version: string, listener: ListenerView): ListenerView => {
+    const builder = new RangesBuilder();
+    builder.add(parseCidr(denied)!, 1);
+    const deny = [{ file: undefined, shared: builder.build() }];
+    return { ...listener, access: { version, allow: undefined, deny } };
+  };
+
+  test('whoever is denied takes no place, and is counted', () => {
+    const plain = listenerView(0, 'tcp', {});
+    const listener = viewOf('10.0.0.1', '1', plain);
+    const { director, counters, snapshot, posted } = directorOf(listener);
+    expect(director.open(listener, Address.v4(0x0a000001, 7), noAddress)).toBe('denied');
+    expect(counters.flows()).toBe(0);
+    expect(counters.ends(0, 'denied')).toBe(1);
+    expect(counters.listener(0, 'refused')).toBe(1);
+    expect(posted).toMatchObject([{ type: 'refused', code: 'denied', count: 1 }]);
+    openFlow(director, listener, 0x0a000002);
+    // Without lists nobody is denied any more.
+    director.useSnapshot({ ...snapshot, listeners: [plain] });
+    openFlow(director, plain, 0x0a000001);
+  });
+
+  test.each(['tcp', 'udp'] as const)(
+    '%s: another list ends the flows it denies, and no others',
+    (protocol) => {
+      const listener = viewOf('10.0.0.1', '1', listenerView(0, protocol, {}));
+      const { director, ended, snapshot } = directorOf(listener);
+      const flows = [0x0a000002, 0x0a000003].map((client) => openFlow(director, listener, client));
+      for (const flow of flows) {
+        director.route(flow);
+        director.dialed(flow);
+      }
+      director.useSnapshot({ ...snapshot, listeners: [viewOf('10.0.0.1', '1', listener)] });
+      expect(director.tick()).toBe(false);
+      expect(ended.size).toBe(0);
+      director.useSnapshot({ ...snapshot, listeners: [viewOf('10.0.0.2/32', '2', listener)] });
+      while (director.tick());
+      expect([...ended]).toEqual([[flows[0], 'denied']]);
+    },
+  );
+
+  test('TCP flows end over the time of their pool, and one that is let in again meanwhile stays', () => {
+    const plain = listenerView(0, 'tcp', {});
+    const { director, ended, snapshot } = directorOf(plain);
+    const pools = snapshot.pools.map((pool) => ({
+      ...pool,
+      version: 2,
+      plan: { ...pool.plan, closeOverMs: 10_000 },
+    }));
+    director.useSnapshot({ ...snapshot, pools });
+    const flows = Array.from({ length: 100 }, (_, i) => openFlow(director, plain, 0x0a000000 + i));
+    for (const flow of flows) {
+      director.route(flow);
+      director.dialed(flow);
+    }
+    director.useSnapshot({ ...snapshot, pools, listeners: [viewOf('10.0.0.0/24', '1', plain)] });
+    const runFor = (ms: number): void => {
+      for (let ran = 0; ran < ms; ran += 100) {
+        clockMs += 100;
+        while (director.tick());
+      }
+    };
+    runFor(5_000);
+    expect(ended.size).toBeGreaterThan(30);
+    expect(ended.size).toBeLessThan(70);
+    director.useSnapshot({ ...snapshot, pools, listeners: [viewOf('192.0.2.1', '2', plain)] });
+    const endedSoFar = ended.size;
+    runFor(10_000);
+    expect(ended.size).toBe(endedSoFar);
   });
 });

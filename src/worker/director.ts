@@ -37,6 +37,7 @@ import { FlowPins } from './flow-pins.ts';
 import { FlowRegistry } from './flow-registry.ts';
 import { FlowReports } from './flow-reports.ts';
 import { matcher, wayOf } from './flow-selector.ts';
+import { Gate } from './gate.ts';
 import type { MessageFromWorker, WayCount } from './messages-from-worker.ts';
 import type { FlowSelector } from './messages-to-worker.ts';
 import { Refusals } from './refusals.ts';
@@ -74,6 +75,7 @@ export class Director implements EngineHost {
   engine!: Engine;
   readonly registry = new FlowRegistry();
   private readonly options: DirectorOptions;
+  private readonly gate = new Gate();
   private readonly limits: FlowLimits;
   private readonly flowPins: FlowPins;
   private readonly reports: FlowReports;
@@ -151,6 +153,7 @@ export class Director implements EngineHost {
       backends.some(({ loop }) => loop === 'may-lead-back'),
     );
     this.toldLeadingBack.clear();
+    if (this.gate.useListeners(snapshot.listeners)) this.endDenied();
     this.someGrowTooOld = snapshot.pools.some(({ plan }) => plan.maxConnectionAgeMs > 0);
   }
 
@@ -188,6 +191,7 @@ export class Director implements EngineHost {
     const nowMs = this.options.nowMs();
     // Nobody is made to leave for one who finds no backend.
     const refusal =
+      (listener.access !== undefined && this.gate.denies(listener, client) ? 'denied' : undefined) ??
       this.hopeless(listener, identity?.peer ?? client, identity?.peerLocal ?? local) ??
       this.limits.admit(listener, client, nowMs, this.engine);
     if (refusal !== undefined && !this.secondLooks.isWorthOne(listener.plan.protocol, refusal)) {
@@ -737,6 +741,18 @@ export class Director implements EngineHost {
     const matches = ({ listener, peer, peerLocal }: Flow): boolean =>
       listener.plan.protocol === 'udp' && this.servers.has(peer, peerLocal);
     this.endings.add(undefined, matches, 'loop', 0);
+  }
+
+  /** A list is another one: flows of clients that it denies end, as their pool paces it. */
+  private endDenied(): void {
+    if (this.registry.size === 0) return;
+    const closeOverMs = ({ poolId }: Flow): number => this.choosers.get(poolId)?.pool.plan.closeOverMs ?? 0;
+    const times = [...this.choosers.values()].map(({ pool }) => pool.plan.closeOverMs);
+    for (const overMs of new Set([0, ...times])) {
+      const matches = (flow: Flow): boolean =>
+        closeOverMs(flow) === overMs && this.gate.denies(flow.listener, flow.client);
+      this.endings.add(undefined, matches, 'denied', overMs);
+    }
   }
 }
 

@@ -16,6 +16,7 @@ import { EvictionOrder } from '../eviction-order.ts';
 import { ConversationTable } from './conversation-table.ts';
 import { Dialer } from './dialer.ts';
 import { Endpoints } from './endpoints.ts';
+import { SilencedClients } from './silenced.ts';
 import type { TcpArrival } from './tcp-arrival.ts';
 import { Shortage } from './tcp-shortage.ts';
 import { UdpReplies } from './udp-replies.ts';
@@ -48,6 +49,7 @@ export class Context {
   readonly chunks: ChunkPool;
   readonly pipes: PipePool;
   readonly shortage: Shortage;
+  readonly silenced: SilencedClients;
   readonly conversations: ConversationTable;
   readonly arrivals = new Crowd<TcpArrival>();
   /** Changes whenever the ways to backends may have. */
@@ -67,6 +69,7 @@ export class Context {
     this.chunks = new ChunkPool(limits.pendingBytes);
     this.pipes = new PipePool(limits.pipes, reactor.wheel);
     this.shortage = new Shortage(reactor);
+    this.silenced = new SilencedClients(reactor);
     this.conversations = new ConversationTable(limits.conversations);
     this.order = new EvictionOrder((flow) => host.proved(flow));
   }

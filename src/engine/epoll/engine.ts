@@ -178,6 +178,7 @@ export class EpollEngine implements Engine {
       if (handler instanceof TcpSide) handler.owner.reset('shutdown');
     }
     this.#answer();
+    this.#context.silenced.close();
     this.#context.pipes.close();
     this.#reactor.stop();
   }

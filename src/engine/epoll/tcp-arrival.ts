@@ -4,6 +4,7 @@
  * The first read is at accept: a client whose first segment says all is a flow at once, without having been watched.
  */
 import type { Address } from '../../core/address.ts';
+import type { RefusalWay } from '../../core/plan.ts';
 import type { ListenerView } from '../../core/snapshot.ts';
 import type { TerminationCode } from '../../core/termination.ts';
 import { EPOLLERR, EPOLLHUP, EPOLLPRI, EPOLLRDHUP } from '../../linux/constants.ts';
@@ -12,8 +13,8 @@ import { type Descriptor, noDescriptor, receive, send } from '../../linux/libc.t
 import type { Handler } from '../../linux/reactor.ts';
 import type { Timed } from '../../linux/timer-wheel.ts';
 import { Arrival, type Crowded, type Heard, type Identified, type Identifier } from '../arrival.ts';
+import { refusalWay } from '../refuse.ts';
 import { type Context, readBytes } from './context.ts';
-import { closeWithReset } from './sockets.ts';
 import { TcpFlow } from './tcp-flow.ts';
 import { interestToRead } from './tcp-side.ts';
 
@@ -137,15 +138,17 @@ export class TcpArrival implements Handler, Timed, Crowded {
     chunk?.bytes.set(rest);
     this.#leave();
     let flow: TcpFlow | undefined;
+    let way: RefusalWay = 'reset';
     try {
       const answer = host.open(this.#listener.view, client, local, identity);
-      if (typeof answer !== 'string') flow = new TcpFlow(this.#context, answer, this.fd, this.exact);
+      if (typeof answer === 'string') way = refusalWay(this.#listener.view, answer);
+      else flow = new TcpFlow(this.#context, answer, this.fd, this.exact);
     } catch (error) {
       host.fault(error, undefined);
     }
     if (flow === undefined) {
       if (chunk !== undefined) chunks.release(chunk);
-      return this.#close();
+      return this.#close(way);
     }
     try {
       flow.takeOver(this, chunk, rest.length);
@@ -161,9 +164,9 @@ export class TcpArrival implements Handler, Timed, Crowded {
     this.#context.reactor.wheel.clear(this);
   }
 
-  #close(): void {
+  #close(way: RefusalWay = 'reset'): void {
     this.#context.reactor.remove(this);
-    closeWithReset(this.fd);
+    this.#context.silenced.refuse(this.fd, way);
     this.fd = noDescriptor;
     this.#context.shortage.freed();
   }

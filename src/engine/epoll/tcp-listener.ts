@@ -17,6 +17,7 @@ import type { Handler } from '../../linux/reactor.ts';
 import type { Timed } from '../../linux/timer-wheel.ts';
 import { decodeAddress } from '../../wire/sockaddr.ts';
 import type { Identifier } from '../arrival.ts';
+import { refusalWay } from '../refuse.ts';
 import type { Context } from './context.ts';
 import { closeWithReset, isExhausted, keepUrgentInline, removeSocketFile } from './sockets.ts';
 import { TcpArrival } from './tcp-arrival.ts';
@@ -154,14 +155,14 @@ export class TcpListener implements Handler, Timed, Starved {
       if (identifier === undefined) {
         const answer = host.open(this.view, client, local);
         if (typeof answer !== 'string') return answer;
+        this.#context.silenced.refuse(fd, refusalWay(this.view, answer));
       } else if (typeof identifier !== 'string') {
         this.#identify(fd, client, identifier);
-        return undefined;
-      }
+      } else closeWithReset(fd);
     } catch (error) {
       host.fault(error, undefined);
+      closeWithReset(fd);
     }
-    closeWithReset(fd);
     return undefined;
   }
 

@@ -9,6 +9,7 @@ import type { EvictionOrder } from '../eviction-order.ts';
 import type { Deadlines } from './deadlines.ts';
 import type { KernelDrops } from './kernel-drops.ts';
 import type { KernelQueues } from './kernel-queues.ts';
+import type { SilencedClients } from './silenced.ts';
 import type { SourceAddresses } from './socket-options.ts';
 import type { TcpArrival } from './tcp-arrival.ts';
 
@@ -37,6 +38,7 @@ export interface Context {
   waysVersion: number;
   readonly queues: KernelQueues;
   readonly arrivals: Crowd<TcpArrival>;
+  readonly silenced: SilencedClients;
 }
 
 /** The answer to `listen`. */

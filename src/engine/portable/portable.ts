@@ -16,6 +16,7 @@ import { Conversation } from './conversation.ts';
 import { Deadlines } from './deadlines.ts';
 import { KernelDrops } from './kernel-drops.ts';
 import { KernelQueues } from './kernel-queues.ts';
+import { SilencedClients } from './silenced.ts';
 import { SourceAddresses } from './socket-options.ts';
 import { TcpFlow } from './tcp-flow.ts';
 import { TcpListener } from './tcp-listener.ts';
@@ -63,6 +64,7 @@ class PortableEngine implements Engine {
       waysVersion: 0,
       queues: new KernelQueues(),
       arrivals: new Crowd(),
+      silenced: new SilencedClients(),
     };
   }
 
@@ -146,6 +148,7 @@ class PortableEngine implements Engine {
     for (const arrival of this.#context.arrivals.all()) arrival.end('shutdown');
     for (const listener of this.#listeners.values()) listener.close('shutdown');
     this.#listeners.clear();
+    this.#context.silenced.close();
     this.#context.deadlines.stop();
   }
 }

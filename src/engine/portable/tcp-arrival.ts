@@ -14,6 +14,7 @@ import {
   type Identified,
   type Identifier,
 } from '../arrival.ts';
+import { refusalWay } from '../refuse.ts';
 import { breakOff } from './break-off.ts';
 import type { Context } from './context.ts';
 import type { Watched } from './deadlines.ts';
@@ -97,7 +98,8 @@ export class TcpArrival implements Crowded, Watched {
     } catch (error) {
       host.fault(error, undefined);
     }
-    if (typeof answer !== 'object') return breakOff(this.#socket);
+    if (typeof answer !== 'object')
+      return this.#context.silenced.refuse(this.#socket, refusalWay(this.#listener.view, answer));
     const said = rest.length === 0 ? [] : [Buffer.from(rest)];
     new TcpFlow(this.#context, answer, this.#socket, said);
     this.#socket.off('error', this.#onError);

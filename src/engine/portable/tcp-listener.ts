@@ -9,6 +9,7 @@
 import { createServer, type ListenOptions, type Server, type Socket } from 'node:net';
 import { noAddress } from '../../core/address.ts';
 import type { ListenerView } from '../../core/snapshot.ts';
+import { refusalWay } from '../refuse.ts';
 import { highWaterMark } from './bounds.ts';
 import { breakOff } from './break-off.ts';
 import { confirmEnd } from './confirm-end.ts';
@@ -99,7 +100,7 @@ export class TcpListener {
         return;
       }
       const answer = host.open(this.view, client, local);
-      if (typeof answer === 'string') breakOff(socket);
+      if (typeof answer === 'string') this.#context.silenced.refuse(socket, refusalWay(this.view, answer));
       else new TcpFlow(this.#context, answer, socket);
     } catch (error) {
       breakOff(socket);
