@@ -10,7 +10,8 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { Address } from '../src/core/address.ts';
-import { finishHash, Key } from '../src/core/key.ts';
+import { Key } from '../src/core/key.ts';
+import { finishHash } from '../src/core/key-hash.ts';
 import { PinTable, type PinTableShared } from '../src/core/pins/table.ts';
 
 const pins = 1_000_000;

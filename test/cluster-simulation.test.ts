@@ -110,7 +110,7 @@ class History {
     const expectedClients = new Set<number>();
     for (const instance of world.instances) {
       for (const pin of instance.pins.entries(world.nowMs)) {
-        const client = pin.address.w3 - 0x0a000000;
+        const client = pin.w3 - 0x0a000000;
         if (pin.isConfirmed && !this.removed.has(worldText(client))) expectedClients.add(client);
       }
     }
@@ -203,9 +203,7 @@ function check(
   }
   for (let client = 0; client < clients; client++) {
     const text = worldText(client);
-    const shared = parseValue(
-      world.redis.value(shardOf(worldKey(client).address, shards), text) ?? '',
-    )?.backend;
+    const shared = parseValue(world.redis.value(shardOf(worldKey(client), shards), text) ?? '')?.backend;
     const all = world.instances.map((instance) => `${instance.name}:${instance.at(client) ?? 'none'}`);
     if (new Set([shared ?? 'none', ...world.instances.map((one) => one.at(client) ?? 'none')]).size > 1) {
       problems.push(`${text}: Redis ${shared ?? 'none'}, ${all.join(', ')}`);

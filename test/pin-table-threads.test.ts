@@ -88,8 +88,7 @@ class Follower {
     return this.#table.drainChanges(max, (change) => this.#apply(change));
   }
 
-  #apply({ address, backendId, previousBackendId }: PinChange): void {
-    const index = address.w3;
+  #apply({ w3: index, backendId, previousBackendId }: PinChange): void {
     expect(wrongBackend(index, backendId)).toBeUndefined();
     expect(previousBackendId).toBe(this.backends.get(index) ?? 0);
     if (backendId === 0) this.backends.delete(index);
@@ -109,7 +108,7 @@ class Follower {
     await mark;
     while (this.follow(500) > 0);
     const confirmed = [...this.#table.entries(0)].filter(({ isConfirmed }) => isConfirmed);
-    expect(this.backends).toEqual(new Map(confirmed.map((pin) => [pin.address.w3, pin.backendId])));
+    expect(this.backends).toEqual(new Map(confirmed.map((pin) => [pin.w3, pin.backendId])));
   }
 }
 
@@ -277,12 +276,12 @@ test('threads killed while they write leave a table the others can use', async (
   expect(table.stats().live).toBe(pins.length);
   expect(pins.length).toBeLessThanOrEqual(table.shared.capacity);
   const confirmed = pins.filter(({ isConfirmed }) => isConfirmed);
-  expect(follower.backends).toEqual(new Map(confirmed.map((pin) => [pin.address.w3, pin.backendId])));
+  expect(follower.backends).toEqual(new Map(confirmed.map((pin) => [pin.w3, pin.backendId])));
   // Not always, but if threads died in a lock, this run has shown that it can be released.
   expect(locksLeft).toBeLessThanOrEqual(30);
   // Whatever they were in the middle of counting, nothing of the capacity is lost.
   table.expire(0, 16);
-  for (const pin of pins) table.remove(poolId, threadKey(pin.address.w3), 0, 0);
+  for (const pin of pins) table.remove(poolId, threadKey(pin.w3), 0, 0);
   while (table.drainChanges(1000, () => {}) > 0);
   for (let i = 0; i < keys; i++) table.claim(poolId, threadKey(1000 + i), 1, threadTtlMs(i), 0, 'policy');
   expect(table.stats()).toMatchObject({ live: keys, capacity: keys });

@@ -32,7 +32,10 @@ export function pinsCommand(): Command {
   pins.addCommand(
     withPlaceOptions(new Command('get'))
       .description('the pin of one client, as JSON')
-      .argument('<client>', '203.0.113.7, 203.0.113.7:4711 or a network 203.0.113.0/24')
+      .argument(
+        '<client>',
+        '203.0.113.7, 203.0.113.7:4711, a network 203.0.113.0/24, or a key: server-name=play.example',
+      )
       .action((client: string, options: FilterOptions) =>
         ask(options, 'GET', `/pins?${filterOf({ ...options, client })}`),
       ),
@@ -82,7 +85,10 @@ export function pinsCommand(): Command {
 }
 
 function withFilterOptions(command: Command): Command {
-  return withPlaceOptions(command).option('--client <address>', 'only pins of this client or network');
+  return withPlaceOptions(command).option(
+    '--client <address>',
+    'only pins of this client, network or key (server-name=play.example)',
+  );
 }
 
 function withPlaceOptions(command: Command): Command {

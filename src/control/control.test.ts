@@ -16,7 +16,7 @@ const claim: Claim = {
   flowId: 1,
   poolId: 1,
   kind: 'client-ip',
-  address: [0, 0, 0xffff, 0x0a000001, 0],
+  words: { w0: 0, w1: 0, w2: 0xffff, w3: 0x0a000001, port: 0 },
   backendId: 1,
   claimTtlMs: 1_000,
   deadlineMs: 100,

@@ -675,9 +675,9 @@ export class Control {
       // The flow that asked died with its thread; the one that has its number now waits for another answer.
       if (client.starts === starts) client.post({ type: 'claimed', flowId: message.flowId });
     };
-    const { poolId, kind, address, backendId, claimTtlMs, deadlineMs, publish } = message;
+    const { poolId, kind, words, backendId, claimTtlMs, deadlineMs, publish } = message;
     if (this.cluster === undefined) answer();
-    else this.cluster.claim({ poolId, kind, address, backendId, claimTtlMs, deadlineMs, publish }, answer);
+    else this.cluster.claim({ poolId, kind, words, backendId, claimTtlMs, deadlineMs, publish }, answer);
   }
 
   /** A worker that has started again gets what the others have. The first time it finds all in its queue. */

@@ -3,7 +3,7 @@ export interface FlowFilter {
   readonly listener?: string;
   readonly pool?: string;
   readonly backend?: string;
-  /** `203.0.113.7`, `203.0.113.7:4711`, `[2001:db8::1]:53`, or a network: `203.0.113.0/24`. */
+  /** `203.0.113.7`, `203.0.113.7:4711`, `[2001:db8::1]:53`, a network: `203.0.113.0/24`, or a key: `server-name=play.example`. */
   readonly client?: string;
   /** Only flows that are elsewhere than at this backend, though their client may be pinned there: of pools that have it. */
   readonly movedTo?: string;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { Address } from './address.ts';
-import { hashAddress, keyOf, maskAddress } from './key.ts';
+import { hashWords, hasSameWords, isSameKey, Key, keyOf, maskAddress } from './key.ts';
 import type { AffinityPlan } from './plan.ts';
 
 const affinity = (key: AffinityPlan['key']): AffinityPlan => ({
@@ -17,7 +17,7 @@ const v6 = Address.parse('2001:db8:1:2:3:4:5:6', 4000)!;
 describe('keyOf', () => {
   test('client-ip forgets the port', () => {
     expect(keyOf(v4, affinity('client-ip')).text).toBe('192.0.2.77');
-    expect(keyOf(v4, affinity('client-ip')).address.port).toBe(0);
+    expect(keyOf(v4, affinity('client-ip')).port).toBe(0);
   });
 
   test('flow keeps the port', () => {
@@ -55,6 +55,15 @@ test('maskAddress masks every word of IPv6', () => {
 
 // Instances of different versions must agree on the hash: these numbers may never change.
 test('the hash is frozen', () => {
-  expect(hashAddress(v4.withPort(0), 0x9747b28c)).toMatchInlineSnapshot(`2036917907`);
-  expect(hashAddress(v6, 0x3c6ef372)).toMatchInlineSnapshot(`3374364994`);
+  expect(hashWords(v4.withPort(0), 0x9747b28c)).toMatchInlineSnapshot(`2036917907`);
+  expect(hashWords(v6, 0x3c6ef372)).toMatchInlineSnapshot(`3374364994`);
+});
+
+test('keys are the same by kind, words and port word', () => {
+  const key = new Key('flow', v6);
+  expect(isSameKey(key, new Key('flow', v6))).toBe(true);
+  expect(isSameKey(key, new Key('client-ip', v6))).toBe(false);
+  expect(hasSameWords(key, v6)).toBe(true);
+  for (const word of ['w0', 'w1', 'w2', 'w3', 'port'] as const)
+    expect(hasSameWords({ ...key, [word]: key[word] ^ 1 }, key), word).toBe(false);
 });

@@ -1,31 +1,45 @@
 /**
- * The affinity key: what a client is recognised by, in a form that fits the pin table (fixed size, readable
- * back) and the hash policies (64 bits, equal on every instance).
+ * The affinity key: what a client is recognised by, in a form that fits the pin table (a kind, 128 bits and a port word,
+ * readable back) and the hash policies (64 bits, equal on every instance). What the words mean is each kind's own matter:
+ * key-kinds.ts.
  */
 import { Address } from './address.ts';
-import type { AffinityKey, AffinityPlan } from './plan.ts';
+import type { KeyWords } from './key-bytes.ts';
+import { finishHash, mixWord } from './key-hash.ts';
+import { type KeyKind, keyKinds } from './key-kinds.ts';
+import type { AffinityPlan } from './plan.ts';
 
-/** Numbers of the key kinds in the pin table and in Redis. Never renumber: peers of another version read them. */
-export const keyKindNumbers = { 'client-ip': 1, 'client-subnet': 2, flow: 3, none: 0 } as const;
-
-export class Key {
-  readonly kind: AffinityKey;
-  /** The client's address; masked for client-subnet; port 0 unless kind is flow. */
-  readonly address: Address;
-  /** Two independent 32-bit hashes of kind-independent content: the address words and port. Unsigned. */
+export class Key implements KeyWords {
+  readonly kind: KeyKind;
+  /** As in {@link keyKinds}. */
+  readonly kindNumber: number;
+  /** Signed, as in the pin table. */
+  readonly w0: number;
+  readonly w1: number;
+  readonly w2: number;
+  readonly w3: number;
+  /** 0 to 65535. */
+  readonly port: number;
+  /** Two independent 32-bit hashes of the words and the port word, whatever the kind. Unsigned. */
   readonly hashHigh: number;
   readonly hashLow: number;
 
-  constructor(kind: AffinityKey, address: Address) {
+  /** @param words an address, for kinds of addresses: masked for client-subnet; port 0 unless the kind is flow */
+  constructor(kind: KeyKind, words: KeyWords) {
     this.kind = kind;
-    this.address = address;
-    this.hashHigh = hashAddress(address, 0x9747b28c);
-    this.hashLow = hashAddress(address, 0x3c6ef372);
+    this.kindNumber = keyKinds[kind].number;
+    this.w0 = words.w0 | 0;
+    this.w1 = words.w1 | 0;
+    this.w2 = words.w2 | 0;
+    this.w3 = words.w3 | 0;
+    this.port = words.port;
+    this.hashHigh = hashWords(words, 0x9747b28c);
+    this.hashLow = hashWords(words, 0x3c6ef372);
   }
 
-  /** What text-hashing policies (ring) hash: the address as text; with the port for kind flow. */
+  /** The key as people and Redis read it, and what text-hashing policies (ring) hash: an address, for kinds of addresses. */
   get text(): string {
-    return this.kind === 'flow' ? this.address.toString() : this.address.ip;
+    return keyKinds[this.kind].print(this);
   }
 }
 
@@ -40,6 +54,19 @@ export function keyOf(client: Address, affinity: AffinityPlan): Key {
     case 'none':
       return new Key(affinity.key, client.port === 0 ? client : client.withPort(0));
   }
+}
+
+export function isSameKey(
+  a: KeyWords & { readonly kind: KeyKind },
+  b: KeyWords & { readonly kind: KeyKind },
+): boolean {
+  return a.kind === b.kind && hasSameWords(a, b);
+}
+
+/** The same 144 bits. */
+export function hasSameWords(a: KeyWords, b: KeyWords): boolean {
+  const isSame128 = ((a.w3 ^ b.w3) | (a.w0 ^ b.w0) | (a.w1 ^ b.w1) | (a.w2 ^ b.w2)) === 0;
+  return isSame128 && a.port === b.port;
 }
 
 /** The network address of `address`, port 0. Prefix lengths in bits: v4 0 to 32, v6 0 to 128. */
@@ -60,34 +87,13 @@ function maskWord(word: number, bits: number): number {
   return (word & (0xffffffff << (32 - bits))) >>> 0;
 }
 
-/** MurmurHash3_x86_32 (A. Appleby, public domain) over the five words of an address. Unsigned 32 bits. */
-export function hashAddress(address: Address, seed: number): number {
+/** MurmurHash3_x86_32 (A. Appleby, public domain) over the four words of a key and its port word. Unsigned 32 bits. */
+export function hashWords(words: KeyWords, seed: number): number {
   let h = seed | 0;
-  h = mixWord(h, address.w0);
-  h = mixWord(h, address.w1);
-  h = mixWord(h, address.w2);
-  h = mixWord(h, address.w3);
-  h = mixWord(h, address.port);
+  h = mixWord(h, words.w0);
+  h = mixWord(h, words.w1);
+  h = mixWord(h, words.w2);
+  h = mixWord(h, words.w3);
+  h = mixWord(h, words.port);
   return finishHash(h ^ 20);
-}
-
-/** One 4-byte block of MurmurHash3_x86_32. */
-export function mixWord(h: number, word: number): number {
-  let k = Math.imul(word, 0xcc9e2d51);
-  k = (k << 15) | (k >>> 17);
-  k = Math.imul(k, 0x1b873593);
-  let mixed = h ^ k;
-  mixed = (mixed << 13) | (mixed >>> 19);
-  return (Math.imul(mixed, 5) + 0xe6546b64) | 0;
-}
-
-/** The finaliser fmix32 of MurmurHash3: a bijection of 32 bits with full avalanche. Unsigned. */
-export function finishHash(h: number): number {
-  let mixed = h;
-  mixed ^= mixed >>> 16;
-  mixed = Math.imul(mixed, 0x85ebca6b);
-  mixed ^= mixed >>> 13;
-  mixed = Math.imul(mixed, 0xc2b2ae35);
-  mixed ^= mixed >>> 16;
-  return mixed >>> 0;
 }

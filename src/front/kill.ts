@@ -2,7 +2,7 @@
  * The page that ends open connections: `POST /connections/kill?listener=&pool=&backend=&client=[&all=1][&over-ms=][&everywhere]`. On
  * this instance, or on all of the cluster; TCP connections evenly over the time that their pool gives, or `over-ms`.
  */
-import { clientMatcher } from '../core/client-matcher.ts';
+import { keyMatcher } from '../core/client-matcher.ts';
 import type { FlowFilter } from '../core/flow-filter.ts';
 import { killOverMsMax } from '../core/kill-order.ts';
 import type { Answer, Handle, Routes } from './answer.ts';
@@ -27,7 +27,7 @@ export function killRoutes(outside: Pick<Outside, 'order' | 'state'>): Routes {
       return refused(400, `over-ms: ${over} is not a number of milliseconds up to ${killOverMsMax}`);
     if (hasValue(query, 'everywhere')) return refused(400, everywhereRule);
     try {
-      if (filter.client !== undefined) clientMatcher(filter.client);
+      if (filter.client !== undefined) keyMatcher(filter.client);
     } catch (error) {
       return refused(400, (error as Error).message);
     }

@@ -1,6 +1,6 @@
 /** The pages for pins by hand: list, set, move, delete. Changes go to all instances of the cluster. */
 import { Address } from '../core/address.ts';
-import { clientMatcher } from '../core/client-matcher.ts';
+import { keyMatcher } from '../core/client-matcher.ts';
 import { keyOf } from '../core/key.ts';
 import type { ListenerPlan } from '../core/plan.ts';
 import type { NotStored, PinFilter, PinsByHand } from '../pins/by-hand.ts';
@@ -129,7 +129,7 @@ async function withFilter(
     ...(query.has('client') ? { client: query.get('client')! } : {}),
   };
   try {
-    if (filter.client !== undefined) clientMatcher(filter.client);
+    if (filter.client !== undefined) keyMatcher(filter.client);
   } catch (error) {
     return refused(400, (error as Error).message);
   }

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { Address } from '../core/address.ts';
 import { Key } from '../core/key.ts';
+import { wordsOfBytes } from '../core/key-bytes.ts';
 import { pinSlotsPerTurnMax } from '../core/limits.ts';
 import { pinLayout } from '../core/pins/layout.ts';
 import { PinLocks } from '../core/pins/lock.ts';
@@ -136,4 +137,28 @@ test('where somebody holds the lock nothing is changed, and that is said', async
   expect(await at('y')).toEqual([]);
   pins.move = move;
   expect(await hand.move({ pool: 'web' }, 'y')).toEqual({ moved: 5, left: 0 });
+});
+
+test('pins are found by the key of a client that has no address, and moved and forgotten by it', async () => {
+  const { hand, told, pins } = bench();
+  const name = (text: string): Key => new Key('server-name', wordsOfBytes(new TextEncoder().encode(text))!);
+  for (const [i, text] of ['a.example', 'b.example', 'a.name.that.is.long.example'].entries())
+    pins.claim(1, name(text), 11 + (i % 2), 60_000, 0, 'policy');
+  const list = async (client: string) => (await hand.list({ client }, 100)).map((row) => row.client);
+  expect(await list('server-name=A.example')).toEqual(['a.example']);
+  expect(await list('server-name=c.example')).toEqual([]);
+  expect(await list('payload=a.example')).toEqual([]);
+  expect((await list('0.0.0.1')).length).toBe(3);
+  // What is longer than 16 bytes is found by its name, and shown as what it is known by.
+  const [hashed] = await list('server-name=a.name.that.is.long.example');
+  expect(hashed).toMatch(/^#[0-9a-f]{32}$/);
+  expect(await list(`server-name=${hashed}`)).toEqual([hashed]);
+  expect(await hand.move({ client: 'server-name=a.example' }, 'y')).toEqual({ moved: 1, left: 0 });
+  expect(hand.find('web', name('a.example'))).toMatchObject({
+    kind: 'server-name',
+    client: 'a.example',
+    backend: 'y',
+  });
+  expect(await hand.delete({ client: 'server-name=b.example' })).toBe(1);
+  expect(told).toEqual(['web/4/b.example ']);
 });

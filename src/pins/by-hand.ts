@@ -3,10 +3,10 @@
  * instance's table at once and told to the others with precedence over what they know; while Redis is away it waits
  * in the journal like any other. Works without a cluster, too.
  */
-import { clientMatcher } from '../core/client-matcher.ts';
+import { keyMatcher } from '../core/client-matcher.ts';
 import { Key } from '../core/key.ts';
+import { type KeyKind, keyKinds } from '../core/key-kinds.ts';
 import type { Pin, PinTable } from '../core/pins/table.ts';
-import type { AffinityKey } from '../core/plan.ts';
 import type { PinNames } from './names.ts';
 import { portionsOf, turnOfTheLoop } from './walk.ts';
 
@@ -14,13 +14,14 @@ import { portionsOf, turnOfTheLoop } from './walk.ts';
 export interface PinFilter {
   readonly pool?: string;
   readonly backend?: string;
-  /** `203.0.113.7`, `203.0.113.7:4711`, `[2001:db8::1]:53`, or a network: `203.0.113.0/24`. */
+  /** As {@link keyMatcher} takes it: an address, with or without its port, a network, or a key of another kind. */
   readonly client?: string;
 }
 
 export interface PinRow {
   readonly pool: string;
-  readonly kind: AffinityKey;
+  readonly kind: KeyKind;
+  /** What the client is recognised by, as the kind writes it. */
   readonly client: string;
   readonly backend: string;
   /** The instance that set it. */
@@ -81,7 +82,7 @@ export class PinsByHand {
 
   /**
    * Live pins of this instance's table, at most `max`.
-   * @throws RangeError if the filter's client is neither an address nor a network
+   * @throws RangeError if the filter's client is neither an address nor a network, nor a key
    */
   async list(filter: PinFilter, max: number): Promise<PinRow[]> {
     const rows: PinRow[] = [];
@@ -153,7 +154,7 @@ export class PinsByHand {
     await this.each(filter, (pin) => {
       const toId = targets.get(pin.poolId);
       if (toId === undefined || toId === pin.backendId) return;
-      const key = new Key(pin.kind, pin.address);
+      const key = new Key(pin.kind, pin);
       // The table tells the cluster by itself: moved from what it knew of.
       pins.move(pin.poolId, key, pin.backendId, toId, pin.ttlMs, nowMs(), 'operator');
       const standsAt = pins.lookup(pin.poolId, key, nowMs());
@@ -176,7 +177,7 @@ export class PinsByHand {
     let deleted = 0;
     let told: Promise<HandOutcome>[] = [];
     await this.each(filter, (pin) => {
-      const key = new Key(pin.kind, pin.address);
+      const key = new Key(pin.kind, pin);
       if (pins.remove(pin.poolId, key, pin.backendId, nowMs())) deleted++;
       // By client: it goes whatever the others know of it. By backend: only while it is there.
       if (filter.client === undefined) return true;
@@ -200,9 +201,9 @@ export class PinsByHand {
    */
   private async each(filter: PinFilter, visit: (pin: Pin) => unknown): Promise<void> {
     const { pins, names, nowMs } = this.options;
-    const matchesClient = filter.client === undefined ? undefined : clientMatcher(filter.client);
+    const isKey = filter.client === undefined ? undefined : keyMatcher(filter.client);
     const matches = (pin: Pin): boolean =>
-      (matchesClient === undefined || matchesClient(pin.address)) &&
+      (isKey === undefined || isKey(pin)) &&
       (filter.pool === undefined || names.poolName(pin.poolId) === filter.pool) &&
       (filter.backend === undefined || names.backendName(pin.backendId) === filter.backend);
     for await (const portion of portionsOf(pins, nowMs, turnOfTheLoop)) {
@@ -222,7 +223,7 @@ export class PinsByHand {
     return {
       pool,
       kind: pin.kind,
-      client: pin.kind === 'flow' ? pin.address.toString() : pin.address.ip,
+      client: keyKinds[pin.kind].print(pin),
       backend,
       writer: names.writerName(pin.writer) ?? instance(),
       reason: pin.reason,

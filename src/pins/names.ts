@@ -3,6 +3,7 @@
  * what Redis names and this instance does not have is ignored, and never given a number.
  */
 import { Key } from '../core/key.ts';
+import type { KeyWords } from '../core/key-bytes.ts';
 import type { PinTable } from '../core/pins/table.ts';
 import { detached, formatPlace, type PinValue, parsePinText, shardOf } from './pin-text.ts';
 
@@ -58,14 +59,17 @@ export class PinNames {
   }
 
   /** Where a pin is in Redis; undefined if its pool is gone. */
-  place(poolId: number, key: Pick<Key, 'kind' | 'address'>): { text: string; shard: number } | undefined {
+  place(
+    poolId: number,
+    key: KeyWords & Pick<Key, 'kind'>,
+  ): { readonly text: string; readonly shard: number } | undefined {
     const pool = this.names.poolName(poolId);
     if (pool === undefined || key.kind === 'none') return undefined;
-    return { text: formatPlace(pool, key.kind, key.address), shard: shardOf(key.address, this.shards) };
+    return { text: formatPlace(pool, key.kind, key), shard: this.shard(key) };
   }
 
-  shard({ address }: Pick<Key, 'address'>): number {
-    return shardOf(address, this.shards);
+  shard(words: KeyWords): number {
+    return shardOf(words, this.shards);
   }
 
   /** Writes into the table what stands in Redis. False if it names what is not here. */
@@ -82,7 +86,7 @@ export class PinNames {
       return false;
     }
     this.pins.applyRemote(
-      new Key(place.kind, place.address),
+      new Key(place.kind, place.words),
       {
         poolId,
         backendId,

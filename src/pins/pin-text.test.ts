@@ -1,7 +1,16 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Address } from '../core/address.ts';
-import { formatPlace, formatValue, parsePinText, parseValue, shardOf, valueLengthMax } from './pin-text.ts';
+import { wordsOfBytes } from '../core/key-bytes.ts';
+import {
+  formatPlace,
+  formatValue,
+  parsePinText,
+  parseValue,
+  pinTextLengthMax,
+  shardOf,
+  valueLengthMax,
+} from './pin-text.ts';
 
 const address = fc
   .tuple(fc.nat(0xffffffff), fc.nat(0xffffffff), fc.nat(0xffffffff), fc.nat(0xffffffff))
@@ -15,12 +24,28 @@ describe('where a pin is', () => {
         expect(parsePinText(formatPlace(pool, 'client-ip', ip))).toEqual({
           pool,
           kind: 'client-ip',
-          address: ip,
+          words: ip,
         });
         const flow = ip.withPort(port);
-        expect(parsePinText(formatPlace(pool, 'flow', flow))).toEqual({ pool, kind: 'flow', address: flow });
+        expect(parsePinText(formatPlace(pool, 'flow', flow))).toEqual({ pool, kind: 'flow', words: flow });
       }),
     );
+  });
+
+  test('reads back every key of bytes, and a pool with the longest name fits', () => {
+    fc.assert(
+      fc.property(name, fc.uint8Array({ minLength: 1, maxLength: 40 }), (pool, bytes) => {
+        const words = wordsOfBytes(bytes)!;
+        for (const kind of ['payload', 'quic-id', 'tlv'] as const)
+          expect(parsePinText(formatPlace(pool, kind, words))).toEqual({ pool, kind, words });
+      }),
+    );
+    const longest = formatPlace('p'.repeat(64), 'payload', wordsOfBytes(new Uint8Array(16))!);
+    expect(longest.length).toBeLessThanOrEqual(pinTextLengthMax);
+  });
+
+  test('of a kind that this version does not know is skipped', () => {
+    for (const kind of [8, 9, 10, 15, 16, 99]) expect(parsePinText(`pg/${kind}/192.0.2.1`)).toBeUndefined();
   });
 
   test('is readable', () => {
@@ -37,6 +62,14 @@ describe('where a pin is', () => {
     'pg/1/',
     'pg/0/192.0.2.1',
     'pg/9/192.0.2.1',
+    'pg/01/192.0.2.1',
+    'pg/1/192.0.2.1\n',
+    'pg/4/Play.example',
+    'pg/4/',
+    'pg/5/a b',
+    'pg/5/a/b',
+    'pg/5/%41',
+    'pg/6/AB',
     '/1/192.0.2.1',
     'pg/1/x',
     'pg/3/192.0.2.1',

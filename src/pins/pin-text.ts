@@ -1,32 +1,28 @@
 /**
  * Pins as text, the form they have in Redis. Names, never numbers: ids are each instance's own.
  *
- *   where   {pinion:<cluster>:<shard>}:pin:<pool>/<kind>/<address[:port]>
+ *   where   {pinion:<cluster>:<shard>}:pin:<pool>/<number of the kind>/<key>
  *   what    1 <backend> <writer> <reason> <ttl ms> <generation>
  *
- * The slash cannot be part of a name, so the parts are unambiguous (names and IPv6 addresses have colons). `1` is
+ * The slash cannot be part of a name, so the parts are unambiguous (names and IPv6 addresses have colons). How the key of each
+ * kind is written says core/key-kinds.ts; one of a kind that this version does not know is skipped. `1` is
  * the version: a value of another version is left alone, a value that is none is treated as if it were not there.
  * Whatever is read here may have been written by anybody: it is checked and its length is limited.
  */
-import { Address } from '../core/address.ts';
-import { hashAddress, keyKindNumbers } from '../core/key.ts';
+import { hashWords } from '../core/key.ts';
+import type { KeyWords } from '../core/key-bytes.ts';
+import { type KeyKind, keyKinds, kindOfNumber } from '../core/key-kinds.ts';
 import { type PinReason, pinReasonNumbers } from '../core/pins/entry.ts';
-import type { AffinityKey } from '../core/plan.ts';
 
 /** Longest value that is looked at: two names of 64, a reason, two numbers. Bytes. */
 export const valueLengthMax = 256;
-/** Longest place: a pool's name, a kind, an address with its port. Bytes. */
+/** Longest place: a pool's name, a kind, a key (16 bytes as `%xx`, which is more than an address). Bytes. */
 export const pinTextLengthMax = 128;
 /** What the pin table can keep. */
 const ttlMsMax = 0xffffffff;
-const namePattern = /^[A-Za-z0-9][A-Za-z0-9._:[\]-]{0,63}$/;
+const placePattern = /^([A-Za-z0-9][A-Za-z0-9._:[\]-]{0,63})\/([1-9][0-9]?)\/([!-~]+)$/;
 const valuePattern =
   /^1 ([A-Za-z0-9][A-Za-z0-9._:[\]-]{0,63}) ([A-Za-z0-9][A-Za-z0-9._:[\]-]{0,63}) ([a-z-]{1,32}) (\d{1,10}) (\d{1,10})$/;
-
-const kindOf = new Map<string, AffinityKey>();
-for (const [kind, number] of Object.entries(keyKindNumbers)) {
-  if (kind !== 'none') kindOf.set(String(number), kind as AffinityKey);
-}
 
 /** A text by itself: V8 keeps all of the text that a part was cut from, here what Redis sent, for as long as the part is kept. */
 export function detached(text: string): string {
@@ -35,8 +31,8 @@ export function detached(text: string): string {
 
 export interface PinPlace {
   readonly pool: string;
-  readonly kind: AffinityKey;
-  readonly address: Address;
+  readonly kind: KeyKind;
+  readonly words: KeyWords;
 }
 
 export interface PinValue {
@@ -50,26 +46,24 @@ export interface PinValue {
   readonly generation: number;
 }
 
-export function formatPlace(pool: string, kind: AffinityKey, address: Address): string {
-  return `${pool}/${keyKindNumbers[kind]}/${kind === 'flow' ? address.toString() : address.ip}`;
+export function formatPlace(pool: string, kind: KeyKind, words: KeyWords): string {
+  const { number, print } = keyKinds[kind];
+  return `${pool}/${number}/${print(words)}`;
 }
 
-/** @returns undefined if it is not the text of a pin. */
+/** @returns undefined if it is not the text of a pin that this version knows. */
 export function parsePinText(text: string): PinPlace | undefined {
   if (text.length > pinTextLengthMax) return undefined;
-  const first = text.indexOf('/');
-  const kind = kindOf.get(text.slice(first + 1, first + 2));
-  if (first < 1 || kind === undefined || text[first + 2] !== '/') return undefined;
-  const pool = text.slice(0, first);
-  if (!namePattern.test(pool)) return undefined;
-  const where = text.slice(first + 3);
-  const address = kind === 'flow' ? Address.parseWithPort(where) : Address.parse(where, 0);
-  return address === undefined ? undefined : { pool, kind, address };
+  const match = placePattern.exec(text);
+  if (match === null) return undefined;
+  const kind = kindOfNumber(Number(match[2]));
+  const words = kind === undefined ? undefined : keyKinds[kind].parse(match[3]!);
+  return kind === undefined || words === undefined ? undefined : { pool: match[1]!, kind, words };
 }
 
-/** The part all instances put this client into. The port counts, so flows of one client spread. */
-export function shardOf(address: Address, shards: number): number {
-  return hashAddress(address, 0x2545f491) % shards;
+/** The part all instances put this key into. The port word counts, so flows of one client spread. */
+export function shardOf(words: KeyWords, shards: number): number {
+  return hashWords(words, 0x2545f491) % shards;
 }
 
 export function formatValue(value: PinValue): string {

@@ -619,13 +619,13 @@ export class Director implements EngineHost {
     if (candidate === undefined || !chooser.isUp(candidate)) return false;
     flow.askedBackendId = candidate.id;
     this.waiting.set(flow.id, flow);
-    const { w0, w1, w2, w3, port } = flow.key.address;
+    const { kind, w0, w1, w2, w3, port } = flow.key;
     this.options.post({
       type: 'claim',
       flowId: flow.id,
       poolId,
-      kind: flow.key.kind,
-      address: [w0, w1, w2, w3, port],
+      kind,
+      words: { w0, w1, w2, w3, port },
       backendId: candidate.id,
       claimTtlMs: Math.min(affinity.ttlMs, unconfirmedPinTtlMs),
       deadlineMs: affinity.claimTimeoutMs,

@@ -1,5 +1,5 @@
 /** Which open flows an order of control means, as a question that is asked of each flow. */
-import { clientMatcher } from '../core/client-matcher.ts';
+import { flowMatcher } from '../core/client-matcher.ts';
 import type { Flow } from '../core/flow.ts';
 import { isSameWay, type Way } from '../core/way.ts';
 import type { FlowSelector } from './messages-to-worker.ts';
@@ -37,7 +37,7 @@ export function matcher(select: FlowSelector): (flow: Flow) => boolean {
 
 function byOperator({ filter, pools, openedBeforeMs }: ByOperator): (flow: Flow) => boolean {
   const { listener, backend, client, movedTo } = filter;
-  const isClient = client === undefined ? undefined : clientMatcher(client);
+  const isMeant = client === undefined ? undefined : flowMatcher(client);
   const poolNames = new Set(pools);
   return (flow) => {
     const { plan } = flow.listener;
@@ -45,7 +45,7 @@ function byOperator({ filter, pools, openedBeforeMs }: ByOperator): (flow: Flow)
     if (listener !== undefined && plan.name !== listener) return false;
     if (!poolNames.has(flow.poolName)) return false;
     if (backend !== undefined && flow.backend?.name !== backend) return false;
-    if (isClient !== undefined && !isClient(flow.client)) return false;
+    if (isMeant !== undefined && !isMeant(flow)) return false;
     if (movedTo === undefined) return true;
     return flow.backend !== undefined && flow.backend.name !== movedTo && plan.affinity.key !== 'none';
   };

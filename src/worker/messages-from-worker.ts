@@ -1,7 +1,9 @@
 /** Everything a worker says to control. One tagged union; control's half of it is worker/client.ts. */
 import type { FaultCause } from '../core/ejection.ts';
 import type { ChoiceReason } from '../core/flow.ts';
-import type { AffinityKey, Protocol } from '../core/plan.ts';
+import type { KeyWords } from '../core/key-bytes.ts';
+import type { KeyKind } from '../core/key-kinds.ts';
+import type { Protocol } from '../core/plan.ts';
 import type { TerminationCode } from '../core/termination.ts';
 import type { Way } from '../core/way.ts';
 import type { BindFailure } from '../engine/engine.ts';
@@ -85,9 +87,9 @@ export type MessageFromWorker =
       readonly type: 'claim';
       readonly flowId: number;
       readonly poolId: number;
-      readonly kind: AffinityKey;
-      /** The words of the key's address, and its port. */
-      readonly address: readonly [number, number, number, number, number];
+      readonly kind: KeyKind;
+      /** Of the key. */
+      readonly words: KeyWords;
       /** Whom the flow would take. */
       readonly backendId: number;
       readonly claimTtlMs: number;

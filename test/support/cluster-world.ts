@@ -310,9 +310,9 @@ export function worldKey(client: number): Key {
 }
 
 export function worldText(client: number): string {
-  return `p/1/${worldKey(client).address.ip}`;
+  return `p/1/${worldKey(client).text}`;
 }
 
 export function clientOf(text: string): number {
-  return parsePinText(text)!.address.w3 - 0x0a000000;
+  return parsePinText(text)!.words.w3 - 0x0a000000;
 }

@@ -4,7 +4,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { Address } from '../../src/core/address.ts';
-import { Key } from '../../src/core/key.ts';
+import { isSameKey, Key } from '../../src/core/key.ts';
 import { pinLayout } from '../../src/core/pins/layout.ts';
 import { PinLocks } from '../../src/core/pins/lock.ts';
 import { PinProbe } from '../../src/core/pins/probe.ts';
@@ -51,12 +51,11 @@ export function wrongBackend(index: number, backendId: number): string | undefin
 
 /** What is wrong with a pin as listed; undefined if nothing. */
 export function wrongPin(pin: Pin): string | undefined {
-  const index = pin.address.w3;
+  const index = pin.w3;
   const key = threadKey(index);
   const isRight =
     pin.poolId === poolId &&
-    pin.kind === key.kind &&
-    pin.address.equals(key.address) &&
+    isSameKey(pin, key) &&
     pin.ttlMs === threadTtlMs(index) &&
     pin.expiresAtMs >= pin.ttlMs &&
     pin.expiresAtMs < pin.ttlMs * 3;

@@ -2,7 +2,6 @@
  * The cluster room: a thread that holds the Redis client and keeps the shared pin table in step with Redis. It reads
  * and writes the table itself, as a writer of its own; all else goes through messages.
  */
-import { Address } from '../../core/address.ts';
 import type { ClusterPlan } from '../../core/cluster-plan.ts';
 import type { Counters } from '../../core/counters.ts';
 import { Key } from '../../core/key.ts';
@@ -131,8 +130,8 @@ function tellOutcome(outcome: Promise<HandOutcome>, id: number, post: Post): voi
 }
 
 function claim(cluster: Cluster, order: ClaimOrder, post: Post): void {
-  const { id, poolId, kind, address, backendId, claimTtlMs, deadlineMs, publish } = order;
-  const key = new Key(kind, new Address(...address));
+  const { id, poolId, kind, words, backendId, claimTtlMs, deadlineMs, publish } = order;
+  const key = new Key(kind, words);
   cluster.claim({ poolId, key, backendId, claimTtlMs, deadlineMs, publish }, () =>
     post({ type: 'claimed', id }),
   );

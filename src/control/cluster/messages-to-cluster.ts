@@ -1,8 +1,9 @@
 /** What control asks of the cluster room: a tagged union of plain data. */
 
+import type { KeyWords } from '../../core/key-bytes.ts';
+import type { KeyKind } from '../../core/key-kinds.ts';
 import type { KillOrder } from '../../core/kill-order.ts';
 import type { OperatorRow } from '../../core/operator-word.ts';
-import type { AffinityKey } from '../../core/plan.ts';
 import type { OperatorChange } from '../../pins/by-hand.ts';
 import type { NamesTable } from '../../pins/names-table.ts';
 import type { ClusterFlow } from './flow-table.ts';
@@ -16,12 +17,12 @@ export interface ClusterNews {
   readonly names: NamesTable;
 }
 
-/** As `ClaimRequest`, with the key as words. */
+/** As `ClaimRequest`, with the key as plain data. */
 export interface ClaimOrder {
   readonly id: number;
   readonly poolId: number;
-  readonly kind: AffinityKey;
-  readonly address: readonly [number, number, number, number, number];
+  readonly kind: KeyKind;
+  readonly words: KeyWords;
   readonly backendId: number;
   readonly claimTtlMs: number;
   readonly deadlineMs: number;

@@ -2,7 +2,7 @@
  * Names of keys in Redis. What is in braces is the hash tag: keys of one shard are on one node of a Redis Cluster
  * (redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec, "Hash tags").
  *
- *   {pinion:<cluster>:<shard>}:pin:<pool>/<kind>/<address>    :changes    :head    :lease:<instance>
+ *   {pinion:<cluster>:<shard>}:pin:<pool>/<kind>/<key>    :changes    :head    :lease:<instance>
  *   {pinion:<cluster>}:members    :layout    :instance:<id>    :counts:<id>    :flows:<id>    :words    :word:<id or *>/<pool>/<backend>
  *   :kills    :kill:<number>
  */

@@ -45,7 +45,11 @@ describe('control is told', () => {
     expect(change).toEqual({
       poolId: 7,
       kind: 'flow',
-      address: key.address,
+      w0: key.w0,
+      w1: key.w1,
+      w2: key.w2,
+      w3: key.w3,
+      port: 5353,
       backendId: 3,
       previousBackendId: 0,
       ttlMs,
@@ -97,7 +101,7 @@ describe('control is told', () => {
     expect(table.lookup(1, keyOf(1), 1)).toBe(0);
     expect([...table.entries(1)]).toEqual([]);
     for (let i = 2; i < 5000; i++) table.claim(1, keyOf(i), 9, ttlMs, 1, 'policy');
-    expect(drain(table)).toMatchObject([{ address: keyOf(1).address, backendId: 0, previousBackendId: 3 }]);
+    expect(drain(table)).toMatchObject([{ w3: keyOf(1).w3, backendId: 0, previousBackendId: 3 }]);
     expect(drain(table)).toEqual([]);
   });
 
@@ -145,8 +149,8 @@ describe('control is told', () => {
     expect(table.stats().ringOverflows).toBe(12_000 - 3 * ringSlots);
     const told = drain(table, 77);
     expect(told.length).toBe(12_000);
-    expect(new Set(told.map(({ address }) => address.w3)).size).toBe(12_000);
-    for (const { address, backendId } of told) expect(backendId).toBe(1 + (address.w3 % 100));
+    expect(new Set(told.map(({ w3 }) => w3)).size).toBe(12_000);
+    for (const { w3, backendId } of told) expect(backendId).toBe(1 + (w3 % 100));
     for (let i = 0; i < 12_000; i++) writers[1]!.remove(1, keyOf(i), 0, 1);
     expect(drain(table, 77).length).toBe(12_000);
     expect(table.stats()).toMatchObject({ live: 0, reported: 24_000, notStored: 0 });
@@ -163,7 +167,7 @@ describe('control is told', () => {
     table.reportChanges(true);
     expect(
       drain(table)
-        .map(({ address }) => address.w3)
+        .map(({ w3 }) => w3)
         .sort((a, b) => a - b),
     ).toEqual(Array.from({ length: 99 }, (_, i) => i + 1));
     table.reportChanges(false);
@@ -180,18 +184,19 @@ describe('control is told', () => {
     expect(dead.peek(0)).toBeGreaterThanOrEqual(0);
     dead.advance(0);
     pin(table, 2, 3);
-    expect(drain(table).map(({ address }) => address.w3)).toEqual([2]);
+    expect(drain(table).map(({ w3 }) => w3)).toEqual([2]);
     table.reportChanges(true);
-    expect(drain(table).map(({ address }) => address.w3)).toEqual([1]);
+    expect(drain(table).map(({ w3 }) => w3)).toEqual([1]);
   });
 
   test('while it is being told, and may use the table', () => {
     const table = create();
     for (let i = 0; i < 10; i++) pin(table, i, 3);
     const seen: number[] = [];
-    table.drainChanges(100, ({ address, kind, poolId, previousBackendId }) => {
-      seen.push(address.w3);
-      if (previousBackendId === 0) table.move(poolId, new Key(kind, address), 3, 4, ttlMs, 0, 'operator');
+    table.drainChanges(100, (change) => {
+      seen.push(change.w3);
+      const key = new Key(change.kind, change);
+      if (change.previousBackendId === 0) table.move(change.poolId, key, 3, 4, ttlMs, 0, 'operator');
     });
     expect(seen.length).toBe(20);
   });
@@ -285,7 +290,7 @@ test('whoever follows the changes knows every confirmed pin, and each change fit
       const words = new Int32Array(table.shared.buffer);
       const cluster = new Map<number, number>();
       const follow = (change: PinChange): void => {
-        const index = change.address.w3;
+        const index = change.w3;
         expect(change.previousBackendId).toBe(cluster.get(index) ?? 0);
         if (change.backendId === 0) cluster.delete(index);
         else cluster.set(index, change.backendId);
@@ -312,7 +317,7 @@ test('whoever follows the changes knows every confirmed pin, and each change fit
       }
       while (table.drainChanges(3, follow) === 3);
       const confirmed = [...table.entries(nowMs)].filter(({ isConfirmed }) => isConfirmed);
-      expect(cluster).toEqual(new Map(confirmed.map((each) => [each.address.w3, each.backendId])));
+      expect(cluster).toEqual(new Map(confirmed.map((each) => [each.w3, each.backendId])));
     }),
     { numRuns: 2000 },
   );

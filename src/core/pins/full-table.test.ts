@@ -2,7 +2,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Address } from '../address.ts';
-import { finishHash, Key } from '../key.ts';
+import { Key } from '../key.ts';
+import { finishHash } from '../key-hash.ts';
 import { pinsMax } from '../limits.ts';
 import { connectedErasMax, sweepsPerEra } from './entry.ts';
 import { pinLayout, unassignedWord } from './layout.ts';

@@ -24,8 +24,8 @@ export const wordsPerLine = 16;
 
 /** Words of an entry. */
 export const entryWords = 10;
-export const addressWord = 0; // four words, network order
-export const scopeWord = 4; // pool id << 16 | port
+export const keyWord = 0; // four words, of an address in network order
+export const scopeWord = 4; // pool id << 16 | the key's port word
 export const backendWord = 5; // backend id << 16 | backend id the cluster knows of
 export const stateWord = 6; // see entry.ts
 export const expiryWord = 7; // low 32 bits of the expiry in milliseconds

@@ -1,11 +1,12 @@
 /**
- * Where a pin may be: what is looked for (pool, kind, address, port) and the two buckets it may be in. A
+ * Where a pin may be: what is looked for (pool, kind, words, port word) and the two buckets it may be in. A
  * scratch object, aimed anew for each operation; its numbers are kept as signed 32-bit words, as in the table.
  *
  * Two choices per key keep buckets evenly filled (Azar, Broder, Karlin, Upfal, "Balanced Allocations", 1994);
  * both are in one group, so one lock and one sequence number cover a key wherever it is.
  */
-import { finishHash, type Key, keyKindNumbers } from '../key.ts';
+import type { Key } from '../key.ts';
+import { finishHash } from '../key-hash.ts';
 import { bucketsPerGroup, slotsPerBucket } from './layout.ts';
 
 export class PinProbe {
@@ -27,14 +28,13 @@ export class PinProbe {
   }
 
   aim(poolId: number, key: Key): this {
-    const { address } = key;
-    this.w0 = address.w0 | 0;
-    this.w1 = address.w1 | 0;
-    this.w2 = address.w2 | 0;
-    this.w3 = address.w3 | 0;
-    this.scope = (poolId << 16) | address.port;
-    this.kind = keyKindNumbers[key.kind];
-    // The key's hashes are of the address alone. 0x9e3779b1 is the prime next to 2^32 / golden ratio.
+    this.w0 = key.w0;
+    this.w1 = key.w1;
+    this.w2 = key.w2;
+    this.w3 = key.w3;
+    this.scope = (poolId << 16) | key.port;
+    this.kind = key.kindNumber;
+    // The key's hashes are of its words alone. 0x9e3779b1 is the prime next to 2^32 / golden ratio.
     const salt = Math.imul((poolId << 4) | this.kind, 0x9e3779b1);
     const high = finishHash(key.hashHigh ^ salt);
     const low = finishHash(key.hashLow ^ salt);

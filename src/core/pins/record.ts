@@ -1,16 +1,13 @@
 /** Pins and changes of pins as records, for control: listing, resynchronising, telling the cluster. */
-import { Address } from '../address.ts';
-import { keyKindNumbers } from '../key.ts';
-import type { AffinityKey } from '../plan.ts';
+import type { KeyWords } from '../key-bytes.ts';
+import { type KeyKind, kindOfNumber } from '../key-kinds.ts';
 import type { PinEntry, PinReason } from './entry.ts';
-import { addressWord, scopeWord } from './layout.ts';
+import { keyWord, scopeWord } from './layout.ts';
 
-/** What both have. A key is made of it by `new Key(kind, address)`. */
-interface PinRecord {
+/** What both have. The words of the key are its own, signed: a key is made of it by `new Key(kind, record)`. */
+interface PinRecord extends KeyWords {
   readonly poolId: number;
-  readonly kind: AffinityKey;
-  /** The key's address; port 0 unless kind is flow. */
-  readonly address: Address;
+  readonly kind: KeyKind;
   readonly ttlMs: number;
   readonly expiresAtMs: number;
   readonly reason: PinReason;
@@ -49,9 +46,6 @@ export interface RemotePin {
   readonly writer: number;
 }
 
-const kindNames = new Map<number, AffinityKey>();
-for (const [name, number] of Object.entries(keyKindNumbers)) kindNames.set(number, name as AffinityKey);
-
 /**
  * The pin at `at`, whose value has been loaded into `entry`. Records are made a million at a time: they are written out in
  * full, because an object made by spreading another takes four times the memory.
@@ -60,8 +54,12 @@ export function pinAt(words: Int32Array, at: number, entry: PinEntry): Pin {
   const scope = Atomics.load(words, at + scopeWord);
   return {
     poolId: scope >>> 16,
-    kind: kindNames.get(entry.kind) ?? 'none',
-    address: addressAt(words, at, scope),
+    kind: kindOfNumber(entry.kind) ?? 'none',
+    w0: Atomics.load(words, at + keyWord),
+    w1: Atomics.load(words, at + keyWord + 1),
+    w2: Atomics.load(words, at + keyWord + 2),
+    w3: Atomics.load(words, at + keyWord + 3),
+    port: scope & 0xffff,
     ttlMs: entry.ttlMs,
     expiresAtMs: entry.expiresAtMs,
     reason: entry.reasonName,
@@ -76,23 +74,16 @@ export function changeAt(words: Int32Array, at: number, entry: PinEntry): PinCha
   const scope = Atomics.load(words, at + scopeWord);
   return {
     poolId: scope >>> 16,
-    kind: kindNames.get(entry.kind) ?? 'none',
-    address: addressAt(words, at, scope),
+    kind: kindOfNumber(entry.kind) ?? 'none',
+    w0: Atomics.load(words, at + keyWord),
+    w1: Atomics.load(words, at + keyWord + 1),
+    w2: Atomics.load(words, at + keyWord + 2),
+    w3: Atomics.load(words, at + keyWord + 3),
+    port: scope & 0xffff,
     ttlMs: entry.ttlMs,
     expiresAtMs: entry.expiresAtMs,
     reason: entry.reasonName,
     backendId: entry.reportableId,
     previousBackendId: entry.knownId,
   };
-}
-
-function addressAt(words: Int32Array, at: number, scope: number): Address {
-  const from = at + addressWord;
-  return new Address(
-    Atomics.load(words, from),
-    Atomics.load(words, from + 1),
-    Atomics.load(words, from + 2),
-    Atomics.load(words, from + 3),
-    scope & 0xffff,
-  );
 }

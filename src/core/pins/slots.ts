@@ -10,8 +10,8 @@
  */
 import { eraOf, kindMask, PinEntry, removedFlag } from './entry.ts';
 import {
-  addressWord,
   entryWords,
+  keyWord,
   type PinLayout,
   scopeWord,
   slotsPerBucket,
@@ -82,11 +82,11 @@ export class PinSlots {
     const { words } = this;
     const at = this.entryAt(slot);
     return (
-      Atomics.load(words, at + addressWord + 3) === probe.w3 &&
+      Atomics.load(words, at + keyWord + 3) === probe.w3 &&
       Atomics.load(words, at + scopeWord) === probe.scope &&
-      Atomics.load(words, at + addressWord + 2) === probe.w2 &&
-      Atomics.load(words, at + addressWord + 1) === probe.w1 &&
-      Atomics.load(words, at + addressWord) === probe.w0 &&
+      Atomics.load(words, at + keyWord + 2) === probe.w2 &&
+      Atomics.load(words, at + keyWord + 1) === probe.w1 &&
+      Atomics.load(words, at + keyWord) === probe.w0 &&
       (Atomics.load(words, at + stateWord) & kindMask) === probe.kind
     );
   }
@@ -123,10 +123,10 @@ export class PinSlots {
     const { words } = this;
     const at = this.entryAt(slot);
     this.#setTag(slot, 0);
-    Atomics.store(words, at + addressWord, probe.w0);
-    Atomics.store(words, at + addressWord + 1, probe.w1);
-    Atomics.store(words, at + addressWord + 2, probe.w2);
-    Atomics.store(words, at + addressWord + 3, probe.w3);
+    Atomics.store(words, at + keyWord, probe.w0);
+    Atomics.store(words, at + keyWord + 1, probe.w1);
+    Atomics.store(words, at + keyWord + 2, probe.w2);
+    Atomics.store(words, at + keyWord + 3, probe.w3);
     Atomics.store(words, at + scopeWord, probe.scope);
     value.save(words, at);
     this.#setTag(slot, probe.pattern & 255);

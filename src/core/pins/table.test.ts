@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Address } from '../address.ts';
-import { finishHash, Key } from '../key.ts';
+import { isSameKey, Key } from '../key.ts';
+import { finishHash } from '../key-hash.ts';
 import { PinEntry } from './entry.ts';
 import { pinLayout } from './layout.ts';
 import { blocked, PinLocks } from './lock.ts';
@@ -77,7 +78,9 @@ describe('one pin', () => {
     expect(listed.find((pin) => pin.backendId === 9)).toMatchObject({
       poolId: 65_535,
       kind: 'flow',
-      address: { w0: 0x20010db8, w3: 1, port: 65_535 },
+      w0: 0x20010db8,
+      w3: 1,
+      port: 65_535,
       reason: 'policy',
       ttlMs,
       expiresAtMs: ttlMs,
@@ -229,7 +232,7 @@ test('behaves as a map of pins with expiries', () => {
         }
         case 'confirm': {
           const before = [...table.entries(nowMs)].find(
-            (each) => each.poolId === poolId && each.kind === key.kind && each.address.equals(key.address),
+            (each) => each.poolId === poolId && isSameKey(each, key),
           );
           table.confirm(poolId, key, backendId, step.ttlMs, nowMs);
           // The first confirmation is written anyway, so it moves the expiry by however little.
@@ -254,7 +257,7 @@ test('behaves as a map of pins with expiries', () => {
     }
     const live = [...model].filter(([, { expiresAtMs }]) => expiresAtMs > nowMs);
     const listed = [...table.entries(nowMs)].map((pin) => {
-      const index = keys.findIndex((key) => key.kind === pin.kind && key.address.equals(pin.address));
+      const index = keys.findIndex((key) => isSameKey(key, pin));
       return [`${pin.poolId} ${index}`, { backendId: pin.backendId, expiresAtMs: pin.expiresAtMs }] as const;
     });
     expect(new Map(listed)).toEqual(new Map(live));

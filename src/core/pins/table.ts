@@ -15,7 +15,7 @@
  * eviction or expiry is reported (the cluster's copy of the pin outlives it and expires by itself), any
  * defence against clients that choose addresses of equal hash (they can only evict each other's group).
  */
-import type { Key } from '../key.ts';
+import { isSameKey, type Key } from '../key.ts';
 import { PinCensus } from './census.ts';
 import { PinChanges } from './changes.ts';
 import { type PinCounterName, PinCounters, pinCounter } from './counters.ts';
@@ -215,7 +215,7 @@ export class PinTable extends PinDataPlane {
     const slot = this.slots.find(this.probe);
     const pin = slot < 0 ? undefined : this.#readSlot(slot, nowMs);
     // Another thread may have given the slot to another key meanwhile.
-    const isItsOwn = pin?.poolId === poolId && pin.kind === key.kind && pin.address.equals(key.address);
+    const isItsOwn = pin?.poolId === poolId && isSameKey(pin, key);
     return isItsOwn ? pin : undefined;
   }
 

@@ -2,7 +2,7 @@
  * The hash of a backend's identity. All instances of a pair, of whatever version, must agree on it: a change
  * here moves clients, and frozen vectors in the tests of the hash policies say so.
  */
-import { finishHash, mixWord } from '../key.ts';
+import { finishHash, mixWord } from '../key-hash.ts';
 
 /** Two seeds for two independent hashes of one text: the first hex digits of the fractions of sqrt 2 and sqrt 3. */
 export const textSeeds = [0x6a09e667, 0xbb67ae85] as const;

@@ -6,7 +6,8 @@
  * Source: Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer", NSDI 2016, section 3.4.
  * Weights follow its remark that a backend's turns may be made rarer; how is said at `fillTable`.
  */
-import { finishHash, type Key } from '../key.ts';
+import type { Key } from '../key.ts';
+import { finishHash } from '../key-hash.ts';
 import { type Candidate, inAgreedOrder, positionsOf } from './candidates.ts';
 import { hashText, textSeeds } from './hash-text.ts';
 import { Marks } from './marks.ts';

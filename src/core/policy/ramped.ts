@@ -5,7 +5,8 @@
  *
  * The part is measured by who has most of it: where all have just come up, nobody holds back for nobody.
  */
-import { finishHash, type Key, mixWord } from '../key.ts';
+import type { Key } from '../key.ts';
+import { finishHash, mixWord } from '../key-hash.ts';
 import type { Candidate } from './candidates.ts';
 import { hashText, textSeeds } from './hash-text.ts';
 import { type Loads, noLoads, type Policy } from './policy.ts';

@@ -6,7 +6,8 @@
  * Sources: Thaler & Ravishankar 1998; the weighting -w / ln(h) is the logarithmic method of Schindelhauer &
  * Schomaker, "Weighted distributed hash tables", SPAA 2005, which keeps the minimal movement when weights change.
  */
-import { finishHash, type Key, mixWord } from '../key.ts';
+import type { Key } from '../key.ts';
+import { finishHash, mixWord } from '../key-hash.ts';
 import { type Candidate, inAgreedOrder, positionsOf } from './candidates.ts';
 import { hashText, textSeeds } from './hash-text.ts';
 import type { Policy } from './policy.ts';

@@ -6,7 +6,8 @@
  * share of a tier shrinks or grows only the clients at its edge change. Tiers have policies of their own rather than a part of one
  * that is made for all, so a tier that comes or goes moves nobody inside another.
  */
-import { finishHash, type Key, mixWord } from '../key.ts';
+import type { Key } from '../key.ts';
+import { finishHash, mixWord } from '../key-hash.ts';
 import { shareOut } from '../tiers.ts';
 import type { Candidate } from './candidates.ts';
 import { type Loads, noLoads, type Policy } from './policy.ts';
