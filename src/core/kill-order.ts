@@ -2,7 +2,7 @@
  * An operator's order to end open flows, as instances of a cluster tell each other: which, and over what time. It is an event and no
  * state: whoever hears of it late, or not, does nothing later. What reads like none is none, as strangers may write to Redis.
  */
-import { clientMatcher } from './client-matcher.ts';
+import { keyMatcher } from './client-matcher.ts';
 import type { FlowFilter } from './flow-filter.ts';
 
 export interface KillOrder {
@@ -13,7 +13,7 @@ export interface KillOrder {
 
 /** A day. */
 export const killOverMsMax = 86_400_000;
-/** A name, or an address with its port. Characters. */
+/** A name, an address with its port, or a key. Characters. */
 const wordLengthMax = 256;
 const keys = ['listener', 'pool', 'backend', 'client', 'movedTo'] as const;
 
@@ -52,7 +52,7 @@ function isTime(ms: unknown): ms is number {
 
 function isClient(text: string): boolean {
   try {
-    clientMatcher(text);
+    keyMatcher(text);
     return true;
   } catch {
     return false;
