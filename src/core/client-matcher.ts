@@ -30,7 +30,7 @@ export function flowMatcher(text: string): (flow: Pick<Flow, 'client' | 'key'>) 
 }
 
 /** @throws RangeError if `client` is neither an address nor a network */
-function clientMatcher(client: string): (address: Address) => boolean {
+export function clientMatcher(client: string): (address: Address) => boolean {
   const network = /^([^/]+)\/(\d{1,3})$/.exec(client);
   if (network !== null) {
     const base = Address.parse(network[1]!, 0);
