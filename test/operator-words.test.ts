@@ -228,6 +228,31 @@ requirePackage('redis')('in a cluster', () => {
     expect(a.killsHeard).toEqual([]);
   });
 
+  test('words nobody reads expire, and so do their names', async () => {
+    const redis = await startRedis();
+    const own = '{pinion:test}:word:a/pool/b1/state';
+    const others = ['gone/pool/b1/state', 'still/pool/b1/state'];
+    await redis.command('SADD', '{pinion:test}:words', 'a/pool/b1/state', ...others);
+    for (const name of ['a/pool/b1/state', others[1]!])
+      await redis.command('SET', `{pinion:test}:word:${name}`, `${Date.now()} drain`);
+    const a = startNode({ name: 'a', redis: parseRedisUrl(redis.url) });
+    await inStep(a);
+    await until(
+      'a word that is read is kept for long',
+      async () => Number(await redis.command('PTTL', own)) > 86_400_000,
+    );
+    await until(
+      'a name without a word is swept',
+      async () => (await redis.command('SISMEMBER', '{pinion:test}:words', others[0]!)) === '0',
+    );
+    expect(await redis.command('SCARD', '{pinion:test}:words')).toBe('2');
+    const row = { on: 'a', pool: 'pool', backend: 'b2', topic: 'state' } as const;
+    await a.cluster.operate([{ ...row, word: { atMs: Date.now(), value: 'drain' } }]);
+    expect(Number(await redis.command('PTTL', '{pinion:test}:word:a/pool/b2/state'))).toBeGreaterThan(
+      86_400_000,
+    );
+  });
+
   test("what nobody of us wrote stands in no word's way", async () => {
     const redis = await startRedis();
     const plan = parseRedisUrl(redis.url);

@@ -36,6 +36,7 @@ const patient = [
   'cluster-model',
   'cluster-redis',
   'comes-back',
+  'coming-up',
   'conformance-epoll',
   'conformance-portable',
   'demo',

@@ -148,6 +148,7 @@ function show(answer: Explanation, options: ExplainOptions, source: string): voi
     ['why', answer.why],
     ...(answer.access?.isAllowed === true ? [['access', answer.access.why]] : []),
     ...(answer.tiers ?? []).map((tier) => [`tier ${tier.tier}`, tierInWords(tier)]),
+    ...Object.entries(answer.spared ?? {}).map(([name, why]) => ['spared', `${name}: ${why}`]),
     ...Object.entries(answer.slowStarts ?? {}).map(([name, share]) => [
       `slow start`,
       `${name} has ${asPercent(share)} of its share`,

@@ -805,6 +805,10 @@ describe('a backend that fails real clients', () => {
     await begin(checked('none', ['a', 'b', 'c', 'd', 'e']));
     for (let id = 1; id <= 5; id++) backends.suspect(id, broke);
     expect(backends.status().map(({ ejected }) => ejected)).toEqual([true, true, false, false, false]);
+    expect(backends.status()[2]).toMatchObject({
+      spared: { for: 'share', why: '3 connections broke' },
+      ejectionsSpared: { last: 0, share: 1 },
+    });
     await vi.advanceTimersByTimeAsync(10_000);
     backends.suspect(3, broke);
     expect(backends.status()[2]).toMatchObject({ ejected: true });
@@ -816,7 +820,9 @@ describe('a backend that fails real clients', () => {
     await begin([{ ...pools[0]!, backends: backendsOf }]);
     flows = { 2: 10 };
     backends.suspect(1, broke);
-    expect(backends.status()).toMatchObject([{ ejected: false }, {}]);
+    expect(backends.status()).toMatchObject([{ ejected: false, spared: { for: 'last' } }, { spared: null }]);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(backends.status()).toMatchObject([{ spared: null, ejectionsSpared: { last: 1 } }, {}]);
     flows = { 2: 9 };
     backends.suspect(1, broke);
     expect(backends.status()).toMatchObject([{ ejected: true }, {}]);
@@ -854,6 +860,28 @@ describe('a backend that fails real clients', () => {
       { up: true },
     ]);
   });
+});
+
+test('who has had no new clients for an operator starts slowly, and who had them does not', async () => {
+  const [pool] = poolOf(first);
+  const backend = pool!.backends[0]!;
+  vi.mocked(resolveAddress).mockImplementation(async (address) => address as Bind);
+  await use([{ ...pool!, slowStartMs: 10_000, backends: [backend, { ...backend, name: 'b' }] }]);
+  const slow = (): number | null => backends.status()[0]!.slowStart;
+  const say = (order: Parameters<Backends['operate']>[2]): void => void backends.operate('pool', 'a', order);
+  say({ weight: 7 });
+  expect(slow()).toBeNull();
+  for (const [out, back] of [
+    [{ state: 'drain' }, { state: 'ready' }],
+    [{ weight: 0 }, { weight: 'configured' }],
+    [{ state: 'maintenance' }, { state: 'ready' }],
+  ] as const) {
+    say(out);
+    say(back);
+    expect(slow(), JSON.stringify(out)).toBeCloseTo(0.1, 3);
+    await vi.advanceTimersByTimeAsync(11_000);
+    expect(slow()).toBeNull();
+  }
 });
 
 test('an order that leaves nobody for new clients is told apart from one that does not', async () => {

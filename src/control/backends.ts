@@ -34,7 +34,7 @@ import { tierNumbersOf, tierViewsOf } from '../core/tiers.ts';
 import { type CheckWord, effectOf, judge, onDownFor, type Verdict } from '../core/verdict.ts';
 import { isSameTarget, isSameWay, type Way } from '../core/way.ts';
 import { BackupClosing } from './backup-closing.ts';
-import { type EjectionStatus, Ejections } from './ejections.ts';
+import { type EjectionStatus, Ejections, type SparedFor, type SparedStatus } from './ejections.ts';
 import type { ControlWatcher } from './events.ts';
 import { type FormerStatus, FormerWays, type FormerWaysOptions } from './former-ways.ts';
 import type { Ids } from './ids.ts';
@@ -138,6 +138,10 @@ export interface BackendStatus {
   readonly ejection: EjectionStatus | null;
   /** Ejections so far. */
   readonly ejections: number;
+  /** Clients fail there now, and it would be left out, but for this; null: it would not. */
+  readonly spared: SparedStatus | null;
+  /** How often it was not left out though clients failed there. */
+  readonly ejectionsSpared: Readonly<Record<SparedFor, number>>;
   /** The listener of this instance that it leads back to; it is down for that. */
   readonly leadsTo: string | null;
   /** Where it is now: what its name resolves to. */
@@ -335,6 +339,8 @@ export class Backends {
       ejected: this.ejections.has(backend.id),
       ejection: this.ejections.status(backend.id),
       ejections: this.ejections.total(backend.id),
+      spared: this.ejections.spared(backend.id),
+      ejectionsSpared: this.ejections.sparedTotals(backend.id),
       leadsTo: leadsBackTo(backend) ?? null,
       at: backend.target === undefined ? null : formatAddress(backend.target),
       former: this.formers.status(backend.id),
@@ -435,6 +441,10 @@ export class Backends {
   private obey(backend: Backend, from: 'here' | 'cluster'): boolean {
     const { pool, plan, will: before } = backend;
     const will = this.options.words.of(pool.name, plan.name);
+    // It has had no new clients, and so is as cold as one that was down; that is judged in {@link review}.
+    const isBack = !isOpenToNew(before, plan) && isOpenToNew(will, plan);
+    // Before anybody comes.
+    if (isBack && backend.verdict.isUp) this.slowStarts.begin(backend.id, pool.slowStartMs);
     this.useWill(backend, will);
     const { state, weight, movesPinned } = will;
     const said = { state, weight: weight ?? null, movesPinned, from };
@@ -472,7 +482,11 @@ export class Backends {
       seesFault(pool.health, target, fault)
     )
       return;
-    if (!this.hasStandIn(backend) || !this.isShareLeft(backend)) return;
+    const isLast = !this.hasStandIn(backend);
+    if (isLast || !this.isShareLeft(backend)) {
+      this.ejections.spare(backendId, pool.passive, fault, isLast ? 'last' : 'share');
+      return;
+    }
     this.ejections.begin(backendId, pool.passive, fault);
     this.review(backend, '');
     this.reviewPools();
@@ -914,7 +928,12 @@ export class Backends {
 
 /** It would, were it not ejected. */
 function takesNew({ verdict, will, plan }: Backend): boolean {
-  return !verdict.isLost && will.state === 'ready' && weightOf(will, plan) > 0;
+  return !verdict.isLost && isOpenToNew(will, plan);
+}
+
+/** What operators say lets new clients in. */
+function isOpenToNew(will: OperatorWill, plan: BackendPlan): boolean {
+  return will.state === 'ready' && weightOf(will, plan) > 0;
 }
 
 function weightOf(will: OperatorWill, plan: BackendPlan): number {

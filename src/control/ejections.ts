@@ -21,6 +21,24 @@ export interface EjectionStatus {
   readonly leftMs: number;
 }
 
+/** Why one that fails clients is not left out: nobody else takes new clients, or enough of its pool are left out already. */
+export type SparedFor = 'last' | 'share';
+
+export interface SparedStatus {
+  readonly for: SparedFor;
+  /** What clients met. */
+  readonly why: string;
+}
+
+interface Spared {
+  readonly totals: Record<SparedFor, number>;
+  readonly last: SparedStatus;
+  /** So long it would have been left out, the first time. */
+  readonly untilMs: number;
+}
+
+const noneSpared: Readonly<Record<SparedFor, number>> = { last: 0, share: 0 };
+
 export class Ejections {
   private readonly nowMs: () => number;
   private readonly over: (backendId: number) => void;
@@ -28,6 +46,7 @@ export class Ejections {
   private readonly past = new Map<number, PastEjections>();
   /** Of each backend, as long as it is in the table. */
   private readonly totals = new Map<number, number>();
+  private readonly sparings = new Map<number, Spared>();
 
   /** @param over the time of one is over, and it is not ejected any more */
   constructor(nowMs: () => number, over: (backendId: number) => void) {
@@ -55,6 +74,23 @@ export class Ejections {
   /** Ejections so far. */
   total(backendId: number): number {
     return this.totals.get(backendId) ?? 0;
+  }
+
+  /** Clients fail there, and it is not left out. */
+  spare(backendId: number, { ejectMs }: PoolPlan['passive'], { why }: Fault, because: SparedFor): void {
+    const before = this.sparedTotals(backendId);
+    const totals = { ...before, [because]: before[because] + 1 };
+    this.sparings.set(backendId, { totals, last: { for: because, why }, untilMs: this.nowMs() + ejectMs });
+  }
+
+  spared(backendId: number): SparedStatus | null {
+    const spared = this.sparings.get(backendId);
+    return spared !== undefined && !this.has(backendId) && this.nowMs() < spared.untilMs ? spared.last : null;
+  }
+
+  /** How often it was. */
+  sparedTotals(backendId: number): Readonly<Record<SparedFor, number>> {
+    return this.sparings.get(backendId)?.totals ?? noneSpared;
   }
 
   status(backendId: number): EjectionStatus | null {
@@ -103,6 +139,7 @@ export class Ejections {
   remove(backendId: number): void {
     this.forgive(backendId);
     this.totals.delete(backendId);
+    this.sparings.delete(backendId);
   }
 
   stop(): void {

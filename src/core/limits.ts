@@ -232,6 +232,8 @@ export const flowRowBytesMax = 1_024;
 export const redisKeyBytesMax = 512;
 /** Operators' words about backends that a cluster keeps, and those for one instance as they come from Redis. */
 export const operatorWordsMax = 16_384;
+/** So long Redis keeps a word that no instance it is for has read. */
+export const operatorWordKeptMs = 90 * 24 * 3_600_000;
 export const operatorWordsBytesMax = 2 * 1024 * 1024;
 /** Operators' orders to end flows that a cluster is being told, and how long each is. */
 export const killsToldMax = 64;

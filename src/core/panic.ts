@@ -7,7 +7,15 @@
  * (draining, in maintenance) is not counted: that is no illness.
  */
 import type { BackendStates } from './backend-states.ts';
-import type { BackendView } from './snapshot.ts';
+import type { BackendView, PoolView } from './snapshot.ts';
+
+/** Whether all of a pool are tried now; for whoever asks now and then. */
+export function isInPanic(
+  { plan, backends }: PoolView,
+  states: Pick<BackendStates, 'isUp' | 'isDraining'>,
+): boolean {
+  return plan.panicBelow > 0 && new Panic(backends, plan.panicBelow, states).isOn();
+}
 
 export class Panic {
   private readonly ids: Int32Array;

@@ -25,6 +25,8 @@ export interface ExplainSource {
   readonly nowMs: () => number;
   /** Why a backend is down, in words; undefined: it is up, or nobody has said. */
   readonly whyDown?: (backendId: number) => string | undefined;
+  /** Why a backend that clients fail at is not left out, in words; undefined: they do not, or nobody has said. */
+  readonly spared?: (backendId: number) => string | undefined;
 }
 
 export interface Explanation {
@@ -49,6 +51,8 @@ export interface Explanation {
   readonly tiers?: readonly TierExplained[];
   /** What part of their share those have that have just come up. 0 to 1. */
   readonly slowStarts?: Readonly<Record<string, number>>;
+  /** Those that clients fail at and that are not left out, and why. */
+  readonly spared?: Readonly<Record<string, string>>;
   /** With `without`: the backend that is imagined lost, and where the client goes then. */
   readonly without?: { readonly lost: string; readonly backend: string | null };
 }
@@ -70,7 +74,7 @@ export interface TierExplained {
  */
 export function explain(
   snapshot: Snapshot,
-  { views, policies, hand, nowMs, whyDown }: ExplainSource,
+  { views, policies, hand, nowMs, whyDown, spared }: ExplainSource,
   listenerName: string,
   client: Address,
   without: string | undefined,
@@ -113,6 +117,7 @@ export function explain(
     ),
     ...tiersOf(pool, chooser),
     ...slowStartsOf(pool, views.states),
+    ...sparedOf(pool, spared),
     ...(lost === undefined ? {} : { without: { lost: lost.name, backend: onLoss?.name ?? null } }),
     ...accessOf(listener, client),
   };
@@ -150,6 +155,14 @@ function slowStartsOf(
   const starting = backends.filter(({ id }) => states.isUp(id) && states.ramp(id) < 1);
   if (starting.length === 0) return {};
   return { slowStarts: Object.fromEntries(starting.map(({ name, id }) => [name, states.ramp(id)])) };
+}
+
+function sparedOf({ backends }: PoolView, spared: ExplainSource['spared']): Pick<Explanation, 'spared'> {
+  const rows = backends.flatMap(({ name, id }) => {
+    const why = spared?.(id);
+    return why === undefined ? [] : [[name, why] as const];
+  });
+  return rows.length === 0 ? {} : { spared: Object.fromEntries(rows) };
 }
 
 /** Why a pin is not followed. */

@@ -2,6 +2,7 @@
 import type { Registry } from 'prom-client';
 import { Address } from '../core/address.ts';
 import { pageFreshMs } from '../core/limits.ts';
+import { isInPanic } from '../core/panic.ts';
 import type { PoolView } from '../core/snapshot.ts';
 import type { PinsByHand } from '../pins/by-hand.ts';
 import type { SharedViews } from '../rooms/shared.ts';
@@ -97,7 +98,7 @@ function readiness({ ready, cluster }: FrontState, inStep: boolean): Answer {
   return { status: 503, body: `not ready: ${reason}\n` };
 }
 
-function status(state: FrontState, { counters, pins }: SharedViews): object {
+function status(state: FrontState, { counters, pins, states }: SharedViews): object {
   const { startedAt, ready, source, digest, workers, cluster, rooms, published } = state;
   return {
     startedAt,
@@ -115,6 +116,10 @@ function status(state: FrontState, { counters, pins }: SharedViews): object {
       protocol: plan.protocol,
       pool: plan.pool,
       flows: counters.listener(id, 'active'),
+    })),
+    pools: (published.snapshot?.pools ?? []).map((pool) => ({
+      name: pool.plan.name,
+      panic: isInPanic(pool, states),
     })),
     backends: state.backends.map((backend) => ({
       ...backend,
@@ -159,13 +164,24 @@ function explained(source: PageSource, query: URLSearchParams): Answer {
   try {
     const without = query.get('without') ?? undefined;
     const whyDown = whyDownOf(source.outside.known);
-    const answer = explain(snapshot, { ...source, whyDown }, listener, client, without);
+    const spared = sparedOf(source.outside.known);
+    const answer = explain(snapshot, { ...source, whyDown, spared }, listener, client, without);
     if (answer !== undefined) return { status: 200, body: answer };
     const names = snapshot.listeners.map(({ plan }) => plan.name).join(', ');
     return { status: 404, body: { error: `no listener ${listener}; there are: ${names}` } };
   } catch (error) {
     return { status: 404, body: { error: (error as Error).message } };
   }
+}
+
+function sparedOf({ backends }: Pick<FrontState, 'backends'>): (id: number) => string | undefined {
+  return (id) => {
+    const spared = backends.find((backend) => backend.id === id)?.spared ?? undefined;
+    if (spared === undefined) return undefined;
+    const because =
+      spared.for === 'last' ? 'nobody else takes new clients' : 'enough of the pool are left out';
+    return `${spared.why}; not left out, as ${because}`;
+  };
 }
 
 function whyDownOf({ backends }: Pick<FrontState, 'backends'>): (id: number) => string | undefined {

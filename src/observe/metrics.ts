@@ -6,6 +6,7 @@
 
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { BackendCounter } from '../core/counters.ts';
+import { isInPanic } from '../core/panic.ts';
 import { terminationCodes } from '../core/termination.ts';
 import type { FrontState } from '../front/state.ts';
 import type { SharedViews } from '../rooms/shared.ts';
@@ -39,8 +40,10 @@ export function createMetrics(source: MetricsSource): Registry {
     ...instanceFamilies(source),
     ...listenerFamilies(source),
     ...backendFamilies(source),
+    ...ejectionFamilies(source),
     ...discoveryFamilies(source),
     ...accessFamilies(source),
+    ...poolFamilies(source),
     ...(source.isShared ? clusterFamilies(source) : []),
   ]) {
     register(registry, family);
@@ -320,6 +323,26 @@ function backendFamilies({ views, state }: MetricsSource): Family[] {
       ({ former }) => former.reduce((sum, { flows }) => sum + flows, 0),
     ),
     family(
+      'pinion_backend_slow_start_share',
+      'gauge',
+      'What a slow start leaves it of its weight, above 0 to 1; 1: all of it.',
+      ({ slowStart }) => slowStart ?? 1,
+    ),
+    ...backendTotals.map(([name, counter, help]) =>
+      family(name, 'counter', help, ({ id }) => counters.backend(id, counter)),
+    ),
+  ];
+}
+
+/** Backends that fail clients: those that are left out for it, and those that are not. */
+function ejectionFamilies({ state }: MetricsSource): Family[] {
+  const family = familyOf(
+    () => state().backends,
+    ['pool', 'backend'],
+    ({ pool, backend }) => [pool, backend],
+  );
+  return [
+    family(
       'pinion_backend_ejections_total',
       'counter',
       'Times it was left out because clients failed there.',
@@ -331,8 +354,31 @@ function backendFamilies({ views, state }: MetricsSource): Family[] {
       'How long it is still left out for that; 0: it is not.',
       ({ ejection }) => (ejection === null ? 0 : ejection.leftMs / 1_000),
     ),
-    ...backendTotals.map(([name, counter, help]) =>
-      family(name, 'counter', help, ({ id }) => counters.backend(id, counter)),
+    {
+      name: 'pinion_backend_ejections_spared_total',
+      help: 'Times it was not left out though clients failed there.',
+      type: 'counter',
+      labels: ['pool', 'backend', 'for'],
+      read: (add) => {
+        for (const { pool, backend, ejectionsSpared } of state().backends)
+          for (const [because, times] of Object.entries(ejectionsSpared)) add(times, pool, backend, because);
+      },
+    },
+  ];
+}
+
+function poolFamilies({ views, state }: MetricsSource): Family[] {
+  const family = familyOf(
+    () => state().published.snapshot?.pools ?? [],
+    ['pool'],
+    ({ plan: { name } }) => [name],
+  );
+  return [
+    family(
+      'pinion_pool_panic',
+      'gauge',
+      '1 when so few backends are up that all are tried (panic_below).',
+      (pool) => Number(isInPanic(pool, views.states)),
     ),
   ];
 }

@@ -12,6 +12,7 @@ import {
   memberCountsBytesMax,
   membersAnswerBytesMax,
   membersMax,
+  operatorWordKeptMs,
   operatorWordsBytesMax,
   operatorWordsMax,
   redisKeyBytesMax,
@@ -367,7 +368,7 @@ export class RedisStore implements ClusterStore {
     const [stands] = await this.run(
       putWordScript,
       [keys.words, keys.word(name)],
-      [name, word, latestMs],
+      [name, word, latestMs, operatorWordKeptMs],
       (reply) => isCount(reply[0]),
     );
     return stands === '1';
@@ -379,7 +380,14 @@ export class RedisStore implements ClusterStore {
     const [removed, ...found] = await this.run(
       wordsScript,
       [keys.words],
-      [keys.word(''), plan.instance, operatorWordsMax, operatorWordsBytesMax],
+      [
+        keys.word(''),
+        plan.instance,
+        operatorWordsMax,
+        operatorWordsBytesMax,
+        operatorWordKeptMs,
+        Math.random(),
+      ],
       (reply) => isCount(reply[0]) && reply.length % 2 === 1,
     );
     if (removed !== '0') this.ignore(`${removed} of the operators' words in Redis are none`);

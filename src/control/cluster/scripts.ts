@@ -228,7 +228,7 @@ return reply
 `);
 
 /**
- * KEYS names word | ARGV name, word, last moment a word may be from
+ * KEYS names word | ARGV name, word, last moment a word may be from, ms to keep it
  * Writes an operator's word down, "<when> <value>", unless a newer one stands; the rule is that of core/operator-word.ts.
  * -> 1 it stands, 0 a newer one does
  */
@@ -245,13 +245,15 @@ end
 local at, value = read(ARGV[2])
 local oldAt, old = read(get(KEYS[2]))
 if oldAt and (oldAt > at or oldAt == at and old > value) then return {'0'} end
-redis.call('SET', KEYS[2], ARGV[2])
+redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[4])
 return {'1'}
 `);
 
 /**
- * KEYS names | ARGV prefix of words, instance, names at most, bytes of the answer at most
- * What operators have said for this instance or for all. Names without a word, and what is too long to be a word, are removed; so
+ * KEYS names | ARGV prefix of words, instance, names at most, bytes of the answer at most, ms to keep a word, where to
+ * sweep (0 to below 1)
+ * What operators have said for this instance or for all. They are kept for as long as somebody reads them: those of an instance
+ * that is gone expire, and a few names of others are looked at each time, whether they still have a word. Names without a word, and what is too long to be a word, are removed; so
  * is a list of names that is too long to be ours: instances write theirs again.
  * -> how many were removed, then for each word: name, word
  */
@@ -279,6 +281,7 @@ for _, name in ipairs(names) do
     if not word then
       redis.call('SREM', KEYS[1], name)
     elseif room >= 0 then
+      if redis.call('PTTL', ARGV[1] .. name) < ARGV[5] / 2 then redis.call('PEXPIRE', ARGV[1] .. name, ARGV[5]) end
       reply[#reply + 1] = name
       reply[#reply + 1] = word
     end
@@ -286,6 +289,10 @@ for _, name in ipairs(names) do
     removed = removed + 1
     redis.call('SREM', KEYS[1], name)
   end
+end
+local first = math.floor(#names * tonumber(ARGV[6]))
+for i = first + 1, math.min(#names, first + 16) do
+  if redis.pcall('STRLEN', ARGV[1] .. names[i]) == 0 then redis.call('SREM', KEYS[1], names[i]) end
 end
 reply[1] = tostring(removed)
 return reply

@@ -1,0 +1,81 @@
+/** Whom newcomers get while a backend comes up slowly, and while checks say that hardly anybody is up. */
+import { afterEach, expect, test } from 'vitest';
+import { askTcp, clientAddresses, inParallel } from './support/clients.ts';
+import { admin, backendsOf, configText, listener, quickCheck } from './support/config.ts';
+import { eventually } from './support/eventually.ts';
+import { type Pinion, startPinion } from './support/pinion.ts';
+import { freePort } from './support/ports.ts';
+import { stopEverything } from './support/processes.ts';
+import { namedTcp, stopServers, tcpServer } from './support/servers.ts';
+
+afterEach(async () => {
+  await stopEverything();
+  await stopServers();
+});
+
+const clients = clientAddresses(500);
+const share = (pinion: Pinion, backend: string): Promise<number | undefined> =>
+  pinion.metric('pinion_backend_slow_start_share', { backend });
+const askAll = (pinion: Pinion, from: number, to: number): Promise<string[]> =>
+  inParallel(clients.slice(from, to), (client) => askTcp(pinion.port('front'), client));
+
+test.each(['epoll', 'portable'])('%s: slow start', async (engine) => {
+  const servers = await namedTcp(['a', 'b']);
+  const pool = { health: quickCheck, slow_start: '6s', backends: backendsOf(servers) };
+  const pinion = await startPinion(
+    configText({ engine, workers: 1, listeners: [listener('front', 'tcp', 'pool')], pools: { pool } }),
+  );
+  expect(await share(pinion, 'a'), 'not at the start').toBe(1);
+  await servers[0]!.stop();
+  await pinion.waitForLog(({ event }) => event === 'backend-down');
+  await servers[0]!.start();
+  await pinion.waitForLog(({ event }) => event === 'backend-up');
+  expect(await share(pinion, 'a')).toBeLessThan(0.9);
+  const ofA = (names: string[]): number => names.filter((name) => name === 'a').length;
+  const early = ofA(await askAll(pinion, 0, 120));
+  await eventually('it has its whole share', async () => (await share(pinion, 'a')) === 1);
+  const late = ofA(await askAll(pinion, 120, 240));
+  // Of its half of 120 it has a tenth at first.
+  expect(early).toBeLessThan(40);
+  expect(late).toBeGreaterThan(40);
+  // A drain makes as cold.
+  await admin(pinion, 'POST', '/pools/pool/backends/a/drain');
+  await admin(pinion, 'POST', '/pools/pool/backends/a/undrain');
+  expect((await admin(pinion, 'GET', '/explain?listener=front&client=127.1.2.3')).body).toMatchObject({
+    slowStarts: { a: expect.toSatisfy((ready) => ready < 0.9) },
+  });
+  expect(ofA(await askAll(pinion, 240, 360))).toBeLessThan(40);
+});
+
+test.each(['epoll', 'portable'])('%s: panic', async (engine) => {
+  const ips = { a: '127.0.0.2', b: '127.0.0.3', c: '127.0.0.4' };
+  const [port, checkPort] = [await freePort(), await freePort()];
+  const checks = [];
+  for (const [name, ip] of Object.entries(ips)) {
+    await tcpServer((socket) => socket.end(`${name}\n`), { ip, port });
+    checks.push(await tcpServer((socket) => socket.end(), { ip, port: checkPort }));
+  }
+  const backends = Object.entries(ips).map(([name, ip]) => ({ name, address: `${ip}:${port}` }));
+  const pool = { health: { ...quickCheck, port: checkPort }, panic_below: '50%', backends };
+  const pinion = await startPinion(
+    configText({ engine, workers: 1, listeners: [listener('front', 'tcp', 'pool')], pools: { pool } }),
+  );
+  const panic = (): Promise<number | undefined> => pinion.metric('pinion_pool_panic', { pool: 'pool' });
+  expect(await panic()).toBe(0);
+  for (const check of checks.slice(0, 2)) await check.stop();
+  await eventually('two are down', () => pinion.events('backend-down').length === 2);
+  expect(await panic()).toBe(1);
+  expect(new Set(await askAll(pinion, 0, 60)), 'who is down serves all the same').toEqual(
+    new Set(['a', 'b', 'c']),
+  );
+  expect((await admin(pinion, 'GET', '/status')).body).toMatchObject({
+    pools: [{ name: 'pool', panic: true }],
+  });
+  expect((await admin(pinion, 'GET', '/explain?listener=front&client=127.1.2.3')).body).toMatchObject({
+    why: expect.stringContaining('fewer are up than panic_below says'),
+  });
+  await checks[1]!.start();
+  await pinion.waitForLog(({ event }) => event === 'backend-up');
+  expect(await panic()).toBe(0);
+  expect(new Set(await askAll(pinion, 60, 120))).toEqual(new Set(['b', 'c']));
+});
