@@ -13,6 +13,7 @@ import { CheckGrid } from './check-grid.ts';
 import type { CheckTurns } from './check-turns.ts';
 import { type CheckResult, type Dialect, failed } from './dialect.ts';
 import { resultOf } from './faults.ts';
+import { greetingOf } from './greeting.ts';
 import type { CheckFacts, CheckVerdict } from './messages-from-checks.ts';
 
 const jitter = 0.1;
@@ -44,6 +45,7 @@ export class HealthChecker {
   /** One is used until it proves to be of no use. */
   private readonly sources: readonly string[];
   private source = 0;
+  private readonly greeting: Uint8Array | undefined;
   private state: HealthState;
   private told: CheckVerdict | undefined;
   /** Checks in a row with the same outcome. */
@@ -64,6 +66,7 @@ export class HealthChecker {
     this.grid = options.grid ?? new CheckGrid();
     this.target = targetOf(plan, target);
     this.sources = (plan.sources ?? []).filter((source) => isOfFamilyOf(source, this.target));
+    this.greeting = greetingOf(plan, target);
     this.state =
       wasUp === undefined ? initialHealth(plan.start === 'up') : { up: wasUp, opposite: 0, observed: true };
   }
@@ -142,7 +145,14 @@ export class HealthChecker {
         else resolve(failed('timeout', `${dialect.silence ?? 'no answer'} within ${timeoutMs} ms`));
         abort.abort();
       }, timeoutMs);
-      const asked = { target, source: sources[source], timeoutMs, signal: abort, options: options as never };
+      const asked = {
+        target,
+        source: sources[source],
+        greeting: this.greeting,
+        timeoutMs,
+        signal: abort,
+        options: options as never,
+      };
       const done = (result: CheckResult): void => {
         clearTimeout(timer);
         resolve(result);

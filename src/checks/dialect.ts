@@ -29,6 +29,8 @@ export interface CheckWay {
   readonly target: Bind;
   /** The address of this machine to ask from; undefined: the kernel chooses. */
   readonly source: string | undefined;
+  /** Said first of all on a TCP connection; absent: nothing. */
+  readonly greeting?: Uint8Array | undefined;
   /** Aborted when the time is over or nobody wants to know any more: whatever was opened is to be closed then. */
   readonly signal: Cancel;
 }

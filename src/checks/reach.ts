@@ -19,7 +19,8 @@ export function seesFault(
   return over === 'tcp' || (over === 'connect' && cause === 'dial');
 }
 
-function isElsewhere({ port, address }: HealthPlan, target: Bind | undefined): boolean {
+/** Whether a check asks somebody else than whom clients reach. */
+export function isElsewhere({ port, address }: HealthPlan, target: Bind | undefined): boolean {
   if (target?.kind !== 'inet') return false;
   return (port !== undefined && port !== target.port) || (address !== undefined && address !== target.ip);
 }

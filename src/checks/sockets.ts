@@ -22,9 +22,9 @@ export function leadsToItself(socket: Socket, target: Bind): boolean {
 }
 
 /**
- * Begins to connect. When `signal` aborts the socket is destroyed. Errors are the caller's to hear; those after the check do nothing.
+ * Begins to connect, and says the greeting, if there is one. When `signal` aborts the socket is destroyed. Errors are the caller's to hear; those after the check do nothing.
  */
-export function connectTo({ target, source, signal }: CheckWay): Socket {
+export function connectTo({ target, source, signal, greeting }: CheckWay): Socket {
   const socket =
     target.kind === 'unix'
       ? connect(target.path)
@@ -33,6 +33,8 @@ export function connectTo({ target, source, signal }: CheckWay): Socket {
           port: target.port,
           ...(source === undefined ? {} : { localAddress: source }),
         });
+  // Goes out as soon as the connection is made, before anybody hears of it.
+  if (greeting !== undefined) socket.write(greeting);
   const destroy = (): void => void socket.destroy();
   if (signal.aborted) destroy();
   else signal.addEventListener('abort', destroy);

@@ -23,6 +23,7 @@ import { type ListenerBind, readListenerBind } from './bind.ts';
 import { flowsMax } from './fields.ts';
 import { form } from './form.ts';
 import { sectionOf } from './option-fields.ts';
+import { proxyIn } from './proxy-shape.ts';
 import { device, tcpMeaning, tcpOptions, udpMeaning, udpOptions } from './socket-shape.ts';
 import { formatDuration } from './units.ts';
 
@@ -150,6 +151,7 @@ export const listenerOptions = {
   ),
   pool: required(name('The pool that serves its clients.')),
   ...accessOptions,
+  proxyProtocol: proxyIn,
   affinity,
   timeouts: group('When to give up.', timeoutOptions),
   limits: group('How much this listener carries; what is above is turned away.', listenerLimits),

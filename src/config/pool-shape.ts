@@ -26,6 +26,7 @@ import { form } from './form.ts';
 import { buildHealth, healthShape } from './health-shape.ts';
 import { onAddressChange, onDown } from './open-flows-shape.ts';
 import { sectionOf } from './option-fields.ts';
+import { proxyOut } from './proxy-shape.ts';
 import { upstreamOptions } from './socket-shape.ts';
 
 const second = 1_000;
@@ -190,6 +191,7 @@ export const poolOptions = {
       { zero: true },
     ),
   ),
+  proxyProtocol: proxyOut,
   ...upstreamOptions,
   backends: form(
     z
@@ -217,7 +219,10 @@ export function buildPool(name: string, pool: PoolShape, usedBy: readonly Protoc
     pool,
     around,
   );
-  return { name, ...rest, ...onDown, ...onUp };
+  const { proxyProtocol } = rest;
+  const health =
+    proxyProtocol === undefined ? rest.health : { ...rest.health, proxyVersion: proxyProtocol.version };
+  return { name, ...rest, health, ...onDown, ...onUp };
 }
 
 const asTheKernelLikes = canonical(planOf<UpstreamPlan>(upstreamOptions, {}));

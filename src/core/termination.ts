@@ -20,6 +20,7 @@ export const terminationCodes = [
   'loop', // the way to the backend comes back to a listener of ours
   'local-fault', // our own machine said no: no descriptor, no source port, no memory
   // Who the client is was not known yet.
+  'proxy-header', // a proxy's PROXY header was missing, wrong or late
   'unidentified', // it did not tell in time, or in as many bytes as are read
   'limit-arrivals', // it had not told when too many others came
   // Policy reached a flow that was open.

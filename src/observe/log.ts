@@ -141,7 +141,7 @@ export function logEvents(logger: Logger, flowLevel: Plan['log']['flows']['level
       const { flow } = event;
       logger[flowLevel](
         { event: 'flow', ...flow },
-        `${flow.listener}: ${flow.client} -> ${flow.backend ?? 'none'}`,
+        `${flow.listener}: ${whoIs(flow)} -> ${flow.backend ?? 'none'}`,
       );
     } else {
       logger[eventLevels[event.event]](event, inWords(event));
@@ -272,7 +272,7 @@ export function inWords(event: ControlEvent): string {
     case 'pool-up':
       return `${event.pool} has ${event.event === 'pool-up' ? 'a backend that is up again' : 'no backend that is up'}`;
     case 'flow-ended':
-      return `${event.flow.listener}: ${event.flow.client} -> ${event.flow.backend ?? 'none'}: ${event.flow.code}`;
+      return `${event.flow.listener}: ${whoIs(event.flow)} -> ${event.flow.backend ?? 'none'}: ${event.flow.code}`;
     case 'clients-refused':
       return `${event.listener} turned away ${event.count} ${event.count === 1 ? 'client' : 'clients'}: ${event.code} (${event.client}${event.count === 1 ? '' : ' first'})`;
     case 'flows-untold':
@@ -304,6 +304,10 @@ export function inWords(event: ControlEvent): string {
     default:
       return clusterInWords(event) + ('times' in event && event.times > 1 ? ` (${event.times} times)` : '');
   }
+}
+
+function whoIs({ client, peer }: { readonly client: string; readonly peer?: string }): string {
+  return peer === undefined ? client : `${client} by ${peer}`;
 }
 
 function operatedText({

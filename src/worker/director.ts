@@ -38,8 +38,10 @@ import { FlowRegistry } from './flow-registry.ts';
 import { FlowReports } from './flow-reports.ts';
 import { matcher, wayOf } from './flow-selector.ts';
 import { Gate } from './gate.ts';
+import { identifierOf } from './identify/identify.ts';
 import type { MessageFromWorker, WayCount } from './messages-from-worker.ts';
 import type { FlowSelector } from './messages-to-worker.ts';
+import { openingOf } from './opening.ts';
 import { Refusals } from './refusals.ts';
 import { ReturningFlows } from './returning-flows.ts';
 import { SecondLooks, type TakeFreed } from './second-looks.ts';
@@ -98,6 +100,8 @@ export class Director implements EngineHost {
   /** Flows that wait for the shared table's word on their client's pin. */
   private readonly waiting = new Map<number, Flow>();
   private nextFlowId = 1;
+  /** Of ids that are unlike those of other workers and instances. */
+  private readonly idPrefix: string;
   private pinsKeptAtMs = 0;
   /** Time between two visits to open flows, and how many it takes to have seen all: no pin or byte count is older. */
   private visitMs = visitMsMax;
@@ -106,6 +110,7 @@ export class Director implements EngineHost {
 
   constructor(options: DirectorOptions) {
     this.options = options;
+    this.idPrefix = `${Math.floor(Math.random() * 2 ** 48).toString(36)}-${options.worker}`;
     this.limits = new FlowLimits(options.counters);
     this.flowPins = new FlowPins(options.pins);
     this.reports = new FlowReports(options.worker, options.post);
@@ -169,8 +174,10 @@ export class Director implements EngineHost {
 
   // ---- the engine's questions -------------------------------------------------------------------------------
 
-  identify(): Identifier | TerminationCode | undefined {
-    return undefined;
+  identify(listener: ListenerView, peer: Address, local: Address): Identifier | undefined {
+    const identifier = identifierOf(listener.plan, peer, local);
+    if (identifier !== undefined) this.options.counters.addListener(listener.id, 'arrivals', 1);
+    return identifier;
   }
 
   unidentified(listener: ListenerView, peer: Address, code: TerminationCode): void {
@@ -267,6 +274,7 @@ export class Director implements EngineHost {
     if (verdict !== 'go') return this.holdBack(flow, choice.backend, verdict);
     flow.backend = choice.backend;
     flow.upstream = chooser.pool.plan.upstream;
+    flow.opening = openingOf(flow, chooser.pool.plan.proxyProtocol, this.idPrefix);
     flow.reason = choice.reason;
     flow.keepsSaid = mayReplay(chooser.pool, flow);
     // In a loop all but the first come from this machine: only theirs are worth a system call each.

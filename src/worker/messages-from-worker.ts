@@ -16,6 +16,8 @@ export interface FlowRecord {
   readonly listener: string;
   readonly protocol: Protocol;
   readonly client: string;
+  /** The proxy that told of it; absent: it connected itself. */
+  readonly peer?: string;
   readonly pool: string;
   readonly backend: string | undefined;
   readonly reason: ChoiceReason | undefined;

@@ -79,16 +79,17 @@ export const https = dialect({
 });
 
 function ask(
-  { target, source, signal, options: wanted }: Asked<Options>,
+  { options: wanted, ...way }: Asked<Options>,
   secure: ConnectionOptions | undefined,
 ): Promise<CheckResult> {
   const { method, path, host, status, body } = wanted;
+  const { target } = way;
   const place =
     target.kind === 'unix'
       ? { socketPath: target.path, headers: { host: host ?? 'localhost' } }
       : { host: target.ip, port: target.port, ...(host === undefined ? {} : { headers: { host } }) };
   return new Promise((resolve, reject) => {
-    const plain = connectTo({ target, source, signal });
+    const plain = connectTo(way);
     const socket =
       secure === undefined ? plain : connectTls({ socket: plain, servername: nameIn(host), ...secure });
     const call = request({

@@ -1,0 +1,48 @@
+import { expect, test } from 'vitest';
+import { parsePlan } from './load.ts';
+
+function outcomeOf(listener: string, pool: string): unknown {
+  const text = `listeners: [ { name: l, bind: "tcp://127.0.0.1:0", pool: p${listener} } ]\npools: { p: { backends: [ { name: a, address: "127.0.0.1:1" } ]${pool} } }\n`;
+  const result = parsePlan(text, 'f');
+  const problems = 'problems' in result ? result.problems : [];
+  const said = [...problems, ...result.warnings].map(({ path, message }) => `${path}: ${message}`);
+  if (said.length > 0) return said;
+  const { plan } = result as Extract<typeof result, { plan: unknown }>;
+  const [front] = plan.listeners;
+  const [{ proxyProtocol, health }] = plan.pools as [(typeof plan.pools)[0]];
+  return [front?.proxyProtocol, proxyProtocol, health.proxyVersion];
+}
+
+test.each([
+  ['', '', [undefined, undefined, undefined]],
+  [
+    ', proxy_protocol: { from: 10.0.0.0/8 }',
+    '',
+    [{ from: ['10.0.0.0/8'], timeoutMs: 3_000 }, undefined, undefined],
+  ],
+  [
+    ', proxy_protocol: { from: [ "::1", unix, 1.2.3.4 ], timeout: 500ms }',
+    ', proxy_protocol: v1',
+    [{ from: ['::1', 'unix', '1.2.3.4'], timeoutMs: 500 }, { version: 1, tlvs: [] }, 1],
+  ],
+  ['', ', proxy_protocol: v2', [undefined, { version: 2, tlvs: [] }, 2]],
+  ['', ', proxy_protocol: { tlvs: [ unique-id ] }', [undefined, { version: 2, tlvs: ['unique-id'] }, 2]],
+  [', proxy_protocol: {}', '', ['listeners[0].proxy_protocol.from: is missing']],
+  [
+    ', proxy_protocol: { from: 10.0.0.1:80 }',
+    '',
+    [
+      'listeners[0].proxy_protocol.from: must be addresses or networks, such as 10.0.0.0/8, not "10.0.0.1:80"',
+    ],
+  ],
+  [', proxy_protocol: { from: 10.0.0.0/33 }', '', [expect.stringMatching(/must be addresses or networks/)]],
+  ['', ', proxy_protocol: v3', [expect.stringMatching(/proxy_protocol: must be v1, v2, or a map/)]],
+  ['', ', proxy_protocol: { tlvs: [ alpn ] }', [expect.stringMatching(/must be a list of authority, /)]],
+  [
+    '',
+    ', proxy_protocol: { version: v1, tlvs: [ checksum ] }',
+    ['pools.p.proxy_protocol.tlvs: has no effect unless version is v2'],
+  ],
+])('%s %s', (listener, pool, expected) => {
+  expect(outcomeOf(listener, pool)).toEqual(expected);
+});

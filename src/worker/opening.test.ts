@@ -1,0 +1,87 @@
+import { describe, expect, test } from 'vitest';
+import { Address, noAddress } from '../core/address.ts';
+import { Flow } from '../core/flow.ts';
+import { keyOf } from '../core/key.ts';
+import type { ProxyTlv } from '../core/proxy-plan.ts';
+import { listenerView } from '../engine/conformance/listener.ts';
+import { type ProxyHeader, readProxyHeader, type Tlv, tlvType } from '../wire/proxy-header.ts';
+import { openingOf } from './opening.ts';
+
+const at = (text: string): Address => Address.parseWithPort(text)!;
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+function flowOf(
+  client: Address,
+  local: Address,
+  came?: readonly Tlv[],
+  protocol: 'tcp' | 'udp' = 'tcp',
+): Flow {
+  const listener = listenerView(0, protocol, {});
+  const header = {
+    version: 2,
+    isLocal: false,
+    transport: 'stream',
+    addresses: undefined,
+    sourcePath: undefined,
+    tlvs: came ?? [],
+    length: 0,
+  } as const;
+  const identity = came === undefined ? undefined : { peer: client, peerLocal: local, header };
+  return new Flow(7, listener, client, local, keyOf(client, listener.plan.affinity), 0, identity);
+}
+
+function told(flow: Flow, version: 1 | 2, tlvs: readonly ProxyTlv[] = []): ProxyHeader {
+  const opening = openingOf(flow, { version, tlvs }, 'me')!;
+  expect(opening.expect).toBeUndefined();
+  const header = readProxyHeader(opening.send);
+  expect(header).toMatchObject({ length: opening.send.length });
+  return header as ProxyHeader;
+}
+
+describe('what backends hear first', () => {
+  const client = at('192.0.2.7:4711');
+  const local = at('198.51.100.1:443');
+  const v6 = at('[2001:db8::7]:1');
+
+  test.each([1, 2] as const)('version %i names the client and the address it used', (version) => {
+    for (const [source, destination] of [
+      [client, local],
+      [v6, at('[2001:db8::1]:2')],
+      [v6, local],
+    ] as const) {
+      const { addresses } = told(flowOf(source, destination), version);
+      expect(`${addresses?.source} ${addresses?.destination}`).toBe(`${source} ${destination}`);
+    }
+  });
+
+  test.each([1, 2] as const)('version %i names nobody for a client on a unix socket', (version) => {
+    expect(told(flowOf(noAddress, noAddress), version).addresses).toBeUndefined();
+  });
+
+  test('a pool that asks for nothing, and UDP, have none', () => {
+    expect(openingOf(flowOf(client, local), undefined, 'me')).toBeUndefined();
+    expect(
+      openingOf(flowOf(client, local, undefined, 'udp'), { version: 2, tlvs: [] }, 'me'),
+    ).toBeUndefined();
+  });
+
+  const came = [
+    { type: tlvType.authority, value: bytes('db.example') },
+    { type: 0xe0, value: bytes('custom') },
+    { type: tlvType.uniqueId, value: bytes('theirs') },
+  ];
+  const texts = ({ tlvs }: ProxyHeader): string[] =>
+    tlvs.map(({ type, value }) => `${type} ${Buffer.from(value)}`);
+
+  test.each<readonly [readonly ProxyTlv[], readonly Tlv[] | undefined, readonly string[]]>([
+    [[], came, []],
+    [['authority'], came, ['2 db.example']],
+    [['authority'], undefined, []],
+    [['unique-id'], undefined, ['5 me-7']],
+    [['unique-id'], came, ['5 theirs']],
+    [['incoming'], came, ['2 db.example', '224 custom', '5 theirs']],
+    [['checksum', 'incoming', 'unique-id'], came, ['5 theirs', '2 db.example', '224 custom']],
+  ])('%j of what came in', (tlvs, incoming, expected) => {
+    expect(texts(told(flowOf(client, local, incoming), 2, tlvs))).toEqual(expected);
+  });
+});
