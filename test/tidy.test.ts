@@ -63,7 +63,16 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   engine: ['core', 'engine/epoll'],
   'engine/portable': ['engine', 'core', 'wire', 'node:net', 'node:dgram', 'node:os', 'node:fs'],
   'engine/epoll': ['engine', 'core', 'wire', 'linux', 'node:fs'],
-  worker: ['engine', 'engine/portable', 'engine/epoll', 'core', 'wire', 'rooms', 'node:worker_threads', 'node:fs'],
+  worker: [
+    'engine',
+    'engine/portable',
+    'engine/epoll',
+    'core',
+    'wire',
+    'rooms',
+    'node:worker_threads',
+    'node:fs',
+  ],
   pins: ['core'],
   rooms: ['core', 'node:worker_threads', 'node:dns', 'node:dns/promises', 'node:fs', 'node:path'],
   control: [

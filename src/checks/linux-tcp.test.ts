@@ -67,9 +67,10 @@ async function ask(
   target: Bind,
   timeoutMs = 5_000,
   source?: string,
+  greeting?: Uint8Array,
 ): Promise<CheckResult | undefined> {
   const signal = new Cancellation();
-  const asked = { target, source, timeoutMs, signal, options: {} as never };
+  const asked = { target, source, greeting, timeoutMs, signal, options: {} as never };
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<undefined>((resolve) => {
     timer = setTimeout(resolve, timeoutMs, undefined);
@@ -86,6 +87,19 @@ describe.each(ways)('over %s', (_, dialect) => {
   test.each(['127.0.0.1', '::1', '::ffff:127.0.0.1'])('a server at %s passes', async (host) => {
     const server = await serve({ host });
     expect(await ask(dialect, targetOf(server, host))).toMatchObject({ verdict: 'pass' });
+  });
+
+  test('a greeting is said to the server before it is reset', async () => {
+    let heard = '';
+    const server = await serve({ host: '127.0.0.1' }, (one) => {
+      one.on('data', (bytes) => {
+        heard += bytes.toString('latin1');
+      });
+    });
+    expect(await ask(dialect, targetOf(server), 5_000, undefined, Buffer.from('hello'))).toMatchObject({
+      verdict: 'pass',
+    });
+    await vi.waitFor(() => expect(heard).toBe('hello'));
   });
 
   test('so does one at a unix socket; a file that is none, and a path without one, do not', async () => {

@@ -57,7 +57,11 @@ export function linuxTcp(held: SharedArrayBuffer): Dialect {
   const connector = new Connector(held);
   return {
     ...tcp,
-    ask: (asked) => new Promise((resolve) => connector.ask(asked, asked.timeoutMs, resolve)),
+    // It says nothing on a connection: one that has to begin with a header is node:net's.
+    ask: (asked) =>
+      asked.greeting === undefined
+        ? new Promise((resolve) => connector.ask(asked, asked.timeoutMs, resolve))
+        : tcp.ask(asked),
   };
 }
 
