@@ -183,6 +183,7 @@ class Play implements EngineHost {
   }
 
   identify(): undefined {}
+  preface(): undefined {}
   unidentified(): void {}
 
   open(listener: Flow['listener'], client: Address, local: Address): Flow {

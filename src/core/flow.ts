@@ -38,12 +38,14 @@ export class Flow {
   readonly identity: Identity | undefined;
   /** UDP: bytes at the beginning of the first datagram that are not for the backend. */
   consumed = 0;
+  /** UDP: a proxy may say these again at the beginning of a later datagram, and they are not for the backend there either. */
+  preface: Uint8Array | undefined = undefined;
 
   /** Host: decided. The pool and how its dials leave: the listener's, unless a route says otherwise ({@link lead}). */
   poolId: number;
   poolName: string;
   upstream: UpstreamPlan | undefined;
-  /** TCP: what this backend is to hear before the client's bytes. */
+  /** What this backend is to hear before the client's bytes. */
   opening: Opening | undefined = undefined;
   backend: BackendView | undefined = undefined;
   reason: ChoiceReason = 'policy';

@@ -48,6 +48,8 @@ export interface ListenerView {
   readonly identifies?: boolean;
   /** Who may come in; absent: everybody. */
   readonly access?: AccessView;
+  /** UDP: in each datagram of some senders something stands before the client's bytes that says whose it is. Absent: no. */
+  readonly hasPrefaces?: boolean;
 }
 
 export interface Snapshot {

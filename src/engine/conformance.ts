@@ -23,6 +23,7 @@ import { udpConversationStories } from './conformance/udp-conversations.ts';
 import { udpEvictionStories } from './conformance/udp-evictions.ts';
 import { udpMoveStories } from './conformance/udp-moves.ts';
 import { udpPauseStories } from './conformance/udp-pauses.ts';
+import { udpPrefaceStories } from './conformance/udp-prefaces.ts';
 import { udpRelayStories } from './conformance/udp-relay.ts';
 import { udpStopStories } from './conformance/udp-stops.ts';
 
@@ -41,6 +42,7 @@ const stories = [
   ...udpBurstStories,
   ...udpMoveStories,
   ...udpPauseStories,
+  ...udpPrefaceStories,
   ...udpEvictionStories,
   ...udpStopStories,
   ...releaseStories,

@@ -29,6 +29,14 @@ export type DialFailure =
   | 'backend-unreachable'
   | 'local-fault';
 
+/** UDP: what a datagram of a proxy begins with. One sender may have as many conversations as it has clients. */
+export interface Preface {
+  /** The client: of one sender, datagrams with the same text are of one conversation. */
+  readonly about: string;
+  /** Bytes that are not for the backend. */
+  readonly length: number;
+}
+
 export type EarlyBreak = 'reset' | 'end';
 
 export interface EngineHost {
@@ -39,6 +47,14 @@ export interface EngineHost {
    * follows at once; a code: it is reset, the host has counted it
    */
   identify(listener: ListenerView, peer: Address, local: Address): Identifier | TerminationCode | undefined;
+
+  /**
+   * UDP, a listener that {@link ListenerView.hasPrefaces}: a datagram has come, and whose conversation it is of is not known yet.
+   * @param peer its sender
+   * @param datagram valid during the call only
+   * @returns what it begins with; undefined: the sender speaks for itself; 'dropped': it had to say whose it is. The host has counted it
+   */
+  preface(listener: ListenerView, peer: Address, datagram: Uint8Array): Preface | 'dropped' | undefined;
 
   /** One that was to be identified is gone or reset, and will have no flow. */
   unidentified(listener: ListenerView, peer: Address, code: TerminationCode): void;
@@ -62,7 +78,7 @@ export interface EngineHost {
   ): Flow | TerminationCode;
 
   /**
-   * The next backend to dial, by `flow.upstream`; what it is to hear first is in `flow.opening` (TCP). 'wait': the host calls `engine.proceed(flow)` later, and the engine keeps the
+   * The next backend to dial, by `flow.upstream`; what it is to hear first is in `flow.opening`. 'wait': the host calls `engine.proceed(flow)` later, and the engine keeps the
    * client unread (TCP) or queues its datagrams within `engineLimits.waitingDatagramsMax` (UDP). A code: no
    * backend, end the flow with it (TCP: reset the client).
    */

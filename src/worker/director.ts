@@ -29,7 +29,7 @@ import type { BackendView, ListenerView, PoolView, Snapshot } from '../core/snap
 import type { TerminationCode } from '../core/termination.ts';
 import { isSameTarget, isSameWay, type Way } from '../core/way.ts';
 import type { Identifier } from '../engine/arrival.ts';
-import type { DialFailure, DropReason, EarlyBreak, Engine, EngineHost } from '../engine/engine.ts';
+import type { DialFailure, DropReason, EarlyBreak, Engine, EngineHost, Preface } from '../engine/engine.ts';
 import { isTooOld } from './connection-age.ts';
 import { Endings } from './endings.ts';
 import { FlowLimits } from './flow-limits.ts';
@@ -178,6 +178,10 @@ export class Director implements EngineHost {
     const identifier = identifierOf(listener.plan, peer, local);
     if (identifier !== undefined) this.options.counters.addListener(listener.id, 'arrivals', 1);
     return identifier;
+  }
+
+  preface(): Preface | 'dropped' | undefined {
+    return undefined;
   }
 
   unidentified(listener: ListenerView, peer: Address, code: TerminationCode): void {

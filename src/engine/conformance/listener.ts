@@ -11,6 +11,7 @@ export interface ListenerTraits {
   readonly timeouts?: Partial<ListenerPlan['timeouts']>;
   readonly udp?: ListenerPlan['udp'];
   readonly identifies?: boolean;
+  readonly hasPrefaces?: boolean;
 }
 
 export function listenerView(id: number, protocol: Protocol, traits: ListenerTraits): ListenerView {
@@ -18,6 +19,7 @@ export function listenerView(id: number, protocol: Protocol, traits: ListenerTra
     id,
     poolId: 1,
     ...(traits.identifies === true ? { identifies: true } : {}),
+    ...(traits.hasPrefaces === true ? { hasPrefaces: true } : {}),
     plan: {
       name: traits.name ?? `listener-${id}`,
       protocol,

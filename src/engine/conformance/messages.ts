@@ -27,8 +27,10 @@ export interface Behaviour {
   };
   /** UDP: so many bytes of a first datagram are not for the backend. */
   readonly consumes?: number;
+  /** UDP: and proxies may say these again at the beginning of later datagrams. */
+  readonly repeats?: boolean;
   /** What each backend hears first, and has to answer. */
-  readonly opening?: { readonly send: string; readonly expect?: string };
+  readonly opening?: { readonly send: string; readonly expect?: string; readonly isInEach?: boolean };
   /** A connection that breaks early is tried again with the next route. */
   readonly retries?: boolean;
   /** The host calls `engine.terminate` with this code from inside the named call. */

@@ -11,7 +11,7 @@ import type { Opening } from '../../core/opening.ts';
 import type { BackendView, ListenerView } from '../../core/snapshot.ts';
 import type { TerminationCode } from '../../core/termination.ts';
 import type { Identifier } from '../arrival.ts';
-import type { DialFailure, DropReason, EarlyBreak, Engine, EngineHost } from '../engine.ts';
+import type { DialFailure, DropReason, EarlyBreak, Engine, EngineHost, Preface } from '../engine.ts';
 import { LineIdentifier } from './identifier.ts';
 import type { Behaviour, FromEngine } from './messages.ts';
 
@@ -84,6 +84,14 @@ export class Recorder implements EngineHost {
     return new LineIdentifier(identify, peer, local);
   }
 
+  /** `[about]` begins a datagram, `!` one that must have it and has not; all others are their sender's own. */
+  preface(listener: ListenerView, _peer: Address, datagram: Uint8Array): Preface | 'dropped' | undefined {
+    if (listener.hasPrefaces !== true) this.violation('preface for a listener that has none');
+    const [all, about] = /^\[(\w+)\]/.exec(Buffer.from(datagram).toString('latin1')) ?? [];
+    if (about !== undefined) return { about, length: all!.length };
+    return datagram[0] === 0x21 ? 'dropped' : undefined;
+  }
+
   unidentified(listener: ListenerView, peer: Address, code: TerminationCode): void {
     this.#arrived('unidentified');
     this.#report({ type: 'unidentified', listenerId: listener.id, peer: peer.toString(), code });
@@ -112,6 +120,7 @@ export class Recorder implements EngineHost {
     const key = keyOf(client, listener.plan.affinity);
     const flow = new Flow(this.#nextFlowId++, listener, client, local, key, performance.now(), identity);
     flow.consumed = this.behaviour.consumes ?? 0;
+    if (this.behaviour.repeats === true) flow.preface = first!.slice(0, flow.consumed);
     this.#records.set(flow.id, {
       flow,
       behaviour: this.behaviour,
@@ -259,8 +268,9 @@ export class Recorder implements EngineHost {
   }
 }
 
-function openingOf({ send, expect }: NonNullable<Behaviour['opening']>): Opening {
+function openingOf({ send, expect, ...rest }: NonNullable<Behaviour['opening']>): Opening {
   return {
+    ...rest,
     send: Buffer.from(send, 'latin1'),
     expect: expect === undefined ? undefined : Buffer.from(expect, 'latin1'),
   };

@@ -202,7 +202,15 @@ export class Stage {
     options: ListenOptions = {},
   ): Promise<{ readonly port: number; readonly listener: ListenerView }> {
     const listener = this.view(protocol, options);
-    const { name: _1, bind: _2, timeouts: _3, udp: _4, identifies: _5, ...behaviour } = options;
+    const {
+      name: _1,
+      bind: _2,
+      timeouts: _3,
+      udp: _4,
+      identifies: _5,
+      hasPrefaces: _6,
+      ...behaviour
+    } = options;
     await this.behave(routes, behaviour);
     this.send({ type: 'listen', listener });
     const result = await this.bound(listener);

@@ -3,6 +3,7 @@
  * allocation. Chained hashing over a power of two of buckets that doubles with the load; the hash is seeded per
  * engine, so nobody outside can choose addresses that collide.
  */
+import { PrefaceScopes } from './preface-scopes.ts';
 import type { UdpConversation } from './udp-conversation.ts';
 
 /** Words of a conversation's identity: sockaddr (7), local address (4), interface (1). Unused ones are 0. */
@@ -14,6 +15,7 @@ export class ConversationTable {
   /** Scratch the caller fills before `find` and `add`. */
   readonly identity = new Int32Array(identityWords);
   readonly conversationsMax: number;
+  readonly scopes = new PrefaceScopes();
   #buckets: (UdpConversation | undefined)[] = new Array<UdpConversation | undefined>(1024).fill(undefined);
   #size = 0;
   readonly #seed = Math.floor(Math.random() * 0x1_0000_0000) | 0;
@@ -26,12 +28,12 @@ export class ConversationTable {
     return this.#size;
   }
 
-  /** The conversation of {@link identity} on the listener, or undefined. */
-  find(listenerId: number): UdpConversation | undefined {
+  /** The conversation of {@link identity} in this scope, a listener's id or one of {@link scopes}, or undefined. */
+  find(scope: number): UdpConversation | undefined {
     const { identity } = this;
-    const hash = this.#hash(identity, listenerId);
+    const hash = this.#hash(identity, scope);
     let found = this.#buckets[hash & (this.#buckets.length - 1)];
-    while (found !== undefined && !(found.hash === hash && sameIdentity(found, identity, listenerId))) {
+    while (found !== undefined && !(found.hash === hash && sameIdentity(found, identity, scope))) {
       found = found.nextInBucket;
     }
     return found;
@@ -40,7 +42,7 @@ export class ConversationTable {
   /** Puts in a conversation whose identity is a copy of {@link identity}. */
   add(conversation: UdpConversation): void {
     if (this.#size >= this.#buckets.length) this.#grow();
-    conversation.hash = this.#hash(conversation.identity, conversation.listenerId);
+    conversation.hash = this.#hash(conversation.identity, conversation.scope);
     const bucket = conversation.hash & (this.#buckets.length - 1);
     conversation.nextInBucket = this.#buckets[bucket];
     this.#buckets[bucket] = conversation;
@@ -83,9 +85,9 @@ export class ConversationTable {
     }
   }
 
-  /** MurmurHash3's block mix and finaliser (A. Appleby, public domain) over the identity and the listener. */
-  #hash(identity: Int32Array, listenerId: number): number {
-    let h = this.#seed ^ listenerId;
+  /** MurmurHash3's block mix and finaliser (A. Appleby, public domain) over the identity and the scope. */
+  #hash(identity: Int32Array, scope: number): number {
+    let h = this.#seed ^ scope;
     for (let i = 0; i < identityWords; i++) {
       let k = Math.imul(identity[i]!, 0xcc9e2d51);
       k = (k << 15) | (k >>> 17);
@@ -101,8 +103,8 @@ export class ConversationTable {
   }
 }
 
-function sameIdentity(conversation: UdpConversation, identity: Int32Array, listenerId: number): boolean {
+function sameIdentity(conversation: UdpConversation, identity: Int32Array, scope: number): boolean {
   const own = conversation.identity;
   for (let i = 0; i < identityWords; i++) if (own[i] !== identity[i]) return false;
-  return conversation.listenerId === listenerId;
+  return conversation.scope === scope;
 }

@@ -58,7 +58,7 @@ export class UdpConversation implements Handler, Timed, Ordered {
 
   /** Who: the words of conversation-table.ts. */
   readonly identity: Int32Array;
-  readonly listenerId: number;
+  readonly scope: number;
   readonly nameBytes: number;
   readonly listener: UdpListener;
   readonly #context: Context;
@@ -78,13 +78,16 @@ export class UdpConversation implements Handler, Timed, Ordered {
   #outAtDrops = 0;
   #hasReplied = false;
   #waiting: Uint8Array[] = [];
+  /** What a datagram to the backend begins with now. */
+  #preface: Uint8Array | undefined = undefined;
 
-  constructor(context: Context, listener: UdpListener, flow: Flow, identity: Int32Array) {
+  /** @param scope where the table has it: its listener's id, or one of `scopes`, which is given back at the end */
+  constructor(context: Context, listener: UdpListener, flow: Flow, identity: Int32Array, scope: number) {
     this.#context = context;
     this.listener = listener;
     this.#flow = flow;
     this.identity = identity;
-    this.listenerId = listener.id;
+    this.scope = scope;
     this.nameBytes = listener.nameBytes;
     this.#sinceMs = context.reactor.nowMs;
     flow.engineState = this;
@@ -134,6 +137,7 @@ export class UdpConversation implements Handler, Timed, Ordered {
     // Replies that are under way leave, and are counted, before the flow is closed.
     replies.flush();
     conversations.remove(this);
+    conversations.scopes.leave(this.scope);
     order.leave(this);
     reactor.wheel.clear(this);
     reactor.remove(this);
@@ -223,8 +227,10 @@ export class UdpConversation implements Handler, Timed, Ordered {
       const { payloads } = replies.batch;
       const length = receive(this.#fd, payloads, replies.batch.offset(place), replyBytesMax);
       if (length === -EAGAIN) break;
-      if (length >= 0) this.heard(length);
-      else this.#onError(length);
+      if (length >= 0) {
+        if (this.#preface !== undefined && this.#flow.opening?.isInEach !== true) this.#preface = undefined;
+        this.heard(length);
+      } else this.#onError(length);
       if (this.#state !== 'open') return;
     }
     this.#adapt(read, most);
@@ -239,7 +245,10 @@ export class UdpConversation implements Handler, Timed, Ordered {
 
   /** An error the socket had in store: perhaps an ICMP message about an earlier datagram. */
   #onError(result: number): void {
-    if (speaksOfPeer(errnoName(result)) && !this.#hasNewWay()) this.#context.host.unreachable(this.#flow);
+    if (!speaksOfPeer(errnoName(result)) || this.#hasNewWay()) return;
+    // Who is there again after that knows nothing of this client.
+    this.#preface = this.#flow.opening?.send;
+    this.#context.host.unreachable(this.#flow);
   }
 
   /** Grows the share only for those with more than one datagram at a time, and asks seldom whether they have. */
@@ -305,6 +314,7 @@ export class UdpConversation implements Handler, Timed, Ordered {
     this.#fd = fd;
     this.#way = { target: backend.target, upstream };
     this.#waysVersion = waysVersion;
+    this.#preface = this.#flow.opening?.send;
     if (this.#flow.tracesDial) this.#context.tellDialsFrom(this.#flow, fd);
     return undefined;
   }
@@ -365,13 +375,35 @@ export class UdpConversation implements Handler, Timed, Ordered {
   }
 
   #send(from: Region, offset: number, length: number): void {
+    if (this.#preface !== undefined) this.#sendAfter(this.#preface, from, offset, length);
+    else this.#sent(length, this.#offer(from, offset, length));
+  }
+
+  #sendAfter(preface: Uint8Array, from: Region, offset: number, length: number): void {
+    const { shared } = this.#context;
+    const all = preface.length + length;
+    if (all > shared.length) return this.listener.dropped('too-long');
+    // In this order: what is sent may be in the same place.
+    shared.bytes.set(from.bytes.subarray(offset, offset + length), preface.length);
+    shared.bytes.set(preface);
+    const sent = this.#offer(shared, 0, all);
+    this.#sent(length, sent === all ? length : sent);
+  }
+
+  /** @returns what the last try gave; undefined: it is over */
+  #offer(from: Region, offset: number, length: number): number | undefined {
     let sent = send(this.#fd, from, offset, length);
     if (sent < 0 && sent !== -EAGAIN && sent !== -ENOBUFS) {
       // The error may be that of an earlier datagram (ICMP), and this one has not been looked at.
       this.#onError(sent);
-      if (this.#state !== 'open') return;
+      if (this.#state !== 'open') return undefined;
       sent = send(this.#fd, from, offset, length);
     }
+    return sent;
+  }
+
+  #sent(length: number, sent: number | undefined): void {
+    if (sent === undefined) return;
     if (sent === length) {
       this.#flow.datagramsIn++;
       this.#flow.bytesIn += length;

@@ -16,8 +16,9 @@ import type { MessageBatch } from '../../linux/message-batch.ts';
 import type { Handler } from '../../linux/reactor.ts';
 import type { Timed } from '../../linux/timer-wheel.ts';
 import { decodeAddress, decodePort, inet6Bytes, inetBytes } from '../../wire/sockaddr.ts';
-import type { DropReason } from '../engine.ts';
+import type { DropReason, Preface } from '../engine.ts';
 import { ReadThrough } from '../read-through.ts';
+import { beginsWith } from '../repeated-preface.ts';
 import type { Context } from './context.ts';
 import { interfaceWordAt, localWordsAt } from './conversation-table.ts';
 import { datagramBufferBytes } from './sockets.ts';
@@ -175,10 +176,15 @@ export class UdpListener implements Handler, Timed {
     let conversation: UdpConversation | undefined;
     try {
       this.#identify(batch, i);
-      const known = this.#context.conversations.find(this.id);
-      conversation = known ?? this.#open(batch, i);
+      const preface = this.view.hasPrefaces === true ? this.#preface(batch, i) : undefined;
+      if (preface === 'dropped') return;
+      const known = this.#find(preface);
+      conversation = known ?? this.#open(batch, i, preface);
       if (conversation === undefined) return;
-      const consumed = known === undefined ? conversation.flow.consumed : 0;
+      let consumed = 0;
+      if (known === undefined) consumed = conversation.flow.consumed;
+      else if (preface !== undefined) consumed = preface.length;
+      else if (known.flow.preface !== undefined) consumed = repeatedBytes(known.flow.preface, batch, i);
       if (batch.truncated(i)) this.dropped('too-long');
       else conversation.forward(batch.payloads, batch.offset(i) + consumed, batch.length(i) - consumed);
       if (known !== undefined && known.standing !== 'proved') this.#context.order.spoke(known);
@@ -186,6 +192,19 @@ export class UdpListener implements Handler, Timed {
       if (conversation === undefined) this.#context.host.fault(error, undefined);
       else conversation.onFault(error);
     }
+  }
+
+  #preface(batch: MessageBatch, i: number): Preface | 'dropped' | undefined {
+    const peer = decodeAddress(batch.names.view, batch.nameWord(i) * 4) ?? noAddress;
+    return this.#context.host.preface(this.view, peer, this.#payload(batch, i));
+  }
+
+  /** The conversation of the table's scratch. */
+  #find(preface: Preface | undefined): UdpConversation | undefined {
+    const { conversations } = this.#context;
+    if (preface === undefined) return conversations.find(this.id);
+    const scope = conversations.scopes.of(this.id, preface.about);
+    return scope === undefined ? undefined : conversations.find(scope);
   }
 
   /** Writes who sent datagram `i` to the table's scratch. */
@@ -215,7 +234,7 @@ export class UdpListener implements Handler, Timed {
   }
 
   /** A datagram of somebody new. Undefined: turned away. */
-  #open(batch: MessageBatch, i: number): UdpConversation | undefined {
+  #open(batch: MessageBatch, i: number, preface: Preface | undefined): UdpConversation | undefined {
     const { conversations, host, order, reactor } = this.#context;
     if (this.#isDraining) {
       this.dropped('shutdown');
@@ -237,7 +256,14 @@ export class UdpListener implements Handler, Timed {
         ? host.open(this.view, client, local, undefined, this.#payload(batch, i))
         : host.open(this.view, client, local);
     if (typeof answer === 'string') return undefined;
-    const conversation = new UdpConversation(this.#context, this, answer, conversations.identity.slice());
+    const scope = preface === undefined ? this.id : conversations.scopes.enter(this.id, preface.about);
+    const conversation = new UdpConversation(
+      this.#context,
+      this,
+      answer,
+      conversations.identity.slice(),
+      scope,
+    );
     conversations.add(conversation);
     order.enter(conversation);
     try {
@@ -260,4 +286,11 @@ export class UdpListener implements Handler, Timed {
     if (this.isIpv4) return Address.v4(view.getUint32(0), port);
     return new Address(view.getUint32(0), view.getUint32(4), view.getUint32(8), view.getUint32(12), port);
   }
+}
+
+/** How much of datagram `i` is what the conversation's first one began with. */
+function repeatedBytes(preface: Uint8Array, batch: MessageBatch, i: number): number {
+  const at = batch.offset(i);
+  const isRepeated = beginsWith(batch.payloads.bytes, at, at + batch.length(i), preface);
+  return isRepeated ? preface.length : 0;
 }

@@ -60,6 +60,8 @@ export class Conversation implements Carried, Ordered, Watched, UpstreamOwner {
   #isDraining = false;
   #hasTakenSocket = false;
   #hasReplied = false;
+  /** What a datagram to the backend begins with now. */
+  #preface: Uint8Array | undefined;
   /** Where the client's last datagram came in, and how that socket writes the client's address. */
   #via: LocalSocket | undefined;
   #clientIp = '';
@@ -192,7 +194,8 @@ export class Conversation implements Carried, Ordered, Watched, UpstreamOwner {
     });
   }
 
-  heard(bytes: Buffer): void {
+  heard(upstream: UdpUpstream, bytes: Buffer): void {
+    if (upstream === this.#upstream && this.flow.opening?.isInEach !== true) this.#preface = undefined;
     guarded(this.#context, this, () => this.#fromBackend(bytes));
   }
 
@@ -230,6 +233,7 @@ export class Conversation implements Carried, Ordered, Watched, UpstreamOwner {
 
   #dialed(): void {
     this.#phase = 'open';
+    this.#preface = this.flow.opening?.send;
     this.#movedAtMs = this.#context.nowMs();
     this.#context.deadlines.watch(this);
     this.#context.host.dialed(this.flow);
@@ -262,6 +266,7 @@ export class Conversation implements Carried, Ordered, Watched, UpstreamOwner {
     this.#former?.linger();
     this.#upstream = upstream;
     this.#next = undefined;
+    this.#preface = this.flow.opening?.send;
     this.#sendWaiting();
   }
 
@@ -283,7 +288,7 @@ export class Conversation implements Carried, Ordered, Watched, UpstreamOwner {
   /** @param mayRepeat whether a report about an earlier datagram, which takes this one's place, lets it try again */
   #sendUp(bytes: Buffer, mayRepeat: boolean): void {
     const upstream = this.#upstream!;
-    const isTaken = upstream.send(bytes, (error) => {
+    const isTaken = upstream.send(this.#preface, bytes, (error) => {
       if (this.#isOver()) return;
       guarded(this.#context, this, () => {
         if (error === null) {
@@ -303,8 +308,10 @@ export class Conversation implements Carried, Ordered, Watched, UpstreamOwner {
 
   /** An error the socket had in store: perhaps an ICMP message about an earlier datagram. */
   #onError(error: Pick<NodeJS.ErrnoException, 'code'>): void {
-    if (speaksOfPeer(error.code) && this.#next === undefined && !this.#hasNewWay())
-      this.#context.host.unreachable(this.flow);
+    if (!speaksOfPeer(error.code) || this.#next !== undefined || this.#hasNewWay()) return;
+    // Who is there again after that knows nothing of this client.
+    this.#preface = this.flow.opening?.send;
+    this.#context.host.unreachable(this.flow);
   }
 
   #fromBackend(bytes: Buffer): void {

@@ -2,8 +2,11 @@
  * A UDP listener: it finds the conversation a datagram belongs to, or opens one.
  */
 import type { RemoteInfo } from 'node:dgram';
+import { noAddress } from '../../core/address.ts';
 import type { ListenerView } from '../../core/snapshot.ts';
 import type { TerminationCode } from '../../core/termination.ts';
+import type { Preface } from '../engine.ts';
+import { beginsWith } from '../repeated-preface.ts';
 import { type Bound, bindFailureOf, type Context, unlistened } from './context.ts';
 import { Conversation } from './conversation.ts';
 import type { LocalSocket } from './local-socket.ts';
@@ -88,18 +91,27 @@ export class UdpListener {
 
   #datagram(bytes: Buffer, from: RemoteInfo, socket: LocalSocket, served: Served): void {
     if (this.#isClosed) return;
-    const key = clientKey(from.address, from.port);
-    const known = served.conversations.get(key) ?? this.#takeOver(key, socket, served);
+    let known: Conversation | undefined;
     try {
+      const preface = this.view.hasPrefaces === true ? this.#preface(bytes, from) : undefined;
+      if (preface === 'dropped') return;
+      const sender = clientKey(from.address, from.port);
+      const key = preface === undefined ? sender : `${sender} ${preface.about}`;
+      known = served.conversations.get(key) ?? this.#takeOver(key, socket, served);
       if (known === undefined) this.#open(bytes, from, socket, served, key);
       else {
-        known.fromClient(bytes, from, socket);
+        known.fromClient(without(bytes, preface, known.flow.preface), from, socket);
         if (known.standing !== 'proved') this.#context.order.spoke(known);
       }
     } catch (error) {
       this.#context.host.fault(error, known?.flow);
       known?.end('worker-error');
     }
+  }
+
+  #preface(bytes: Buffer, from: RemoteInfo): Preface | 'dropped' | undefined {
+    const peer = socketAddress(from.address, from.port) ?? noAddress;
+    return this.#context.host.preface(this.view, peer, bytes);
   }
 
   /** A conversation of the time before `socket` was there, when the wildcard served its address. */
@@ -154,4 +166,11 @@ export class UdpListener {
   #drop(socket: LocalSocket): void {
     if (socket.isClosed && this.#served.get(socket)?.conversations.size === 0) this.#served.delete(socket);
   }
+}
+
+/** The client's own bytes of a datagram of a conversation that began with `first`. */
+function without(bytes: Buffer, preface: Preface | undefined, first: Uint8Array | undefined): Buffer {
+  if (preface !== undefined) return bytes.subarray(preface.length);
+  const isRepeated = first !== undefined && beginsWith(bytes, 0, bytes.length, first);
+  return isRepeated ? bytes.subarray(first.length) : bytes;
 }

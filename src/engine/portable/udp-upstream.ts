@@ -21,7 +21,7 @@ export interface UpstreamOwner {
   connected(upstream: UdpUpstream): void;
   /** While it is dialled, the end of it; afterwards, perhaps an ICMP message about an earlier datagram. */
   failed(upstream: UdpUpstream, error: Pick<NodeJS.ErrnoException, 'code'>): void;
-  heard(bytes: Buffer): void;
+  heard(upstream: UdpUpstream, bytes: Buffer): void;
   heardStranger(): void;
   /** Replies that waited for us. */
   kernelDropped(count: number): void;
@@ -63,7 +63,7 @@ export class UdpUpstream implements Watched, Dropping {
     const isBackend = comesFrom(target);
     socket.on('message', (bytes, from) => {
       if (this.#isClosed) return;
-      if (isBackend(from)) owner.heard(bytes);
+      if (isBackend(from)) owner.heard(this, bytes);
       else owner.heardStranger();
     });
     socket.once('connect', () => {
@@ -93,10 +93,11 @@ export class UdpUpstream implements Watched, Dropping {
     this.#owner.kernelDropped(count);
   }
 
-  /** False, and `done` is not called: too much waits already. */
-  send(bytes: Buffer, done: (error: Error | null) => void): boolean {
+  /** In one datagram. False, and `done` is not called: too much waits already. */
+  send(preface: Uint8Array | undefined, bytes: Buffer, done: (error: Error | null) => void): boolean {
     if (this.#socket.getSendQueueSize() > sendQueueBytesMax) return false;
-    this.#socket.send(bytes, done);
+    if (preface === undefined) this.#socket.send(bytes, done);
+    else this.#socket.send([preface, bytes], done);
     return true;
   }
 
