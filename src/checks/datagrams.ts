@@ -21,7 +21,10 @@ export class CheckDatagrams {
   private failure: Error | undefined;
   private wake: (() => void) | undefined;
 
-  private constructor(isV6: boolean) {
+  private readonly greeting: Uint8Array | undefined;
+
+  private constructor(isV6: boolean, greeting: Uint8Array | undefined) {
+    this.greeting = greeting;
     this.socket = createSocket(isV6 ? 'udp6' : 'udp4');
   }
 
@@ -29,9 +32,9 @@ export class CheckDatagrams {
    * A connected socket: the kernel drops what comes from anybody else, and says when nobody listens there.
    * @throws when the backend is a unix socket
    */
-  static async open({ target, source, signal }: CheckWay): Promise<CheckDatagrams> {
+  static async open({ target, source, greeting, signal }: CheckWay): Promise<CheckDatagrams> {
     if (target.kind !== 'inet') throw new Error('a unix socket cannot be asked over UDP');
-    const one = new CheckDatagrams(target.ip.includes(':'));
+    const one = new CheckDatagrams(target.ip.includes(':'), greeting);
     const { socket } = one;
     signal.addEventListener('abort', () => one.close());
     socket.on('message', (bytes) => {
@@ -71,7 +74,8 @@ export class CheckDatagrams {
   }
 
   send(bytes: Uint8Array): void {
-    this.socket.send(bytes, (error) => {
+    const datagram = this.greeting === undefined ? bytes : Buffer.concat([this.greeting, bytes]);
+    this.socket.send(datagram, (error) => {
       if (error === null) return;
       this.failure ??= error;
       this.wake?.();

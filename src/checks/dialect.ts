@@ -29,7 +29,7 @@ export interface CheckWay {
   readonly target: Bind;
   /** The address of this machine to ask from; undefined: the kernel chooses. */
   readonly source: string | undefined;
-  /** Said first of all on a TCP connection; absent: nothing. */
+  /** Said first of all on a TCP connection, and before each datagram; absent: nothing. */
   readonly greeting?: Uint8Array | undefined;
   /** Aborted when the time is over or nobody wants to know any more: whatever was opened is to be closed then. */
   readonly signal: Cancel;

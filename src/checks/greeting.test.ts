@@ -27,3 +27,12 @@ test('it says so only where clients go, and only if they are told of', () => {
   expect(greetingOf({ ...plan, port: 5432, address: '10.0.0.1' }, target)).toBeDefined();
   expect(greetingOf({ ...plan, type: 'agent' }, target)).toBeUndefined();
 });
+
+test('it is said over what clients come by', () => {
+  const plan = { ...health, proxyVersion: 2 } as const;
+  const says = (type: string, proxyOver: readonly ('tcp' | 'udp')[]): boolean =>
+    greetingOf({ ...plan, type, proxyOver }, target) !== undefined;
+  expect([says('a2s', ['udp']), says('tcp', ['udp'])]).toEqual([true, false]);
+  expect([says('a2s', ['tcp']), says('tcp', ['tcp'])]).toEqual([false, true]);
+  expect([says('a2s', ['tcp', 'udp']), says('tcp', ['tcp', 'udp'])]).toEqual([true, true]);
+});

@@ -10,9 +10,11 @@ import { isElsewhere } from './reach.ts';
 
 /** @param target where clients go */
 export function greetingOf(plan: HealthPlan, target: Bind): Uint8Array | undefined {
-  const { proxyVersion, type, options } = plan;
+  const { proxyVersion, proxyOver = ['tcp'], type, options } = plan;
   if (proxyVersion === undefined || isElsewhere(plan, target)) return undefined;
-  if (dialectOf(type)?.reach?.(options) === 'beside') return undefined;
+  const reach = dialectOf(type)?.reach?.(options);
+  // A TCP check of a server whose clients come over UDP meets another door, which may know nothing of headers.
+  if (reach === 'beside' || !proxyOver.includes(reach === 'udp' ? 'udp' : 'tcp')) return undefined;
   if (proxyVersion === 1) return writeProxyLine(undefined, undefined);
   const nobody = { source: undefined, destination: undefined };
   return writeProxyHeader({ isLocal: true, transport: 'stream', ...nobody });

@@ -33,6 +33,7 @@ export function checkPools(draft: Draft, report: Report): void {
     checkReach(pool, users, report);
     checkPassive(pool, report);
     checkUpstream(pool, users, report);
+    checkProxyVersion(pool, users, report);
     checkPoolOptions(pool, users, draft, report);
     if (users.length === 0 && draft.listenersComplete)
       report.warning(pool.path, 'no listener uses this pool', 'key');
@@ -196,4 +197,17 @@ function checkReach(pool: PoolDraft, users: readonly ListenerDraft[], report: Re
       return `a unix socket cannot serve the UDP listener ${where}`;
     });
   }
+}
+
+function checkProxyVersion(pool: PoolDraft, users: readonly ListenerDraft[], report: Report): void {
+  const { proxy_protocol: written } = pool.value;
+  if ((typeof written === 'string' ? written : written?.version) !== 'v1') return;
+  const user = users.find(({ value }) => value.bind?.protocol === 'udp');
+  if (user === undefined) return;
+  const where = report.pointTo([...user.path, 'bind']);
+  report.problem(
+    [...pool.path, 'proxy_protocol'],
+    `v1 has no word for UDP: write v2, as this pool serves a UDP listener: ${where}`,
+    'key',
+  );
 }

@@ -23,7 +23,7 @@ import { fieldsOf } from './option-fields.ts';
 const second = 1_000;
 const intervalMs = 2 * second;
 
-type CommonPlan = Omit<HealthPlan, 'type' | 'options' | 'sources' | 'proxyVersion'>;
+type CommonPlan = Omit<HealthPlan, 'type' | 'options' | 'sources' | 'proxyVersion' | 'proxyOver'>;
 
 /** What every check has. */
 export const healthOptions = {

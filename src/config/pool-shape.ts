@@ -17,7 +17,14 @@ import {
   required,
   whole,
 } from '../core/options.ts';
-import { type PoolPlan, type Protocol, policyNames, retryCauses, type UpstreamPlan } from '../core/plan.ts';
+import {
+  type HealthPlan,
+  type PoolPlan,
+  type Protocol,
+  policyNames,
+  retryCauses,
+  type UpstreamPlan,
+} from '../core/plan.ts';
 import { backendShape, buildBackend } from './backend-shape.ts';
 import { canonical } from './digest.ts';
 import { buildDiscovery, discoveryShape } from './discovery-shape.ts';
@@ -219,10 +226,19 @@ export function buildPool(name: string, pool: PoolShape, usedBy: readonly Protoc
     pool,
     around,
   );
-  const { proxyProtocol } = rest;
-  const health =
-    proxyProtocol === undefined ? rest.health : { ...rest.health, proxyVersion: proxyProtocol.version };
+  const health = { ...rest.health, ...greetingsOf(rest.proxyProtocol, usedBy) };
   return { name, ...rest, health, ...onDown, ...onUp };
+}
+
+/** What checks say where backends are told of their clients. */
+function greetingsOf(
+  proxyProtocol: PoolPlan['proxyProtocol'],
+  usedBy: readonly Protocol[],
+): Pick<HealthPlan, 'proxyVersion' | 'proxyOver'> {
+  if (proxyProtocol === undefined) return {};
+  const proxyVersion = proxyProtocol.version;
+  const proxyOver = [...new Set(usedBy)].sort();
+  return proxyOver.includes('udp') ? { proxyVersion, proxyOver } : { proxyVersion };
 }
 
 const asTheKernelLikes = canonical(planOf<UpstreamPlan>(upstreamOptions, {}));

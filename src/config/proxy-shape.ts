@@ -1,8 +1,18 @@
 /** The PROXY protocol in the file: on a listener whose headers are believed, on a pool what its backends are told. */
 import * as z from 'zod';
 import { parseCidr } from '../core/cidr.ts';
-import { as, duration, type OptionsOf, optionalGroup, own, type Reading, required } from '../core/options.ts';
 import {
+  as,
+  choice,
+  duration,
+  type OptionsOf,
+  optionalGroup,
+  own,
+  type Reading,
+  required,
+} from '../core/options.ts';
+import {
+  headerDatagrams,
   type ProxyInPlan,
   type ProxyOutPlan,
   type ProxyTlv,
@@ -28,7 +38,15 @@ const proxyInOptions = {
       },
     ),
   ),
-  timeoutMs: as('timeout', duration('Until the header has to be complete.', 3_000)),
+  timeoutMs: as('timeout', duration('TCP: until the header has to be complete.', 3_000), { scope: 'tcp' }),
+  udp: {
+    ...choice(
+      'UDP: first: the first datagram of a sender begins with a header, which later ones may repeat; every: each does, and one sender may bring as many clients as it names.',
+      headerDatagrams,
+      'first',
+    ),
+    scope: 'udp',
+  },
 } satisfies OptionsOf<ProxyInPlan>;
 
 export const proxyIn = as(
@@ -37,7 +55,6 @@ export const proxyIn = as(
     'The PROXY protocol, version 1 or 2, of proxies before this listener: the client is who their header says, for limits, pins and everything else.',
     proxyInOptions,
   ),
-  { scope: 'tcp' },
 );
 
 function readNetworks(value: unknown): Reading<readonly string[]> {
@@ -55,7 +72,7 @@ function isNetwork(value: unknown): boolean {
 
 const versions = ['v1', 'v2'] as const;
 const outMeaning =
-  'TCP: each connection to a backend begins with a PROXY header that names the client: v1, v2, or v2 with what follows its addresses. Health checks that go where clients go begin with one that names nobody (LOCAL, or UNKNOWN).';
+  'Each connection to a backend, and over UDP datagrams to it, begins with a PROXY header that names the client: v1 (TCP alone), v2, or v2 with what follows its addresses. Health checks that go where clients go begin with one that names nobody (LOCAL, or UNKNOWN).';
 
 const proxyOutOptions = {
   version: {
@@ -74,6 +91,14 @@ const proxyOutOptions = {
     ),
     { needs: { key: 'version', is: 'v2' } },
   ),
+  udp: {
+    ...choice(
+      'UDP: first: datagrams begin with the header until the backend has answered, and again at another address; every: each does.',
+      headerDatagrams,
+      'first',
+    ),
+    scope: 'udp',
+  },
 } as const;
 
 function readTlvs(value: unknown): Reading<readonly ProxyTlv[]> {
@@ -93,10 +118,13 @@ export const proxyOut = as(
       .optional(),
     (written): ProxyOutPlan | undefined => {
       if (written === undefined) return undefined;
-      const { version = 'v2', tlvs = [] } = typeof written === 'string' ? { version: written } : written;
-      return { version: version === 'v1' ? 1 : 2, tlvs };
+      const {
+        version = 'v2',
+        tlvs = [],
+        udp = 'first',
+      } = typeof written === 'string' ? { version: written } : written;
+      return { version: version === 'v1' ? 1 : 2, tlvs, udp };
     },
     proxyOutOptions,
   ),
-  { scope: 'tcp' },
 );

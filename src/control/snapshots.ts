@@ -2,7 +2,7 @@
  * Makes snapshots of plans: names become numbers, backends get their addresses, and a pool gets another version when
  * something of it has changed, so that the workers keep what they have built for the others.
  */
-import { identifies } from '../core/identity.ts';
+import { hasPrefaces, identifies } from '../core/identity.ts';
 import { backendsPerPoolMax } from '../core/limits.ts';
 import type { Plan, PoolPlan } from '../core/plan.ts';
 import { shareFlows } from '../core/shares.ts';
@@ -53,6 +53,7 @@ export class Snapshots {
       plan,
       poolId: this.ids.pool(plan.pool),
       ...(identifies(plan) ? { identifies: true } : {}),
+      ...(hasPrefaces(plan) ? { hasPrefaces: true } : {}),
       ...this.access.view(plan),
     }));
   }

@@ -25,6 +25,7 @@ export const listenerCounters = [
   'droppedUnknown',
   'droppedShutdown',
   'droppedServerSource',
+  'droppedProxyHeader',
   'droppedReceiveBuffer',
   'droppedBackendBuffer',
   'acceptPauses',

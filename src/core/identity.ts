@@ -20,3 +20,8 @@ export interface Identity {
 export function identifies({ proxyProtocol }: ListenerPlan): boolean {
   return proxyProtocol !== undefined;
 }
+
+/** Whether in each datagram of its proxies something stands before the client's bytes. */
+export function hasPrefaces({ protocol, proxyProtocol }: ListenerPlan): boolean {
+  return protocol === 'udp' && proxyProtocol?.udp === 'every';
+}

@@ -126,7 +126,7 @@ export interface ListenerPlan {
     readonly backendReceiveBufferBytes?: number;
     readonly backendSendBufferBytes?: number;
   };
-  /** TCP: peers that tell who their client is; absent: nobody does. */
+  /** Peers that tell who their client is; absent: nobody does. */
   readonly proxyProtocol?: ProxyInPlan;
   /** How connections to the backends of `pool` leave; absent: as the kernel likes. Not in the digest. */
   readonly upstream?: UpstreamPlan;
@@ -167,8 +167,10 @@ export interface HealthPlan {
   readonly options: Readonly<Record<string, unknown>>;
   /** Literal IPs of this machine: checks leave from one of the backend's family. Absent: the kernel chooses. */
   readonly sources?: readonly string[];
-  /** Checks over TCP that go where clients go begin with a PROXY header that names nobody. Absent: none does. */
+  /** Checks that go where clients go begin with a PROXY header that names nobody. Absent: none does. */
   readonly proxyVersion?: 1 | 2;
+  /** What such checks go over, where it is not TCP alone: as clients do. */
+  readonly proxyOver?: readonly Protocol[];
 }
 
 /** What becomes of open flows: they end after `graceMs`, or they stay. */
@@ -223,7 +225,7 @@ export interface PoolPlan {
   readonly panicBelow: number;
   /** Until a backend that has come up has its whole share of new clients; 0: at once. */
   readonly slowStartMs: number;
-  /** TCP: what backends are told of the client; absent: nothing. */
+  /** What backends are told of the client; absent: nothing. */
   readonly proxyProtocol?: ProxyOutPlan;
   /** Those of the file; of a plan that is in use, those that were found as well. */
   readonly backends: readonly BackendPlan[];

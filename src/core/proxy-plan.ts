@@ -8,7 +8,13 @@ export interface ProxyInPlan {
   readonly from: readonly string[];
   /** Until the header has to be complete. */
   readonly timeoutMs: number;
+  /** UDP: in which datagrams. */
+  readonly udp: HeaderDatagrams;
 }
+
+/** Which datagrams have a header: the first ones of a conversation, or each. */
+export const headerDatagrams = ['first', 'every'] as const;
+export type HeaderDatagrams = (typeof headerDatagrams)[number];
 
 /** What follows the addresses of version 2. */
 export const proxyTlvs = ['authority', 'unique-id', 'incoming', 'checksum'] as const;
@@ -17,4 +23,6 @@ export type ProxyTlv = (typeof proxyTlvs)[number];
 export interface ProxyOutPlan {
   readonly version: 1 | 2;
   readonly tlvs: readonly ProxyTlv[];
+  /** UDP: in which datagrams; first: in each until the backend has answered. */
+  readonly udp: HeaderDatagrams;
 }

@@ -138,6 +138,7 @@ const drops = [
   ['droppedReceiveBuffer', 'receive-buffer-full'],
   ['droppedBackendBuffer', 'backend-receive-buffer-full'],
   ['droppedServerSource', 'server-source'],
+  ['droppedProxyHeader', 'proxy-header'],
 ] as const;
 
 function pinFamilies({ pins }: SharedViews): Family[] {

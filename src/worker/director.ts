@@ -38,6 +38,7 @@ import { FlowRegistry } from './flow-registry.ts';
 import { FlowReports } from './flow-reports.ts';
 import { matcher, wayOf } from './flow-selector.ts';
 import { Gate } from './gate.ts';
+import { clientOfDatagram, prefaceOf } from './identify/datagram-header.ts';
 import { identifierOf } from './identify/identify.ts';
 import type { MessageFromWorker, WayCount } from './messages-from-worker.ts';
 import type { FlowSelector } from './messages-to-worker.ts';
@@ -180,8 +181,11 @@ export class Director implements EngineHost {
     return identifier;
   }
 
-  preface(): Preface | 'dropped' | undefined {
-    return undefined;
+  preface({ id, plan }: ListenerView, peer: Address, datagram: Uint8Array): Preface | 'dropped' | undefined {
+    const preface = plan.proxyProtocol && prefaceOf(plan.proxyProtocol, peer, datagram);
+    if (preface !== 'proxy-header') return preface;
+    this.options.counters.addListener(id, 'droppedProxyHeader', 1);
+    return 'dropped';
   }
 
   unidentified(listener: ListenerView, peer: Address, code: TerminationCode): void {
@@ -192,10 +196,38 @@ export class Director implements EngineHost {
       this.refused(listener, code, peer, this.options.nowMs());
   }
 
-  open(listener: ListenerView, client: Address, local: Address, identity?: Identity): Flow | TerminationCode {
+  open(
+    listener: ListenerView,
+    client: Address,
+    local: Address,
+    identity?: Identity,
+    first?: Uint8Array,
+  ): Flow | TerminationCode {
     const { counters } = this.options;
     if (identity !== undefined) counters.addListener(listener.id, 'arrivalsOver', 1);
-    if (listener.plan.protocol === 'udp' && this.servers.has(client, local)) {
+    const { proxyProtocol } = listener.plan;
+    const told = first && proxyProtocol && clientOfDatagram(proxyProtocol, client, local, first);
+    if (told === undefined) return this.admit(listener, client, local, identity);
+    if (told === 'proxy-header') {
+      counters.addListener(listener.id, 'droppedProxyHeader', 1);
+      return told;
+    }
+    const flow = this.admit(listener, told.client, told.local, told.identity);
+    if (typeof flow === 'string') return flow;
+    flow.consumed = told.consumed;
+    if (proxyProtocol?.udp !== 'every') flow.preface = new Uint8Array(first!.subarray(0, told.consumed));
+    return flow;
+  }
+
+  private admit(
+    listener: ListenerView,
+    client: Address,
+    local: Address,
+    identity: Identity | undefined,
+  ): Flow | TerminationCode {
+    const { counters } = this.options;
+    const { peer, peerLocal } = identity ?? { peer: client, peerLocal: local };
+    if (listener.plan.protocol === 'udp' && this.servers.has(peer, peerLocal)) {
       counters.addListener(listener.id, 'droppedServerSource', 1);
       return 'loop';
     }
@@ -203,7 +235,7 @@ export class Director implements EngineHost {
     // Nobody is made to leave for one who finds no backend.
     const refusal =
       (listener.access !== undefined && this.gate.denies(listener, client) ? 'denied' : undefined) ??
-      this.hopeless(listener, identity?.peer ?? client, identity?.peerLocal ?? local) ??
+      this.hopeless(listener, peer, peerLocal) ??
       this.limits.admit(listener, client, nowMs, this.engine);
     if (refusal !== undefined && !this.secondLooks.isWorthOne(listener.plan.protocol, refusal)) {
       this.refused(listener, refusal, client, nowMs);

@@ -31,7 +31,7 @@ function flowOf(
 }
 
 function told(flow: Flow, version: 1 | 2, tlvs: readonly ProxyTlv[] = []): ProxyHeader {
-  const opening = openingOf(flow, { version, tlvs }, 'me')!;
+  const opening = openingOf(flow, { version, tlvs, udp: 'first' }, 'me')!;
   expect(opening.expect).toBeUndefined();
   const header = readProxyHeader(opening.send);
   expect(header).toMatchObject({ length: opening.send.length });
@@ -58,11 +58,17 @@ describe('what backends hear first', () => {
     expect(told(flowOf(noAddress, noAddress), version).addresses).toBeUndefined();
   });
 
-  test('a pool that asks for nothing, and UDP, have none', () => {
+  test('a pool that asks for nothing has none', () => {
     expect(openingOf(flowOf(client, local), undefined, 'me')).toBeUndefined();
-    expect(
-      openingOf(flowOf(client, local, undefined, 'udp'), { version: 2, tlvs: [] }, 'me'),
-    ).toBeUndefined();
+  });
+
+  test.each(['first', 'every'] as const)('over UDP it says so, and in which datagrams: %s', (udp) => {
+    const flow = flowOf(client, local, undefined, 'udp');
+    const opening = openingOf(flow, { version: 2, tlvs: [], udp }, 'me')!;
+    expect(readProxyHeader(opening.send)).toMatchObject({ transport: 'datagram', length: 28 });
+    expect(opening.isInEach ?? false).toBe(udp === 'every');
+    const tcp = openingOf(flowOf(client, local), { version: 2, tlvs: [], udp }, 'me')!;
+    expect(tcp.isInEach).toBeUndefined();
   });
 
   const came = [

@@ -9,14 +9,21 @@ const encoder = new TextEncoder();
 
 /** @param idPrefix of this worker, unlike that of any other */
 export function openingOf(flow: Flow, plan: ProxyOutPlan | undefined, idPrefix: string): Opening | undefined {
-  if (plan === undefined || flow.listener.plan.protocol === 'udp') return undefined;
+  if (plan === undefined) return undefined;
+  const isUdp = flow.listener.plan.protocol === 'udp';
   const source = known(flow.client);
   const destination = known(flow.local);
   if (plan.version === 1) return { send: writeProxyLine(source, destination), expect: undefined };
   const tlvs = tlvsOf(flow, plan, idPrefix);
   const hasChecksum = plan.tlvs.includes('checksum');
-  const send = writeProxyHeader({ transport: 'stream', source, destination, tlvs, hasChecksum });
-  return { send, expect: undefined };
+  const send = writeProxyHeader({
+    transport: isUdp ? 'datagram' : 'stream',
+    source,
+    destination,
+    tlvs,
+    hasChecksum,
+  });
+  return { send, expect: undefined, ...(isUdp && plan.udp === 'every' ? { isInEach: true } : {}) };
 }
 
 /** Those of a client on a unix socket are none. */

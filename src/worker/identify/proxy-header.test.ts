@@ -15,7 +15,7 @@ const from = ['10.0.0.0/8', '2001:db8::/32', '192.168.1.1'];
 
 function planOf(bind?: ListenerPlan['bind'], trusted = from): ListenerPlan {
   const { plan } = listenerView(0, 'tcp', bind === undefined ? {} : { bind });
-  return { ...plan, proxyProtocol: { from: trusted, timeoutMs: 3_000 } };
+  return { ...plan, proxyProtocol: { from: trusted, timeoutMs: 3_000, udp: 'first' } };
 }
 
 const hear = (bytes: Uint8Array, hearing: 'open' | 'ended' | 'late' = 'open'): unknown => {
