@@ -50,6 +50,7 @@ const patient = [
   'hostile-redis',
   'kill',
   'last-words',
+  'limits',
   'loops',
   'observability',
   'operating',

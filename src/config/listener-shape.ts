@@ -17,14 +17,23 @@ import {
   required,
   whole,
 } from '../core/options.ts';
-import { affinityKeys, type Bind, type ListenerPlan } from '../core/plan.ts';
+import {
+  affinityKeys,
+  type BandwidthPlan,
+  type Bind,
+  type ByteRatePlan,
+  type ListenerPlan,
+  type SubnetLimitsPlan,
+} from '../core/plan.ts';
 import { accessOptions } from './access-shape.ts';
 import { type ListenerBind, readListenerBind } from './bind.ts';
 import { flowsMax } from './fields.ts';
 import { form } from './form.ts';
 import { sectionOf } from './option-fields.ts';
+
 import { proxyIn } from './proxy-shape.ts';
-import { device, tcpMeaning, tcpOptions, udpMeaning, udpOptions } from './socket-shape.ts';
+import { byteRate, device, tcpMeaning, tcpOptions, udpMeaning, udpOptions } from './socket-shape.ts';
+
 import { formatDuration } from './units.ts';
 
 const second = 1_000;
@@ -102,6 +111,27 @@ const timeoutOptions = {
   }),
 } satisfies OptionsOf<ListenerPlan['timeouts']>;
 
+export const subnetLimits = {
+  prefixV4: as('prefix_v4', whole('Bits of an IPv4 address that make a network.', 1, 32, 24)),
+  prefixV6: as('prefix_v6', whole('Bits of an IPv6 address that make a network.', 1, 128, 64)),
+  flows: whole('Open flows; 0: no limit.', 0, flowsMax, 0),
+  newFlowsPerSecond: as('new_flows', whole('New flows a second; 0: no limit.', 0, ratePerSecondMax, 0)),
+  datagramsPerSecond: as('datagrams', whole('Datagrams a second; 0: no limit.', 0, ratePerSecondMax, 0), {
+    scope: 'udp',
+  }),
+} satisfies OptionsOf<SubnetLimitsPlan>;
+
+const byteRates = {
+  up: byteRate('Bytes a second from clients.'),
+  down: byteRate('Bytes a second to clients.'),
+} satisfies OptionsOf<ByteRatePlan>;
+
+const bandwidthOptions = {
+  perFlow: as('per_flow', optionalGroup('Of each connection or conversation.', byteRates)),
+  perClient: as('per_client', optionalGroup('Of all flows of one client address.', byteRates)),
+  total: optionalGroup('Of the whole listener.', byteRates),
+} satisfies OptionsOf<BandwidthPlan>;
+
 /** 0 is no limit: a listener may use up all flows of the instance. */
 export const listenerLimits = {
   flows: whole('Open flows; 0: as many as limits.flows of the instance.', 0, flowsMax, 0),
@@ -113,16 +143,20 @@ export const listenerLimits = {
   ),
   flowsPerClient: as(
     'flows_per_client',
-    whole(
-      'Open flows of one client address in each worker, whose connections the kernel spreads over all; 0: no limit.',
-      0,
-      flowsMax,
-      0,
-    ),
+    whole('Open flows of one client address, over all workers; 0: no limit.', 0, flowsMax, 0),
   ),
   newFlowsPerClientPerSecond: as(
     'new_flows_per_client',
-    whole('New flows a second of one client address in each worker; 0: no limit.', 0, ratePerSecondMax, 0),
+    whole('New flows a second of one client address; 0: no limit.', 0, ratePerSecondMax, 0),
+  ),
+  datagramsPerClientPerSecond: as(
+    'datagrams_per_client',
+    whole('Datagrams a second of one client address; those above are dropped.', 1, ratePerSecondMax),
+    { scope: 'udp' },
+  ),
+  perSubnet: as(
+    'per_subnet',
+    optionalGroup('What all clients of one network may have together.', subnetLimits),
   ),
   newFlowsPerSecond: as('new_flows', whole('New flows a second; 0: no limit.', 0, ratePerSecondMax, 0)),
 } satisfies OptionsOf<ListenerPlan['limits']>;
@@ -157,6 +191,20 @@ export const listenerOptions = {
   limits: group('How much this listener carries; what is above is turned away.', listenerLimits),
   tcp: { ...group(tcpMeaning, tcpOptions), scope: 'tcp' },
   udp: { ...optionalGroup(udpMeaning, udpOptions), scope: 'udp' },
+  bandwidth: optionalGroup(
+    'How fast payload may move, over all workers. TCP is read more slowly, datagrams above are dropped. Who was quiet may move a second of it at once.',
+    bandwidthOptions,
+  ),
+  sessionEndsAfter: as(
+    'session_ends_after',
+    optionalGroup(
+      'UDP: when a conversation is over that need not be quiet first, such as a question to a name server.',
+      {
+        replies: whole('Replies sent for each datagram of the client.', 1, 1_000_000, 1),
+      },
+    ),
+    { scope: 'udp' },
+  ),
 } satisfies OptionsOf<Listener>;
 
 export const listenerShape = sectionOf('An address that clients reach.', listenerOptions);

@@ -25,6 +25,8 @@ const keepAliveProbesMax = 127;
 /** Below, a socket cannot hold one ordinary segment; above, the kernel's doubled value leaves an int. Bytes. */
 const bufferBytesMin = 4 * 1024;
 const bufferBytesMax = 512 * 1024 * 1024;
+const byteRateMin = 1024;
+const byteRateMax = 2 ** 40;
 /** Source addresses of a pool: 64 are 1.8 million connections to each backend. */
 const sourcesMax = 64;
 const markMax = 2 ** 32 - 1;
@@ -38,6 +40,23 @@ function buffer(meaning: string): Option<number | undefined> {
     type: 'string',
     pattern: sizePattern,
   });
+}
+
+/** Bytes a second. */
+export function byteRate(meaning: string): Option<number> {
+  return own(
+    `${meaning} A size with a unit, such as 2MiB; 0: no limit.`,
+    readRate,
+    { anyOf: [{ type: 'string', pattern: sizePattern }, { const: 0 }], default: 0 },
+    0,
+  );
+}
+
+function readRate(value: unknown): Reading<number> {
+  const reading = readSize(value);
+  if ('refused' in reading || reading.value === 0) return reading;
+  if (reading.value >= byteRateMin && reading.value <= byteRateMax) return reading;
+  return { refused: `must be 0 or from 1KiB to 1024GiB, not ${value}` };
 }
 
 function readBuffer(value: unknown): Reading<number> {

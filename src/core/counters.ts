@@ -7,6 +7,7 @@
  *
  * These only ever grow. How many flows are open (`active`) is counted exactly, in words of its own: places.ts.
  */
+import { ClientTable, type ClientTableShared } from './client-table.ts';
 import { Evictable } from './evictable.ts';
 import { backendIdsMax, listenersMax } from './limits.ts';
 import { Places } from './places.ts';
@@ -28,6 +29,7 @@ export const listenerCounters = [
   'droppedProxyHeader',
   'droppedReceiveBuffer',
   'droppedBackendBuffer',
+  'droppedRate',
   'acceptPauses',
   'arrivals',
   'arrivalsOver',
@@ -61,6 +63,7 @@ export interface CountersShared {
   readonly buffer: SharedArrayBuffer;
   readonly places: SharedArrayBuffer;
   readonly evictable: SharedArrayBuffer;
+  readonly clients: ClientTableShared;
   readonly workers: number;
 }
 
@@ -68,6 +71,7 @@ export class Counters {
   readonly shared: CountersShared;
   readonly places: Places;
   readonly evictable: Evictable;
+  readonly clients: ClientTable;
   private readonly words: Float64Array;
   private readonly base: number;
 
@@ -78,12 +82,14 @@ export class Counters {
     this.base = worker * blockWords;
     this.places = new Places(shared.places, worker);
     this.evictable = new Evictable(shared.evictable, worker);
+    this.clients = new ClientTable(shared.clients, worker);
   }
 
   static create(workers: number): Counters {
     const buffer = new SharedArrayBuffer(workers * blockWords * 8);
     const places = Places.bufferOf(workers);
-    return new Counters({ buffer, places, evictable: Evictable.bufferOf(workers), workers });
+    const clients = ClientTable.create(workers).shared;
+    return new Counters({ buffer, places, evictable: Evictable.bufferOf(workers), clients, workers });
   }
 
   /** Flows open now, over all workers. */
@@ -134,6 +140,7 @@ export class Counters {
       this.words[row + listenerField.arrivalsOver] = this.words[row + listenerField.arrivals]!;
     }
     this.places.giveAllOf(worker, (listenerId) => this.evictable.clear(worker, listenerId));
+    this.clients.clearAllOf(worker);
   }
 
   private sum(offset: number): number {

@@ -3,6 +3,7 @@
  * owns it; nobody else writes to it. The host fills in what was decided, the engine counts what was moved.
  */
 import type { Address } from './address.ts';
+import type { FlowPace } from './flow-pace.ts';
 import type { Identity } from './identity.ts';
 import type { Key } from './key.ts';
 import type { Opening } from './opening.ts';
@@ -78,6 +79,13 @@ export class Flow {
   tracesDial = false;
   /** Where that is. */
   dialsFrom: Address | undefined = undefined;
+  /** Where its client, and its client's network, are counted (core/client-table.ts); below 0: nowhere. */
+  clientSlot = -1;
+  subnetSlot = -1;
+  /** UDP: asked for each datagram of the client (`isUp`) and each reply, if there is a limit. @returns false: it is to be dropped */
+  mayPass: ((isUp: boolean, bytes: number) => boolean) | undefined = undefined;
+  /** TCP: how fast its bytes may move; undefined: there is no limit. */
+  pace: FlowPace | undefined = undefined;
   /** UDP: it has been shown that somebody is there. */
   isProved = false;
   /** It is counted in its client's pin as an open flow. */

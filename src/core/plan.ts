@@ -68,6 +68,30 @@ export interface AccessListPlan {
   readonly files: readonly string[];
 }
 
+/** Bytes a second each way, `up` from the client; 0 is no limit. */
+export interface ByteRatePlan {
+  readonly up: number;
+  readonly down: number;
+}
+
+/** How fast bytes may move; what is absent is not bounded. */
+export interface BandwidthPlan {
+  readonly perFlow?: ByteRatePlan;
+  readonly perClient?: ByteRatePlan;
+  /** Of the listener. */
+  readonly total?: ByteRatePlan;
+}
+
+/** What the clients of one network may have together; 0 is no limit. */
+export interface SubnetLimitsPlan {
+  /** Bits that make a network. */
+  readonly prefixV4: number;
+  readonly prefixV6: number;
+  readonly flows: number;
+  readonly newFlowsPerSecond: number;
+  readonly datagramsPerSecond: number;
+}
+
 export interface ListenerPlan {
   readonly name: string;
   readonly protocol: Protocol;
@@ -79,6 +103,9 @@ export interface ListenerPlan {
   readonly deny?: AccessListPlan;
   /** Absent: by a reset. */
   readonly refuse?: RefusalWay;
+  readonly bandwidth?: BandwidthPlan;
+  /** UDP: a conversation is over once so many replies were sent for each datagram of its client. Absent: when it is quiet. */
+  readonly sessionEndsAfter?: { readonly replies: number };
   readonly affinity: AffinityPlan;
   readonly timeouts: {
     /** TCP: per dial. */
@@ -97,6 +124,10 @@ export interface ListenerPlan {
     readonly flowsPerClient: number;
     /** New flows a second of one client address; 0 is no limit. */
     readonly newFlowsPerClientPerSecond: number;
+    /** UDP: datagrams a second of one client address. Absent: no limit. */
+    readonly datagramsPerClientPerSecond?: number;
+    /** The same of all clients of one network. */
+    readonly perSubnet?: SubnetLimitsPlan;
     /** New flows a second over all clients; 0 is no limit. */
     readonly newFlowsPerSecond: number;
   };

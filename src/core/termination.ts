@@ -38,6 +38,7 @@ export const terminationCodes = [
   'limit-flows',
   'limit-listener',
   'limit-client',
+  'limit-subnet',
   'limit-rate',
   'limit-memory',
   // Ours.

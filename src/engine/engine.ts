@@ -155,6 +155,7 @@ export interface EngineHost {
 /**
  * `queue-full`: a socket's buffer was full. `too-long`: larger than UDP carries. `waiting-full`: no route yet.
  * `unknown-source`: not from the backend, or from port 0, which nobody can answer. `shutdown`: from a new client of a listener that shuts down.
+ * `rate`: above a limit on datagrams.
  * `receive-buffer-full`, `backend-receive-buffer-full`: by the kernel, as the socket of the listener, or the one towards
  * a backend, held as much as it may; an engine finds out about these later.
  */
@@ -164,6 +165,7 @@ export type DropReason =
   | 'waiting-full'
   | 'unknown-source'
   | 'shutdown'
+  | 'rate'
   | 'receive-buffer-full'
   | 'backend-receive-buffer-full';
 

@@ -13,3 +13,9 @@ export function quietMs({ listener, datagramsIn, datagramsOut }: Flow, isStoppin
   if (!isStopping) return idleMs;
   return Math.min(idleMs, datagramsOut >= datagramsIn ? stoppingAnsweredMs : stoppingUnansweredMs);
 }
+
+/** Whether it is over because all its client asked was answered (`session_ends_after`). */
+export function isAnswered({ listener, datagramsIn, datagramsOut }: Flow): boolean {
+  const { sessionEndsAfter } = listener.plan;
+  return sessionEndsAfter !== undefined && datagramsOut >= sessionEndsAfter.replies * datagramsIn;
+}

@@ -135,6 +135,7 @@ const drops = [
   ['droppedWaiting', 'waiting-full'],
   ['droppedUnknown', 'unknown-source'],
   ['droppedShutdown', 'shutdown'],
+  ['droppedRate', 'rate'],
   ['droppedReceiveBuffer', 'receive-buffer-full'],
   ['droppedBackendBuffer', 'backend-receive-buffer-full'],
   ['droppedServerSource', 'server-source'],

@@ -69,6 +69,7 @@ const dropCounter = {
   'waiting-full': 'droppedWaiting',
   'unknown-source': 'droppedUnknown',
   shutdown: 'droppedShutdown',
+  rate: 'droppedRate',
   'receive-buffer-full': 'droppedReceiveBuffer',
   'backend-receive-buffer-full': 'droppedBackendBuffer',
 } as const;
@@ -112,7 +113,7 @@ export class Director implements EngineHost {
   constructor(options: DirectorOptions) {
     this.options = options;
     this.idPrefix = `${Math.floor(Math.random() * 2 ** 48).toString(36)}-${options.worker}`;
-    this.limits = new FlowLimits(options.counters);
+    this.limits = new FlowLimits(options.counters, options.nowMs);
     this.flowPins = new FlowPins(options.pins);
     this.reports = new FlowReports(options.worker, options.post);
     this.refusals = new Refusals(options.post);

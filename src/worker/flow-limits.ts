@@ -1,40 +1,34 @@
 /**
- * Who may open one more flow. Totals over all workers are exact (core/places.ts); what one client holds and
- * how fast flows come is known per worker, and each worker enforces its share of a rate. With several
- * workers a client's connections are spread over them by the kernel, so `flows_per_client` is exact with one worker and
- * an upper bound of workers x limit with more.
+ * Who may open one more flow. All counts and rates are exact over all workers: totals are core/places.ts's, what a client and its
+ * network have and how fast flows come core/client-table.ts's. A limit that a reload brings counts flows opened from then on.
  */
 import type { Address } from '../core/address.ts';
+import { flowsReached, rateReached, untracked } from '../core/client-table.ts';
 import type { Counters } from '../core/counters.ts';
 import type { Flow } from '../core/flow.ts';
+import { FlowPace } from '../core/flow-pace.ts';
+import { maskAddress } from '../core/key.ts';
 import { evictionTriesMax } from '../core/limits.ts';
 import type { FlowLimit } from '../core/places.ts';
+import type { BandwidthPlan } from '../core/plan.ts';
 import type { ListenerView, Snapshot } from '../core/snapshot.ts';
 import type { TerminationCode } from '../core/termination.ts';
 import type { Engine } from '../engine/engine.ts';
 import { Evictions } from './evictions.ts';
 
-/** A bucket that fills at `rate` tokens a second up to one second's worth. */
-interface Bucket {
-  tokens: number;
-  filledAtMs: number;
-}
-
-/** Clients whose rate is remembered, of all listeners together; the longest unseen is forgotten first. */
-const bucketsMax = 65_536;
-
 export class FlowLimits {
   private readonly counters: Counters;
-  private readonly flowsOfClient = new Map<string, number>();
-  private readonly clientBuckets = new Map<string, Bucket>();
-  private readonly listenerBuckets = new Map<number, Bucket>();
-
   private readonly evictions: Evictions;
   private snapshot: Snapshot | undefined;
+  /** Where the client that was let in last, and its network, are counted. */
+  private clientSlot = untracked;
+  private subnetSlot = untracked;
+  private readonly nowMs: () => number;
   private limits = new Map<number, FlowLimit>();
 
-  constructor(counters: Counters) {
+  constructor(counters: Counters, nowMs: () => number) {
     this.counters = counters;
+    this.nowMs = nowMs;
     this.evictions = new Evictions(counters.places, counters.evictable);
   }
 
@@ -56,11 +50,7 @@ export class FlowLimits {
    * @returns the code of the limit that is reached, or undefined: come in.
    */
   admit(listener: ListenerView, client: Address, nowMs: number, engine: Engine): TerminationCode | undefined {
-    return (
-      this.clientRefusal(listener, client) ??
-      this.rateRefusal(listener, client, nowMs) ??
-      this.takePlace(listener, engine)
-    );
+    return this.judge(listener, client, true, nowMs, () => this.takePlace(listener, engine));
   }
 
   /**
@@ -69,23 +59,66 @@ export class FlowLimits {
    */
   admitLater(flow: Flow, isCounted: boolean, nowMs: number, engine: Engine): TerminationCode | undefined {
     const { listener, client } = flow;
-    const rate = isCounted ? () => undefined : () => this.rateRefusal(listener, client, nowMs);
-    return this.clientRefusal(listener, client) ?? rate() ?? this.takePlace(listener, engine);
+    return this.judge(listener, client, !isCounted, nowMs, () => this.takePlace(listener, engine));
   }
 
   /** The same for a place that somebody has left: nobody is made to leave for it. */
   admitFreed({ listener, client }: Flow, isCounted: boolean, nowMs: number): TerminationCode | undefined {
-    const rate = isCounted ? () => undefined : () => this.rateRefusal(listener, client, nowMs);
-    return (
-      this.clientRefusal(listener, client) ?? rate() ?? this.counters.places.takeFlow(this.limitOf(listener))
-    );
+    const take = () => this.counters.places.takeFlow(this.limitOf(listener));
+    return this.judge(listener, client, !isCounted, nowMs, take);
   }
 
-  private clientRefusal(listener: ListenerView, client: Address): TerminationCode | undefined {
-    const { flowsPerClient } = listener.plan.limits;
-    if (flowsPerClient === 0) return undefined;
-    const open = this.flowsOfClient.get(clientKey(listener, client)) ?? 0;
-    return open >= flowsPerClient ? 'limit-client' : undefined;
+  private judge(
+    listener: ListenerView,
+    client: Address,
+    isNew: boolean,
+    nowMs: number,
+    takePlace: () => TerminationCode | undefined,
+  ): TerminationCode | undefined {
+    const { clients } = this.counters;
+    const { newFlowsPerSecond } = listener.plan.limits;
+    this.clientSlot = untracked;
+    this.subnetSlot = untracked;
+    const isOverRate = (): boolean =>
+      isNew && newFlowsPerSecond > 0 && !clients.passNewFlow(listener.id, newFlowsPerSecond, nowMs);
+    const refusal =
+      this.clientRefusal(listener, client, isNew, nowMs) ??
+      this.subnetRefusal(listener, client, isNew, nowMs) ??
+      (isOverRate() ? 'limit-rate' : undefined) ??
+      takePlace();
+    if (refusal === undefined) return undefined;
+    clients.give(this.clientSlot);
+    clients.give(this.subnetSlot);
+    return refusal;
+  }
+
+  private clientRefusal(
+    { id, plan: { limits, bandwidth } }: ListenerView,
+    client: Address,
+    isNew: boolean,
+    nowMs: number,
+  ): TerminationCode | undefined {
+    const { flowsPerClient, newFlowsPerClientPerSecond, datagramsPerClientPerSecond = 0 } = limits;
+    const isCounted = flowsPerClient + newFlowsPerClientPerSecond + datagramsPerClientPerSecond > 0;
+    if (!isCounted && bandwidth?.perClient === undefined) return undefined;
+    const most = { flows: flowsPerClient, newFlowsPerSecond: newFlowsPerClientPerSecond };
+    const slot = this.counters.clients.take(id, 'client', client, most, isNew, nowMs);
+    if (slot >= 0) this.clientSlot = slot;
+    return slot === flowsReached ? 'limit-client' : slot === rateReached ? 'limit-rate' : undefined;
+  }
+
+  private subnetRefusal(
+    { id, plan }: ListenerView,
+    client: Address,
+    isNew: boolean,
+    nowMs: number,
+  ): TerminationCode | undefined {
+    const { perSubnet } = plan.limits;
+    if (perSubnet === undefined) return undefined;
+    const subnet = maskAddress(client, perSubnet.prefixV4, perSubnet.prefixV6);
+    const slot = this.counters.clients.take(id, 'subnet', subnet, perSubnet, isNew, nowMs);
+    if (slot >= 0) this.subnetSlot = slot;
+    return slot === flowsReached ? 'limit-subnet' : slot === rateReached ? 'limit-rate' : undefined;
   }
 
   private takePlace(listener: ListenerView, engine: Engine): TerminationCode | undefined {
@@ -103,11 +136,34 @@ export class FlowLimits {
     return this.limits.get(listener.id) ?? limitOf(listener, this.snapshot!, 0);
   }
 
+  /** It was let in just now. */
   opened(flow: Flow): void {
-    if (flow.listener.plan.protocol === 'udp') this.counters.evictable.add(flow.listener.id);
-    if (flow.listener.plan.limits.flowsPerClient === 0) return;
-    const key = clientKey(flow.listener, flow.client);
-    this.flowsOfClient.set(key, (this.flowsOfClient.get(key) ?? 0) + 1);
+    flow.clientSlot = this.clientSlot;
+    flow.subnetSlot = this.subnetSlot;
+    const { id, plan } = flow.listener;
+    const pace = plan.bandwidth && this.paceOf(flow, plan.bandwidth);
+    if (plan.protocol === 'tcp') {
+      flow.pace = pace;
+      return;
+    }
+    this.counters.evictable.add(id);
+    const { datagramsPerClientPerSecond: ofClient = 0, perSubnet } = plan.limits;
+    const ofSubnet = perSubnet?.datagramsPerSecond ?? 0;
+    if (ofClient + ofSubnet === 0 && pace === undefined) return;
+    const { clients } = this.counters;
+    flow.mayPass = (isUp, bytes) => {
+      const nowMs = this.nowMs();
+      return (
+        (!isUp || ofClient === 0 || clients.passDatagram(flow.clientSlot, ofClient, nowMs)) &&
+        (!isUp || ofSubnet === 0 || clients.passDatagram(flow.subnetSlot, ofSubnet, nowMs)) &&
+        (pace === undefined || pace.passes(isUp, bytes))
+      );
+    };
+  }
+
+  private paceOf({ listener, clientSlot }: Flow, bandwidth: BandwidthPlan): FlowPace {
+    const shared = { clients: this.counters.clients, listenerId: listener.id, clientSlot };
+    return new FlowPace(bandwidth, shared, this.nowMs);
   }
 
   /** Somebody has proved to be behind a UDP conversation. @returns false: others have taken all such places over */
@@ -126,28 +182,8 @@ export class FlowLimits {
     const { id, plan } = flow.listener;
     if (plan.protocol === 'udp' && evictable.pay(id, flow.isProved)) places.disown(id);
     else places.giveFlow(id);
-    if (flow.listener.plan.limits.flowsPerClient === 0) return;
-    const key = clientKey(flow.listener, flow.client);
-    const open = (this.flowsOfClient.get(key) ?? 1) - 1;
-    if (open > 0) this.flowsOfClient.set(key, open);
-    else this.flowsOfClient.delete(key);
-  }
-
-  private rateRefusal(listener: ListenerView, client: Address, nowMs: number): TerminationCode | undefined {
-    const { newFlowsPerSecond, newFlowsPerClientPerSecond } = listener.plan.limits;
-    const workers = this.counters.shared.workers;
-    if (newFlowsPerClientPerSecond > 0) {
-      const key = clientKey(listener, client);
-      // A client stays on one worker only by chance; its own rate is small, so it is not divided.
-      if (!take(this.clientBuckets, key, newFlowsPerClientPerSecond, nowMs)) return 'limit-rate';
-      if (this.clientBuckets.size > bucketsMax)
-        this.clientBuckets.delete(this.clientBuckets.keys().next().value!);
-    }
-    if (newFlowsPerSecond > 0) {
-      const share = Math.max(1, newFlowsPerSecond / workers);
-      if (!take(this.listenerBuckets, listener.id, share, nowMs)) return 'limit-rate';
-    }
-    return undefined;
+    this.counters.clients.give(flow.clientSlot);
+    this.counters.clients.give(flow.subnetSlot);
   }
 }
 
@@ -164,20 +200,4 @@ function limitOf({ id, plan }: ListenerView, { flowsMax, shares }: Snapshot, res
     commonMax,
     udpCommonMax,
   };
-}
-
-function clientKey(listener: ListenerView, client: Address): string {
-  return `${listener.id} ${client.ip}`;
-}
-
-function take<K>(buckets: Map<K, Bucket>, key: K, rate: number, nowMs: number): boolean {
-  const bucket = buckets.get(key) ?? { tokens: rate, filledAtMs: nowMs };
-  bucket.tokens = Math.min(rate, bucket.tokens + ((nowMs - bucket.filledAtMs) / 1000) * rate);
-  bucket.filledAtMs = nowMs;
-  const allowed = bucket.tokens >= 1;
-  if (allowed) bucket.tokens -= 1;
-  // Set anew so that the map's order is the order of last use.
-  buckets.delete(key);
-  buckets.set(key, bucket);
-  return allowed;
 }

@@ -36,12 +36,12 @@ export class SecondLooks {
 
   /** Whether a client that would be refused with this code is to be looked at again. */
   isWorthOne(protocol: Protocol, refusal: TerminationCode): boolean {
-    const isPlace = refusal === 'limit-client' || refusal === 'limit-listener' || refusal === 'limit-flows';
+    const isPlace = isOfClient(refusal) || refusal === 'limit-listener' || refusal === 'limit-flows';
     return isPlace && protocol === 'tcp' && this.looks.size < this.most;
   }
 
   add(flow: Flow, refusal: TerminationCode): void {
-    this.looks.set(flow, { refusal, isCounted: refusal !== 'limit-client', turns: 0 });
+    this.looks.set(flow, { refusal, isCounted: !isOfClient(refusal), turns: 0 });
   }
 
   /** @returns whether it has been counted in the rates, and whether it is time to look again; undefined: it has its place */
@@ -97,9 +97,15 @@ export class SecondLooks {
   }
 }
 
+function isOfClient(refusal: TerminationCode): boolean {
+  return refusal === 'limit-client' || refusal === 'limit-subnet';
+}
+
 /** Whether one that was refused with this code may come in now that `left` has left. */
 function isHelped({ listener, client }: Flow, refusal: TerminationCode, left: Flow): boolean {
   if (refusal === 'limit-flows') return true;
   if (listener.id !== left.listener.id) return false;
-  return refusal === 'limit-listener' || client.hasIpOf(left.client);
+  if (refusal === 'limit-listener') return true;
+  // Who left may have been of the same network: asking tells.
+  return refusal === 'limit-subnet' || client.hasIpOf(left.client);
 }

@@ -43,6 +43,7 @@ import { closeWithReset, dialFailure, isExhausted } from './sockets.ts';
 import type { TcpArrival } from './tcp-arrival.ts';
 import { TcpEnding } from './tcp-ending.ts';
 import { TcpOpening } from './tcp-opening.ts';
+import { TcpPacer } from './tcp-pacer.ts';
 import { holds, letGo, noteShortRead, optionsSet, relay } from './tcp-relay.ts';
 import { forgetSaid, keepChunk, sayAgain } from './tcp-said.ts';
 import type { Starved } from './tcp-shortage.ts';
@@ -179,6 +180,7 @@ export class TcpFlow implements Timed, Starved {
 
   onMoved(source: TcpSide, bytes: number): void {
     this.#sinceMs = this.#context.reactor.nowMs;
+    source.pacer?.charge(bytes);
     if (source.isClient) this.#flow.bytesIn += bytes;
     else this.#flow.bytesOut += bytes;
   }
@@ -454,6 +456,11 @@ export class TcpFlow implements Timed, Starved {
     this.#state = 'open';
     this.#sinceMs = this.#context.reactor.nowMs;
     this.#openedMs = this.#sinceMs;
+    const { pace } = this.#flow;
+    if (pace !== undefined) {
+      client.pacer ??= new TcpPacer(this.#context.reactor, pace, client);
+      backend.pacer ??= new TcpPacer(this.#context.reactor, pace, backend);
+    }
     this.#context.host.dialed(this.#flow);
     if (!this.open) return;
     if (sent > 0) {
@@ -515,6 +522,7 @@ export class TcpFlow implements Timed, Starved {
     if (this.client.keeps) forgetSaid(this.#context, this.client);
     for (let i = 0; i < 2; i++) {
       const side = i === 0 ? this.client : this.backend;
+      side.pacer?.stop();
       letGo(this.#context, side);
       reactor.remove(side);
       if (side.fd >= 0) closeSide(side.fd);

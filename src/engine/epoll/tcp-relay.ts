@@ -43,6 +43,7 @@ export function relay(context: Context, source: TcpSide): void {
     if (source.ended) return flow.onDelivered(source);
     if (!source.readable) return;
     if (reads === readsMax) return context.reactor.again(source);
+    if (source.pacer !== undefined && !source.pacer.mayRead()) return;
     if (source.splicing && !source.exact) spliceOnce(context, source);
     else copyOnce(context, source);
   }
@@ -55,9 +56,10 @@ export function holds(source: TcpSide): boolean {
 /** Reads once into the shared buffer and sends it on. */
 function copyOnce(context: Context, source: TcpSide): void {
   const { shared } = context;
-  const length = receive(source.fd, shared, 0, readBytes);
+  const most = mostOf(source, readBytes);
+  const length = receive(source.fd, shared, 0, most);
   if (length <= 0) return onNothingRead(source, length);
-  if (length === readBytes) {
+  if (length === most) {
     if (++source.fullReads >= fullReadsToSplice) source.splicing = true;
   } else {
     source.fullReads = 0;
@@ -66,6 +68,11 @@ function copyOnce(context: Context, source: TcpSide): void {
   sendShared(context, source, length);
   // The host comes last: what it does in return (`proceed` of another flow) may read into the shared buffer.
   if (source.owner.open) source.owner.onReceived(source);
+}
+
+/** What is read at once, of a side that may be bounded. */
+function mostOf({ pacer }: TcpSide, bytes: number): number {
+  return pacer === undefined ? bytes : Math.min(bytes, pacer.room);
 }
 
 /** After a read that did not fill its buffer: see tcp-side.ts. */
@@ -144,7 +151,7 @@ export function deliver(context: Context, source: TcpSide): boolean {
 function spliceOnce(context: Context, source: TcpSide): void {
   const pipe = context.pipes.take(context.reactor.nowMs);
   if (pipe === undefined) return copyFromNowOn(source, 0);
-  const length = splice(source.fd, pipe.write, pipeBytes);
+  const length = splice(source.fd, pipe.write, mostOf(source, pipeBytes));
   if (length > 0) {
     source.pipe = pipe;
     source.pipeBytes = length;

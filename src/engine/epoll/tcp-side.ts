@@ -22,6 +22,7 @@ import { type Descriptor, noDescriptor } from '../../linux/libc.ts';
 import type { Pipe } from '../../linux/pipe-pool.ts';
 import type { Handler } from '../../linux/reactor.ts';
 import type { TcpFlow } from './tcp-flow.ts';
+import type { TcpPacer } from './tcp-pacer.ts';
 
 /** Readiness to write is asked for only once a send came up short: most sides never need it. */
 export const interestToRead = EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET;
@@ -64,6 +65,8 @@ export class TcpSide implements Handler {
   splicing = false;
   /** Splices in a row that brought little. */
   smallSplices = 0;
+  /** How fast it may be read; undefined: there is no limit. */
+  pacer: TcpPacer | undefined = undefined;
   /** A second send needs TCP_NODELAY first (tcp-relay.ts). */
   sends = 0;
 

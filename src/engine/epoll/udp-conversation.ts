@@ -24,7 +24,7 @@ import type { Timed } from '../../linux/timer-wheel.ts';
 import type { DialFailure } from '../engine.ts';
 import type { Ordered, Standing } from '../eviction-order.ts';
 import { speaksOfPeer } from '../peer-errors.ts';
-import { quietMs } from '../quiet.ts';
+import { isAnswered, quietMs } from '../quiet.ts';
 import type { Context } from './context.ts';
 import { interfaceWordAt, localWordsAt } from './conversation-table.ts';
 import { dialFailure, lacksSocket } from './sockets.ts';
@@ -206,6 +206,7 @@ export class UdpConversation implements Handler, Timed, Ordered {
 
   /** A datagram of the client. */
   forward(from: Region, offset: number, length: number): void {
+    if (this.#flow.mayPass?.(true, length) === false) return this.listener.dropped('rate');
     this.#sinceMs = this.#context.reactor.nowMs;
     if (this.#state === 'open') {
       if (this.#waysVersion !== this.#context.waysVersion) this.#follow();
@@ -238,7 +239,8 @@ export class UdpConversation implements Handler, Timed, Ordered {
 
   /** A reply is in the place given last. */
   heard(length: number): void {
-    this.#context.replies.commit(this, length);
+    if (this.#flow.mayPass?.(false, length) === false) this.listener.dropped('rate');
+    else this.#context.replies.commit(this, length);
     this.#sinceMs = this.#context.reactor.nowMs;
     if (!this.#hasReplied) this.#onFirstReply();
   }
@@ -262,7 +264,9 @@ export class UdpConversation implements Handler, Timed, Ordered {
   }
 
   onAgain(): void {
-    this.onEvents();
+    if (this.#state === 'over') return;
+    if (isAnswered(this.#flow)) this.reset('expired');
+    else this.onEvents();
   }
 
   /** Writes the client's address, and the local one the client used, to a place of a batch. */
@@ -279,6 +283,8 @@ export class UdpConversation implements Handler, Timed, Ordered {
   onReplySent(length: number): void {
     this.#flow.datagramsOut++;
     this.#flow.bytesOut += length;
+    // Not from here: other replies are under way.
+    if (this.#flow.listener.plan.sessionEndsAfter !== undefined) this.#context.reactor.again(this);
   }
 
   #onFirstReply(): void {

@@ -14,7 +14,7 @@ import type { TerminationCode } from '../../core/termination.ts';
 import { isSameWay } from '../../core/way.ts';
 import type { Ordered, Standing } from '../eviction-order.ts';
 import { speaksOfPeer } from '../peer-errors.ts';
-import { quietMs } from '../quiet.ts';
+import { isAnswered, quietMs } from '../quiet.ts';
 import { type Carried, type Context, guarded, reportClosed } from './context.ts';
 import type { Watched } from './deadlines.ts';
 import { dialFailureOf } from './dial-failure.ts';
@@ -108,6 +108,8 @@ export class Conversation implements Carried, Ordered, Watched, UpstreamOwner {
       this.#clientIp = from.address;
       this.#clientPort = from.port;
     }
+    if (this.flow.mayPass?.(true, bytes.length) === false)
+      return this.#context.host.dropped(this.flow.listener, 'rate');
     this.#movedAtMs = this.#context.nowMs();
     if (this.#phase === 'open' && this.#waysVersion !== this.#context.waysVersion) this.#follow();
     if (this.#phase === 'open' && this.#next === undefined) this.#sendUp(bytes, true);
@@ -322,11 +324,14 @@ export class Conversation implements Carried, Ordered, Watched, UpstreamOwner {
       this.#context.host.replied(this.flow);
       if (this.#isOver()) return;
     }
+    if (this.flow.mayPass?.(false, bytes.length) === false)
+      return this.#context.host.dropped(this.flow.listener, 'rate');
     this.#via!.send(bytes, this.#clientIp, this.#clientPort, (outcome) => {
       if (this.#isOver()) return;
       if (outcome === 'sent') {
         this.flow.bytesOut += bytes.length;
         this.flow.datagramsOut++;
+        if (isAnswered(this.flow)) this.end('expired');
       } else this.#dropped(outcome);
     });
   }

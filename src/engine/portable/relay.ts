@@ -36,6 +36,8 @@ export class Direction {
   droppedBytes = 0;
 
   #detach: () => void = () => undefined;
+  /** Its bytes have moved faster than they may: `from` is not read until then. */
+  #hold: NodeJS.Timeout | undefined = undefined;
 
   constructor(from: Socket, to: Socket) {
     this.from = from;
@@ -75,14 +77,31 @@ export class Direction {
     else if (!isFull) this.resume();
   }
 
+  /** `from` is not read for so long. */
+  holdFor(ms: number): void {
+    if (this.isStopped || this.isOver) return;
+    this.from.pause();
+    this.#hold ??= setTimeout(() => {
+      this.#hold = undefined;
+      // Or its 'drain' does.
+      if (!this.to.writableNeedDrain || this.isDeaf) this.resume();
+    }, ms);
+  }
+
+  #release(): void {
+    clearTimeout(this.#hold);
+    this.#hold = undefined;
+  }
+
   /** Both sockets are without it from here on; `from` is paused. */
   detach(): void {
+    this.#release();
     this.#detach();
   }
 
   resume(): void {
     const { from } = this;
-    if (from.destroyed) return;
+    if (from.destroyed || this.#hold !== undefined) return;
     if (!this.isStopped) from.resume();
     // With 'data', as if it flowed.
     else if (from.readableLength > 0) from.read();
@@ -91,6 +110,7 @@ export class Direction {
   /** The flow of bytes from the kernel ends; what was read goes on its way. */
   stop(): void {
     this.isStopped = true;
+    this.#release();
     this.from.pause();
   }
 

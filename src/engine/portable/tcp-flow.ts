@@ -14,6 +14,7 @@
  */
 import { Socket, type SocketConstructorOpts } from 'node:net';
 import type { Flow } from '../../core/flow.ts';
+import type { FlowPace } from '../../core/flow-pace.ts';
 import { saidBytesMax } from '../../core/limits.ts';
 import type { Bind } from '../../core/plan.ts';
 import { isSelfConnection } from '../../core/self-connection.ts';
@@ -292,6 +293,7 @@ export class TcpFlow implements Ended, Watched {
           flow.bytesIn += bytes.length;
           if (this.#isEarly) this.#keep(bytes);
           this.#moved();
+          if (flow.pace !== undefined) this.#slowDown(this.#up, flow.pace, bytes.length);
         },
         passesEnd: () => true,
         ended: () => this.#ended('client-closed'),
@@ -303,12 +305,20 @@ export class TcpFlow implements Ended, Watched {
       moved: (bytes) => {
         flow.bytesOut += bytes.length;
         this.#moved();
+        if (flow.pace !== undefined) this.#slowDown(this.#down, flow.pace, bytes.length);
         if (!this.#replied) guarded(this.#context, this, () => this.#firstReply());
       },
       passesEnd: () => !this.#leftAtEnd(),
       ended: () => this.#ended('backend-closed'),
       delivered: () => this.#directionDelivered(),
     });
+  }
+
+  #slowDown(direction: Direction | undefined, pace: FlowPace, bytes: number): void {
+    const isUp = direction === this.#up;
+    pace.charge(isUp, bytes);
+    const waitMs = pace.waitMs(isUp);
+    if (waitMs > 0) direction?.holdFor(waitMs);
   }
 
   #keep(bytes: Buffer): void {
