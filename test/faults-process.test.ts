@@ -269,7 +269,7 @@ describe('row 46: addresses that cannot be bound', () => {
     const { status, stderr } = await pinionCommand(['run', '--config', config]);
     expect(status).toBe(1);
     expect(stderr).toMatch(
-      /^pinion: listener far: cannot bind tcp:\/\/192\.0\.2\.77:\d+: EADDRNOTAVAIL; this machine has no such address/,
+      /^\/.*:\d+:\d+: listeners\[0\]\.bind: EADDRNOTAVAIL; this machine has no such address/,
     );
   });
 
@@ -279,8 +279,6 @@ describe('row 46: addresses that cannot be bound', () => {
     const wrapper = process.getuid?.() === 0 ? noRights : [];
     const { status, stderr } = await pinionCommand(['run', '--config', config], wrapper);
     expect(status).toBe(1);
-    expect(stderr).toMatch(
-      /^pinion: listener web: cannot bind tcp:\/\/127\.0\.0\.1:81: EACCES; ports below 1024 need CAP_NET_BIND_SERVICE/,
-    );
+    expect(stderr).toMatch(/^\/.*:\d+:\d+: listeners\[0\]\.bind: EACCES: port 81 needs CAP_NET_BIND_SERVICE/);
   });
 });

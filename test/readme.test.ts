@@ -69,7 +69,9 @@ describe('the documents', () => {
     'config/%s is good',
     async (file) => {
       const { status, stderr } = await pinionCommand(['check', '--config', `${root}config/${file}`]);
-      expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+      // Of the machine it runs on: here nobody has made the folder of its socket.
+      const said = stderr.replace(/^warning: .* there is no folder \/run\/pinion; .*\n/gm, '');
+      expect({ status, said }).toEqual({ status: 0, said: '' });
     },
   );
 

@@ -52,6 +52,7 @@ const patient = [
   'last-words',
   'limits',
   'loops',
+  'machine',
   'observability',
   'operating',
   'operator-words',

@@ -4,13 +4,14 @@
  */
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
+import type { Loaded } from '../config/load.ts';
 import { StartFailure } from '../control/listeners.ts';
 import type { Plan, Protocol } from '../core/plan.ts';
 import { type Sample, samplesOf, startSample, stopSample } from './demo-samples.ts';
 import { say, tell, tellBeginnings } from './demo-story.ts';
 import { exitStatus } from './exit.ts';
 import { Instance } from './instance.ts';
-import { loadOrComplain } from './load.ts';
+import { loadedOrComplain } from './load.ts';
 import { serveSample } from './sample-backend.ts';
 import { print } from './standard-output.ts';
 
@@ -36,8 +37,9 @@ export function sampleBackendCommand(): Command {
 }
 
 export async function demo(): Promise<void> {
-  const plan = loadOrComplain(demoFile);
-  if (plan === undefined) return;
+  const loaded = loadedOrComplain(demoFile);
+  if (loaded === undefined) return;
+  const { plan } = loaded;
   const samples = samplesOf(plan);
   process.on('exit', () => {
     for (const sample of samples) stopSample(sample);
@@ -45,15 +47,15 @@ export async function demo(): Promise<void> {
   const listening = await Promise.all(samples.map((sample) => startSample(sample, say)));
   if (listening.includes(false))
     refuse('the demo needs these ports for its sample backends; is it already running?');
-  const instance = await startInstance(plan);
+  const instance = await startInstance(loaded);
   explainHowToPlay(plan, samples);
   tellBeginnings(instance.control);
   if (process.stdin.isTTY) obeyKeys(instance, samples);
 }
 
-async function startInstance(plan: Plan): Promise<Instance> {
+async function startInstance(loaded: Loaded): Promise<Instance> {
   try {
-    const instance = await Instance.create(plan, {
+    const instance = await Instance.create(loaded, {
       watch: tell,
       flush: async () => {},
       logLinesDropped: () => 0,

@@ -5,7 +5,7 @@
 
 import { hostname } from 'node:os';
 import { diffPlans } from '../config/diff.ts';
-import { loadPlan, problemLines, warningLines } from '../config/load.ts';
+import { type Loaded, loadPlan, problemLines, warningLines } from '../config/load.ts';
 import { Control } from '../control/control.ts';
 import type { ControlWatcher } from '../control/events.ts';
 import { StartFailure } from '../control/listeners.ts';
@@ -19,6 +19,8 @@ import type { Answer } from '../front/http.ts';
 import type { FrontState, Published } from '../front/state.ts';
 import { sharingWriters } from '../rooms/shared.ts';
 import { exitStatus, leave } from './exit.ts';
+import { warn } from './load.ts';
+import { lookAtMachine, MachineFailure } from './machine.ts';
 import { obey } from './orders.ts';
 import { Reloads } from './reloads.ts';
 import { version } from './version.ts';
@@ -34,24 +36,34 @@ export class Instance {
   readonly control: Control;
   private readonly options: InstanceOptions;
   private readonly startedWith: Plan;
+  private readonly engine: EngineDecision['engine'];
   private front: FrontClient | undefined;
   private published: Published | undefined;
   private readonly reloads = new Reloads(() => this.reloadOnce());
   private shutdownStarted = false;
   private hurry: () => void = () => {};
 
-  /** Decides on the engine; nothing is started yet. Throws StartFailure when the configured one does not work here. */
-  static async create(plan: Plan, options: InstanceOptions): Promise<Instance> {
+  /**
+   * Decides on the engine and looks what this machine can do; nothing is started yet. Throws StartFailure when the
+   * configured engine does not work here, MachineFailure with all that cannot be done.
+   */
+  static async create(loaded: Loaded, options: InstanceOptions): Promise<Instance> {
+    const { plan } = loaded;
     const engine = await decideEngine(plan.engine);
-    if (engine.works) return new Instance(plan, options, engine);
-    throw new StartFailure(
-      `engine: epoll does not work here: ${engine.reason}; use engine: auto or portable`,
-    );
+    if (!engine.works)
+      throw new StartFailure(
+        `engine: epoll does not work here: ${engine.reason}; use engine: auto or portable`,
+      );
+    const { problems, warnings } = await lookAtMachine(loaded, engine.engine);
+    warn(warnings);
+    if (problems.length > 0) throw new MachineFailure(problems);
+    return new Instance(plan, options, engine);
   }
 
   private constructor(plan: Plan, options: InstanceOptions, { engine, reason }: EngineDecision) {
     this.options = options;
     this.startedWith = plan;
+    this.engine = engine;
     this.control = new Control(plan, {
       watch: options.watch,
       engine,
@@ -114,6 +126,8 @@ export class Instance {
     };
     const loaded = loadPlan(this.control.plan.source);
     if ('problems' in loaded) return refuse(problemLines(loaded));
+    const machine = await lookAtMachine(loaded, this.engine, this.control.plan);
+    if (machine.problems.length > 0) return refuse(machine.problems);
     try {
       await this.control.reload(loaded.plan);
       // Against the first plan and not the last: what a reload left for a restart still waits at the next one.
@@ -122,7 +136,7 @@ export class Instance {
         status: 200,
         body: {
           digest: loaded.plan.digest,
-          warnings: warningLines(loaded),
+          warnings: [...warningLines(loaded), ...machine.warnings],
           needRestart,
         },
       };

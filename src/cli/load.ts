@@ -1,6 +1,6 @@
 /** The configuration of a command: how it is named, and what is said about it on standard error, one problem a line. */
 import type { Command } from 'commander';
-import { loadPlan, problemLines, warningLines } from '../config/load.ts';
+import { type Loaded, loadPlan, problemLines, warningLines } from '../config/load.ts';
 import type { Plan } from '../core/plan.ts';
 import { exitStatus } from './exit.ts';
 
@@ -32,12 +32,21 @@ export function requiredConfigFile(command: Command, file: string | undefined): 
 
 /** @returns undefined after the problems have been said and the exit status set */
 export function loadOrComplain(path: string): Plan | undefined {
+  return loadedOrComplain(path)?.plan;
+}
+
+/** As {@link loadOrComplain}, for who has more to say of the file. */
+export function loadedOrComplain(path: string): Loaded | undefined {
   const loaded = loadPlan(path);
   if ('problems' in loaded) {
     for (const line of problemLines(loaded)) process.stderr.write(`${line}\n`);
     process.exitCode = exitStatus.refused;
     return undefined;
   }
-  for (const line of warningLines(loaded)) process.stderr.write(`warning: ${line}\n`);
-  return loaded.plan;
+  warn(warningLines(loaded));
+  return loaded;
+}
+
+export function warn(lines: readonly string[]): void {
+  for (const line of lines) process.stderr.write(`warning: ${line}\n`);
 }

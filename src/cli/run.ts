@@ -1,12 +1,13 @@
 /** `pinion run`: the balancer. */
 import { Command } from 'commander';
+import type { Loaded } from '../config/load.ts';
 import { StartFailure } from '../control/listeners.ts';
-import type { Plan } from '../core/plan.ts';
 import { createLog, logEvents } from '../observe/log.ts';
 import { demo } from './demo.ts';
 import { exitStatus } from './exit.ts';
 import { Instance } from './instance.ts';
-import { configFileOf, loadOrComplain, requiredConfigFile, withConfigFile } from './load.ts';
+import { configFileOf, loadedOrComplain, requiredConfigFile, withConfigFile } from './load.ts';
+import { MachineFailure } from './machine.ts';
 
 export function runCommand(): Command {
   return withConfigFile(new Command('run'))
@@ -16,8 +17,8 @@ export function runCommand(): Command {
       '\nSignals: SIGTERM and SIGINT drain (shutdown.drain), a second one ends at once; SIGHUP reads the file again.',
     )
     .action(async (file: string | undefined, _options: object, command: Command) => {
-      const plan = loadOrComplain(requiredConfigFile(command, file));
-      if (plan !== undefined) await run(plan);
+      const loaded = loadedOrComplain(requiredConfigFile(command, file));
+      if (loaded !== undefined) await run(loaded);
     });
 }
 
@@ -28,12 +29,13 @@ export function startCommand(): Command {
     .action(async (file: string | undefined, _options: object, command: Command) => {
       const path = configFileOf(command, file);
       if (path === undefined) return demo();
-      const plan = loadOrComplain(path);
-      if (plan !== undefined) await run(plan);
+      const loaded = loadedOrComplain(path);
+      if (loaded !== undefined) await run(loaded);
     });
 }
 
-async function run(plan: Plan): Promise<void> {
+async function run(loaded: Loaded): Promise<void> {
+  const { plan } = loaded;
   const log = createLog(plan.log.level);
   let isFailing = false;
   const fail = async (error: unknown, status: number): Promise<void> => {
@@ -48,7 +50,7 @@ async function run(plan: Plan): Promise<void> {
   process.on('uncaughtException', (error) => void fail(error, exitStatus.defect));
   process.on('unhandledRejection', (error) => void fail(error, exitStatus.defect));
   try {
-    const instance = await Instance.create(plan, {
+    const instance = await Instance.create(loaded, {
       watch: logEvents(log.logger, plan.log.flows.level),
       flush: () => log.flush(),
       logLinesDropped: () => log.dropped(),
@@ -56,7 +58,10 @@ async function run(plan: Plan): Promise<void> {
     await instance.start();
   } catch (error) {
     if (!(error instanceof StartFailure)) throw error;
-    process.stderr.write(`pinion: ${error.message}\n`);
-    await fail(error.message, exitStatus.refused);
+    const lines = error instanceof MachineFailure ? error.lines : [`pinion: ${error.message}`];
+    for (const line of lines) process.stderr.write(`${line}\n`);
+    if (error instanceof MachineFailure)
+      for (const line of lines.slice(0, -1)) log.logger.fatal({ event: 'failed', err: line }, line);
+    await fail(error instanceof MachineFailure ? lines.at(-1) : error.message, exitStatus.refused);
   }
 }

@@ -15,7 +15,7 @@ import { checkDraft } from './check.ts';
 import { draftOf, draftOfWhole } from './draft.ts';
 import { findingsOf } from './issues.ts';
 import { anyMachine, type LocalNames, thisMachine } from './machine.ts';
-import { formatProblem, type Problem } from './problem.ts';
+import { formatPath, formatProblem, type Path, type Problem, problemIn } from './problem.ts';
 import { fileShape } from './shape.ts';
 import { tell } from './telling.ts';
 import { readText } from './text.ts';
@@ -37,8 +37,15 @@ export interface Refused extends Warned {
   readonly problemsLeftOut: number;
 }
 
+/** A file that is a plan. */
+export interface Loaded extends Warned {
+  readonly plan: Plan;
+  /** A problem that somebody else has found, where `path` is written. */
+  problemAt(path: Path, message: string): Problem;
+}
+
 /** A plan, or at least one problem. Warnings come with both and stop nothing. In the order of the file. */
-export type LoadResult = (Warned & { readonly plan: Plan }) | Refused;
+export type LoadResult = Loaded | Refused;
 
 /** Reads and checks the file at `path`. Blocks while reading; never throws: a file that cannot be read is a problem. */
 export function loadPlan(path: string): LoadResult {
@@ -65,7 +72,9 @@ export function parsePlan(text: string, source: string, names: LocalNames = anyM
   });
   const { problems: warnings, leftOut: warningsLeftOut } = tell(checked.warnings, tree);
   if (!shaped.success || problems.length > 0) return { problems, problemsLeftOut, warnings, warningsLeftOut };
-  return { plan: buildPlan(shaped.data, source), warnings, warningsLeftOut };
+  const problemAt = (path: Path, message: string): Problem =>
+    problemIn(source, tree.place(path, 'value'), formatPath(path), message);
+  return { plan: buildPlan(shaped.data, source), warnings, warningsLeftOut, problemAt };
 }
 
 /** The problems as lines, and how many there are besides. */

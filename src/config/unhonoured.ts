@@ -1,20 +1,40 @@
 /** What of a listener's options an engine goes without: whoever wrote them is told, by the keys of the file. */
 import type { Options } from '../core/options.ts';
-import type { ListenerPlan } from '../core/plan.ts';
+import type { ListenerPlan, Plan } from '../core/plan.ts';
 import { isMap } from './issues.ts';
 import { listenerOptions } from './listener-shape.ts';
+import type { Path } from './problem.ts';
 import { upstreamOptions } from './socket-shape.ts';
 
 type EngineName = 'epoll' | 'portable';
 
 /** `tcp.fast_open`, `mark of its pool`: in the order of the reference. */
 export function unhonoured(listener: ListenerPlan, engine: EngineName): string[] {
-  const { bind, upstream = {} } = listener;
-  const device = bind.kind === 'inet' ? bind.device : undefined;
   return [
-    ...those(listenerOptions, { ...listener, device }, engine),
-    ...those(upstreamOptions, { ...upstream }, engine).map((key) => `${key} of its pool`),
+    ...ofListener(listener, engine),
+    ...those(upstreamOptions, { ...listener.upstream }, engine).map((key) => `${key} of its pool`),
   ];
+}
+
+/** Where the same is written. */
+export function unhonouredPaths({ listeners, pools }: Plan, engine: EngineName): Path[] {
+  return [
+    ...listeners.flatMap((listener, index) =>
+      ofListener(listener, engine).map((key): Path => ['listeners', index, ...key.split('.')]),
+    ),
+    ...pools.flatMap(({ name, upstream }) =>
+      those(upstreamOptions, { ...upstream }, engine).map((key): Path => ['pools', name, key]),
+    ),
+  ];
+}
+
+function ofListener(listener: ListenerPlan, engine: EngineName): string[] {
+  const { bind } = listener;
+  return those(
+    listenerOptions,
+    { ...listener, device: bind.kind === 'inet' ? bind.device : undefined },
+    engine,
+  );
 }
 
 /** An option that is off is not missed. */

@@ -61,7 +61,7 @@ function inodeAt(path: string): { readonly inode: Inode; readonly stats: Stats }
 }
 
 /** libuv says EACCES for a bind in a folder that does not exist, so the folder is looked at first. */
-function folderProblem(folder: string): string | undefined {
+export function folderProblem(folder: string): string | undefined {
   try {
     if (statSync(folder).isDirectory()) return undefined;
     return `${folder} is not a folder; choose another path`;

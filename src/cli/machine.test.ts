@@ -1,0 +1,70 @@
+import { createServer } from 'node:net';
+import { expect, test } from 'vitest';
+import { type Loaded, parsePlan } from '../config/load.ts';
+import { lookAtMachine } from './machine.ts';
+
+function loaded(pool: string, bind = 'tcp://127.0.0.1:0', more = ''): Loaded {
+  const result = parsePlan(
+    `listeners: [ { name: l, bind: "${bind}", pool: p } ]
+pools:
+  p:
+    backends: [ { name: x, address: "127.0.0.1:9" } ]
+    ${pool}
+${more}
+`,
+    'f',
+  );
+  if (!('plan' in result)) throw new Error(JSON.stringify(result.problems));
+  return result;
+}
+
+test('a reload is refused for what is new in it, and warns of what was missing before', async () => {
+  const before = loaded('device: none0');
+  const problem = expect.stringMatching(
+    /^f:5:13: pools\.p\.device: there is no device none0; there are: .*\blo\b/,
+  );
+  expect(await lookAtMachine(before, 'epoll')).toEqual({ problems: [problem], warnings: [] });
+  expect(await lookAtMachine(before, 'epoll', before.plan)).toEqual({ problems: [], warnings: [problem] });
+  const next = loaded('device: none1');
+  expect((await lookAtMachine(next, 'epoll', before.plan)).problems).toHaveLength(1);
+});
+
+test.each(['epoll', 'portable'] as const)(
+  '%s: addresses that are not here, and one that is taken',
+  async (engine) => {
+    const sources = loaded('source: [ 127.0.0.2, 192.0.2.7, "2001:db8::7" ]');
+    const { problems, warnings } = await lookAtMachine(sources, engine);
+    const told =
+      /^f:5:13: pools\.p\.source: 192\.0\.2\.7, 2001:db8::7 are no addresses of this machine; it has /;
+    // The portable engine does not pass over one that is not there.
+    expect({ epoll: warnings, portable: problems }[engine]).toEqual([expect.stringMatching(told)]);
+    expect({ epoll: problems, portable: warnings }[engine]).toEqual([]);
+
+    expect((await lookAtMachine(loaded('', 'udp://192.0.2.7:9'), engine)).problems).toEqual([
+      expect.stringMatching(
+        /^f:1:\d+: listeners\[0\]\.bind: EADDRNOTAVAIL; this machine has no such address/,
+      ),
+    ]);
+    const server = createServer().listen(0, '127.0.0.1');
+    await new Promise((resolve) => server.once('listening', resolve));
+    const { port } = server.address() as { port: number };
+    const nothing = { problems: [], warnings: [] };
+    expect(await lookAtMachine(loaded('', `tcp://127.0.0.1:${port}`), engine)).toEqual(nothing);
+    server.close();
+  },
+);
+
+test('what waits for a restart is judged at the start alone; what one backend lacks is a warning', async () => {
+  const wanting = loaded(
+    'health: { type: redis, password_file: /nonexistent/a }',
+    undefined,
+    'cluster: { name: c, redis: { url: "redis://r:1", password_file: /nonexistent/b } }',
+  );
+  const warning = 'f:5:43: pools.p.health.password_file: /nonexistent/a: there is no such file';
+  const problem = 'f:6:65: cluster.redis.password_file: /nonexistent/b: there is no such file';
+  expect(await lookAtMachine(wanting, 'epoll')).toEqual({ problems: [problem], warnings: [warning] });
+  expect(await lookAtMachine(wanting, 'epoll', loaded('').plan)).toEqual({
+    problems: [],
+    warnings: [warning, problem].sort(),
+  });
+});

@@ -1,0 +1,228 @@
+/**
+ * What this machine cannot do of what a configuration asks: looked at before anything is started, and before a reload changes anything,
+ * all of it at once, each with its place in the file.
+ *
+ *    plan --config/demands--> what it asks --the engine's calls, the file system--> problems (a start ends), warnings (it goes on)
+ *
+ * What the plan in use asks already refuses no reload: a device that is away for a moment must not stand in the way of other changes.
+ * `check` has warnings only, as it may run on another machine, or as another user.
+ */
+import { accessSync, constants, readdirSync, statSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
+import { dirname } from 'node:path';
+import { type Demand, demandsOf, type Want } from '../config/demands.ts';
+import { formatProblem, type Loaded, type Problem } from '../config/load.ts';
+import { unhonouredPaths } from '../config/unhonoured.ts';
+import { bindHints, StartFailure } from '../control/listeners.ts';
+import type { Plan } from '../core/plan.ts';
+import type { MachineMeans } from '../engine/machine-means.ts';
+import { folderProblem } from '../front/unix-path.ts';
+import { passwordPath } from '../rooms/secret-files.ts';
+
+export interface MachineFindings {
+  /** What cannot be used here. */
+  readonly problems: readonly string[];
+  readonly warnings: readonly string[];
+}
+
+/** What the machine cannot do, a line for each, with file:line:column. */
+export class MachineFailure extends StartFailure {
+  readonly lines: readonly string[];
+
+  constructor(lines: readonly string[]) {
+    super(lines.join('; '));
+    this.lines = lines;
+  }
+}
+
+/** Addresses, devices: so many are named where one is not there. */
+const namedMax = 8;
+
+/**
+ * @param inUse the plan of the running instance, for a reload
+ */
+export async function lookAtMachine(
+  { plan, problemAt }: Loaded,
+  engine: 'portable' | 'epoll',
+  inUse?: Plan,
+): Promise<MachineFindings> {
+  const means = await meansOf(engine);
+  const known = new Set(inUse === undefined ? [] : demandsOf(inUse).map(keyOf));
+  const asked = new Map<string, Trouble | undefined>();
+  const problems: Problem[] = [];
+  const warnings: Problem[] = [];
+  for (const demand of demandsOf(plan)) {
+    const key = keyOf(demand);
+    if (inUse !== undefined && (isHeld(demand.want) || demand.refuses === 'start') && known.has(key))
+      continue;
+    if (!asked.has(key)) asked.set(key, await troubleWith(demand.want, means));
+    const trouble = asked.get(key);
+    if (trouble === undefined) continue;
+    const isRefused =
+      !trouble.mayServe &&
+      (demand.refuses === 'always' ? !known.has(key) : demand.refuses === 'start' && inUse === undefined);
+    (isRefused ? problems : warnings).push(problemAt(demand.path, trouble.message));
+  }
+  for (const path of unhonouredPaths(plan, engine))
+    warnings.push(problemAt(path, `the ${engine} engine goes without it; write engine: epoll to insist`));
+  return { problems: inOrder(problems), warnings: inOrder(warnings) };
+}
+
+// The epoll engine's modules are loaded only where it runs: koffi need not exist for the portable one.
+async function meansOf(engine: 'portable' | 'epoll'): Promise<MachineMeans> {
+  if (engine === 'epoll') return (await import('../engine/epoll/machine-means.ts')).epollMeans;
+  return (await import('../engine/portable/machine-means.ts')).portableMeans;
+}
+
+function keyOf({ want }: Demand): string {
+  return JSON.stringify(want);
+}
+
+/** The running instance has it already, and what is asked of the machine is to make it. */
+function isHeld({ asks }: Want): boolean {
+  return asks === 'bind' || asks === 'socket';
+}
+
+function inOrder(problems: Problem[]): string[] {
+  return [...new Set(problems.sort((a, b) => a.line - b.line || a.column - b.column).map(formatProblem))];
+}
+
+interface Trouble {
+  readonly message: string;
+  /** Not all of what was asked is missing. */
+  readonly mayServe?: boolean;
+}
+
+async function troubleWith(want: Want, means: MachineMeans): Promise<Trouble | undefined> {
+  const say = (message: string | undefined): Trouble | undefined =>
+    message === undefined ? undefined : { message };
+  switch (want.asks) {
+    case 'transparent':
+      return say(lacksNetAdmin(await means.transparent()));
+    case 'mark':
+      return say(lacksNetAdmin(await means.mark(want.mark)));
+    case 'device':
+      return say(deviceProblem(want.device, await means.device(want.device)));
+    case 'sources':
+      return sourcesTrouble(want.ips, means);
+    case 'bind':
+      return say(bindProblem(want.bind.port, await means.bind(want.protocol, want.bind)));
+    case 'socket':
+      return say(socketProblem(want.file));
+    case 'server':
+      return say(want.file.startsWith('@') ? undefined : serverProblem(want.file));
+    case 'file':
+      return say(fileProblem(passwordPath(want.file), constants.R_OK));
+    case 'program':
+      return say(fileProblem(want.file, constants.X_OK));
+  }
+}
+
+/** The way to a right is a matter of how it is started. */
+function capability(name: string): string {
+  const ways = `under systemd add it to AmbientCapabilities= and CapabilityBoundingSet= of the unit, in a container --cap-add ${name.slice(4)}`;
+  return `needs ${name}: ${ways}, or start it as root`;
+}
+
+function lacksNetAdmin(code: string | undefined): string | undefined {
+  if (code === undefined) return undefined;
+  if (code === 'EPERM' || code === 'EACCES') return `${code}: ${capability('CAP_NET_ADMIN')}`;
+  return `${code}: the kernel here does not offer it`;
+}
+
+function deviceProblem(device: string, code: string | undefined): string | undefined {
+  if (code === undefined) return undefined;
+  if (code === 'ENODEV') return `there is no device ${device}; there are: ${devices()}`;
+  return code === 'EPERM'
+    ? `${code}: ${capability('CAP_NET_RAW')}`
+    : `device ${device} cannot be used: ${code}`;
+}
+
+function devices(): string {
+  let names: string[];
+  try {
+    // Those without an address as well.
+    names = readdirSync('/sys/class/net');
+  } catch {
+    names = Object.keys(networkInterfaces());
+  }
+  return some(names.sort());
+}
+
+async function sourcesTrouble(ips: readonly string[], means: MachineMeans): Promise<Trouble | undefined> {
+  const missing: string[] = [];
+  let why = '';
+  for (const ip of ips) {
+    const code = await means.source(ip);
+    if (code === undefined) continue;
+    missing.push(ip);
+    why = code;
+  }
+  if (missing.length === 0) return undefined;
+  if (why !== 'EADDRNOTAVAIL')
+    return { message: `nothing can leave from ${missing.join(', ')} here: ${why}` };
+  const own = Object.values(networkInterfaces()).flatMap((all) => all?.map(({ address }) => address) ?? []);
+  const is = missing.length === 1 ? 'is no address' : 'are no addresses';
+  return {
+    message: `${missing.join(', ')} ${is} of this machine; it has ${some(own)}`,
+    mayServe: means.triesAllSources && missing.length < ips.length,
+  };
+}
+
+function bindProblem(port: number, code: string | undefined): string | undefined {
+  if (code === undefined) return undefined;
+  if (code === 'EACCES' || code === 'EPERM')
+    return `${code}: port ${port} ${capability('CAP_NET_BIND_SERVICE')}, or set net.ipv4.ip_unprivileged_port_start=${port}`;
+  const hint = bindHints[code];
+  return hint === undefined ? `it cannot be bound here: ${code}` : `${code}; ${hint}`;
+}
+
+function socketProblem(file: string): string | undefined {
+  if (file.startsWith('@')) return undefined;
+  const folder = dirname(file);
+  return (
+    folderProblem(folder) ??
+    (may(folder, constants.W_OK | constants.X_OK) ? undefined : mayNot('write in', folder))
+  );
+}
+
+/** A socket that is not there yet is what its server makes. */
+function serverProblem(file: string): string | undefined {
+  const folder = dirname(file);
+  const unusable = folderProblem(folder);
+  if (unusable !== undefined) return unusable;
+  if (!may(folder, constants.X_OK)) return mayNot('look into', folder);
+  const isThere = statSync(file, { throwIfNoEntry: false }) !== undefined;
+  return isThere && !may(file, constants.W_OK) ? mayNot('connect to', file) : undefined;
+}
+
+function fileProblem(file: string, mode: number): string | undefined {
+  try {
+    if (!statSync(file).isFile()) return `${file}: it is not a regular file`;
+    accessSync(file, mode);
+    return undefined;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return `${file}: there is no such file`;
+    if (code !== 'EACCES') return `${file}: ${code ?? message}`;
+    return mayNot(mode === constants.X_OK ? 'run' : 'read', file);
+  }
+}
+
+function may(path: string, mode: number): boolean {
+  try {
+    accessSync(path, mode);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function mayNot(what: string, path: string): string {
+  return `uid ${process.geteuid?.() ?? '?'} may not ${what} ${path}`;
+}
+
+function some(names: readonly string[]): string {
+  const more = names.length - namedMax;
+  return `${names.slice(0, namedMax).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+}

@@ -1,0 +1,117 @@
+/**
+ * What a plan asks of the machine it runs on, and where each of it is written: addresses, ports, devices, capabilities, folders of
+ * sockets, files. Whether it can be had is asked elsewhere (cli/machine.ts); here nothing is touched.
+ *
+ * Not here: an address that another process has (the bind itself says so), limits of memory and descriptors (control/descriptors.ts), and
+ * what a file holds.
+ */
+import type { Bind, ListenerPlan, Plan, PoolPlan, Protocol } from '../core/plan.ts';
+import type { Path } from './problem.ts';
+
+type InetBind = Extract<Bind, { kind: 'inet' }>;
+
+export type Want =
+  /** Dials from the address of a client that is elsewhere. */
+  | { readonly asks: 'transparent' }
+  | { readonly asks: 'mark'; readonly mark: number }
+  | { readonly asks: 'device'; readonly device: string }
+  /** Addresses that dials leave from, in turn. */
+  | { readonly asks: 'sources'; readonly ips: readonly string[] }
+  | { readonly asks: 'bind'; readonly protocol: Protocol; readonly bind: InetBind }
+  /** A socket is made there. */
+  | { readonly asks: 'socket'; readonly file: string }
+  /** A socket is there, or will be: a backend's. */
+  | { readonly asks: 'server'; readonly file: string }
+  /** A file to read; `credential:NAME` is one of systemd. */
+  | { readonly asks: 'file'; readonly file: string }
+  | { readonly asks: 'program'; readonly file: string };
+
+export interface Demand {
+  readonly path: Path;
+  readonly want: Want;
+  /**
+   * `always`: without it the plan is not used. `start`: likewise, but a reload does not use it. `never`: one backend or its checks go
+   * without, and it may come later.
+   */
+  readonly refuses: 'always' | 'start' | 'never';
+}
+
+/** In the order of the plan. */
+export function demandsOf(plan: Plan): Demand[] {
+  return [
+    ...servicesOf(plan),
+    ...redisOf(plan),
+    ...plan.listeners.flatMap(listenerOf),
+    ...plan.pools.flatMap(poolOf),
+  ];
+}
+
+function servicesOf({ metrics, admin }: Plan): Demand[] {
+  return Object.entries({ metrics, admin }).flatMap(([key, service]) =>
+    service === undefined ? [] : [demand([key, 'listen'], bindOf('tcp', service.listen), 'start')],
+  );
+}
+
+/** The keys are those of the file: `password_file`, `tls.ca_file`. */
+function redisOf({ cluster }: Plan): Demand[] {
+  if (cluster === undefined) return [];
+  const { passwordFile, sentinelPasswordFile, tls } = cluster.redis;
+  const files: readonly [Path, string | undefined][] = [
+    [['password_file'], passwordFile],
+    [['sentinel_password_file'], sentinelPasswordFile],
+    [['tls', 'ca_file'], tls?.caFile],
+    [['tls', 'cert_file'], tls?.certFile],
+    [['tls', 'key_file'], tls?.keyFile],
+  ];
+  return files.flatMap(([key, file]) =>
+    file === undefined ? [] : [demand(['cluster', 'redis', ...key], { asks: 'file', file }, 'start')],
+  );
+}
+
+function listenerOf({ bind, protocol, allow, deny }: ListenerPlan, index: number): Demand[] {
+  const path = ['listeners', index];
+  const files = Object.entries({ allow, deny }).flatMap(([key, list]) =>
+    (list?.files ?? []).map((file) => demand([...path, key], { asks: 'file', file })),
+  );
+  const device = bind.kind === 'inet' ? bind.device : undefined;
+  return [
+    demand([...path, 'bind'], bindOf(protocol, bind)),
+    ...(device === undefined ? [] : [demand([...path, 'bind_device'], { asks: 'device', device })]),
+    ...files,
+  ];
+}
+
+function poolOf({ name, upstream, health, backends, discovery }: PoolPlan): Demand[] {
+  const path = ['pools', name];
+  const demands: Demand[] = [];
+  const add = (key: Path, want: Want, refuses?: Demand['refuses']): void =>
+    void demands.push(demand([...path, ...key], want, refuses));
+  if (upstream !== undefined) {
+    const { sources, transparent, mark, device } = upstream;
+    if (sources.length > 0) add(['source'], { asks: 'sources', ips: sources });
+    if (transparent) add(['transparent'], { asks: 'transparent' });
+    if (mark !== undefined) add(['mark'], { asks: 'mark', mark });
+    if (device !== undefined) add(['device'], { asks: 'device', device });
+  }
+  for (const key of ['password_file', 'ca_file']) {
+    const file = health.options[key];
+    if (typeof file === 'string') add(['health', key], { asks: 'file', file }, 'never');
+  }
+  const [program] = health.type === 'exec' ? (health.options.command as readonly string[]) : [];
+  if (program !== undefined && !program.includes('{'))
+    add(['health', 'command'], { asks: 'program', file: program }, 'never');
+  const list = discovery?.type === 'file' ? discovery.options.path : undefined;
+  if (typeof list === 'string') add(['discovery', 'path'], { asks: 'file', file: list }, 'never');
+  for (const [index, { address }] of backends.entries())
+    if (address.kind === 'unix')
+      add(['backends', index, 'address'], { asks: 'server', file: address.path }, 'never');
+  return demands;
+}
+
+function bindOf(protocol: Protocol, bind: Bind): Want {
+  return bind.kind === 'unix' ? { asks: 'socket', file: bind.path } : { asks: 'bind', protocol, bind };
+}
+
+function demand(path: Path, want: Want, refuses: Demand['refuses'] = 'always'): Demand {
+  return { path, want, refuses };
+}
