@@ -68,7 +68,7 @@ export class Dialer {
   /** Where the backend's address is. */
   readonly #target: Region;
   readonly #source: Region;
-  readonly #sources = new WeakMap<UpstreamPlan, Sources>();
+  #sources = new WeakMap<UpstreamPlan, Sources>();
   #turn = 0;
 
   /** @param target holds the backend's address when {@link dial} is called */
@@ -76,6 +76,11 @@ export class Dialer {
     this.#host = host;
     this.#target = target;
     this.#source = new Arena(inet6Bytes).cut(inet6Bytes);
+  }
+
+  /** Troubles are told again: a plan that is loaded anew may have left a pool, and so its object, as it was. */
+  planChanged(): void {
+    this.#sources = new WeakMap();
   }
 
   /**

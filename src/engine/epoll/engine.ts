@@ -118,6 +118,7 @@ export class EpollEngine implements Engine {
 
   waysChanged(): void {
     this.#context.waysVersion++;
+    this.#context.dialer.planChanged();
   }
 
   unlisten(listenerId: number, code: 'listener-removed' | 'shutdown'): void {
