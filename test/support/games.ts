@@ -25,3 +25,39 @@ export function quake3Answer(players: number): Buffer {
     'latin1',
   );
 }
+
+/** The status of a Minecraft server (Java): https://minecraft.wiki/w/Java_Edition_protocol/Server_List_Ping */
+export function minecraftAnswer(players: number, slots: number): Buffer {
+  const json = JSON.stringify({
+    version: { name: '1.21', protocol: 767 },
+    players: { online: players, max: slots },
+    description: { text: 'A server' },
+  });
+  const text = Buffer.concat([varInt(json.length), Buffer.from(json)]);
+  const packet = Buffer.concat([varInt(0), text]);
+  return Buffer.concat([varInt(packet.length), packet]);
+}
+
+/** The unconnected pong of a Minecraft server (Bedrock), to a ping: https://minecraft.wiki/w/RakNet */
+export function bedrockAnswer(ping: Buffer, players: number, slots: number): Buffer {
+  const text = `MCPE;A server;767;1.21;${players};${slots};1;world;Survival;1;19132;19133;`;
+  const length = Buffer.alloc(2);
+  length.writeUInt16BE(text.length);
+  const serverId = Buffer.alloc(8, 7);
+  return Buffer.concat([
+    Buffer.from([0x1c]),
+    ping.subarray(1, 9),
+    serverId,
+    ping.subarray(9, 25),
+    length,
+    Buffer.from(text),
+  ]);
+}
+
+/** Seven bits a byte, the lowest first. */
+function varInt(value: number): Buffer {
+  const bytes: number[] = [];
+  let rest = value;
+  for (; rest > 127; rest >>= 7) bytes.push((rest & 127) | 128);
+  return Buffer.from([...bytes, rest]);
+}
