@@ -28,6 +28,7 @@ const patient = [
   'access',
   'address-change',
   'affinity',
+  'affinity-groups',
   'bad-input',
   'checks-mysql',
   'checks-room',

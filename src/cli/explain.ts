@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { AccessLists } from '../control/access-lists.ts';
 import { addressText } from '../control/backends.ts';
 import { Ids } from '../control/ids.ts';
-import { Address } from '../core/address.ts';
+import { type AskedClient, readAskedClient } from '../core/asked-client.ts';
 import type { Plan } from '../core/plan.ts';
 import { shareFlows } from '../core/shares.ts';
 import type { ListenerView, Snapshot } from '../core/snapshot.ts';
@@ -30,7 +30,10 @@ export function explainCommand(): Command {
       'say which backend a client gets, by pin or by policy, and where it goes if that one is lost',
     )
     .requiredOption('-l, --listener <name>', 'the listener the client connects to')
-    .requiredOption('--client <address>', 'its address: 192.0.2.7, 192.0.2.7:40000 or 2001:db8::7')
+    .requiredOption(
+      '--client <address>',
+      'its address: 192.0.2.7, 192.0.2.7:40000 or 2001:db8::7; or what its listener knows it by: server-name=play.example',
+    )
     .option('--without <backend>', 'the backend to imagine lost (default: the one the client gets)')
     .option('--json', 'print JSON')
     .addHelpText(
@@ -42,9 +45,11 @@ export function explainCommand(): Command {
 }
 
 async function explainAction(options: ExplainOptions): Promise<void> {
-  const client = Address.parseWithPort(options.client) ?? Address.parse(options.client, 0);
-  if (client === undefined) {
-    process.stderr.write(`--client ${options.client}: not an IP address\n`);
+  let client: AskedClient;
+  try {
+    client = readAskedClient(options.client);
+  } catch (error) {
+    process.stderr.write(`--${(error as Error).message}\n`);
     process.exitCode = exitStatus.usage;
     return;
   }
@@ -88,7 +93,7 @@ function listenersOf(plan: Plan, ids: Ids): ListenerView[] {
 }
 
 /** No instance runs: the policy's word, with every backend up and no pins. */
-function explainFromPlan(plan: Plan, client: Address, options: ExplainOptions): void {
+function explainFromPlan(plan: Plan, client: AskedClient, options: ExplainOptions): void {
   const ids = new Ids();
   const { shared: _, ...views } = createSharedMemory(1, 1024);
   const snapshot: Snapshot = {
@@ -142,7 +147,8 @@ function show(answer: Explanation, options: ExplainOptions, source: string): voi
   const lines = [
     ['client', answer.client],
     ['listener', `${answer.listener} (pool ${answer.pool}, ${answer.policy})`],
-    ['key', answer.key],
+    ['key', answer.told === undefined ? answer.key : `${answer.key} (${answer.told})`],
+    ...(answer.group === undefined ? [] : [['group', answer.group]]),
     ['backend', answer.backend ?? 'none'],
     ['by', answer.by],
     ['why', answer.why],

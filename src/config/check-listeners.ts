@@ -2,6 +2,8 @@
  * Rules for listeners: names, addresses that two of them want, the pool they point to, and settings that do nothing.
  */
 
+import { isOfAddress } from '../core/key-kinds.ts';
+import { keyKindOf } from '../core/plan.ts';
 import { checkAccess } from './access-shape.ts';
 import { checkReserves } from './check-reserves.ts';
 import { checkClaims } from './claims.ts';
@@ -43,9 +45,18 @@ function checkPoolOf(listener: ListenerDraft, draft: Draft, report: Report): voi
 function checkUseless({ path, value }: ListenerDraft, draft: Draft, report: Report): void {
   const useless = (steps: Path, why: string): void => report.warning([...path, ...steps], why, 'key');
   const { affinity, bind, limits } = value;
-  const key = affinity === undefined || affinity === 'none' ? 'none' : (affinity.key ?? 'none');
-  if (bind?.bind.kind === 'unix' && key !== 'none') {
+  const kind = keyKindOf(affinity === undefined || affinity === 'none' ? 'none' : (affinity.key ?? 'none'));
+  if (bind?.bind.kind === 'unix' && kind !== 'none' && isOfAddress(kind)) {
     useless(['affinity', 'key'], 'clients of a unix socket have no address: all of them go to one backend');
+  }
+  if (kind === 'tlv' && value.proxy_protocol === undefined) {
+    useless(['affinity', 'key'], 'no client has one: nobody says so without proxy_protocol');
+  }
+  if (kind === 'quic-id' || (kind === 'server-name' && !('routes' in value))) {
+    useless(
+      ['affinity', 'key'],
+      'nothing on this listener reads it: all its clients are recognised by client-ip',
+    );
   }
   const flows = limits?.flows;
   if (flows !== undefined && typeof draft.instanceFlows === 'number' && flows > draft.instanceFlows) {

@@ -2,6 +2,8 @@
  * Rules that need more than one key: names that are used twice, pools that do not exist, settings that fight.
  * Each rule sees a draft and reports all it finds; the rules for listeners and pools are in the files beside this.
  */
+
+import { checkGroups } from './check-groups.ts';
 import { checkListeners } from './check-listeners.ts';
 import { checkLoops } from './check-loops.ts';
 import { checkPools } from './check-pools.ts';
@@ -29,6 +31,7 @@ export function checkDraft(
   checkListeners(draft, report);
   checkPools(draft, report);
   checkTiers(draft, report);
+  checkGroups(draft, report);
   checkLoops(draft, names, report);
   if (draft.redis?.value.password !== undefined)
     report.warning(draft.redis.path, 'the password is in the file; use password_file');

@@ -17,15 +17,9 @@ import {
   required,
   whole,
 } from '../core/options.ts';
-import {
-  affinityKeys,
-  type BandwidthPlan,
-  type Bind,
-  type ByteRatePlan,
-  type ListenerPlan,
-  type SubnetLimitsPlan,
-} from '../core/plan.ts';
+import type { BandwidthPlan, Bind, ByteRatePlan, ListenerPlan, SubnetLimitsPlan } from '../core/plan.ts';
 import { accessOptions } from './access-shape.ts';
+import { affinityKey } from './affinity-key.ts';
 import { type ListenerBind, readListenerBind } from './bind.ts';
 import { flowsMax } from './fields.ts';
 import { form } from './form.ts';
@@ -46,14 +40,9 @@ const ratePerSecondMax = 10_000_000;
 const subnets = { needs: { key: 'key', is: 'client-subnet' } } as const;
 
 export const affinityOptions = {
-  key: built(
-    choice(
-      'client-ip; client-subnet (see prefix_v4, prefix_v6); flow: each connection by itself; none: no pins, the default on a unix socket.',
-      affinityKeys,
-      'client-ip',
-    ),
-    // On a unix socket no client has an address: pinning by it would send all of them to one backend.
-    (written, { bindKind }) => written ?? (bindKind === 'unix' ? 'none' : 'client-ip'),
+  key: affinityKey,
+  group: name(
+    'Listeners of one group share their pins: a client that has one goes to the backend of the same name in the pool of each of them.',
   ),
   ttlMs: as(
     'ttl',
@@ -90,7 +79,11 @@ const affinity = form(
     })
     .optional(),
   (written, around): ListenerPlan['affinity'] =>
-    planOf(affinityOptions, written === 'none' ? { key: written } : (written ?? {}), around),
+    planOf<ListenerPlan['affinity']>(
+      affinityOptions,
+      written === 'none' ? { key: written } : (written ?? {}),
+      around,
+    ),
   affinityOptions,
 );
 

@@ -194,7 +194,7 @@ export class Control {
     const post = (worker: number, message: MessageToWorker): boolean =>
       this.workers[worker]?.post(message) ?? false;
     this.listeners = new Listeners(options.watch, post, workers);
-    this.kills = new Kills({ pools: () => this.published.pools, workers, post });
+    this.kills = new Kills({ plan: () => this.published, workers, post });
     this.cluster = createClusterClient({
       version: options.version,
       plan: () => this.plan,

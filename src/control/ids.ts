@@ -4,6 +4,7 @@
  * backend, however often the configuration is reloaded.
  */
 import { backendIdsMax, foundNamesPerPoolMax, listenersMax, poolIdsMax } from '../core/limits.ts';
+import { groupBackends } from '../core/pin-scopes.ts';
 import type { Bind, Plan, PoolPlan } from '../core/plan.ts';
 
 export class Ids {
@@ -34,13 +35,10 @@ export class Ids {
    */
   admit({ listeners, pools }: Pick<Plan, 'listeners' | 'pools'>): void {
     const backends = pools.flatMap((pool) => pool.backends.map(({ name }) => backendKey(pool.name, name)));
+    const scopes = groupBackends({ listeners, pools });
+    for (const [scope, names] of scopes) for (const name of names) backends.push(backendKey(scope, name));
     const places = listeners.map(({ name, protocol, bind }) => listenerKey(name, protocol, bind));
-    check(
-      this.pools,
-      pools.map(({ name }) => name),
-      poolIdsMax,
-      'pools',
-    );
+    check(this.pools, [...pools.map(({ name }) => name), ...scopes.keys()], poolIdsMax, 'pools');
     check(this.backends, backends, backendIdsMax, 'backends');
     check(this.listeners, places, listenersMax, 'listeners');
   }

@@ -1,7 +1,10 @@
 import { expect, test } from 'vitest';
+import type { ListenerPlan } from '../core/plan.ts';
 import { poolPlan } from '../engine/conformance/listener.ts';
 import type { MessageToWorker } from '../worker/messages-to-worker.ts';
 import { Kills } from './kills.ts';
+
+const grouped = ['slow', 'quick'].map((pool) => ({ pool, affinity: { key: 'client-ip', group: 'g' } }));
 
 function bench() {
   const names = { slow: 60_000, quick: 0, alike: 60_000 };
@@ -13,7 +16,7 @@ function bench() {
   }));
   const orders: Extract<MessageToWorker, { type: 'end-flows' }>[] = [];
   const kills: Kills = new Kills({
-    pools: () => pools,
+    plan: () => ({ listeners: grouped as unknown as ListenerPlan[], pools }),
     workers: 2,
     post: (_, message) => {
       if (message.type !== 'end-flows') return false;
@@ -50,5 +53,14 @@ test('another time is for all, and who is moved is so in a pool that has the bac
     [['slow'], 5_000],
     [['quick'], 0],
     [['quick'], 0],
+  ]);
+});
+
+test('a group means the pools of it', async () => {
+  const { kills, said } = bench();
+  await kills.kill({ pool: '@g' }, 1_000);
+  expect(said()).toEqual([
+    [['slow', 'quick'], 1_000],
+    [['slow', 'quick'], 1_000],
   ]);
 });

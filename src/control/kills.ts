@@ -3,14 +3,15 @@
  * the next datagram of their client begins a new one.
  */
 import type { FlowFilter } from '../core/flow-filter.ts';
-import type { PoolPlan } from '../core/plan.ts';
+import { groupScopes } from '../core/pin-scopes.ts';
+import type { Plan } from '../core/plan.ts';
 import { Waiting } from '../rooms/waiting.ts';
 import type { FlowSelector, MessageToWorker } from '../worker/messages-to-worker.ts';
 
 const answerWithinMs = 1_000;
 
 export interface KillsOptions {
-  readonly pools: () => readonly PoolPlan[];
+  readonly plan: () => Pick<Plan, 'listeners' | 'pools'>;
   /** How many there are. */
   readonly workers: number;
   readonly post: (worker: number, message: MessageToWorker) => boolean;
@@ -38,8 +39,10 @@ export class Kills {
    */
   async kill(filter: FlowFilter, overMs: number | undefined, openedBeforeMs?: number): Promise<Killed> {
     const byTime = new Map<number, string[]>();
-    for (const { name, backends, closeOverMs } of this.options.pools()) {
-      if (filter.pool !== undefined && filter.pool !== name) continue;
+    const plan = this.options.plan();
+    const scopes = groupScopes(plan);
+    for (const { name, backends, closeOverMs } of plan.pools) {
+      if (filter.pool !== undefined && filter.pool !== name && filter.pool !== scopes.get(name)) continue;
       if (filter.movedTo !== undefined && !backends.some((backend) => backend.name === filter.movedTo))
         continue;
       const ms = overMs ?? closeOverMs;

@@ -4,6 +4,7 @@
 import { hostname } from 'node:os';
 import type { RedisPlan } from '../core/cluster-plan.ts';
 import type { OperatorRow } from '../core/operator-word.ts';
+import { groupBackends } from '../core/pin-scopes.ts';
 import type { Plan } from '../core/plan.ts';
 import type { NamesTable } from '../pins/names-table.ts';
 import type { RoomDeath } from '../rooms/client.ts';
@@ -21,7 +22,7 @@ export interface SharingOptions {
   readonly version: string;
   readonly plan: () => Plan;
   /** What the workers know: more than the plan while a reload binds. */
-  readonly published: () => Pick<Plan, 'pools'>;
+  readonly published: () => Pick<Plan, 'listeners' | 'pools'>;
   readonly startedAt: Date;
   readonly shared: SharedMemory;
   readonly views: SharedViews;
@@ -96,7 +97,7 @@ function unusable(redis: RedisPlan, { code = '', path, message }: NodeJS.ErrnoEx
 }
 
 /** Only what the workers know is in use: a pin to a backend that is gone means nothing here. */
-export function namesTable(ids: Ids, published: Pick<Plan, 'pools'>): NamesTable {
+export function namesTable(ids: Ids, published: Pick<Plan, 'listeners' | 'pools'>): NamesTable {
   const inUse = backendNames(published);
   return {
     pools: ids.knownPools().map(({ id, pool }) => ({ id, pool, isInUse: inUse.has(pool) })),
@@ -109,15 +110,22 @@ export function namesTable(ids: Ids, published: Pick<Plan, 'pools'>): NamesTable
   };
 }
 
-function backendNames({ pools }: Pick<Plan, 'pools'>): Map<string, ReadonlySet<string>> {
-  return new Map(pools.map(({ name, backends }) => [name, new Set(backends.map((one) => one.name))]));
+/** Of each pool, and of each group under the name of its scope. */
+function backendNames(plan: Pick<Plan, 'listeners' | 'pools'>): Map<string, ReadonlySet<string>> {
+  const ofPools = plan.pools.map(
+    ({ name, backends }) => [name, new Set(backends.map((one) => one.name))] as const,
+  );
+  return new Map([...ofPools, ...groupBackends(plan)]);
 }
 
 /** True if a plan has a backend that the one before had not: Redis may hold pins to it. */
-export function addsBackends(before: Pick<Plan, 'pools'>, after: Pick<Plan, 'pools'>): boolean {
+export function addsBackends(
+  before: Pick<Plan, 'listeners' | 'pools'>,
+  after: Pick<Plan, 'listeners' | 'pools'>,
+): boolean {
   const known = backendNames(before);
-  return after.pools.some(({ name, backends }) =>
-    backends.some((backend) => known.get(name)?.has(backend.name) !== true),
+  return [...backendNames(after)].some(([pool, backends]) =>
+    [...backends].some((backend) => known.get(pool)?.has(backend) !== true),
   );
 }
 

@@ -4,9 +4,10 @@
  */
 import { hasPrefaces, identifies } from '../core/identity.ts';
 import { backendsPerPoolMax } from '../core/limits.ts';
+import { groupBackends, groupScopes } from '../core/pin-scopes.ts';
 import type { Plan, PoolPlan } from '../core/plan.ts';
 import { shareFlows } from '../core/shares.ts';
-import type { ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
+import type { BackendView, ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
 import type { AccessLists } from './access-lists.ts';
 import type { Backends } from './backends.ts';
 import type { Ids } from './ids.ts';
@@ -41,7 +42,7 @@ export class Snapshots {
       ...more,
       generation: ++this.generation,
       listeners: this.listeners(plan),
-      pools: plan.pools.map((pool) => this.poolView(pool)),
+      pools: this.pools(plan),
       shares: shareFlows(plan.listeners, more.flowsMax, plan.limits.udpShare),
       flowLogSample: plan.log.flows.level === 'off' ? 0 : plan.log.flows.sample,
     };
@@ -73,14 +74,35 @@ export class Snapshots {
     };
   }
 
-  private poolView(pool: PoolPlan): PoolView {
+  private pools(plan: Plan): PoolView[] {
+    const scopes = groupScopes(plan);
+    const backends = groupBackends(plan);
+    return plan.pools.map((pool) => {
+      const scope = scopes.get(pool.name);
+      return this.poolView(pool, scope, scope === undefined ? undefined : backends.get(scope));
+    });
+  }
+
+  /** @param all names of the backends of the pool's group */
+  private poolView(pool: PoolPlan, scope?: string, all: Iterable<string> = []): PoolView {
     const id = this.ids.pool(pool.name);
     const { backends: _, ...plan } = pool;
-    const backends = this.backends.views(pool).slice(0, backendsPerPoolMax);
-    const text = JSON.stringify([plan, backends]);
+    const own = this.backends.views(pool).slice(0, backendsPerPoolMax);
+    const pinIds = new Map(
+      scope === undefined ? [] : [...all].map((name) => [name, this.ids.backend(scope, name)]),
+    );
+    const backends = own.map((backend) => withPinId(backend, pinIds.get(backend.name)));
+    for (const { name } of own) pinIds.delete(name);
+    const elsewhere = [...pinIds.values()];
+    const of = scope === undefined ? undefined : { id: this.ids.pool(scope), name: scope, elsewhere };
+    const text = JSON.stringify([plan, backends, of]);
     const known = this.poolVersions.get(id);
     const version = known?.text === text ? known.version : (known?.version ?? 0) + 1;
     this.poolVersions.set(id, { version, text });
-    return { id, version, plan, backends };
+    return { id, version, plan, backends, ...(of === undefined ? {} : { scope: of }) };
   }
+}
+
+function withPinId(backend: BackendView, pinId: number | undefined): BackendView {
+  return pinId === undefined ? backend : { ...backend, pinId };
 }

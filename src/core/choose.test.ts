@@ -349,3 +349,62 @@ test('a candidate found earlier is taken while it takes newcomers; the policy is
   states.setUp(1, false);
   expect(chooser.choose({ ...request(client(5)), candidateId: 1 }, 0)!.backend.name).toBe('b');
 });
+
+describe('pools of a group', () => {
+  const names = ['a', 'b', 'c', 'd'];
+  /** What pins hold for `a` is 11, and so on; where they are has the number 9. */
+  const grouped = (id: number, has: readonly string[]): Chooser => {
+    const pool = poolOf(has);
+    const pinId = (name: string): number => name.charCodeAt(0) - 86;
+    return chooserOf({
+      ...pool,
+      id,
+      backends: pool.backends.map((one) => ({ ...one, id: one.id + id * 100, pinId: pinId(one.name) })),
+      scope: { id: 9, name: '@g', elsewhere: names.filter((name) => !has.includes(name)).map(pinId) },
+    });
+  };
+  const bothUp = (...ids: readonly number[]): void => {
+    for (const id of ids) {
+      states.setUp(id, true);
+      states.setWeight(id, 1);
+    }
+  };
+
+  test('send a client to backends of one name, whichever of them it came to first', () => {
+    bothUp(101, 102, 103, 201, 202, 203);
+    const login = grouped(1, ['a', 'b', 'c']);
+    const game = grouped(2, ['c', 'b', 'a']);
+    // Somebody is where no hash would have it.
+    for (let n = 0; n < 100; n += 2) pins.claim(9, client(n), 11 + (n % 3), ttlMs, 0, 'operator');
+    const first = assignment(login);
+    expect(assignment(game)).toEqual(first);
+    expect(new Set(first).size).toBe(3);
+    expect(
+      [...pins.entries(0)].every((pin) => pin.poolId === 9 && pin.backendId >= 11 && pin.backendId <= 13),
+    ).toBe(true);
+    states.setUp(102, false);
+    const moved = assignment(login);
+    expect(moved).not.toContain('b');
+    expect(assignment(game)).toEqual(moved);
+  });
+
+  test('that lacks the backend of a pin chooses anew, and the pin stays for the others', () => {
+    bothUp(101, 102, 202, 203);
+    const login = grouped(1, ['a', 'b']);
+    const game = grouped(2, ['b', 'c']);
+    pins.claim(9, client(1), 11, ttlMs, 0, 'policy');
+    const there = game.choose(request(client(1)), 0)!;
+    expect(there.reason).toBe('policy');
+    expect(game.choose(request(client(1)), 0)!.backend).toBe(there.backend);
+    expect(login.choose(request(client(1)), 0)).toMatchObject({ reason: 'pin', backend: { name: 'a' } });
+    expect(pins.lookup(9, client(1), 0)).toBe(11);
+  });
+
+  test('move a pin to a backend that no pool has any more', () => {
+    bothUp(101, 102);
+    const login = grouped(1, ['a', 'b']);
+    pins.claim(9, client(1), 55, ttlMs, 0, 'policy');
+    const { backend } = login.choose(request(client(1)), 0)!;
+    expect(pins.lookup(9, client(1), 0)).toBe(backend.pinId);
+  });
+});

@@ -52,6 +52,11 @@ export class Chooser implements Loads {
   private readonly counters: Counters;
   private readonly pins: PinTable;
   private readonly byId: ReadonlyMap<number, BackendView>;
+  /** Where its pins are. */
+  readonly scopeId: number;
+  /** By what pins hold. */
+  private readonly byPinId: ReadonlyMap<number, BackendView>;
+  private readonly elsewhere: ReadonlySet<number> | undefined;
   private readonly hasBackups: boolean;
   private readonly panic: Panic | undefined;
   /** So few are up that all are tried; looked at anew for each choice. */
@@ -65,7 +70,13 @@ export class Chooser implements Loads {
     this.states = states;
     this.counters = counters;
     this.pins = pins;
-    this.byId = new Map(pool.backends.map((backend) => [backend.id, backend]));
+    this.byId = new Map(backends.map((backend) => [backend.id, backend]));
+    const { scope } = pool;
+    this.scopeId = scope?.id ?? pool.id;
+    this.byPinId =
+      scope === undefined ? this.byId : new Map(backends.map((backend) => [pinIdOf(backend), backend]));
+    this.elsewhere =
+      scope === undefined || scope.elsewhere.length === 0 ? undefined : new Set(scope.elsewhere);
     this.hasBackups = backends.some(({ isBackup }) => isBackup === true);
     const { panicBelow } = pool.plan;
     this.panic = panicBelow > 0 ? new Panic(backends, panicBelow, states) : undefined;
@@ -80,8 +91,8 @@ export class Chooser implements Loads {
     this.isPanic = false;
     // Being chosen proves nothing: only a client that was served (confirm) has the whole ttl from now.
     const usedForMs = Math.min(pinTtlMs, request.claimTtlMs);
-    const pinnedId = pinTtlMs === 0 ? 0 : this.pins.touch(this.pool.id, key, usedForMs, nowMs);
-    const pinned = pinnedId === 0 ? undefined : this.byId.get(pinnedId);
+    const pinnedId = pinTtlMs === 0 ? 0 : this.pins.touch(this.scopeId, key, usedForMs, nowMs);
+    const pinned = this.pinned(pinnedId);
     const pinServes = pinned !== undefined && this.follows(pinned, failed);
     if (pinServes && this.take(pinned)) return { backend: pinned, reason: 'pin' };
 
@@ -94,18 +105,32 @@ export class Chooser implements Loads {
     // It is no home until it is seen to be well.
     if (this.isPanic && !this.isUp(candidate)) return { backend: candidate, reason: 'fail-open' };
     const reason: ChoiceReason = failed.length > 0 ? 'retry' : 'policy';
-    if (pinTtlMs === 0 || pinServes) return { backend: candidate, reason };
+    if (pinTtlMs === 0 || pinServes || this.isElsewhere(pinnedId)) return { backend: candidate, reason };
 
+    const candidateId = pinIdOf(candidate);
     const winnerId =
       pinnedId === 0
-        ? this.pins.claim(this.pool.id, key, candidate.id, request.claimTtlMs, nowMs, 'policy')
-        : this.pins.move(this.pool.id, key, pinnedId, candidate.id, request.claimTtlMs, nowMs, reason);
-    const winner = winnerId === candidate.id ? undefined : this.byId.get(winnerId);
+        ? this.pins.claim(this.scopeId, key, candidateId, request.claimTtlMs, nowMs, 'policy')
+        : this.pins.move(this.scopeId, key, pinnedId, candidateId, request.claimTtlMs, nowMs, reason);
+    const winner = winnerId === candidateId ? undefined : this.byPinId.get(winnerId);
     if (winner === undefined || !this.serves(winner, failed) || !this.take(winner)) {
       return { backend: candidate, reason };
     }
     this.counters.places.giveBackend(candidate.id);
     return { backend: winner, reason: 'pin' };
+  }
+
+  /**
+   * A pin to a backend that other pools of the group have and this one has not: it stays where it is, or the other pools' clients
+   * would be moved for it, and here the policy alone decides.
+   */
+  isElsewhere(pinnedId: number): boolean {
+    return this.elsewhere?.has(pinnedId) === true;
+  }
+
+  /** The backend that a pin means here. */
+  pinned(pinnedId: number): BackendView | undefined {
+    return pinnedId === 0 ? undefined : this.byPinId.get(pinnedId);
   }
 
   /** Whether anybody could be chosen now. False: asking {@link choose} is of no use. */
@@ -252,4 +277,9 @@ export class Chooser implements Loads {
     }
     return undefined;
   }
+}
+
+/** What pins to a backend hold. */
+export function pinIdOf({ id, pinId }: BackendView): number {
+  return pinId ?? id;
 }

@@ -46,6 +46,8 @@ export class Flow {
   poolId: number;
   poolName: string;
   upstream: UpstreamPlan | undefined;
+  /** Where its pin is: the pool, or its group. */
+  pinScope: number;
   /** What this backend is to hear before the client's bytes. */
   opening: Opening | undefined = undefined;
   backend: BackendView | undefined = undefined;
@@ -125,6 +127,7 @@ export class Flow {
     this.startedAtMs = nowMs;
     this.identity = identity;
     this.poolId = listener.poolId;
+    this.pinScope = listener.poolId;
     this.poolName = listener.plan.pool;
     this.upstream = listener.plan.upstream;
   }

@@ -2,10 +2,9 @@
  * What was learned of a client before its flow was opened: by a PROXY header, by the name it asked for. Plain facts, which
  * routing, affinity, logs and explain read; each step of worker/identify/ adds its own.
  */
-
 import type { ProxyHeader } from '../wire/proxy-header.ts';
 import type { Address } from './address.ts';
-import type { ListenerPlan } from './plan.ts';
+import type { AffinityKey, ListenerPlan } from './plan.ts';
 
 export interface Identity {
   /** Who connected: a proxy that told who its client is, else the client itself. */
@@ -14,11 +13,29 @@ export interface Identity {
   readonly peerLocal: Address;
   /** What `peer` said of its client, as a proxy; absent: it had to say nothing. */
   readonly header?: ProxyHeader;
+  /** Whom it asks for, in what it speaks. */
+  readonly spoken?: { readonly name?: string | undefined };
+  /** QUIC: the connection id that its server chose. */
+  readonly quicId?: Uint8Array;
+  /** What its listener's key is made of, where that is a piece of what it says. */
+  readonly payload?: Uint8Array;
 }
 
 /** Whether something has to be read of the clients of a listener before their flows are opened. */
-export function identifies({ proxyProtocol }: ListenerPlan): boolean {
-  return proxyProtocol !== undefined;
+export function identifies({ proxyProtocol, affinity: { key } }: ListenerPlan): boolean {
+  return proxyProtocol !== undefined || (typeof key === 'object' && 'payload' in key);
+}
+
+/** What a client says of what its listener recognises clients by; undefined: nothing. */
+export function toldBytes(key: AffinityKey, identity: Identity): Uint8Array | undefined {
+  if (key === 'server-name') {
+    const name = identity.spoken?.name?.toLowerCase().replace(/\.$/, '');
+    return name === undefined ? undefined : new TextEncoder().encode(name);
+  }
+  if (key === 'quic-id') return identity.quicId;
+  if (typeof key === 'string') return undefined;
+  if ('payload' in key) return identity.payload;
+  return identity.header?.tlvs.find(({ type }) => type === key.tlv)?.value;
 }
 
 /** Whether in each datagram of its proxies something stands before the client's bytes. */

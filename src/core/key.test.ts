@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { type ProxyHeader, readProxyHeader, type Tlv, writeProxyHeader } from '../wire/proxy-header.ts';
 import { Address } from './address.ts';
+import type { Identity } from './identity.ts';
 import { hashWords, hasSameWords, isSameKey, Key, keyOf, maskAddress } from './key.ts';
 import type { AffinityPlan } from './plan.ts';
 
@@ -66,4 +68,55 @@ test('keys are the same by kind, words and port word', () => {
   expect(hasSameWords(key, v6)).toBe(true);
   for (const word of ['w0', 'w1', 'w2', 'w3', 'port'] as const)
     expect(hasSameWords({ ...key, [word]: key[word] ^ 1 }, key), word).toBe(false);
+});
+
+describe('what a client says', () => {
+  const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+  const headerWith = (tlvs: readonly Tlv[]): ProxyHeader => {
+    const written = writeProxyHeader({ transport: 'stream', source: v4, destination: v4, tlvs });
+    return readProxyHeader(written) as ProxyHeader;
+  };
+  const identity: Identity = {
+    peer: v6,
+    peerLocal: v6,
+    spoken: { name: 'Play.Example.' },
+    quicId: Uint8Array.of(0x83, 0x94),
+    payload: bytes('tok/en'),
+    header: headerWith([
+      { type: 2, value: bytes('authority') },
+      { type: 0xea, value: bytes('vpce-1') },
+      { type: 0xea, value: bytes('vpce-2') },
+    ]),
+  };
+
+  test.each<[AffinityPlan['key'], string, string]>([
+    ['server-name', 'server-name', 'play.example'],
+    ['quic-id', 'quic-id', '8394'],
+    [{ payload: { offset: 0, length: 6 } }, 'payload', 'tok%2fen'],
+    [{ tlv: 0xea }, 'tlv', 'vpce-1'],
+    [{ tlv: 2 }, 'tlv', 'authority'],
+  ])('is its key by %j', (by, kind, text) => {
+    const key = keyOf(v4, affinity(by), identity);
+    expect([key.kind, key.text]).toEqual([kind, text]);
+    const elsewhere = keyOf(v6, affinity(by), identity);
+    expect([elsewhere.hashHigh, elsewhere.hashLow]).toEqual([key.hashHigh, key.hashLow]);
+    // Who says nothing of the kind is recognised by its address.
+    const silent = {
+      peer: v6,
+      peerLocal: v6,
+      spoken: { name: '' },
+      quicId: new Uint8Array(),
+      header: headerWith([]),
+    };
+    for (const nothing of [undefined, silent]) {
+      const fallback = keyOf(v4, affinity(by), nothing);
+      expect(isSameKey(fallback, keyOf(v4, affinity('client-ip')))).toBe(true);
+      expect(fallback.hashHigh).toBe(keyOf(v4, affinity('client-ip')).hashHigh);
+    }
+  });
+
+  test('does not matter where a client is recognised by its address', () => {
+    for (const by of ['client-ip', 'client-subnet', 'flow', 'none'] as const)
+      expect(isSameKey(keyOf(v4, affinity(by), identity), keyOf(v4, affinity(by)))).toBe(true);
+  });
 });

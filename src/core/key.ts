@@ -4,10 +4,11 @@
  * key-kinds.ts.
  */
 import { Address } from './address.ts';
-import type { KeyWords } from './key-bytes.ts';
+import { type Identity, toldBytes } from './identity.ts';
+import { type KeyWords, wordsOfBytes } from './key-bytes.ts';
 import { finishHash, mixWord } from './key-hash.ts';
 import { type KeyKind, keyKinds } from './key-kinds.ts';
-import type { AffinityPlan } from './plan.ts';
+import { type AffinityPlan, keyKindOf } from './plan.ts';
 
 export class Key implements KeyWords {
   readonly kind: KeyKind;
@@ -43,8 +44,8 @@ export class Key implements KeyWords {
   }
 }
 
-/** The key of a client under an affinity plan. */
-export function keyOf(client: Address, affinity: AffinityPlan): Key {
+/** The key of a client under an affinity plan: by its address where it does not say what is asked for. */
+export function keyOf(client: Address, affinity: AffinityPlan, identity?: Identity): Key {
   switch (affinity.key) {
     case 'flow':
       return new Key('flow', client);
@@ -53,6 +54,13 @@ export function keyOf(client: Address, affinity: AffinityPlan): Key {
     case 'client-ip':
     case 'none':
       return new Key(affinity.key, client.port === 0 ? client : client.withPort(0));
+    default: {
+      const bytes = identity === undefined ? undefined : toldBytes(affinity.key, identity);
+      const words = bytes === undefined ? undefined : wordsOfBytes(bytes);
+      return words === undefined
+        ? new Key('client-ip', client.withPort(0))
+        : new Key(keyKindOf(affinity.key), words);
+    }
   }
 }
 

@@ -135,6 +135,11 @@ export const arrivalsShare = 1 / 16;
 export const arrivalBytesMax = 20 * 1024;
 /** Said to a backend before the client's bytes: a PROXY header of 4 KiB, and whatever follows it. Bytes. */
 export const openingBytesMax = 8 * 1024;
+/** A piece of what a client says that it is recognised by, and how far from the beginning it is at most. Bytes. */
+export const payloadBytesMax = 1_024;
+export const payloadOffsetMax = 15 * 1_024;
+/** How long a TCP client is waited for that has not said it. */
+export const payloadWaitMs = 3_000;
 /** Datagrams of one UDP conversation kept while it waits for a route. */
 export const waitingDatagramsMax = 8;
 /**

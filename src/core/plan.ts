@@ -6,6 +6,7 @@
 
 import type { ClusterPlan } from './cluster-plan.ts';
 import type { DownReason } from './down-reason.ts';
+import type { KeyKind } from './key-kinds.ts';
 import type { ProxyInPlan, ProxyOutPlan } from './proxy-plan.ts';
 
 export type Protocol = 'tcp' | 'udp';
@@ -41,8 +42,22 @@ export const hashPolicies: readonly PolicyName[] = ['maglev', 'rendezvous', 'rin
 export const retryCauses = ['dial', 'unsaid', 'reset', 'empty'] as const;
 export type RetryCause = (typeof retryCauses)[number];
 
-export const affinityKeys = ['client-ip', 'client-subnet', 'flow', 'none'] as const;
-export type AffinityKey = (typeof affinityKeys)[number];
+export const affinityKeys = ['client-ip', 'client-subnet', 'flow', 'server-name', 'quic-id', 'none'] as const;
+
+/** What a client is recognised by (core/key-kinds.ts). One that does not say what is asked for is recognised by its address. */
+export type AffinityKey =
+  | (typeof affinityKeys)[number]
+  /** TCP: of what it says first; UDP: of the datagram that opens a conversation. Bytes. */
+  | { readonly payload: { readonly offset: number; readonly length: number } }
+  /** Of the header of a proxy: the type, 0 to 255. */
+  | { readonly tlv: number };
+
+export function keyKindOf(
+  key: (typeof affinityKeys)[number] | { readonly payload: unknown } | { readonly tlv: unknown },
+): KeyKind {
+  if (typeof key === 'string') return key;
+  return 'tlv' in key ? 'tlv' : 'payload';
+}
 
 export interface AffinityPlan {
   /** What a client is recognised by. `none` hashes by client-ip where the policy hashes, and keeps no pin. */
@@ -52,6 +67,8 @@ export interface AffinityPlan {
   readonly prefixV6: number;
   readonly ttlMs: number;
   /** `before-dial` waits for the shared table's answer before a backend is dialled. */
+  /** Listeners of one group share their pins, by the names of backends (core/pin-scopes.ts). Absent: pins are the pool's. */
+  readonly group?: string;
   readonly claim: 'async' | 'before-dial';
   readonly claimTimeoutMs: number;
 }

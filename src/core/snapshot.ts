@@ -10,8 +10,10 @@ import type { ListeningAddress } from './server-addresses.ts';
 import type { FlowShares } from './shares.ts';
 
 export interface BackendView {
-  /** Row in the shared backend tables; the value a pin holds. From 1: 0 is "none". */
+  /** Row in the shared backend tables. From 1: 0 is "none". */
   readonly id: number;
+  /** The value a pin holds, where the pool's pins are those of a group. Absent: its id. */
+  readonly pinId?: number;
   readonly name: string;
   /** Resolved: never a host name. Undefined while a name has not been resolved; such a backend is down. */
   readonly target: Bind | undefined;
@@ -30,13 +32,24 @@ export interface BackendView {
   readonly isBackup?: boolean;
 }
 
+/** Where the pins of a pool are that belongs to a group (core/pin-scopes.ts). */
+export interface PinScope {
+  /** Among those of pools. */
+  readonly id: number;
+  /** `@` and the group's name. */
+  readonly name: string;
+  /** What pins hold for backends that other pools of the group have, and this one has not. */
+  readonly elsewhere: readonly number[];
+}
+
 export interface PoolView {
-  /** Row and pin scope. From 1. */
+  /** Row, and where its pins are unless it has a `scope`. From 1. */
   readonly id: number;
   /** Changes when anything below does; an equal version means an equal pool. */
   readonly version: number;
   readonly plan: Omit<PoolPlan, 'backends'>;
   readonly backends: readonly BackendView[];
+  readonly scope?: PinScope;
 }
 
 export interface ListenerView {

@@ -4,11 +4,12 @@
  */
 
 import { Access, type AccessVerdict } from '../core/access.ts';
-import type { Address } from '../core/address.ts';
+import { Address } from '../core/address.ts';
 import { formatAddress } from '../core/address-text.ts';
+import { type AskedClient, askedText, keyOfAsked } from '../core/asked-client.ts';
 import type { BackendStates } from '../core/backend-states.ts';
 import { Chooser } from '../core/choose.ts';
-import { keyOf } from '../core/key.ts';
+import { keyKindOf } from '../core/plan.ts';
 import { Tiered } from '../core/policy/tiered.ts';
 import type { BackendView, ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
 import type { PinRow, PinsByHand } from '../pins/by-hand.ts';
@@ -34,8 +35,12 @@ export interface Explanation {
   readonly pool: string;
   readonly policy: string;
   readonly client: string;
-  /** What the client is recognised by: kind and value. */
+  /** What it is recognised by: kind and value. */
   readonly key: string;
+  /** It does not say what the listener recognises clients by. */
+  readonly told?: string;
+  /** Whose pins are followed and made, where that is not the pool. */
+  readonly group?: string;
   readonly backend: string | null;
   /** Where that is now. */
   readonly address: string | null;
@@ -70,23 +75,27 @@ export interface TierExplained {
 /**
  * @param without a backend imagined lost; undefined: the one the client gets
  * @returns undefined if there is no such listener
- * @throws Error if `without` names no backend of the pool
+ * @throws Error if `without` names no backend of the pool, or `client` is a key that the listener has nobody by
  */
 export function explain(
   snapshot: Snapshot,
   { views, policies, hand, nowMs, whyDown, spared }: ExplainSource,
   listenerName: string,
-  client: Address,
+  client: AskedClient,
   without: string | undefined,
 ): Explanation | undefined {
   const listener = snapshot.listeners.find(({ plan }) => plan.name === listenerName);
   const pool = poolOf(snapshot, listenerName);
   if (listener === undefined || pool === undefined) return undefined;
   const { affinity } = listener.plan;
-  const key = keyOf(client, affinity);
+  const key = keyOfAsked(client, affinity);
+  const kind = keyKindOf(affinity.key);
+  const isFallback = key.kind !== kind;
   const chooser = new Chooser(pool, policies.of(pool), views.states, views.counters, views.pins);
-  const byId = new Map(pool.backends.map((backend) => [backend.id, backend]));
-  const pinned = affinity.key === 'none' ? undefined : byId.get(views.pins.lookup(pool.id, key, nowMs()));
+  const pinnedId = affinity.key === 'none' ? 0 : views.pins.lookup(chooser.scopeId, key, nowMs());
+  const pinned = chooser.pinned(pinnedId);
+  const pin = pinnedId === 0 ? undefined : hand?.find(pool.scope?.name ?? pool.plan.name, key);
+  const pinnedName = pinned?.name ?? (chooser.isElsewhere(pinnedId) ? pin?.backend : undefined);
   const byPolicy = chooser.candidate(key, []);
   const followed = pinned !== undefined && (chooser.follows(pinned, []) || chooser.triesInPanic(pinned, []));
   const chosen = followed ? pinned : byPolicy;
@@ -100,19 +109,21 @@ export function explain(
     listener: listenerName,
     pool: pool.plan.name,
     policy: pool.plan.policy,
-    client: client.port === 0 ? client.ip : client.toString(),
+    client: askedText(client),
     key: `${key.kind} ${key.text}`,
+    ...(isFallback ? { told: `no ${kind}: recognised by its address` } : {}),
+    ...(pool.scope === undefined ? {} : { group: pool.scope.name.slice(1) }),
     backend: chosen?.name ?? null,
     address: chosen?.target === undefined ? null : formatAddress(chosen.target),
     by: chosen === undefined ? 'none' : followed ? 'pin' : 'policy',
-    pinned: pinned?.name ?? null,
-    pin: (pinned === undefined ? undefined : hand?.find(pool.plan.name, key)) ?? null,
+    pinned: pinnedName ?? null,
+    pin: pin ?? null,
     why: inWords(
-      pinned?.name,
+      pinnedName,
       followed,
       pool.plan.policy,
       chosen?.name,
-      pinned && whyNot(pinned, views.states, whyDown),
+      pinned === undefined ? ', which this pool has not' : whyNot(pinned, views.states, whyDown),
       chooser.mustPanic(),
     ),
     ...tiersOf(pool, chooser),
@@ -124,8 +135,9 @@ export function explain(
 }
 
 /** Who is denied gets nobody, whatever pins and policy say. */
-function accessOf({ access }: ListenerView, client: Address): Partial<Explanation> {
-  if (access === undefined) return {};
+function accessOf({ access }: ListenerView, client: AskedClient): Partial<Explanation> {
+  // Of a client that is named by something else nobody knows where it comes from.
+  if (access === undefined || !(client instanceof Address)) return {};
   const verdict = new Access(access).verdict(client);
   if (verdict.isAllowed) return { access: verdict };
   return { access: verdict, backend: null, address: null, by: 'none', why: `denied (${verdict.why})` };

@@ -22,11 +22,20 @@ function bench() {
       done.push(['move', filter, to]);
       return to === 'b9' ? undefined : { moved: 3, left: to === 'held' ? 2 : 0 };
     },
-    set: async (_pool: string, _key: Key, backend: string) => outcomes[backend],
+    set: async (pool: string, key: Key, backend: string) => {
+      if (pool !== 'web') done.push(['set', { pool }, `${key.kind} ${key.text}`]);
+      return outcomes[backend];
+    },
     delete: async (filter: PinFilter) => done.push(['delete', filter]),
   };
-  const pools = ['web', 'db'].map((name) => ({ plan: { name } }));
-  const listeners = [{ plan: { name: 'front', pool: 'web', affinity: { key: 'client-ip', ttlMs: 1 } } }];
+  const pools = [
+    ...['web', 'db'].map((name) => ({ plan: { name } })),
+    { plan: { name: 'game' }, scope: { id: 9, name: '@world', elsewhere: [] } },
+  ];
+  const listeners = [
+    { plan: { name: 'front', pool: 'web', affinity: { key: 'client-ip', ttlMs: 1 } } },
+    { plan: { name: 'play', pool: 'game', affinity: { key: 'server-name', ttlMs: 1, group: 'world' } } },
+  ];
   const outside = { state: async () => ({ published: { snapshot: { pools, listeners } } }) };
   const turns = new Turns();
   const routes = pinRoutes({ hand, outside, turns } as unknown as PinPages);
@@ -56,7 +65,7 @@ test('a pool that is not there is not one without pins', async () => {
   for (const route of ['GET /pins', 'POST /pins/move', 'POST /pins/delete']) {
     expect(await ask(route, 'pool=nope')).toEqual({
       status: 404,
-      body: { error: 'no pool nope; there are: web, db' },
+      body: { error: 'no pool nope; there are: web, db, game' },
     });
   }
   expect(done).toEqual([]);
@@ -127,4 +136,32 @@ test('a move that left pins where they were is no success', async () => {
   const error = '2 of 5 pins were not moved: they were being written to; run this again';
   expect(await move('held')).toEqual({ status: 503, body: { error, moved: 3, left: 2 } });
   expect(await move('b9')).toMatchObject({ status: 404 });
+});
+
+test('the pins of a pool that belongs to a group are those of the group', async () => {
+  const { ask, done } = bench();
+  expect(await ask('POST /pins/move', 'pool=game&to=b2')).toMatchObject({ status: 200 });
+  const client = encodeURIComponent('server-name=A.example');
+  expect(await ask('GET /pins', `pool=game&client=${client}`)).toMatchObject({ status: 200 });
+  expect(await ask('POST /pins/set', `listener=play&client=${client}&backend=b1`)).toEqual({
+    status: 200,
+    body: { pool: '@world', key: 'server-name a.example', backend: 'b1', outcome: 'shared' },
+  });
+  expect(done).toEqual([
+    ['move', { pool: '@world' }, 'b2'],
+    ['list', { pool: '@world', client: 'server-name=A.example' }, 1_000],
+    ['set', { pool: '@world' }, 'server-name a.example'],
+  ]);
+});
+
+test('a key of another kind than that of the listener is nobody there', async () => {
+  const { ask } = bench();
+  const set = (listener: string, client: string) =>
+    ask('POST /pins/set', `listener=${listener}&client=${encodeURIComponent(client)}&backend=b1`);
+  expect(await set('front', 'server-name=a.example')).toEqual({
+    status: 400,
+    body: { error: 'this listener recognises clients by client-ip, not by server-name' },
+  });
+  expect(await set('play', 'quic-id=x')).toMatchObject({ status: 400 });
+  expect(await set('play', '192.0.2.1')).toMatchObject({ body: { key: 'client-ip 192.0.2.1' } });
 });

@@ -1,8 +1,8 @@
 /** The pages for pins by hand: list, set, move, delete. Changes go to all instances of the cluster. */
-import { Address } from '../core/address.ts';
+import { keyOfAsked, readAskedClient } from '../core/asked-client.ts';
 import { keyMatcher } from '../core/client-matcher.ts';
-import { keyOf } from '../core/key.ts';
-import type { ListenerPlan } from '../core/plan.ts';
+import type { Key } from '../core/key.ts';
+import type { Snapshot } from '../core/snapshot.ts';
 import type { NotStored, PinFilter, PinsByHand } from '../pins/by-hand.ts';
 import type { Answer, Routes } from './http.ts';
 import { everywhereRule, hasValue, mostRule, readMost } from './most.ts';
@@ -83,19 +83,22 @@ async function set({ hand, outside }: PinPages, query: URLSearchParams): Promise
   const name = query.get('listener') ?? '';
   const text = query.get('client') ?? '';
   const backend = query.get('backend') ?? '';
-  const listener = (await listenersOf(outside)).find((one) => one.name === name);
+  const { snapshot } = (await outside.state()).published;
+  const listener = snapshot?.listeners.find(({ plan }) => plan.name === name)?.plan;
   if (listener === undefined) return refused(404, `no listener ${name}`);
   if (listener.affinity.key === 'none') {
     return refused(409, `listener ${name} has affinity none: it keeps no pins`);
   }
-  const client = Address.parseWithPort(text) ?? Address.parse(text, 0);
-  if (client === undefined) return refused(400, `client: ${text} is not an IP address`);
-  const key = keyOf(client, listener.affinity);
-  const outcome = await hand.set(listener.pool, key, backend, listener.affinity.ttlMs);
-  if (outcome === undefined) {
-    return refused(404, `pool ${listener.pool} has no backend ${backend}`);
+  let key: Key;
+  try {
+    key = keyOfAsked(readAskedClient(text), listener.affinity);
+  } catch (error) {
+    return refused(400, (error as Error).message);
   }
-  const place = { pool: listener.pool, key: `${key.kind} ${key.text}`, backend };
+  const pool = scopeOf(snapshot, listener.pool);
+  const outcome = await hand.set(pool, key, backend, listener.affinity.ttlMs);
+  if (outcome === undefined) return refused(404, `pool ${pool} has no backend ${backend}`);
+  const place = { pool, key: `${key.kind} ${key.text}`, backend };
   if (typeof outcome === 'string') return { status: 200, body: { ...place, outcome } };
   return { status: 503, body: { error: notStored(text, outcome), ...place, outcome: 'not-stored' } };
 }
@@ -114,8 +117,9 @@ function notStored(client: string, { notStored, others }: NotStored): string {
   return `${client} is not pinned on this instance${elsewhere}: ${why}`;
 }
 
-async function listenersOf(outside: PinPages['outside']): Promise<ListenerPlan[]> {
-  return ((await outside.state()).published.snapshot?.listeners ?? []).map(({ plan }) => plan);
+/** The name that the pins of a pool are under: its own, or that of its group. */
+function scopeOf(snapshot: Snapshot | undefined, pool: string): string {
+  return snapshot?.pools.find(({ plan }) => plan.name === pool)?.scope?.name ?? pool;
 }
 
 async function withFilter(
@@ -133,12 +137,14 @@ async function withFilter(
   } catch (error) {
     return refused(400, (error as Error).message);
   }
-  const { published } = await outside.state();
-  const pools = (published.snapshot?.pools ?? []).map(({ plan }) => plan.name);
+  const { snapshot } = (await outside.state()).published;
+  const pools = (snapshot?.pools ?? []).map(({ plan }) => plan.name);
   const isKnown = async (pool: string): Promise<boolean> =>
     pools.includes(pool) || (await hand.list({ pool }, 1)).length > 0;
   return turns.take(async () => {
-    if (filter.pool === undefined || (await isKnown(filter.pool))) return act(filter);
-    return refused(404, `no pool ${filter.pool}; there are: ${pools.join(', ')}`);
+    const { pool } = filter;
+    if (pool === undefined) return act(filter);
+    if (await isKnown(pool)) return act({ ...filter, pool: scopeOf(snapshot, pool) });
+    return refused(404, `no pool ${pool}; there are: ${pools.join(', ')}`);
   });
 }

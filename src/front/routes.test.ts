@@ -23,7 +23,10 @@ function bench(policy: string) {
   return { ask, pool, policies, turns, take: vi.spyOn(turns, 'take') };
 }
 
-const reached = { status: 400, body: { error: 'client: x is not an IP address' } };
+const reached = {
+  status: 400,
+  body: { error: 'client: x is not an IP address, nor a key such as server-name=play.example' },
+};
 
 test('to explain, a policy is made in a turn, once for all who ask, and is at hand from then on', async () => {
   const { ask, pool, policies, take } = bench('ring');

@@ -1,6 +1,6 @@
 /** The pages: what a monitor may read on the metrics address, and what an operator may do on the admin socket. */
 import type { Registry } from 'prom-client';
-import { Address } from '../core/address.ts';
+import { type AskedClient, readAskedClient } from '../core/asked-client.ts';
 import { pageFreshMs } from '../core/limits.ts';
 import { isInPanic } from '../core/panic.ts';
 import type { PoolView } from '../core/snapshot.ts';
@@ -156,9 +156,12 @@ function explainPage(source: PageSource): Handle {
 
 function explained(source: PageSource, query: URLSearchParams): Answer {
   const listener = query.get('listener') ?? '';
-  const text = query.get('client') ?? '';
-  const client = Address.parseWithPort(text) ?? Address.parse(text, 0);
-  if (client === undefined) return { status: 400, body: { error: `client: ${text} is not an IP address` } };
+  let client: AskedClient;
+  try {
+    client = readAskedClient(query.get('client') ?? '');
+  } catch (error) {
+    return { status: 400, body: { error: (error as Error).message } };
+  }
   const { snapshot } = source.outside.known.published;
   if (snapshot === undefined) return { status: 503, body: { error: 'not started yet' } };
   try {

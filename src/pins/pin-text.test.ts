@@ -40,7 +40,7 @@ describe('where a pin is', () => {
           expect(parsePinText(formatPlace(pool, kind, words))).toEqual({ pool, kind, words });
       }),
     );
-    const longest = formatPlace('p'.repeat(64), 'payload', wordsOfBytes(new Uint8Array(16))!);
+    const longest = formatPlace(`@${'p'.repeat(64)}`, 'payload', wordsOfBytes(new Uint8Array(16))!);
     expect(longest.length).toBeLessThanOrEqual(pinTextLengthMax);
   });
 
@@ -51,6 +51,7 @@ describe('where a pin is', () => {
   test('is readable', () => {
     expect(formatPlace('pg', 'client-subnet', Address.parse('2001:db8::', 0)!)).toBe('pg/2/2001:db8::');
     expect(formatPlace('pg', 'flow', Address.parse('192.0.2.1', 53)!)).toBe('pg/3/192.0.2.1:53');
+    expect(parsePinText('@world/1/192.0.2.1')).toMatchObject({ pool: '@world', kind: 'client-ip' });
   });
 
   test.each([
@@ -62,6 +63,8 @@ describe('where a pin is', () => {
     'pg/1/',
     'pg/0/192.0.2.1',
     'pg/9/192.0.2.1',
+    '@/1/192.0.2.1',
+    '@@pg/1/192.0.2.1',
     'pg/01/192.0.2.1',
     'pg/1/192.0.2.1\n',
     'pg/4/Play.example',

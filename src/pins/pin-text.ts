@@ -16,11 +16,11 @@ import { type PinReason, pinReasonNumbers } from '../core/pins/entry.ts';
 
 /** Longest value that is looked at: two names of 64, a reason, two numbers. Bytes. */
 export const valueLengthMax = 256;
-/** Longest place: a pool's name, a kind, a key (16 bytes as `%xx`, which is more than an address). Bytes. */
+/** Longest place: a pool's or group's name, a kind, a key (16 bytes as `%xx`, which is more than an address). Bytes. */
 export const pinTextLengthMax = 128;
 /** What the pin table can keep. */
 const ttlMsMax = 0xffffffff;
-const placePattern = /^([A-Za-z0-9][A-Za-z0-9._:[\]-]{0,63})\/([1-9][0-9]?)\/([!-~]+)$/;
+const placePattern = /^(@?[A-Za-z0-9][A-Za-z0-9._:[\]-]{0,63})\/([1-9][0-9]?)\/([!-~]+)$/;
 const valuePattern =
   /^1 ([A-Za-z0-9][A-Za-z0-9._:[\]-]{0,63}) ([A-Za-z0-9][A-Za-z0-9._:[\]-]{0,63}) ([a-z-]{1,32}) (\d{1,10}) (\d{1,10})$/;
 
@@ -51,7 +51,10 @@ export function formatPlace(pool: string, kind: KeyKind, words: KeyWords): strin
   return `${pool}/${number}/${print(words)}`;
 }
 
-/** @returns undefined if it is not the text of a pin that this version knows. */
+/**
+ * The pool may be the scope of a group: `@` and its name (core/pin-scopes.ts).
+ * @returns undefined if it is not the text of a pin that this version knows
+ */
 export function parsePinText(text: string): PinPlace | undefined {
   if (text.length > pinTextLengthMax) return undefined;
   const match = placePattern.exec(text);

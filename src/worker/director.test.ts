@@ -21,6 +21,7 @@ import type { TerminationCode } from '../core/termination.ts';
 import { listenerView, poolPlan } from '../engine/conformance/listener.ts';
 import type { Engine } from '../engine/engine.ts';
 import { createSharedMemory } from '../rooms/shared.ts';
+import { writeProxyHeader } from '../wire/proxy-header.ts';
 import { Director } from './director.ts';
 import type { FlowLimits } from './flow-limits.ts';
 import type { MessageFromWorker } from './messages-from-worker.ts';
@@ -1040,3 +1041,48 @@ describe('who may come in', () => {
     expect(ended.size).toBe(endedSoFar);
   });
 });
+
+test('the pin of a flow is where the pins of its pool are, and holds what names its backend there', () => {
+  const view = withAffinity(listenerView(0, 'tcp', {}), { group: 'g' });
+  const { director, pins, snapshot } = directorOf(view);
+  const pools = snapshot.pools.map((pool) => ({
+    ...pool,
+    version: 2,
+    backends: pool.backends.map((backend) => ({ ...backend, pinId: 77 })),
+    scope: { id: 9, name: '@g', elsewhere: [] },
+  }));
+  director.useSnapshot({ ...snapshot, pools });
+  const flow = openFlow(director, view, 1);
+  expect(director.route(flow)).toMatchObject({ id: backendId });
+  expect([...pins.entries(0)]).toMatchObject([{ poolId: 9, backendId: 77, isConfirmed: false }]);
+  director.dialed(flow);
+  expect([...pins.entries(0)]).toMatchObject([{ poolId: 9, backendId: 77, isConfirmed: true }]);
+  director.closed(flow, 'client-closed');
+  expect(pins.lookup(9, flow.key, 0)).toBe(77);
+});
+
+test('a UDP client is recognised by a piece of its first datagram, and by its address where there is none', () => {
+  const key = { payload: { offset: 1, length: 3 } };
+  const view = { ...withAffinity(listenerView(0, 'udp', {}), { key }), identifies: true };
+  const { director } = directorOf(view);
+  let proxied: ListenerView = view;
+  const keyOfFirst = (first: string | Buffer): string => {
+    const flow = director.open(proxied, Address.v4(1, 5), noAddress, undefined, Buffer.from(first as string));
+    if (typeof flow === 'string') throw new Error(flow);
+    director.closed(flow, 'client-closed');
+    return `${flow.key.kind} ${flow.key.text}`;
+  };
+  expect(keyOfFirst('.abcdef')).toBe('payload abc');
+  expect(keyOfFirst('.ab')).toBe('client-ip 0.0.0.1');
+  // Behind the header of a proxy it is the client's own words that count.
+  const at = Address.v4(0x0a000001, 7);
+  const header = writeProxyHeader({ transport: 'datagram', source: at, destination: at });
+  const proxyProtocol = { from: ['0.0.0.0/0'], timeoutMs: 1_000, udp: 'first' } as const;
+  proxied = { ...view, plan: { ...view.plan, proxyProtocol } };
+  expect(keyOfFirst(Buffer.concat([header, Buffer.from('.abcdef')]))).toBe('payload abc');
+  expect(keyOfFirst(Buffer.concat([header, Buffer.from('.ab')]))).toBe('client-ip 10.0.0.1');
+});
+
+function withAffinity(view: ListenerView, change: Partial<ListenerView['plan']['affinity']>): ListenerView {
+  return { ...view, plan: { ...view.plan, affinity: { ...view.plan.affinity, ...change } } };
+}

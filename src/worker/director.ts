@@ -6,7 +6,7 @@
 import type { Address } from '../core/address.ts';
 import { formatAddress } from '../core/address-text.ts';
 import type { BackendStates } from '../core/backend-states.ts';
-import { Chooser } from '../core/choose.ts';
+import { Chooser, pinIdOf } from '../core/choose.ts';
 import type { Counters } from '../core/counters.ts';
 import type { DialTable } from '../core/dial-table.ts';
 import { Flow } from '../core/flow.ts';
@@ -40,6 +40,7 @@ import { matcher, wayOf } from './flow-selector.ts';
 import { Gate } from './gate.ts';
 import { clientOfDatagram, prefaceOf } from './identify/datagram-header.ts';
 import { identifierOf } from './identify/identify.ts';
+import { withWords } from './identify/payload.ts';
 import type { MessageFromWorker, WayCount } from './messages-from-worker.ts';
 import type { FlowSelector } from './messages-to-worker.ts';
 import { openingOf } from './opening.ts';
@@ -208,23 +209,26 @@ export class Director implements EngineHost {
     if (identity !== undefined) counters.addListener(listener.id, 'arrivalsOver', 1);
     const { proxyProtocol } = listener.plan;
     const told = first && proxyProtocol && clientOfDatagram(proxyProtocol, client, local, first);
-    if (told === undefined) return this.admit(listener, client, local, identity);
+    if (told === undefined) return this.admit(listener, client, local, identity, first);
     if (told === 'proxy-header') {
       counters.addListener(listener.id, 'droppedProxyHeader', 1);
       return told;
     }
-    const flow = this.admit(listener, told.client, told.local, told.identity);
+    const words = first!.subarray(told.consumed);
+    const flow = this.admit(listener, told.client, told.local, told.identity, words);
     if (typeof flow === 'string') return flow;
     flow.consumed = told.consumed;
     if (proxyProtocol?.udp !== 'every') flow.preface = new Uint8Array(first!.subarray(0, told.consumed));
     return flow;
   }
 
+  /** @param words UDP: what the client says in its first datagram */
   private admit(
     listener: ListenerView,
     client: Address,
     local: Address,
     identity: Identity | undefined,
+    words: Uint8Array | undefined,
   ): Flow | TerminationCode {
     const { counters } = this.options;
     const { peer, peerLocal } = identity ?? { peer: client, peerLocal: local };
@@ -243,7 +247,9 @@ export class Director implements EngineHost {
       counters.addEnd(listener.id, refusal);
       return refusal;
     }
-    const key = keyOf(client, listener.plan.affinity);
+    const { affinity } = listener.plan;
+    const told = words === undefined ? identity : withWords(affinity.key, peer, peerLocal, identity, words);
+    const key = keyOf(client, affinity, told);
     const flow = new Flow(this.nextFlowId++, listener, client, local, key, nowMs, identity);
     if (refusal === undefined) this.limits.opened(flow);
     else this.secondLooks.add(flow, refusal);
@@ -309,6 +315,7 @@ export class Director implements EngineHost {
     if (choice === undefined) return flow.lastFailure ?? 'no-backend';
     const verdict = this.returning.admit(flow, choice.backend, nowMs);
     if (verdict !== 'go') return this.holdBack(flow, choice.backend, verdict);
+    flow.pinScope = chooser.scopeId;
     flow.backend = choice.backend;
     flow.upstream = chooser.pool.plan.upstream;
     flow.opening = openingOf(flow, chooser.pool.plan.proxyProtocol, this.idPrefix);
@@ -657,8 +664,8 @@ export class Director implements EngineHost {
   /** Asks for the pin of a client that has none here. @returns false if there is nothing to ask */
   private ask(flow: Flow, chooser: Chooser): boolean {
     const { affinity, protocol } = flow.listener.plan;
-    const { poolId } = flow;
-    if (this.options.pins.lookup(poolId, flow.key, this.options.nowMs()) !== 0) return false;
+    const { scopeId } = chooser;
+    if (this.options.pins.lookup(scopeId, flow.key, this.options.nowMs()) !== 0) return false;
     const candidate = chooser.candidate(flow.key, flow.failed);
     // A pin to one that is down is nobody's wish: it is tried in a panic alone.
     if (candidate === undefined || !chooser.isUp(candidate)) return false;
@@ -668,10 +675,10 @@ export class Director implements EngineHost {
     this.options.post({
       type: 'claim',
       flowId: flow.id,
-      poolId,
+      poolId: scopeId,
       kind,
       words: { w0, w1, w2, w3, port },
-      backendId: candidate.id,
+      backendId: pinIdOf(candidate),
       claimTtlMs: Math.min(affinity.ttlMs, unconfirmedPinTtlMs),
       deadlineMs: affinity.claimTimeoutMs,
       publish: protocol === 'tcp',
@@ -710,11 +717,10 @@ export class Director implements EngineHost {
     if (flow.isOneWay || flow.connectedAtMs === 0 || flow.datagramsIn < 2) return;
     const { pins } = this.options;
     const { affinity } = flow.listener.plan;
-    const { poolId } = flow;
     const { ttlMs } = affinity;
     if (nowMs - flow.startedAtMs < oneWayMsMin || flow.datagramsIn < oneWayDatagramsMin) {
       if (affinity.key !== 'none')
-        pins.prolong(poolId, flow.key, Math.min(ttlMs, unconfirmedPinTtlMs), nowMs);
+        pins.prolong(flow.pinScope, flow.key, Math.min(ttlMs, unconfirmedPinTtlMs), nowMs);
       return;
     }
     flow.isOneWay = true;

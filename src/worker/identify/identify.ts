@@ -2,10 +2,15 @@
 import type { Address } from '../../core/address.ts';
 import type { ListenerPlan } from '../../core/plan.ts';
 import type { Identifier } from '../../engine/arrival.ts';
+import { withPayload } from './payload.ts';
 import { mustTell, ProxyHeaderIdentifier } from './proxy-header.ts';
 
 /** Undefined: nothing. */
-export function identifierOf(
+export function identifierOf(plan: ListenerPlan, peer: Address, local: Address): Identifier | undefined {
+  return withPayload(headerIdentifier(plan, peer, local), plan.affinity.key, peer, local);
+}
+
+function headerIdentifier(
   { bind, proxyProtocol }: ListenerPlan,
   peer: Address,
   local: Address,
