@@ -61,6 +61,8 @@ function edited(text: string, edits: readonly { at: number; length: number; piec
 function withLines(text: string, edits: readonly { line: number; what: string }[]): string {
   const lines = text.split('\n');
   for (const { line, what } of edits) {
+    // The only one may have been taken out.
+    if (lines.length === 0) break;
     const at = line % lines.length;
     const old = lines[at]!;
     const now = {
