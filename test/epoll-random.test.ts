@@ -184,6 +184,9 @@ class Play implements EngineHost {
 
   identify(): undefined {}
   preface(): undefined {}
+  continues(): undefined {}
+  moved(): void {}
+  answered(): void {}
   unidentified(): void {}
 
   open(listener: Flow['listener'], client: Address, local: Address): Flow {

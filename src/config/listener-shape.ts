@@ -26,6 +26,7 @@ import { form } from './form.ts';
 import { sectionOf } from './option-fields.ts';
 
 import { proxyIn } from './proxy-shape.ts';
+import { rebind } from './rebind-shape.ts';
 import { byteRate, device, tcpMeaning, tcpOptions, udpMeaning, udpOptions } from './socket-shape.ts';
 
 import { formatDuration } from './units.ts';
@@ -179,6 +180,7 @@ export const listenerOptions = {
   pool: required(name('The pool that serves its clients.')),
   ...accessOptions,
   proxyProtocol: proxyIn,
+  rebind,
   affinity,
   timeouts: group('When to give up.', timeoutOptions),
   limits: group('How much this listener carries; what is above is turned away.', listenerLimits),

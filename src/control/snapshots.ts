@@ -54,6 +54,7 @@ export class Snapshots {
       plan,
       poolId: this.ids.pool(plan.pool),
       ...(identifies(plan) ? { identifies: true } : {}),
+      ...(plan.rebind === undefined ? {} : { rebinds: true }),
       ...(hasPrefaces(plan) ? { hasPrefaces: true } : {}),
       ...this.access.view(plan),
     }));

@@ -71,6 +71,12 @@ export class Flow {
   /** Its place in the worker's list of open flows; -1: it is not there. */
   registryIndex = -1;
   hasReplied = false;
+  /** UDP: its server's answers are to be shown to the host, for the connection ids in them. */
+  learnsIds = false;
+  /** UDP: what it is found by when its client has another address (worker/rebinding.ts). */
+  tokens: readonly string[] | undefined = undefined;
+  /** UDP: where its client is now; undefined: where it was when the flow was opened, {@link client}. */
+  movedTo: Address | undefined = undefined;
   /** UDP: when its client was last seen to have sent, at a visit; long before: never. */
   sentAtMs = Number.NEGATIVE_INFINITY;
   /** UDP: its client has sent for a while, and nothing was answered: an exporter and no forged source. */

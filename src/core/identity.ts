@@ -22,8 +22,9 @@ export interface Identity {
 }
 
 /** Whether something has to be read of the clients of a listener before their flows are opened. */
-export function identifies({ proxyProtocol, affinity: { key } }: ListenerPlan): boolean {
-  return proxyProtocol !== undefined || (typeof key === 'object' && 'payload' in key);
+export function identifies({ proxyProtocol, rebind, affinity: { key } }: ListenerPlan): boolean {
+  const isPiece = typeof key === 'object' && 'payload' in key;
+  return proxyProtocol !== undefined || rebind !== undefined || isPiece;
 }
 
 /** What a client says of what its listener recognises clients by; undefined: nothing. */

@@ -332,6 +332,11 @@ export const redisClusterNodesReckoned = 16;
 /** Where the limit is small, an address of metrics or admin has at least so many connections, and checks so many at once. */
 export const descriptorsPerPageAddressMin = 16;
 export const checksInFlightMin = 16;
+/** UDP clients that may have another address: tokens that one worker knows, bytes of one, and datagrams a second of unknown addresses that are given to open conversations of a listener. */
+export const rebindTokensMax = 262_144;
+export const rebindTokenBytesMin = 4;
+export const rebindTokenBytesMax = 64;
+export const rebindTriesPerSecondMax = 2_000;
 /** Addresses of a wildcard bind that get a UDP socket of their own (portable engine). */
 export const localSocketsMax = 256;
 /** Pipes one worker of the epoll engine may hold for flows whose reader is slow, and the descriptors of each. */

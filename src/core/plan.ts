@@ -109,6 +109,9 @@ export interface SubnetLimitsPlan {
   readonly datagramsPerSecond: number;
 }
 
+/** `quic`: the connection id that its server chose. Else a token at this place of each datagram; bytes. */
+export type RebindPlan = 'quic' | { readonly payload: { readonly offset: number; readonly length: number } };
+
 export interface ListenerPlan {
   readonly name: string;
   readonly protocol: Protocol;
@@ -174,6 +177,8 @@ export interface ListenerPlan {
     readonly backendReceiveBufferBytes?: number;
     readonly backendSendBufferBytes?: number;
   };
+  /** UDP: what a client whose address changes is known by, so that its conversation goes on; absent: nothing. */
+  readonly rebind?: RebindPlan;
   /** Peers that tell who their client is; absent: nobody does. */
   readonly proxyProtocol?: ProxyInPlan;
   /** How connections to the backends of `pool` leave; absent: as the kernel likes. Not in the digest. */

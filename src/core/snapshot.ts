@@ -61,6 +61,8 @@ export interface ListenerView {
   readonly identifies?: boolean;
   /** Who may come in; absent: everybody. */
   readonly access?: AccessView;
+  /** UDP: an open conversation may be that of a datagram whose sender has none. Absent: no. */
+  readonly rebinds?: boolean;
   /** UDP: in each datagram of some senders something stands before the client's bytes that says whose it is. Absent: no. */
   readonly hasPrefaces?: boolean;
 }

@@ -24,6 +24,7 @@ import { udpEvictionStories } from './conformance/udp-evictions.ts';
 import { udpMoveStories } from './conformance/udp-moves.ts';
 import { udpPauseStories } from './conformance/udp-pauses.ts';
 import { udpPrefaceStories } from './conformance/udp-prefaces.ts';
+import { udpRebindStories } from './conformance/udp-rebinds.ts';
 import { udpRelayStories } from './conformance/udp-relay.ts';
 import { udpStopStories } from './conformance/udp-stops.ts';
 
@@ -43,6 +44,7 @@ const stories = [
   ...udpMoveStories,
   ...udpPauseStories,
   ...udpPrefaceStories,
+  ...udpRebindStories,
   ...udpEvictionStories,
   ...udpStopStories,
   ...releaseStories,

@@ -56,6 +56,26 @@ export interface EngineHost {
    */
   preface(listener: ListenerView, peer: Address, datagram: Uint8Array): Preface | 'dropped' | undefined;
 
+  /**
+   * UDP, a listener that {@link ListenerView.rebinds}: a datagram has come whose sender has no conversation.
+   * @param datagram valid during the call only
+   * @returns the open flow of this listener that it belongs to, by what is in it: it is passed on there, its sender is told the next reply as well, and
+   * is the client once it has sent again after that while nothing came from the former address. Undefined: none, `open` follows.
+   * 'dropped': it is not to be looked at; the host has counted it
+   */
+  continues(
+    listener: ListenerView,
+    peer: Address,
+    local: Address,
+    datagram: Uint8Array,
+  ): Flow | 'dropped' | undefined;
+
+  /** UDP: the client of the flow is here now. */
+  moved(flow: Flow, client: Address): void;
+
+  /** UDP, a flow that {@link Flow.learnsIds}: a reply, after `replied`. Valid during the call only. */
+  answered(flow: Flow, reply: Uint8Array): void;
+
   /** One that was to be identified is gone or reset, and will have no flow. */
   unidentified(listener: ListenerView, peer: Address, code: TerminationCode): void;
 

@@ -140,6 +140,7 @@ const drops = [
   ['droppedBackendBuffer', 'backend-receive-buffer-full'],
   ['droppedServerSource', 'server-source'],
   ['droppedProxyHeader', 'proxy-header'],
+  ['droppedRebind', 'rebind-limit'],
 ] as const;
 
 function pinFamilies({ pins }: SharedViews): Family[] {
@@ -189,6 +190,28 @@ function listenerFamily(state: MetricsSource['state']): ListenerFamily {
   });
 }
 
+function rebindFamilies(
+  family: ReturnType<typeof listenerFamily>,
+  counters: SharedViews['counters'],
+): Family[] {
+  return [
+    family(
+      'pinion_listener_rebinds_total',
+      'counter',
+      'UDP conversations whose client went on from another address.',
+      [],
+      (id, add) => add(counters.listener(id, 'rebinds')),
+    ),
+    family(
+      'pinion_listener_rebind_tries_total',
+      'counter',
+      'UDP datagrams of unknown addresses that were given to an open conversation.',
+      [],
+      (id, add) => add(counters.listener(id, 'rebindTries')),
+    ),
+  ];
+}
+
 function listenerFamilies({ views, state }: MetricsSource): Family[] {
   const { counters } = views;
   const family = listenerFamily(state);
@@ -228,6 +251,7 @@ function listenerFamilies({ views, state }: MetricsSource): Family[] {
         for (const [counter, reason] of drops) add(counters.listener(id, counter), reason);
       },
     ),
+    ...rebindFamilies(family, counters),
     family('pinion_listener_accept_pauses_total', 'counter', 'Times accepting stopped.', [], (id, add) =>
       add(counters.listener(id, 'acceptPauses')),
     ),

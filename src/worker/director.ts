@@ -41,9 +41,11 @@ import { Gate } from './gate.ts';
 import { clientOfDatagram, prefaceOf } from './identify/datagram-header.ts';
 import { identifierOf } from './identify/identify.ts';
 import { withWords } from './identify/payload.ts';
+import { mustTell } from './identify/proxy-header.ts';
 import type { MessageFromWorker, WayCount } from './messages-from-worker.ts';
 import type { FlowSelector } from './messages-to-worker.ts';
 import { openingOf } from './opening.ts';
+import { Rebinding } from './rebinding.ts';
 import { Refusals } from './refusals.ts';
 import { ReturningFlows } from './returning-flows.ts';
 import { SecondLooks, type TakeFreed } from './second-looks.ts';
@@ -102,6 +104,7 @@ export class Director implements EngineHost {
   private someGrowTooOld = false;
   /** Flows that wait for the shared table's word on their client's pin. */
   private readonly waiting = new Map<number, Flow>();
+  private readonly rebinding = new Rebinding();
   private nextFlowId = 1;
   /** Of ids that are unlike those of other workers and instances. */
   private readonly idPrefix: string;
@@ -190,6 +193,32 @@ export class Director implements EngineHost {
     return 'dropped';
   }
 
+  continues(
+    listener: ListenerView,
+    peer: Address,
+    local: Address,
+    datagram: Uint8Array,
+  ): Flow | 'dropped' | undefined {
+    const { proxyProtocol } = listener.plan;
+    // A proxy's address is nobody's client's.
+    if (proxyProtocol !== undefined && mustTell(proxyProtocol, peer, false)) return undefined;
+    const flow = this.rebinding.find(listener, datagram);
+    if (flow === undefined || this.servers.has(peer, local)) return undefined;
+    if (listener.access !== undefined && this.gate.denies(listener, peer)) return undefined;
+    const mayTry = this.rebinding.mayTry(listener, this.options.nowMs());
+    this.options.counters.addListener(listener.id, mayTry ? 'rebindTries' : 'droppedRebind', 1);
+    return mayTry ? flow : 'dropped';
+  }
+
+  moved(flow: Flow, client: Address): void {
+    flow.movedTo = client;
+    this.options.counters.addListener(flow.listener.id, 'rebinds', 1);
+  }
+
+  answered(flow: Flow, reply: Uint8Array): void {
+    this.rebinding.answered(flow, reply);
+  }
+
   unidentified(listener: ListenerView, peer: Address, code: TerminationCode): void {
     this.options.counters.addListener(listener.id, 'arrivalsOver', 1);
     this.options.counters.addEnd(listener.id, code);
@@ -209,7 +238,11 @@ export class Director implements EngineHost {
     if (identity !== undefined) counters.addListener(listener.id, 'arrivalsOver', 1);
     const { proxyProtocol } = listener.plan;
     const told = first && proxyProtocol && clientOfDatagram(proxyProtocol, client, local, first);
-    if (told === undefined) return this.admit(listener, client, local, identity, first);
+    if (told === undefined) {
+      const flow = this.admit(listener, client, local, identity, first);
+      if (typeof flow !== 'string' && listener.plan.rebind !== undefined) this.rebinding.opened(flow, first!);
+      return flow;
+    }
     if (told === 'proxy-header') {
       counters.addListener(listener.id, 'droppedProxyHeader', 1);
       return told;
@@ -471,6 +504,7 @@ export class Director implements EngineHost {
       if (code !== 'evicted') this.secondLooks.seatOne(flow, this.takeFreed);
     }
     if (flow.askedBackendId !== 0) this.waiting.delete(flow.id);
+    if (flow.tokens !== undefined) this.rebinding.closed(flow);
     if (this.turnedAway.size > 0) this.turnedAway.delete(flow);
     this.returning.left(flow);
     const listenerId = flow.listener.id;

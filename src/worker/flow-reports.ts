@@ -37,6 +37,7 @@ export class FlowReports {
       listener: flow.listener.plan.name,
       protocol: flow.listener.plan.protocol,
       client: clientText(flow.client),
+      ...(flow.movedTo === undefined ? {} : { movedTo: clientText(flow.movedTo) }),
       ...(flow.peer === flow.client ? {} : { peer: clientText(flow.peer) }),
       pool,
       backend: flow.backend?.name,

@@ -16,6 +16,8 @@ export interface FlowRecord {
   readonly listener: string;
   readonly protocol: Protocol;
   readonly client: string;
+  /** UDP: where its client is now; absent: where it was at first. */
+  readonly movedTo?: string;
   /** The proxy that told of it; absent: it connected itself. */
   readonly peer?: string;
   readonly pool: string;

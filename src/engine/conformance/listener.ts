@@ -12,6 +12,7 @@ export interface ListenerTraits {
   readonly udp?: ListenerPlan['udp'];
   readonly identifies?: boolean;
   readonly hasPrefaces?: boolean;
+  readonly rebinds?: boolean;
 }
 
 export function listenerView(id: number, protocol: Protocol, traits: ListenerTraits): ListenerView {
@@ -19,6 +20,7 @@ export function listenerView(id: number, protocol: Protocol, traits: ListenerTra
     id,
     poolId: 1,
     ...(traits.identifies === true ? { identifies: true } : {}),
+    ...(traits.rebinds === true ? { rebinds: true } : {}),
     ...(traits.hasPrefaces === true ? { hasPrefaces: true } : {}),
     plan: {
       name: traits.name ?? `listener-${id}`,

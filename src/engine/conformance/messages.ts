@@ -27,6 +27,8 @@ export interface Behaviour {
   };
   /** UDP: so many bytes of a first datagram are not for the backend. */
   readonly consumes?: number;
+  /** UDP: so many replies of each flow are shown to the host. */
+  readonly learns?: number;
   /** UDP: and proxies may say these again at the beginning of later datagrams. */
   readonly repeats?: boolean;
   /** What each backend hears first, and has to answer. */
@@ -120,6 +122,8 @@ export type FromEngine =
       readonly peer: string;
       readonly code: TerminationCode;
     }
+  | { readonly type: 'moved'; readonly flowId: number; readonly client: string }
+  | { readonly type: 'answered'; readonly flowId: number; readonly text: string }
   | { readonly type: 'refused'; readonly listenerId: number; readonly code: TerminationCode }
   | { readonly type: 'waiting'; readonly flowId: number }
   | { readonly type: 'dialing'; readonly flowId: number; readonly backend: string }

@@ -32,13 +32,14 @@ interface Record {
   routeCalls: number;
   progress: Progress;
   replied: boolean;
+  learnt: number;
 }
 
 export class Recorder implements EngineHost {
   engine: Engine | undefined = undefined;
   behaviour: Behaviour = { routes: [] };
   /** Backends that are not where `route` said, by id. */
-  readonly moved = new Map<number, BackendView>();
+  readonly elsewhere = new Map<number, BackendView>();
   /** Of listeners that have been updated, by id. */
   readonly updated = new Map<number, ListenerView>();
   readonly #report: (event: FromEngine) => void;
@@ -92,6 +93,28 @@ export class Recorder implements EngineHost {
     return datagram[0] === 0x21 ? 'dropped' : undefined;
   }
 
+  /** `#3` begins a datagram of flow 3, `#?` one that is dropped. */
+  continues(listener: ListenerView, _peer: Address, _local: Address, datagram: Uint8Array) {
+    if (listener.rebinds !== true) this.violation('continues for a listener without');
+    const [, id] = /^#(\d+|\?)/.exec(Buffer.from(datagram).toString('latin1')) ?? [];
+    if (id === '?') return 'dropped' as const;
+    const record = id === undefined ? undefined : this.#records.get(Number(id));
+    return record === undefined || record.progress === 'closed' ? undefined : record.flow;
+  }
+
+  moved(flow: Flow, client: Address): void {
+    this.#at(flow, 'moved', ['waiting', 'dialing', 'dialed']);
+    this.#report({ type: 'moved', flowId: flow.id, client: client.toString() });
+  }
+
+  answered(flow: Flow, reply: Uint8Array): void {
+    const record = this.#at(flow, 'answered', ['dialed']);
+    if (!flow.learnsIds || !record.replied) this.violation(`answered for flow ${flow.id}`);
+    this.#report({ type: 'answered', flowId: flow.id, text: Buffer.from(reply).toString('latin1') });
+    record.learnt++;
+    flow.learnsIds = record.learnt < (record.behaviour.learns ?? 0);
+  }
+
   unidentified(listener: ListenerView, peer: Address, code: TerminationCode): void {
     this.#arrived('unidentified');
     this.#report({ type: 'unidentified', listenerId: listener.id, peer: peer.toString(), code });
@@ -120,6 +143,7 @@ export class Recorder implements EngineHost {
     const key = keyOf(client, listener.plan.affinity);
     const flow = new Flow(this.#nextFlowId++, listener, client, local, key, performance.now(), identity);
     flow.consumed = this.behaviour.consumes ?? 0;
+    flow.learnsIds = (this.behaviour.learns ?? 0) > 0;
     if (this.behaviour.repeats === true) flow.preface = first!.slice(0, flow.consumed);
     this.#records.set(flow.id, {
       flow,
@@ -127,6 +151,7 @@ export class Recorder implements EngineHost {
       routeCalls: 0,
       progress: 'routing',
       replied: false,
+      learnt: 0,
     });
     this.#report({
       type: 'opened',
@@ -220,7 +245,7 @@ export class Recorder implements EngineHost {
 
   backendNow(flow: Flow): BackendView {
     this.#at(flow, 'backendNow', ['dialed']);
-    flow.backend = this.moved.get(flow.backend!.id) ?? flow.backend!;
+    flow.backend = this.elsewhere.get(flow.backend!.id) ?? flow.backend!;
     flow.upstream = (this.updated.get(flow.listener.id) ?? flow.listener).plan.upstream;
     return flow.backend;
   }

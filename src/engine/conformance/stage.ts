@@ -209,6 +209,7 @@ export class Stage {
       udp: _4,
       identifies: _5,
       hasPrefaces: _6,
+      rebinds: _7,
       ...behaviour
     } = options;
     await this.behave(routes, behaviour);

@@ -64,7 +64,7 @@ function command(running: Engine, message: Exclude<ToEngine, { type: 'start' }>)
       running.unlisten(message.listenerId, message.code ?? 'listener-removed');
       return;
     case 'move':
-      recorder.moved.set(message.backend.id, message.backend);
+      recorder.elsewhere.set(message.backend.id, message.backend);
       running.waysChanged();
       return;
     case 'proceed':

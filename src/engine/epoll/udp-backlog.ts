@@ -5,10 +5,10 @@
  */
 import { replyQueueBytesMax } from '../../core/limits.ts';
 import type { MessageBatch } from '../../linux/message-batch.ts';
-import type { UdpConversation } from './udp-conversation.ts';
+import type { Addressee } from './udp-replies.ts';
 
 interface Reply {
-  readonly conversation: UdpConversation;
+  readonly addressee: Addressee;
   readonly bytes: Uint8Array;
 }
 
@@ -28,11 +28,11 @@ export class UdpBacklog {
   }
 
   /** @param bytes are copied. @returns false: there is no room */
-  add(conversation: UdpConversation, bytes: Uint8Array): boolean {
+  add(addressee: Addressee, bytes: Uint8Array): boolean {
     const cost = bytes.length + replyCostBytes;
     if (this.#bytes + cost > replyQueueBytesMax) return false;
     this.#bytes += cost;
-    this.#replies.push({ conversation, bytes: bytes.slice() });
+    this.#replies.push({ addressee, bytes: bytes.slice() });
     return true;
   }
 
@@ -40,10 +40,10 @@ export class UdpBacklog {
   fill(batch: MessageBatch): number {
     const count = Math.min(batch.count, this.#replies.length - this.#first);
     for (let place = 0; place < count; place++) {
-      const { conversation, bytes } = this.#replies[this.#first + place]!;
+      const { addressee, bytes } = this.#replies[this.#first + place]!;
       batch.payloads.bytes.set(bytes, batch.offset(place));
-      conversation.address(batch, place);
-      batch.prepare(place, conversation.nameBytes, bytes.length);
+      addressee.address(batch, place);
+      batch.prepare(place, addressee.nameBytes, bytes.length);
     }
     return count;
   }

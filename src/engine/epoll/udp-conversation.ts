@@ -9,6 +9,7 @@
  * The upstream socket is level-triggered and one datagram is read per event: request and reply then cost one call,
  * without a second one to find the queue empty. The share of one that has more at a time doubles while it has.
  */
+import type { Address } from '../../core/address.ts';
 import type { Flow } from '../../core/flow.ts';
 import { waitingDatagramsMax } from '../../core/limits.ts';
 import type { BackendView } from '../../core/snapshot.ts';
@@ -26,11 +27,11 @@ import type { Ordered, Standing } from '../eviction-order.ts';
 import { speaksOfPeer } from '../peer-errors.ts';
 import { isAnswered, quietMs } from '../quiet.ts';
 import type { Context } from './context.ts';
-import { interfaceWordAt, localWordsAt } from './conversation-table.ts';
 import { dialFailure, lacksSocket } from './sockets.ts';
+import { UdpCandidate, writeAddress } from './udp-candidate.ts';
 import { FormerSocket } from './udp-former.ts';
 import type { UdpListener } from './udp-listener.ts';
-import { replyBytesMax } from './udp-replies.ts';
+import { type Addressee, replyBytesMax } from './udp-replies.ts';
 
 const readsMax = 32;
 /** Events with one datagram until a second read is tried. */
@@ -40,7 +41,7 @@ const dropsIntervalMs = 10_000;
 /** Replies after which it is worth asking whether the kernel has dropped some. */
 const repliesToAsk = 4;
 
-export class UdpConversation implements Handler, Timed, Ordered {
+export class UdpConversation implements Handler, Timed, Ordered, Addressee {
   slot = -1;
   queued = false;
   timerNext: Timed | undefined = undefined;
@@ -57,7 +58,9 @@ export class UdpConversation implements Handler, Timed, Ordered {
   newer: Ordered | undefined = undefined;
 
   /** Who: the words of conversation-table.ts. */
-  readonly identity: Int32Array;
+  identity: Int32Array;
+  /** Where its client may be now. */
+  candidate: UdpCandidate | undefined = undefined;
   readonly scope: number;
   readonly nameBytes: number;
   readonly listener: UdpListener;
@@ -77,6 +80,8 @@ export class UdpConversation implements Handler, Timed, Ordered {
   #drops = 0;
   #outAtDrops = 0;
   #hasReplied = false;
+  /** Something has to be done with the next reply besides passing it on. */
+  #attends = true;
   #waiting: Uint8Array[] = [];
   /** What a datagram to the backend begins with now. */
   #preface: Uint8Array | undefined = undefined;
@@ -239,10 +244,43 @@ export class UdpConversation implements Handler, Timed, Ordered {
 
   /** A reply is in the place given last. */
   heard(length: number): void {
-    if (this.#flow.mayPass?.(false, length) === false) this.listener.dropped('rate');
-    else this.#context.replies.commit(this, length);
+    const passes = this.#flow.mayPass?.(false, length) !== false;
+    if (passes) this.#context.replies.commit(this, length);
+    else this.listener.dropped('rate');
     this.#sinceMs = this.#context.reactor.nowMs;
+    if (this.#attends) this.#attend(length, passes);
+  }
+
+  #attend(length: number, passes: boolean): void {
+    const { host, replies } = this.#context;
+    const { candidate } = this;
+    // Before the host hears of it, whose doings may send what is there.
+    if (passes && candidate?.isAnswered === false) {
+      candidate.isAnswered = true;
+      replies.repeat(this.listener, candidate, length);
+    }
+    const reply = passes && this.#flow.learnsIds ? replies.last(length) : undefined;
     if (!this.#hasReplied) this.#onFirstReply();
+    if (this.#isOver()) return;
+    if (reply !== undefined) host.answered(this.#flow, reply);
+    this.#attends = this.#flow.learnsIds || this.candidate?.isAnswered === false;
+  }
+
+  /** Its client has sent a datagram from the address in the table's scratch, which is not the client's so far. */
+  cameFrom(identity: Int32Array, client: Address): void {
+    const { candidate } = this;
+    if (candidate?.is(identity) !== true) {
+      this.candidate = new UdpCandidate(this.listener, identity.slice());
+      this.#attends = true;
+      return;
+    }
+    if (!candidate.isAnswered) return;
+    const { conversations, host } = this.#context;
+    conversations.remove(this);
+    this.identity = candidate.identity;
+    conversations.add(this);
+    this.candidate = undefined;
+    host.moved(this.#flow, client);
   }
 
   /** An error the socket had in store: perhaps an ICMP message about an earlier datagram. */
@@ -269,15 +307,8 @@ export class UdpConversation implements Handler, Timed, Ordered {
     else this.onEvents();
   }
 
-  /** Writes the client's address, and the local one the client used, to a place of a batch. */
   address(batch: MessageBatch, place: number): void {
-    const { identity } = this;
-    const { words } = batch.names;
-    const at = batch.nameWord(place);
-    for (let i = 0; i < localWordsAt; i++) words[at + i] = identity[i]!;
-    if (!this.listener.isWildcard) return;
-    if (this.listener.isIpv4) batch.leaveFromV4(place, identity[localWordsAt]!);
-    else batch.leaveFromV6(place, identity, localWordsAt, identity[interfaceWordAt]!);
+    writeAddress(this.listener, this.identity, batch, place);
   }
 
   onReplySent(length: number): void {

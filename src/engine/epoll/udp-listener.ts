@@ -179,6 +179,8 @@ export class UdpListener implements Handler, Timed {
       const preface = this.view.hasPrefaces === true ? this.#preface(batch, i) : undefined;
       if (preface === 'dropped') return;
       const known = this.#find(preface);
+      if (known?.candidate !== undefined) known.candidate = undefined;
+      if (known === undefined && this.view.rebinds === true && this.#continues(batch, i)) return;
       conversation = known ?? this.#open(batch, i, preface);
       if (conversation === undefined) return;
       let consumed = 0;
@@ -197,6 +199,30 @@ export class UdpListener implements Handler, Timed {
   #preface(batch: MessageBatch, i: number): Preface | 'dropped' | undefined {
     const peer = decodeAddress(batch.names.view, batch.nameWord(i) * 4) ?? noAddress;
     return this.#context.host.preface(this.view, peer, this.#payload(batch, i));
+  }
+
+  /** @returns whether the datagram is done with: it was that of an open conversation, or nobody's */
+  #continues(batch: MessageBatch, i: number): boolean {
+    const { conversations, host } = this.#context;
+    const peer = decodeAddress(batch.names.view, batch.nameWord(i) * 4) ?? noAddress;
+    if (peer.port === 0 || batch.truncated(i)) return false;
+    const flow = host.continues(
+      this.view,
+      peer,
+      this.#localOf(conversations.identity),
+      this.#payload(batch, i),
+    );
+    if (flow === undefined) return false;
+    if (flow === 'dropped') return true;
+    const conversation = flow.engineState as UdpConversation | undefined;
+    if (conversation === undefined) return false;
+    try {
+      conversation.cameFrom(conversations.identity, peer);
+      conversation.forward(batch.payloads, batch.offset(i), batch.length(i));
+    } catch (error) {
+      conversation.onFault(error);
+    }
+    return true;
   }
 
   /** The conversation of the table's scratch. */

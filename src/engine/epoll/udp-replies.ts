@@ -6,16 +6,23 @@
 import { EAGAIN, EMSGSIZE, ENOBUFS } from '../../linux/errno.ts';
 import { type MessageBatch, payloadBytes } from '../../linux/message-batch.ts';
 import type { Reactor, TurnEnd } from '../../linux/reactor.ts';
-import type { UdpConversation } from './udp-conversation.ts';
 import type { UdpListener } from './udp-listener.ts';
 
 /** Batches sent in one turn when a socket is writable again, before others have theirs. */
 const releasesMax = 16;
 
+/** Whom a reply is for. */
+export interface Addressee {
+  readonly nameBytes: number;
+  /** Writes where it goes, and leaves from, to a place of a batch. */
+  address(batch: MessageBatch, place: number): void;
+  onReplySent(length: number): void;
+}
+
 export class UdpReplies implements TurnEnd {
   readonly batch: MessageBatch;
   readonly #reactor: Reactor;
-  readonly #conversations: (UdpConversation | undefined)[];
+  readonly #addressees: (Addressee | undefined)[];
   #listener: UdpListener | undefined = undefined;
   #count = 0;
   #asked = false;
@@ -23,7 +30,7 @@ export class UdpReplies implements TurnEnd {
   constructor(reactor: Reactor, batch: MessageBatch) {
     this.#reactor = reactor;
     this.batch = batch;
-    this.#conversations = new Array<UdpConversation | undefined>(batch.count).fill(undefined);
+    this.#addressees = new Array<Addressee | undefined>(batch.count).fill(undefined);
   }
 
   /** The place the next reply of `listener` is to be received into. */
@@ -36,16 +43,31 @@ export class UdpReplies implements TurnEnd {
     return this.#count;
   }
 
-  /** The reply in the place given last is for this conversation's client. */
-  commit(conversation: UdpConversation, length: number): void {
+  /** The reply in the place given last is for this one. */
+  commit(addressee: Addressee, length: number): void {
     const { batch } = this;
     const place = this.#count++;
-    this.#conversations[place] = conversation;
-    conversation.address(batch, place);
-    batch.prepare(place, conversation.nameBytes, length);
+    this.#addressees[place] = addressee;
+    addressee.address(batch, place);
+    batch.prepare(place, addressee.nameBytes, length);
     if (this.#asked) return;
     this.#asked = true;
     this.#reactor.atTurnEnd(this);
+  }
+
+  /** The reply committed last, which has not left yet. */
+  last(length: number): Uint8Array {
+    const at = this.batch.offset(this.#count - 1);
+    return this.batch.payloads.bytes.subarray(at, at + length);
+  }
+
+  /** The reply committed last once more, for somebody else. */
+  repeat(listener: UdpListener, addressee: Addressee, length: number): void {
+    const from = this.batch.offset(this.#count - 1);
+    // What has left is still where it was.
+    const to = this.batch.offset(this.place(listener));
+    this.batch.payloads.bytes.copyWithin(to, from, from + length);
+    this.commit(addressee, length);
   }
 
   onTurnEnd(): void {
@@ -65,9 +87,9 @@ export class UdpReplies implements TurnEnd {
       if (sent === -EAGAIN) return this.#keep(listener, next, count);
       const end = sent > 0 ? next + sent : sent === -ENOBUFS ? count : next + 1;
       for (; next < end; next++) {
-        if (sent > 0) this.#conversations[next]!.onReplySent(this.batch.prepared(next));
+        if (sent > 0) this.#addressees[next]!.onReplySent(this.batch.prepared(next));
         else listener.dropped(sent === -EMSGSIZE ? 'too-long' : 'queue-full');
-        this.#conversations[next] = undefined;
+        this.#addressees[next] = undefined;
       }
     }
   }
@@ -90,12 +112,12 @@ export class UdpReplies implements TurnEnd {
   #keep(listener: UdpListener, first: number, end: number): void {
     const { payloads } = this.batch;
     for (let i = first; i < end; i++) {
-      const conversation = this.#conversations[i]!;
+      const addressee = this.#addressees[i]!;
       const at = this.batch.offset(i);
       const length = this.batch.prepared(i);
-      this.#conversations[i] = undefined;
-      if (listener.backlog.add(conversation, payloads.bytes.subarray(at, at + length)))
-        conversation.onReplySent(length);
+      this.#addressees[i] = undefined;
+      if (listener.backlog.add(addressee, payloads.bytes.subarray(at, at + length)))
+        addressee.onReplySent(length);
       else listener.dropped('queue-full');
     }
     listener.awaitWritable();

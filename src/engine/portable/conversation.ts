@@ -36,6 +36,10 @@ type Phase = 'routing' | 'waiting' | 'dialing' | 'open' | 'over';
 
 export class Conversation implements Carried, Ordered, Watched, UpstreamOwner {
   readonly flow: Flow;
+  /** What its listener finds it by. */
+  key: number | string;
+  /** Where its client may be now: told one reply, and the client's once it has sent after that with nothing from the former. */
+  candidate: { readonly key: number | string; readonly via: LocalSocket; isAnswered: boolean } | undefined;
   readonly bornAtMs: number;
   wheelSlot = -1;
   // The order's own.
@@ -46,7 +50,7 @@ export class Conversation implements Carried, Ordered, Watched, UpstreamOwner {
   newer: Ordered | undefined = undefined;
   readonly #context: Context;
   readonly #listener: { readonly view: ListenerView };
-  readonly #forget: () => void;
+  readonly #forget: (conversation: Conversation) => void;
   #phase: Phase = 'routing';
   #upstream: UdpUpstream | undefined;
   /** Towards its backend's new address, until it is connected; towards the one before. */
@@ -66,9 +70,17 @@ export class Conversation implements Carried, Ordered, Watched, UpstreamOwner {
   #via: LocalSocket | undefined;
   #clientIp = '';
   #clientPort = 0;
+  #candidateAt: RemoteInfo | undefined;
 
   /** @param listener whose view may change */
-  constructor(context: Context, listener: { readonly view: ListenerView }, flow: Flow, forget: () => void) {
+  constructor(
+    context: Context,
+    listener: { readonly view: ListenerView },
+    flow: Flow,
+    key: number | string,
+    forget: (conversation: Conversation) => void,
+  ) {
+    this.key = key;
     this.#context = context;
     this.#listener = listener;
     this.flow = flow;
@@ -108,6 +120,10 @@ export class Conversation implements Carried, Ordered, Watched, UpstreamOwner {
       this.#clientIp = from.address;
       this.#clientPort = from.port;
     }
+    this.#take(bytes);
+  }
+
+  #take(bytes: Buffer): void {
     if (this.flow.mayPass?.(true, bytes.length) === false)
       return this.#context.host.dropped(this.flow.listener, 'rate');
     this.#movedAtMs = this.#context.nowMs();
@@ -115,6 +131,27 @@ export class Conversation implements Carried, Ordered, Watched, UpstreamOwner {
     if (this.#phase === 'open' && this.#next === undefined) this.#sendUp(bytes, true);
     else if (this.#waiting.length < waitingDatagramsMax) this.#waiting.push(bytes);
     else this.#context.host.dropped(this.flow.listener, 'waiting-full');
+  }
+
+  /**
+   * Its client has sent a datagram from another address than so far.
+   * @returns whether the client is there now
+   */
+  cameFrom(key: number | string, bytes: Buffer, from: RemoteInfo, via: LocalSocket): boolean {
+    const { candidate } = this;
+    const isSame = candidate?.key === key && candidate.via === via;
+    const isThere = isSame && candidate.isAnswered;
+    if (isThere) {
+      this.candidate = undefined;
+      this.#via = via;
+      this.#clientIp = from.address;
+      this.#clientPort = from.port;
+    } else if (!isSame) {
+      this.candidate = { key, via, isAnswered: false };
+      this.#candidateAt = from;
+    }
+    this.#take(bytes);
+    return isThere;
   }
 
   /** Its listener shuts down: it is over when it is quiet. */
@@ -141,7 +178,7 @@ export class Conversation implements Carried, Ordered, Watched, UpstreamOwner {
     this.#context.deadlines.forget(this);
     this.#context.carried.delete(this);
     this.#context.order.leave(this);
-    this.#forget();
+    this.#forget(this);
     this.#waiting = [];
     for (const upstream of [this.#upstream, this.#next, this.#former]) upstream?.close();
     reportClosed(this.#context, this.flow, code);
@@ -324,8 +361,14 @@ export class Conversation implements Carried, Ordered, Watched, UpstreamOwner {
       this.#context.host.replied(this.flow);
       if (this.#isOver()) return;
     }
+    if (this.flow.learnsIds) this.#context.host.answered(this.flow, bytes);
     if (this.flow.mayPass?.(false, bytes.length) === false)
       return this.#context.host.dropped(this.flow.listener, 'rate');
+    if (this.candidate?.isAnswered === false) {
+      this.candidate.isAnswered = true;
+      const { address, port } = this.#candidateAt!;
+      this.candidate.via.send(bytes, address, port, () => {});
+    }
     this.#via!.send(bytes, this.#clientIp, this.#clientPort, (outcome) => {
       if (this.#isOver()) return;
       if (outcome === 'sent') {

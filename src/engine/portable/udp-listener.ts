@@ -98,6 +98,8 @@ export class UdpListener {
       const sender = clientKey(from.address, from.port);
       const key = preface === undefined ? sender : `${sender} ${preface.about}`;
       known = served.conversations.get(key) ?? this.#takeOver(key, socket, served);
+      if (known !== undefined) known.candidate = undefined;
+      else if (this.view.rebinds === true && this.#continues(bytes, from, socket, served, key)) return;
       if (known === undefined) this.#open(bytes, from, socket, served, key);
       else {
         known.fromClient(without(bytes, preface, known.flow.preface), from, socket);
@@ -149,12 +151,38 @@ export class UdpListener {
         ? host.open(this.view, client, socket.local, undefined, bytes)
         : host.open(this.view, client, socket.local);
     if (typeof answer === 'string') return;
-    const conversation = new Conversation(this.#context, this, answer, () => this.#forget(key, conversation));
+    const conversation = new Conversation(this.#context, this, answer, key, (over) => this.#forget(over));
     served.conversations.set(key, conversation);
     conversation.begin(answer.consumed === 0 ? bytes : bytes.subarray(answer.consumed), from, socket);
   }
 
-  #forget(key: number | string, conversation: Conversation): void {
+  /** @returns whether the datagram is done with: it was that of an open conversation, or nobody's */
+  #continues(
+    bytes: Buffer,
+    from: RemoteInfo,
+    socket: LocalSocket,
+    served: Served,
+    key: number | string,
+  ): boolean {
+    const { host } = this.#context;
+    const peer = socketAddress(from.address, from.port);
+    if (peer === undefined || peer.port === 0) return false;
+    const flow = host.continues(this.view, peer, socket.local, bytes);
+    if (flow === undefined) return false;
+    if (flow === 'dropped') return true;
+    const conversation = flow.engineState as Conversation | undefined;
+    if (conversation === undefined) return false;
+    if (conversation.cameFrom(key, bytes, from, socket)) {
+      this.#forget(conversation);
+      conversation.key = key;
+      served.conversations.set(key, conversation);
+      host.moved(flow, peer);
+    }
+    return true;
+  }
+
+  #forget(conversation: Conversation): void {
+    const { key } = conversation;
     for (const [socket, { conversations }] of this.#served) {
       if (conversations.get(key) !== conversation) continue;
       conversations.delete(key);

@@ -1,0 +1,111 @@
+/**
+ * UDP clients whose address changed (a NAT that forgot them, another network): which open conversation a datagram of an unknown
+ * address belongs to, by the token in it, or by the QUIC connection id that the conversation's server chose.
+ *
+ * Of QUIC only ids are known that a server has shown in a long header; those it gives away later are encrypted. A client that moves
+ * on purpose takes one of these (RFC 9000 section 9.5), one whose NAT forgot it goes on with the first. Their length is not in a short
+ * header: it is that of the ids which the listener's servers have shown.
+ *
+ * What this decides for a forged source: its datagram reaches the backend that its token belongs to, as any first datagram reaches
+ * some backend. So many a second for each listener, and none of them opens anything.
+ */
+import type { Flow } from '../core/flow.ts';
+import { rebindTokenBytesMin, rebindTokensMax, rebindTriesPerSecondMax } from '../core/limits.ts';
+import type { ListenerView } from '../core/snapshot.ts';
+import { readQuicHeader } from '../wire/quic.ts';
+
+/** A server may change its id once or twice before it is settled (Retry, a new one with its first answer). */
+const idsPerFlowMax = 4;
+const idLengthsMax = 4;
+
+interface Tries {
+  sinceMs: number;
+  count: number;
+}
+
+export class Rebinding {
+  private readonly flows = new Map<string, Flow>();
+  private readonly idLengths = new Map<number, number[]>();
+  private readonly tries = new Map<number, Tries>();
+
+  /** @param first the datagram that has opened the flow, without what is not its own */
+  opened(flow: Flow, first: Uint8Array): void {
+    const { rebind } = flow.listener.plan;
+    if (rebind === 'quic') flow.learnsIds = true;
+    else if (rebind !== undefined && first.length >= rebind.payload.offset + rebind.payload.length)
+      this.add(flow, pieceOf(first, rebind.payload));
+  }
+
+  /** @param reply of the flow's backend, while the flow learns ids */
+  answered(flow: Flow, reply: Uint8Array): void {
+    const header = readQuicHeader(reply);
+    if (header?.form !== 'long') flow.learnsIds = false;
+    // Version negotiation only says back what the client said.
+    else if (header.version !== 0 && header.sourceId.length >= rebindTokenBytesMin) {
+      this.learnLength(flow.listener.id, header.sourceId.length);
+      this.add(flow, header.sourceId);
+    }
+  }
+
+  closed(flow: Flow): void {
+    for (const name of flow.tokens ?? []) if (this.flows.get(name) === flow) this.flows.delete(name);
+    flow.tokens = undefined;
+  }
+
+  /** The open flow, answered before, whose token this datagram has. */
+  find({ id, plan: { rebind } }: ListenerView, datagram: Uint8Array): Flow | undefined {
+    if (rebind === undefined) return undefined;
+    if (rebind !== 'quic') {
+      if (datagram.length < rebind.payload.offset + rebind.payload.length) return undefined;
+      return this.of(id, pieceOf(datagram, rebind.payload));
+    }
+    const header = readQuicHeader(datagram);
+    if (header?.form === 'long') return this.of(id, header.destinationId);
+    for (const length of header === undefined ? [] : (this.idLengths.get(id) ?? [])) {
+      const flow = datagram.length > length ? this.of(id, datagram.subarray(1, 1 + length)) : undefined;
+      if (flow !== undefined) return flow;
+    }
+    return undefined;
+  }
+
+  /** Whether one more datagram of an unknown address may be given to an open flow of this listener now. */
+  mayTry({ id }: ListenerView, nowMs: number): boolean {
+    let tries = this.tries.get(id);
+    if (tries === undefined || nowMs - tries.sinceMs >= 1_000) {
+      tries = { sinceMs: nowMs, count: 0 };
+      this.tries.set(id, tries);
+    }
+    return tries.count++ < rebindTriesPerSecondMax;
+  }
+
+  private of(listenerId: number, token: Uint8Array): Flow | undefined {
+    const flow = this.flows.get(nameOf(listenerId, token));
+    return flow?.hasReplied === true ? flow : undefined;
+  }
+
+  /** A token that another flow has stays that one's: the newcomer knows it, and is judged as that one's client. */
+  private add(flow: Flow, token: Uint8Array): void {
+    const name = nameOf(flow.listener.id, token);
+    const isFull = this.flows.size >= rebindTokensMax || (flow.tokens?.length ?? 0) >= idsPerFlowMax;
+    if (isFull || this.flows.has(name)) return;
+    this.flows.set(name, flow);
+    flow.tokens = [...(flow.tokens ?? []), name];
+  }
+
+  private learnLength(listenerId: number, length: number): void {
+    const known = this.idLengths.get(listenerId) ?? [];
+    if (known.includes(length) || known.length >= idLengthsMax) return;
+    this.idLengths.set(listenerId, [...known, length]);
+  }
+}
+
+function pieceOf(
+  bytes: Uint8Array,
+  { offset, length }: { readonly offset: number; readonly length: number },
+): Uint8Array {
+  return bytes.subarray(offset, offset + length);
+}
+
+function nameOf(listenerId: number, token: Uint8Array): string {
+  return `${listenerId} ${String.fromCharCode(...token)}`;
+}
