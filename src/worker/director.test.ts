@@ -147,6 +147,13 @@ test('flows opened after the order to end those of a backend are not meant', () 
   expect(director.registry.size).toBe(1);
 });
 
+test('rebind has no effect on a TCP listener', () => {
+  const view = listenerView(0, 'tcp', {});
+  const listener = { ...view, plan: { ...view.plan, rebind: { payload: { offset: 0, length: 4 } } } };
+  const flow = openFlow(directorOf(listener).director, listener, 1);
+  expect([flow.tokens, flow.learnsIds]).toEqual([undefined, false]);
+});
+
 test('an order for flows connected before a moment spares those that came since', () => {
   const listener = listenerView(0, 'tcp', {});
   const { director, ended } = directorOf(listener);

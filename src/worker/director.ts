@@ -240,7 +240,8 @@ export class Director implements EngineHost {
     const told = first && proxyProtocol && clientOfDatagram(proxyProtocol, client, local, first);
     if (told === undefined) {
       const flow = this.admit(listener, client, local, identity, first);
-      if (typeof flow !== 'string' && listener.plan.rebind !== undefined) this.rebinding.opened(flow, first!);
+      const isFound = first !== undefined && listener.plan.rebind !== undefined;
+      if (isFound && typeof flow !== 'string') this.rebinding.opened(flow, first);
       return flow;
     }
     if (told === 'proxy-header') {
