@@ -61,6 +61,7 @@ const patient = [
   'operating',
   'operator-words',
   'paced-closing',
+  'ports',
   'redis-reshard',
   'redis-reshard-scan',
   'redis-secrets',

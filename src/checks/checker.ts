@@ -207,8 +207,9 @@ function isNews(told: CheckVerdict | undefined, verdict: CheckVerdict): boolean 
 
 function targetOf({ port, address }: HealthPlan, target: Bind): Bind {
   if (target.kind !== 'inet' || (port === undefined && address === undefined)) return target;
+  const { portShift: _, ...own } = target;
   return {
-    ...target,
+    ...(port === undefined ? target : own),
     ...(address === undefined ? {} : { ip: address }),
     ...(port === undefined ? {} : { port }),
   };

@@ -123,9 +123,10 @@ export class ChecksClient implements Checks {
 
   async resolve(address: BackendAddress): Promise<Target> {
     if (address.kind !== 'name') return address;
-    const { host, port } = address;
+    const { host, port, portShift } = address;
     const ip = await this.ipOf(host);
-    return ip === undefined || ip === 'unanswered' ? ip : { kind: 'inet', ip, port };
+    if (ip === undefined || ip === 'unanswered') return ip;
+    return { kind: 'inet', ip, port, ...(portShift === undefined ? {} : { portShift }) };
   }
 
   /** All records of a name. Never rejects; a dead room answers when it is back. Who asks the same shares the answer. */

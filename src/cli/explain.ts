@@ -83,7 +83,7 @@ function listenersOf(plan: Plan, ids: Ids): ListenerView[] {
   const access = new AccessLists({ watch: () => undefined, changed: () => undefined });
   access.prepare(plan);
   const views = plan.listeners.map((listener) => ({
-    id: ids.listener(listener.name, listener.protocol, listener.bind),
+    id: ids.listener(listener),
     plan: listener,
     poolId: ids.pool(listener.pool),
     ...access.view(listener),

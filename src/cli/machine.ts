@@ -14,6 +14,7 @@ import { type Demand, demandsOf, type Want } from '../config/demands.ts';
 import { formatProblem, type Loaded, type Problem } from '../config/load.ts';
 import { unhonouredPaths } from '../config/unhonoured.ts';
 import { bindHints, StartFailure } from '../control/listeners.ts';
+import { bindsText } from '../core/binds.ts';
 import type { Plan } from '../core/plan.ts';
 import type { MachineMeans } from '../engine/machine-means.ts';
 import { folderProblem } from '../front/unix-path.ts';
@@ -106,7 +107,7 @@ async function troubleWith(want: Want, means: MachineMeans): Promise<Trouble | u
     case 'sources':
       return sourcesTrouble(want.ips, means);
     case 'bind':
-      return say(bindProblem(want.bind.port, await means.bind(want.protocol, want.bind)));
+      return say(bindTrouble(want, await means.bind(want.protocol, want.bind)));
     case 'socket':
       return say(socketProblem(want.file));
     case 'server':
@@ -167,6 +168,16 @@ async function sourcesTrouble(ips: readonly string[], means: MachineMeans): Prom
     message: `${missing.join(', ')} ${is} of this machine; it has ${some(own)}`,
     mayServe: means.triesAllSources && missing.length < ips.length,
   };
+}
+
+function bindTrouble(
+  { protocol, bind, isOneOfSeveral }: Extract<Want, { asks: 'bind' }>,
+  code: string | undefined,
+): string | undefined {
+  const problem = bindProblem(bind.port, code);
+  return problem === undefined || isOneOfSeveral !== true
+    ? problem
+    : `${bindsText(protocol, [bind])}: ${problem}`;
 }
 
 function bindProblem(port: number, code: string | undefined): string | undefined {

@@ -4,7 +4,8 @@
  * what to write instead. Nothing is resolved and nothing is bound here.
  */
 import { Address } from '../core/address.ts';
-import { unixPathBytesMax } from '../core/limits.ts';
+import { bindKey } from '../core/binds.ts';
+import { bindsPerListenerMax, unixPathBytesMax } from '../core/limits.ts';
 import type { Reading } from '../core/options.ts';
 import type { BackendAddress, Bind, Protocol } from '../core/plan.ts';
 import { showValue } from './problem.ts';
@@ -13,14 +14,83 @@ import { mayHoldSecret } from './secret.ts';
 /** A host name of 253, or a path of 107, with what stands around it. Characters. */
 const addressCharactersMax = 300;
 
-/** A listener's bind. A unix socket carries a byte stream and counts as `tcp`. Port 0 means any free port. */
+/** A listener's addresses. A unix socket carries a byte stream and counts as `tcp`. Port 0 means any free port. */
 export interface ListenerBind {
   readonly protocol: Protocol;
+  /** The first. */
   readonly bind: Bind;
+  readonly all: readonly PlacedBind[];
 }
 
-/** Reads `tcp://0.0.0.0:5432`, `udp://[::]:7777` or `unix:/run/x.sock`. */
-export function readListenerBind(value: unknown): Reading<ListenerBind> {
+export interface PlacedBind {
+  readonly bind: Bind;
+  /** Where it stands below the key: its number in the list, or nowhere. */
+  readonly steps: readonly number[];
+}
+
+/** No client of such a listener has an address. */
+export function isUnixOnly({ all }: ListenerBind): boolean {
+  return all.every(({ bind }) => bind.kind === 'unix');
+}
+
+/** What one text says: one address, or one for each port of a range. */
+interface Place {
+  readonly protocol: Protocol;
+  readonly binds: readonly Bind[];
+}
+
+/** Something that is wrong with one address of several. */
+interface Wrong {
+  readonly steps: readonly number[];
+  readonly refused: string;
+}
+
+/** Reads one address, or a list of them. @returns all that is wrong */
+export function readListenerBinds(value: unknown): { readonly value: ListenerBind } | readonly Wrong[] {
+  if (!Array.isArray(value)) {
+    const reading = readPlace(value);
+    return 'refused' in reading
+      ? [{ steps: [], refused: reading.refused }]
+      : listenerBind([[[], reading.value]]);
+  }
+  if (value.length === 0) return [{ steps: [], refused: 'needs at least one address' }];
+  if (value.length > bindsPerListenerMax) return [tooMany([])];
+  const wrong: Wrong[] = [];
+  const places: (readonly [readonly number[], Place])[] = [];
+  for (const [i, item] of value.entries()) {
+    const reading = readPlace(item);
+    if ('refused' in reading) wrong.push({ steps: [i], refused: reading.refused });
+    else if (places[0] !== undefined && reading.value.protocol !== places[0][1].protocol)
+      wrong.push({ steps: [i], refused: otherProtocol });
+    else places.push([[i], reading.value]);
+  }
+  return wrong.length > 0 ? wrong : listenerBind(places);
+}
+
+const otherProtocol =
+  'is of another protocol than the addresses before it: one listener is TCP or UDP; write two';
+
+function tooMany(steps: readonly number[]): Wrong {
+  return { steps, refused: `has more than ${bindsPerListenerMax} addresses` };
+}
+
+function listenerBind(
+  places: readonly (readonly [readonly number[], Place])[],
+): { readonly value: ListenerBind } | readonly Wrong[] {
+  const all = places.flatMap(([steps, { binds }]) => binds.map((bind) => ({ bind, steps })));
+  if (all.length > bindsPerListenerMax) return [tooMany([])];
+  // What is there twice with a port of its own is found with those of the other listeners.
+  const drawn = all.filter(({ bind }) => bind.kind === 'inet' && bind.port === 0);
+  const twice = drawn.find(
+    ({ bind }, i) => drawn.findIndex((one) => bindKey(one.bind) === bindKey(bind)) < i,
+  );
+  if (twice !== undefined)
+    return [{ steps: twice.steps, refused: 'is there twice: one free port of an address is enough' }];
+  return { value: { protocol: places[0]![1].protocol, bind: all[0]!.bind, all } };
+}
+
+/** Reads `tcp://0.0.0.0:5432`, `udp://[::]:7000-7099` or `unix:/run/x.sock`. */
+function readPlace(value: unknown): Reading<Place> {
   if (typeof value !== 'string' || isOther(value)) {
     return { refused: `must be an address like tcp://0.0.0.0:5432, not ${showValue(value)}` };
   }
@@ -42,7 +112,7 @@ export function readListenerBind(value: unknown): Reading<ListenerBind> {
       ? { refused: 'a UDP listener cannot be on a unix socket; write udp://0.0.0.0:7777 or the like' }
       : { refused: 'write a unix socket as unix:/run/x.sock, without tcp://' };
   }
-  return withProtocol(scheme, readInet(rest));
+  return readRange(scheme, rest) ?? withProtocol(scheme, readInet(rest));
 }
 
 /** Reads where metrics or admin listen: `127.0.0.1:9464`, `[::1]:9464` or `unix:/path`. */
@@ -73,6 +143,8 @@ export function readBackendAddress(value: unknown): Reading<BackendAddress> {
       refused: `takes no protocol (the listener has it): write ${showValue(value.slice(scheme.length))}`,
     };
   }
+  const shifted = readShifted(value);
+  if (shifted !== undefined) return shifted;
   const named = readName(value);
   if (named !== undefined) return named;
   const inet = readInet(value);
@@ -87,6 +159,17 @@ export function readBackendAddress(value: unknown): Reading<BackendAddress> {
   return inet;
 }
 
+/** `10.0.1.1:same`, `10.0.1.1:+1000`, `arena.example.org:-1000`: the client's port, or so much beside it. Undefined: none of these. */
+function readShifted(text: string): Reading<BackendAddress> | undefined {
+  const match = /^(.*):(same|[+-]\d{1,5})$/.exec(text);
+  if (match === null) return undefined;
+  const [, host, by] = match as unknown as [string, string, string];
+  // With a port in its place it is an address like any other.
+  const reading = readBackendAddress(`${host}:1`);
+  if ('refused' in reading || reading.value.kind === 'unix') return reading;
+  return { value: { ...reading.value, port: 0, portShift: by === 'same' ? 0 : Number(by) } };
+}
+
 /**
  * No address of ours at all: one with a user, or longer than any can be. The explanations below take a text apart, and
  * no part of those is for a message.
@@ -95,8 +178,25 @@ function isOther(text: string): boolean {
   return text.length > addressCharactersMax || mayHoldSecret(text);
 }
 
-function withProtocol(protocol: Protocol, reading: Reading<Bind>): Reading<ListenerBind> {
-  return 'value' in reading ? { value: { protocol, bind: reading.value } } : reading;
+function withProtocol(protocol: Protocol, reading: Reading<Bind>): Reading<Place> {
+  return 'value' in reading ? { value: { protocol, binds: [reading.value] } } : reading;
+}
+
+/** Undefined: it has no range of ports, but may be an address. */
+function readRange(protocol: Protocol, text: string): Reading<Place> | undefined {
+  const match = /^(.*):(\d+)-(\d+)$/.exec(text);
+  if (match === null) return undefined;
+  const [, host, first, last] = match as unknown as [string, string, string, string];
+  const low = readInet(`${host}:${first}`);
+  if ('refused' in low) return low;
+  const high = readInet(`${host}:${last}`);
+  if ('refused' in high) return high;
+  const [from, to] = [Number(first), Number(last)];
+  if (from === 0) return { refused: 'a range of ports begins at 1 or above' };
+  if (from > to) return { refused: `the ports ${first}-${last} go backwards; write ${last}-${first}` };
+  const { ip } = low.value as Bind & { kind: 'inet' };
+  const ports = Array.from({ length: to - from + 1 }, (_, i) => from + i);
+  return { value: { protocol, binds: ports.map((port) => ({ kind: 'inet', ip, port })) } };
 }
 
 function readUnix(text: string): Reading<Bind> {

@@ -5,6 +5,7 @@
 import { isOfAddress } from '../core/key-kinds.ts';
 import { keyKindOf } from '../core/plan.ts';
 import { checkAccess } from './access-shape.ts';
+import { isUnixOnly } from './bind.ts';
 import { checkReserves } from './check-reserves.ts';
 import { checkClaims } from './claims.ts';
 import type { Draft, ListenerDraft } from './draft.ts';
@@ -46,7 +47,7 @@ function checkUseless({ path, value }: ListenerDraft, draft: Draft, report: Repo
   const useless = (steps: Path, why: string): void => report.warning([...path, ...steps], why, 'key');
   const { affinity, bind, limits } = value;
   const kind = keyKindOf(affinity === undefined || affinity === 'none' ? 'none' : (affinity.key ?? 'none'));
-  if (bind?.bind.kind === 'unix' && kind !== 'none' && isOfAddress(kind)) {
+  if (bind !== undefined && isUnixOnly(bind) && kind !== 'none' && isOfAddress(kind)) {
     useless(['affinity', 'key'], 'clients of a unix socket have no address: all of them go to one backend');
   }
   if (kind === 'tlv' && value.proxy_protocol === undefined) {

@@ -53,9 +53,12 @@ export function checkLoops(draft: Draft, names: LocalNames, report: Report): voi
 function listenersOf(draft: Draft): LoopListener[] {
   return draft.listeners.flatMap(({ value }, i) => {
     const { bind: at, pool, bind_device: device } = value;
-    if (at === undefined || pool === undefined || (at.bind.kind === 'inet' && at.bind.port === 0)) return [];
-    const bind = at.bind.kind === 'unix' || device === undefined ? at.bind : { ...at.bind, device };
-    return [{ name: String(i), protocol: at.protocol, bind, pool }];
+    if (at === undefined || pool === undefined) return [];
+    return at.all.flatMap(({ bind: one }) => {
+      if (one.kind === 'inet' && one.port === 0) return [];
+      const bind = one.kind === 'unix' || device === undefined ? one : { ...one, device };
+      return [{ name: String(i), protocol: at.protocol, bind, pool }];
+    });
   });
 }
 
@@ -63,7 +66,10 @@ function listenersOf(draft: Draft): LoopListener[] {
 function placeOf(address: BackendAddress, names: LocalNames): Bind | undefined {
   if (address.kind !== 'name') return address;
   const ip = names.ipOf(address.host.replace(/\.$/, ''));
-  return ip === undefined ? undefined : { kind: 'inet', ip, port: address.port };
+  const { port, portShift } = address;
+  return ip === undefined
+    ? undefined
+    : { kind: 'inet', ip, port, ...(portShift === undefined ? {} : { portShift }) };
 }
 
 function machineWhere(leadsHere: (ip: string) => boolean): Machine {

@@ -14,7 +14,9 @@ export function checkUpstream(pool: PoolDraft, users: readonly ListenerDraft[], 
     );
   }
   if (transparent === true) {
-    for (const user of users.filter(({ value }) => value.bind?.bind.kind === 'unix')) {
+    for (const user of users.filter(({ value }) =>
+      value.bind?.all.some(({ bind }) => bind.kind === 'unix'),
+    )) {
       const where = report.pointTo([...user.path, 'bind']);
       report.problem(
         [...pool.path, 'transparent'],

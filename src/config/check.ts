@@ -7,6 +7,7 @@ import { checkGroups } from './check-groups.ts';
 import { checkListeners } from './check-listeners.ts';
 import { checkLoops } from './check-loops.ts';
 import { checkPools } from './check-pools.ts';
+import { checkPorts } from './check-ports.ts';
 import { checkTiers } from './check-tiers.ts';
 import type { Draft } from './draft.ts';
 import type { LocalNames } from './machine.ts';
@@ -30,6 +31,7 @@ export function checkDraft(
   };
   checkListeners(draft, report);
   checkPools(draft, report);
+  checkPorts(draft, report);
   checkTiers(draft, report);
   checkGroups(draft, report);
   checkLoops(draft, names, report);

@@ -26,7 +26,8 @@ export function checkClaims(draft: Draft, report: Report): void {
     ...draft.listeners.flatMap(({ path, value: { bind, bind_device: device } }) => {
       // One whose device is not known may meet nobody.
       if (bind === undefined || draft.wasWrong([...path, 'bind_device'])) return [];
-      return [{ path: [...path, 'bind'], ...bind, device }];
+      const { protocol, all } = bind;
+      return all.map((one) => ({ path: [...path, 'bind', ...one.steps], protocol, bind: one.bind, device }));
     }),
     ...draft.services.map(({ path, value }) => ({
       path,
@@ -37,16 +38,21 @@ export function checkClaims(draft: Draft, report: Report): void {
   ];
   /** The first claim that was made on each place, by its number. */
   const first = new Map<string, number>();
+  /** Two ranges that meet do so once. */
+  const told = new Set<string>();
   for (const [i, claim] of claims.entries()) {
     const { bind } = claim;
     if (bind.kind === 'inet' && bind.port === 0) continue;
     const earlier = meetsAt(claim).flatMap((place) => first.get(place) ?? []);
     if (earlier.length > 0) {
       const other = claims[Math.min(...earlier)]!;
-      report.problem(claim.path, () => {
-        const where = `${report.pointTo(other.path)} has ${formatAddress(other.bind)}`;
-        return `${formatAddress(bind)} is taken: ${where}`;
-      });
+      const pair = JSON.stringify([claim.path, other.path]);
+      if (!told.has(pair))
+        report.problem(claim.path, () => {
+          const where = `${report.pointTo(other.path)} has ${formatAddress(other.bind)}`;
+          return `${formatAddress(bind)} is taken: ${where}`;
+        });
+      told.add(pair);
     }
     for (const place of takes(claim)) if (!first.has(place)) first.set(place, i);
   }

@@ -53,3 +53,21 @@ pools:
     ['pools.r.discovery.path', 'never', { asks: 'file', file: '/list.yaml' }],
   ]);
 });
+
+test('of a range of ports the lowest is asked for, and of several addresses each is', () => {
+  const loaded = parsePlan(
+    `
+listeners:
+  - { name: a, bind: ["udp://10.0.0.1:700-799", "udp://10.0.0.2:69", "udp://10.0.0.1:500"], pool: p }
+pools: { p: { backends: [ { name: x, address: "10.0.0.9:same" } ] } }
+`,
+    'f',
+  );
+  if (!('plan' in loaded)) throw new Error(JSON.stringify(loaded.problems));
+  const bindAt = (ip: string, port: number) => ({
+    path: ['listeners', 0, 'bind'],
+    want: { asks: 'bind', protocol: 'udp', bind: { kind: 'inet', ip, port }, isOneOfSeveral: true },
+    refuses: 'always',
+  });
+  expect(demandsOf(loaded.plan)).toEqual([bindAt('10.0.0.1', 500), bindAt('10.0.0.2', 69)]);
+});

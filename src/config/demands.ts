@@ -5,6 +5,7 @@
  * Not here: an address that another process has (the bind itself says so), limits of memory and descriptors (control/descriptors.ts), and
  * what a file holds.
  */
+import { bindsOf } from '../core/binds.ts';
 import type { Bind, ListenerPlan, Plan, PoolPlan, Protocol } from '../core/plan.ts';
 import type { Path } from './problem.ts';
 
@@ -17,7 +18,13 @@ export type Want =
   | { readonly asks: 'device'; readonly device: string }
   /** Addresses that dials leave from, in turn. */
   | { readonly asks: 'sources'; readonly ips: readonly string[] }
-  | { readonly asks: 'bind'; readonly protocol: Protocol; readonly bind: InetBind }
+  | {
+      readonly asks: 'bind';
+      readonly protocol: Protocol;
+      readonly bind: InetBind;
+      /** There are more at its place in the file: which one is to be told. */
+      readonly isOneOfSeveral?: boolean;
+    }
   /** A socket is made there. */
   | { readonly asks: 'socket'; readonly file: string }
   /** A socket is there, or will be: a backend's. */
@@ -68,14 +75,16 @@ function redisOf({ cluster }: Plan): Demand[] {
   );
 }
 
-function listenerOf({ bind, protocol, allow, deny }: ListenerPlan, index: number): Demand[] {
+function listenerOf(listener: ListenerPlan, index: number): Demand[] {
+  const { protocol, allow, deny } = listener;
   const path = ['listeners', index];
   const files = Object.entries({ allow, deny }).flatMap(([key, list]) =>
     (list?.files ?? []).map((file) => demand([...path, key], { asks: 'file', file })),
   );
-  const device = bind.kind === 'inet' ? bind.device : undefined;
+  const binds = bindsOf(listener);
+  const device = binds.flatMap((bind) => (bind.kind === 'inet' ? (bind.device ?? []) : []))[0];
   return [
-    demand([...path, 'bind'], bindOf(protocol, bind)),
+    ...asked(binds).map((bind) => demand([...path, 'bind'], bindOf(protocol, bind, binds.length > 1))),
     ...(device === undefined ? [] : [demand([...path, 'bind_device'], { asks: 'device', device })]),
     ...files,
   ];
@@ -108,8 +117,21 @@ function poolOf({ name, upstream, health, backends, discovery }: PoolPlan): Dema
   return demands;
 }
 
-function bindOf(protocol: Protocol, bind: Bind): Want {
-  return bind.kind === 'unix' ? { asks: 'socket', file: bind.path } : { asks: 'bind', protocol, bind };
+function bindOf(protocol: Protocol, bind: Bind, isOneOfSeveral = false): Want {
+  if (bind.kind === 'unix') return { asks: 'socket', file: bind.path };
+  return { asks: 'bind', protocol, bind, ...(isOneOfSeveral ? { isOneOfSeveral } : {}) };
+}
+
+/** Of a thousand ports of one address the lowest: what may be bound there may be bound on the others. */
+function asked(binds: readonly Bind[]): Bind[] {
+  const lowest = new Map<string, Bind>();
+  for (const bind of binds) {
+    const place = bind.kind === 'unix' ? bind.path : bind.ip;
+    const known = lowest.get(place);
+    const isLower = known?.kind === 'inet' && bind.kind === 'inet' && bind.port > 0 && bind.port < known.port;
+    if (known === undefined || isLower) lowest.set(place, bind);
+  }
+  return [...lowest.values()];
 }
 
 function demand(path: Path, want: Want, refuses: Demand['refuses'] = 'always'): Demand {

@@ -2,6 +2,7 @@
  * What has to be done to get from one plan to the next. A reload applies the difference; start-up is the difference
  * from nothing. Things are the same when their names are: a listener that is renamed is one removed and one added.
  */
+import { bindsOf } from '../core/binds.ts';
 import type { Options } from '../core/options.ts';
 import type { BackendPlan, ListenerPlan, Plan, PoolPlan } from '../core/plan.ts';
 import { canonical } from './digest.ts';
@@ -45,7 +46,7 @@ export interface PlanDiff {
 export function diffPlans(old: Plan | undefined, next: Plan): PlanDiff {
   const listeners = compare(old?.listeners ?? [], next.listeners, (pair) => ({
     ...pair,
-    rebind: pair.old.protocol !== pair.next.protocol || !same(pair.old.bind, pair.next.bind),
+    rebind: pair.old.protocol !== pair.next.protocol || !same(bindsOf(pair.old), bindsOf(pair.next)),
   }));
   const pools = compare(old?.pools ?? [], next.pools, comparePools);
   const differing = settings.filter(({ valueIn }) => old === undefined || !same(valueIn(old), valueIn(next)));

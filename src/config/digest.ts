@@ -17,7 +17,7 @@ export function digestOf(plan: Omit<Plan, 'digest'>): string {
   const meaning = {
     limits: plan.limits,
     shutdown: plan.shutdown,
-    listeners: [...plan.listeners].sort(byName).map(({ bind: _, ...listener }) => listener),
+    listeners: [...plan.listeners].sort(byName).map(({ bind: _, binds: __, ...listener }) => listener),
     // The order of backends stays: round-robin follows it.
     pools: [...plan.pools].sort(byName),
   };

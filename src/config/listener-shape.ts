@@ -12,7 +12,6 @@ import {
   name,
   type OptionsOf,
   optionalGroup,
-  own,
   planOf,
   required,
   whole,
@@ -20,7 +19,7 @@ import {
 import type { BandwidthPlan, Bind, ByteRatePlan, ListenerPlan, SubnetLimitsPlan } from '../core/plan.ts';
 import { accessOptions } from './access-shape.ts';
 import { affinityKey } from './affinity-key.ts';
-import { type ListenerBind, readListenerBind } from './bind.ts';
+import { isUnixOnly, type ListenerBind, readListenerBinds } from './bind.ts';
 import { flowsMax } from './fields.ts';
 import { form } from './form.ts';
 import { sectionOf } from './option-fields.ts';
@@ -155,8 +154,24 @@ export const listenerLimits = {
   newFlowsPerSecond: as('new_flows', whole('New flows a second; 0: no limit.', 0, ratePerSecondMax, 0)),
 } satisfies OptionsOf<ListenerPlan['limits']>;
 
+/** Reads it itself, so that each address of a list has its own errors. */
+function bindField(description: string): z.ZodType<ListenerBind> {
+  const one = { type: 'string', pattern: '^((tcp|udp)://.+:\\d+(-\\d+)?|unix:/.+)$' };
+  const items = { ...one, description: 'One of its addresses.' };
+  return z
+    .unknown()
+    .transform((value, context): ListenerBind => {
+      const reading = readListenerBinds(value);
+      if ('value' in reading) return reading.value;
+      for (const { steps, refused } of reading)
+        context.addIssue({ code: 'custom', message: refused, path: [...steps], continue: true });
+      return z.NEVER;
+    })
+    .meta({ description, anyOf: [one, { type: 'array', items, minItems: 1 }] });
+}
+
 /** As the file has it: an address is a protocol and a place, and a device beside it. The rest is as in the plan. */
-interface Listener extends Omit<ListenerPlan, 'protocol' | 'bind' | 'upstream'> {
+interface Listener extends Omit<ListenerPlan, 'protocol' | 'bind' | 'binds' | 'upstream'> {
   readonly bind: ListenerBind;
   readonly device?: string;
 }
@@ -164,10 +179,11 @@ interface Listener extends Omit<ListenerPlan, 'protocol' | 'bind' | 'upstream'> 
 export const listenerOptions = {
   name: required(name('The name in logs, metrics and commands.')),
   bind: required(
-    own(
-      'Protocol, address and port: tcp://0.0.0.0:5432, udp://[::]:7777; or unix:/path. The mode of such a socket is what the umask leaves of 0777 (0755 by default, 0700 with the systemd unit), and only who may write to it can connect: set the umask (UMask= in systemd) for clients of other users.',
-      readListenerBind,
-      { type: 'string', pattern: '^((tcp|udp)://.+:\\d+|unix:/.+)$' },
+    form(
+      bindField(
+        'Protocol, address and port: tcp://0.0.0.0:5432, udp://[::]:7777, udp://0.0.0.0:7000-7099 for a range of ports; or unix:/path. Or a list of them, all TCP (and unix) or all UDP, which are one listener. The mode of such a socket is what the umask leaves of 0777 (0755 by default, 0700 with the systemd unit), and only who may write to it can connect: set the umask (UMask= in systemd) for clients of other users.',
+      ),
+      (written) => written!,
     ),
   ),
   device: as(
@@ -208,7 +224,7 @@ export type ListenerShape = z.output<typeof listenerShape>;
 
 /** The plan of a listener without problems, but for how connections leave, which its pool says. */
 export function buildListener(listener: ListenerShape): ListenerPlan {
-  const { protocol, bind: at } = listener.bind;
+  const { protocol, all } = listener.bind;
   const {
     name,
     bind: _,
@@ -216,8 +232,10 @@ export function buildListener(listener: ListenerShape): ListenerPlan {
     ...rest
   } = planOf<Listener>(listenerOptions, listener, {
     protocols: [protocol],
-    bindKind: at.kind,
+    bindKind: isUnixOnly(listener.bind) ? 'unix' : 'inet',
   });
-  const bind: Bind = device === undefined || at.kind === 'unix' ? at : { ...at, device };
-  return { name, protocol, bind, ...rest };
+  const binds = all.map(
+    ({ bind }): Bind => (device === undefined || bind.kind === 'unix' ? bind : { ...bind, device }),
+  );
+  return { name, protocol, bind: binds[0]!, ...(binds.length === 1 ? {} : { binds }), ...rest };
 }

@@ -41,7 +41,7 @@ function faultsOf(value: unknown, schema: Schema, path: string): string[] {
         keyword,
       );
     else if (keyword === 'items')
-      for (const [i, item] of (value as unknown[]).entries())
+      for (const [i, item] of Array.isArray(value) ? value.entries() : [])
         faults.push(...faultsOf(item, rule as Schema, `${path}[${i}]`));
     else if (keyword === 'additionalProperties') {
       for (const [key, inner] of Object.entries(value as object)) {

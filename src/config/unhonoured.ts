@@ -1,4 +1,5 @@
 /** What of a listener's options an engine goes without: whoever wrote them is told, by the keys of the file. */
+import { bindsOf } from '../core/binds.ts';
 import type { Options } from '../core/options.ts';
 import type { ListenerPlan, Plan } from '../core/plan.ts';
 import { isMap } from './issues.ts';
@@ -29,12 +30,8 @@ export function unhonouredPaths({ listeners, pools }: Plan, engine: EngineName):
 }
 
 function ofListener(listener: ListenerPlan, engine: EngineName): string[] {
-  const { bind } = listener;
-  return those(
-    listenerOptions,
-    { ...listener, device: bind.kind === 'inet' ? bind.device : undefined },
-    engine,
-  );
+  const device = bindsOf(listener).flatMap((bind) => (bind.kind === 'inet' ? (bind.device ?? []) : []))[0];
+  return those(listenerOptions, { ...listener, device }, engine);
 }
 
 /** An option that is off is not missed. */

@@ -3,6 +3,7 @@
  * what a row says of itself (`scope`, `needs`) is judged here, rules of more than that are in check-*.ts.
  */
 import type { Option, Options, Rules } from '../core/options.ts';
+import { isUnixOnly } from './bind.ts';
 import type { Draft, ListenerDraft, PoolDraft } from './draft.ts';
 import { isMap } from './issues.ts';
 import { listenerOptions } from './listener-shape.ts';
@@ -17,7 +18,7 @@ export function checkListenerOptions({ path, value }: ListenerDraft, draft: Draf
   const at = value.bind;
   tell(listenerOptions, value, path, draft, report, (scope) => {
     if (at === undefined) return undefined;
-    if (scope === 'inet') return at.bind.kind === 'unix' ? 'has no effect on a unix socket' : undefined;
+    if (scope === 'inet') return isUnixOnly(at) ? 'has no effect on a unix socket' : undefined;
     return scope === at.protocol ? undefined : `has no effect on a ${at.protocol.toUpperCase()} listener`;
   });
 }

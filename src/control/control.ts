@@ -12,6 +12,7 @@ import { ChecksClient } from '../checks/client.ts';
 import { readBackendList } from '../config/backend-list.ts';
 import { diffPlans } from '../config/diff.ts';
 import { unhonoured } from '../config/unhonoured.ts';
+import { bindKey, bindsOf } from '../core/binds.ts';
 import { type Fault, whyOf } from '../core/ejection.ts';
 import type { KillOrder } from '../core/kill-order.ts';
 import { firstChecksWithinMs, firstDiscoveryWithinMs, loopRememberedMs } from '../core/limits.ts';
@@ -460,6 +461,18 @@ export class Control {
       if (after.has(listenerId)) continue;
       this.toWorkers({ type: 'end-flows', select: { by: 'listener', listenerId }, code: 'listener-removed' });
     }
+    this.endAtGivenUp(old, plan);
+  }
+
+  /** Flows that came in at an address which their listener no longer has. */
+  private endAtGivenUp(old: Plan, plan: Plan): void {
+    const held = new Map(this.snapshots.listeners(old).map((view) => [view.id, bindsOf(view.plan)]));
+    for (const { id: listenerId, plan: next } of this.snapshots.listeners(plan)) {
+      const kept = new Set(bindsOf(next).map(bindKey));
+      if (held.get(listenerId)?.every((bind) => kept.has(bindKey(bind))) !== false) continue;
+      const select = { by: 'listener', listenerId, outside: this.listeners.openBinds(listenerId) } as const;
+      this.toWorkers({ type: 'end-flows', select, code: 'listener-removed' });
+    }
   }
 
   /**
@@ -551,12 +564,11 @@ export class Control {
 
   /** A listener that a reload may still fail to open receives nothing; at the start that would be the end of it. */
   private receivers(plan: Plan): LoopListener[] {
-    return this.snapshots.listeners(plan).flatMap(({ id, plan: { name, protocol, bind, pool } }) => {
-      const port = this.listeners.openPort(id);
-      if (port === undefined && this.isReady) return [];
-      return [
-        { name, protocol, bind: bind.kind === 'inet' ? { ...bind, port: port ?? bind.port } : bind, pool },
-      ];
+    return this.snapshots.listeners(plan).flatMap(({ id, plan: listener }) => {
+      const { name, protocol, pool } = listener;
+      const open = this.listeners.openBinds(id);
+      const binds = open.length === 0 && !this.isReady ? bindsOf(listener) : open;
+      return binds.map((bind) => ({ name, protocol, bind, pool }));
     });
   }
 
@@ -584,7 +596,7 @@ export class Control {
         this.listeners.answered(worker, message);
         break;
       case 'unlistened':
-        this.listeners.unlistened(worker, message.listenerId);
+        this.listeners.unlistened(worker, message.listenerId, message.door);
         break;
       case 'flows-ended':
         for (const flow of message.records) watch({ event: 'flow-ended', flow });

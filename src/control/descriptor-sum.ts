@@ -3,6 +3,7 @@
  * the limit of flows, so that pages, checks and Redis go on then. Added up and not guessed, for a plan with hundreds of
  * listeners holds more by itself than any fixed reserve.
  */
+import { bindsOf } from '../core/binds.ts';
 import { identifies } from '../core/identity.ts';
 import {
   arrivalsMax,
@@ -55,9 +56,11 @@ export interface DescriptorSum {
 export function descriptorSum(plan: Plan, machine: Machine): DescriptorSum {
   const { workers, descriptors } = machine;
   const listeners = plan.listeners.reduce((sum, listener) => {
-    const isUnix = listener.bind.kind === 'unix';
     // One path cannot be bound twice: one worker serves it.
-    return sum + (isUnix ? 1 : workers) * socketsOf(listener.bind, listener.protocol, machine);
+    const sockets = bindsOf(listener).map(
+      (bind) => (bind.kind === 'unix' ? 1 : workers) * socketsOf(bind, listener.protocol, machine),
+    );
+    return sockets.reduce((one, other) => one + other, sum);
   }, 0);
   const checked = plan.pools
     .filter(({ health }) => health.type !== 'none')

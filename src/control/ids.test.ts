@@ -26,3 +26,22 @@ test('a plan is refused before any of its names gets a number', () => {
   // A name that is used twice counts once.
   ids.admit({ listeners: [], pools: [...poolsOf(10, backendIdsMax - 10), ...kept] });
 });
+
+test('a listener that keeps an address is the same, one that keeps none is another', () => {
+  const ids = new Ids();
+  const numberAt = (...ports: number[]): number => {
+    const binds = ports.map((port) => ({ kind: 'inet', ip: '10.0.0.1', port }) as const);
+    const several = ports.length === 1 ? {} : { binds };
+    return ids.listener({ name: 'front', protocol: 'tcp', bind: binds[0]!, ...several });
+  };
+  const first = numberAt(80);
+  expect(numberAt(80, 81)).toBe(first);
+  expect(numberAt(81, 82, 83)).toBe(first);
+  const moved = numberAt(90);
+  expect(moved).not.toBe(first);
+  // Both have been the listener: it is what it was last.
+  expect(numberAt(83, 90)).toBe(moved);
+  expect(numberAt(80)).toBe(first);
+  expect(numberAt(80, 90)).toBe(first);
+  expect(ids.listener({ name: 'other', protocol: 'tcp', bind: { kind: 'unix', path: '/x' } })).toBe(2);
+});

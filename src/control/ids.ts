@@ -3,14 +3,20 @@
  * of the process: rows of shared memory and pins hold numbers, and a number must never come to mean another
  * backend, however often the configuration is reloaded.
  */
+import { bindKey, bindsOf } from '../core/binds.ts';
 import { backendIdsMax, foundNamesPerPoolMax, listenersMax, poolIdsMax } from '../core/limits.ts';
 import { groupBackends } from '../core/pin-scopes.ts';
-import type { Bind, Plan, PoolPlan } from '../core/plan.ts';
+import type { ListenerPlan, Plan, PoolPlan } from '../core/plan.ts';
 
 export class Ids {
   private readonly pools = new Map<string, number>();
   private readonly backends = new Map<string, number>();
+  /** By name, protocol and each of its addresses. */
   private readonly listeners = new Map<string, number>();
+  private listenerCount = 0;
+  /** When each number of a listener was asked for last, by number. */
+  private readonly askedFor: number[] = [];
+  private asked = 0;
   private readonly backendNames: { pool: string; backend: string }[] = [{ pool: '', backend: '' }];
 
   pool(name: string): number {
@@ -24,9 +30,30 @@ export class Ids {
     return id;
   }
 
-  /** A listener that moves to another address is another listener: its old one may still have flows. */
-  listener(name: string, protocol: string, bind: Bind): number {
-    return numberOf(this.listeners, listenerKey(name, protocol, bind), 0, listenersMax, 'listeners');
+  /**
+   * A listener that moves to another address is another listener: its old one may still have flows. One that keeps an address of
+   * several is the same. (Of two that it has been by its addresses, it is the one that it was last.)
+   */
+  listener(plan: Pick<ListenerPlan, 'name' | 'protocol' | 'bind' | 'binds'>): number {
+    const keys = listenerKeys(plan);
+    let id = this.knownListener(keys);
+    if (id === undefined) {
+      if (this.listenerCount >= listenersMax) throw tooMany(listenersMax, 'listeners');
+      id = this.listenerCount++;
+    }
+    this.askedFor[id] = ++this.asked;
+    for (const key of keys) this.listeners.set(key, id);
+    return id;
+  }
+
+  private knownListener(keys: readonly string[]): number | undefined {
+    let last: number | undefined;
+    for (const key of keys) {
+      const id = this.listeners.get(key);
+      if (id === undefined || (last !== undefined && this.askedFor[last]! >= this.askedFor[id]!)) continue;
+      last = id;
+    }
+    return last;
   }
 
   /**
@@ -37,10 +64,10 @@ export class Ids {
     const backends = pools.flatMap((pool) => pool.backends.map(({ name }) => backendKey(pool.name, name)));
     const scopes = groupBackends({ listeners, pools });
     for (const [scope, names] of scopes) for (const name of names) backends.push(backendKey(scope, name));
-    const places = listeners.map(({ name, protocol, bind }) => listenerKey(name, protocol, bind));
     check(this.pools, [...pools.map(({ name }) => name), ...scopes.keys()], poolIdsMax, 'pools');
     check(this.backends, backends, backendIdsMax, 'backends');
-    check(this.listeners, places, listenersMax, 'listeners');
+    const fresh = listeners.filter((plan) => this.knownListener(listenerKeys(plan)) === undefined);
+    if (this.listenerCount + fresh.length > listenersMax) throw tooMany(listenersMax, 'listeners');
   }
 
   /** Reckons what found lists would need beside the backends that the file has; gives no numbers. */
@@ -125,9 +152,8 @@ function backendKey(pool: string, backend: string): string {
   return `${pool}\n${backend}`;
 }
 
-function listenerKey(name: string, protocol: string, bind: Bind): string {
-  const place = bind.kind === 'unix' ? bind.path : `${bind.ip} ${bind.port} ${bind.device ?? ''}`;
-  return `${name}\n${protocol} ${place}`;
+function listenerKeys(plan: Pick<ListenerPlan, 'name' | 'protocol' | 'bind' | 'binds'>): string[] {
+  return bindsOf(plan).map((bind) => `${plan.name}\n${plan.protocol} ${bindKey(bind)}`);
 }
 
 function check(map: Map<string, number>, names: readonly string[], most: number, what: string): void {

@@ -1,5 +1,6 @@
 /** Binding over workers that die and start anew in the middle of it. */
 import { expect, test } from 'vitest';
+import type { Bind } from '../core/plan.ts';
 import type { ListenerView } from '../core/snapshot.ts';
 import { listenerView } from '../engine/conformance/listener.ts';
 import type { MessageToWorker } from '../worker/messages-to-worker.ts';
@@ -29,14 +30,17 @@ function stageOf(workers: number): Stage {
   };
 }
 
+const door = '127.0.0.1 0 ';
 const viewOf = (id: number): ListenerView => listenerView(id, 'tcp', {});
 const asks = ({ told }: Stage): [number, number, number][] =>
   told.flatMap(([worker, message]) =>
-    message.type === 'listen' ? [[worker, message.listenerId, message.port] as [number, number, number]] : [],
+    message.type === 'listen' && message.bind.kind === 'inet'
+      ? [[worker, message.listenerId, message.bind.port] as [number, number, number]]
+      : [],
   );
 const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const answer = (stage: Stage, worker: number, listenerId: number, port: number): void =>
-  stage.listeners.answered(worker, { type: 'listening', listenerId, port });
+  stage.listeners.answered(worker, { type: 'listening', listenerId, door, port });
 
 test('a worker that starts anew while another is asked waits for its turn, and binds the same port', async () => {
   const stage = stageOf(2);
@@ -53,7 +57,7 @@ test('a worker that starts anew while another is asked waits for its turn, and b
   ]);
   answer(stage, 1, 7, 5_000);
   expect(await opened).toBeUndefined();
-  expect(stage.listeners.openPort(7)).toBe(5_000);
+  expect(stage.listeners.openBinds(7)).toEqual([{ kind: 'inet', ip: '127.0.0.1', port: 5_000 }]);
 });
 
 test('a worker that answered, died and started anew before the others answered is asked in the end', async () => {
@@ -87,6 +91,7 @@ test('a worker that could not have a listener is asked again by the next use', a
   stage.listeners.answered(0, {
     type: 'bind-failed',
     listenerId: 7,
+    door,
     failure: { code: 'ENOENT', message: 'the snapshot has no such listener' },
   });
   await settle();
@@ -112,17 +117,18 @@ test('the way back after a failure opens what can be opened, and tells what cann
   expect(await opened).toBeUndefined();
   const closed = stage.listeners.use([]);
   await settle();
-  for (const id of [1, 2]) stage.listeners.unlistened(0, id);
+  for (const id of [1, 2]) stage.listeners.unlistened(0, id, undefined);
   await closed;
   const back = stage.listeners.reopen([viewOf(1), viewOf(2)]);
   await settle();
   stage.listeners.answered(0, {
     type: 'bind-failed',
     listenerId: 1,
+    door,
     failure: { code: 'EADDRNOTAVAIL', message: '' },
   });
   await settle();
-  stage.listeners.unlistened(0, 1);
+  stage.listeners.unlistened(0, 1, undefined);
   await settle();
   answer(stage, 0, 2, 5_002);
   const failures = await back;
@@ -131,5 +137,70 @@ test('the way back after a failure opens what can be opened, and tells what cann
       /^listener listener-1: cannot bind .*EADDRNOTAVAIL; this machine has no such address/,
     ),
   ]);
-  expect([stage.listeners.openPort(1), stage.listeners.openPort(2)]).toEqual([undefined, 5_002]);
+  expect(stage.listeners.openBinds(1)).toEqual([]);
+  expect(stage.listeners.openBinds(2)).toEqual([{ kind: 'inet', ip: '127.0.0.1', port: 5_002 }]);
+});
+
+const at = (port: number): Bind => ({ kind: 'inet', ip: '127.0.0.1', port });
+const several = (id: number, ...ports: number[]): ListenerView => {
+  const view = listenerView(id, 'tcp', { bind: at(ports[0]!) });
+  return { ...view, plan: { ...view.plan, binds: ports.map(at) } };
+};
+/** Lets a living worker do what it is told. */
+function obey(stage: Stage, taken: readonly number[] = []): void {
+  for (const [worker, message] of stage.told.splice(0)) {
+    if (message.type === 'unlisten') stage.listeners.unlistened(worker, message.listenerId, message.door);
+    if (message.type !== 'listen' || message.bind.kind !== 'inet') continue;
+    const { listenerId, door, bind } = message;
+    stage.listeners.answered(
+      worker,
+      taken.includes(bind.port)
+        ? { type: 'bind-failed', listenerId, door, failure: { code: 'EADDRINUSE', message: '' } }
+        : { type: 'listening', listenerId, door, port: bind.port },
+    );
+  }
+}
+async function whileObeyed<T>(stage: Stage, promise: Promise<T>, taken?: readonly number[]): Promise<T> {
+  let result: { readonly value: T } | undefined;
+  void promise.then((value) => {
+    result = { value };
+  });
+  while (result === undefined) {
+    await settle();
+    obey(stage, taken);
+  }
+  return result.value;
+}
+
+test('a reload opens and closes single addresses of a listener, and asks nothing of the others', async () => {
+  const stage = stageOf(1);
+  expect(await whileObeyed(stage, stage.listeners.use([several(1, 10, 11, 12)]))).toBeUndefined();
+  const use = stage.listeners.use([several(1, 11, 12, 13)]);
+  await settle();
+  expect(asks(stage)).toEqual([[0, 1, 13]]);
+  obey(stage);
+  await settle();
+  expect(stage.told).toEqual([
+    [0, { type: 'unlisten', listenerId: 1, code: 'listener-removed', door: '127.0.0.1 10 ' }],
+  ]);
+  expect(await whileObeyed(stage, use)).toBeUndefined();
+  expect(stage.listeners.openBinds(1).map((bind) => bind.kind === 'inet' && bind.port)).toEqual([11, 12, 13]);
+});
+
+test('an address that cannot be had is named, and those opened with it are closed again', async () => {
+  const stage = stageOf(2);
+  await whileObeyed(stage, stage.listeners.use([several(1, 10, 11)]));
+  const failure = await whileObeyed(stage, stage.listeners.use([several(1, 10, 11, 12, 13)]), [13]);
+  expect(failure?.message).toContain('cannot bind tcp://127.0.0.1:13: EADDRINUSE');
+  expect(stage.listeners.openBinds(1)).toEqual([at(10), at(11)]);
+});
+
+test('an address that goes from one listener to another is let go of first', async () => {
+  const stage = stageOf(1);
+  await whileObeyed(stage, stage.listeners.use([several(1, 10, 11), several(2, 20, 21)]));
+  const use = stage.listeners.use([several(1, 10), several(2, 20, 21, 11)]);
+  await settle();
+  expect(stage.told.map(([, { type }]) => type)).toEqual(['unlisten']);
+  expect(await whileObeyed(stage, use)).toBeUndefined();
+  expect(stage.listeners.openBinds(2)).toEqual([at(20), at(21), at(11)]);
 });

@@ -1,7 +1,10 @@
 /**
- * Binding, over all workers. A listener is open when every worker has bound it; if one cannot, none keeps it.
- * With port 0 the first worker draws the port and the others bind the same.
+ * Binding, over all workers. A listener has one address or several (doors); it is open when every worker has bound them all, and if
+ * one cannot, none keeps it. A reload opens and closes single doors of a listener that stays. With port 0 the first worker draws the
+ * port and the others bind the same.
  */
+import { bindKey, bindsOf, bindsText } from '../core/binds.ts';
+import type { Bind } from '../core/plan.ts';
 import type { ListenerView } from '../core/snapshot.ts';
 import type { MessageFromWorker } from '../worker/messages-from-worker.ts';
 import type { MessageToWorker } from '../worker/messages-to-worker.ts';
@@ -12,11 +15,18 @@ export class StartFailure extends Error {}
 
 type Answer = Extract<MessageFromWorker, { type: 'listening' | 'bind-failed' }>;
 
-interface OpenListener {
-  readonly view: ListenerView;
+interface Door {
+  /** Of the listener, as the plan has it: equal for equal addresses. */
+  readonly key: string;
+  readonly bind: Bind;
   port: number;
   /** The workers are asked one after the other. */
   isOpening: boolean;
+}
+
+interface OpenListener {
+  view: ListenerView;
+  readonly doors: Map<string, Door>;
 }
 
 export class Listeners {
@@ -24,9 +34,9 @@ export class Listeners {
   private readonly post: (worker: number, message: MessageToWorker) => boolean;
   private readonly workers: number;
   private readonly open = new Map<number, OpenListener>();
-  // The keys of all three: worker and listener.
-  /** What a living worker has been told to listen on. */
-  private readonly told = new Set<string>();
+  /** By worker and listener: the doors a living worker has been told to open. */
+  private readonly told = new Map<string, Set<string>>();
+  // The keys of both: worker, listener and door (`*`: all of the listener).
   private readonly waiting = new Map<string, (answer: Answer | undefined) => void>();
   private readonly closing = new Map<string, () => void>();
 
@@ -46,22 +56,37 @@ export class Listeners {
    * to make room stays closed: see {@link reopen}.
    */
   async use(views: readonly ListenerView[]): Promise<StartFailure | undefined> {
-    const wanted = new Set(views.map((view) => view.id));
-    const opened: number[] = [];
-    const fresh = views.filter((view) => !this.open.has(view.id));
-    const gone = [...this.open.values()].filter(({ view }) => !wanted.has(view.id));
+    const wanted = new Map(
+      views.map((view) => [view.id, new Map(doorsOf(view).map((door) => [door.key, door]))]),
+    );
+    const gone = [...this.open.values()].flatMap(({ view, doors }) =>
+      [...doors.values()]
+        .filter(({ key }) => wanted.get(view.id)?.has(key) !== true)
+        .map((door) => ({ view, door })),
+    );
+    const fresh = views.map((view) => {
+      const known = this.open.get(view.id)?.doors;
+      return {
+        view,
+        doors: [...wanted.get(view.id)!.values()].filter(({ key }) => known?.has(key) !== true),
+      };
+    });
     // First those whose address a new one wants: every worker must have let go of it.
-    const inTheWay = gone.filter((old) => fresh.some((view) => wantsAddressOf(view, old)));
-    await this.closeThese(inTheWay.map(({ view }) => view.id));
-    for (const view of fresh) {
-      const failure = await this.openEverywhere(view);
+    const places = new Set(fresh.flatMap(({ view, doors }) => doors.map((door) => placeOf(view, door))));
+    const inTheWay = gone.filter(({ view, door }) => places.has(placeOf(view, door)));
+    await this.closeDoors(inTheWay);
+    const opened: { view: ListenerView; door: Door }[] = [];
+    for (const { view, doors } of fresh) {
+      const failure = doors.length === 0 ? undefined : await this.openEverywhere(view, doors);
       if (failure !== undefined) {
-        await this.closeThese(opened);
+        await this.closeDoors(opened);
         return failure;
       }
-      opened.push(view.id);
+      opened.push(...doors.map((door) => ({ view, door })));
+      const listener = this.open.get(view.id);
+      if (listener !== undefined) listener.view = view;
     }
-    await this.closeThese(gone.filter((old) => !inTheWay.includes(old)).map(({ view }) => view.id));
+    await this.closeDoors(gone.filter((one) => !inTheWay.includes(one)));
     // Workers that answered, died and started anew in the meantime.
     for (const listener of this.open.values()) this.complete(listener);
     return undefined;
@@ -74,7 +99,9 @@ export class Listeners {
   async reopen(views: readonly ListenerView[]): Promise<StartFailure[]> {
     const failures: StartFailure[] = [];
     for (const view of views) {
-      const failure = this.open.has(view.id) ? undefined : await this.openEverywhere(view);
+      const known = this.open.get(view.id)?.doors;
+      const doors = doorsOf(view).filter(({ key }) => known?.has(key) !== true);
+      const failure = doors.length === 0 ? undefined : await this.openEverywhere(view, doors);
       if (failure !== undefined) failures.push(failure);
     }
     for (const listener of this.open.values()) this.complete(listener);
@@ -83,29 +110,31 @@ export class Listeners {
 
   /** Opens everything on a worker that has started anew. */
   openOn(worker: number): void {
-    for (const listener of this.open.values()) {
-      // Its turn comes, or it has been asked while it did not run.
-      if (listener.isOpening && !this.waiting.has(`${worker} ${listener.view.id}`)) continue;
-      if (worker < this.workersOf(listener.view)) this.openLate(worker, listener);
+    for (const { view, doors } of this.open.values()) {
+      for (const door of doors.values()) {
+        // Its turn comes, or it has been asked while it did not run.
+        if (door.isOpening && !this.waiting.has(`${worker} ${view.id} ${door.key}`)) continue;
+        if (worker < this.workersOf(door)) this.openLate(worker, view, door);
+      }
     }
   }
 
   /** Whoever waits for this worker's answer waits no longer. */
   workerDied(worker: number): void {
     const isItsKey = (key: string): boolean => key.startsWith(`${worker} `);
-    for (const key of [...this.told].filter(isItsKey)) this.told.delete(key);
+    for (const key of [...this.told.keys()].filter(isItsKey)) this.told.delete(key);
     for (const [key, resolve] of [...this.waiting]) if (isItsKey(key)) resolve(undefined);
     for (const [key, resolve] of [...this.closing]) if (isItsKey(key)) resolve();
   }
 
   answered(worker: number, answer: Answer): void {
-    const key = `${worker} ${answer.listenerId}`;
-    if (answer.type === 'bind-failed') this.told.delete(key);
-    this.waiting.get(key)?.(answer);
+    const { listenerId, door } = answer;
+    if (answer.type === 'bind-failed') this.told.get(`${worker} ${listenerId}`)?.delete(door);
+    this.waiting.get(`${worker} ${listenerId} ${door}`)?.(answer);
   }
 
-  unlistened(worker: number, listenerId: number): void {
-    this.closing.get(`${worker} ${listenerId}`)?.();
+  unlistened(worker: number, listenerId: number, door: string | undefined): void {
+    this.closing.get(`${worker} ${listenerId} ${door ?? '*'}`)?.();
   }
 
   /** Resolves when no worker accepts any more: what clients had connected before is among the open flows then. */
@@ -113,35 +142,66 @@ export class Listeners {
     await this.closeThese([...this.open.keys()], 'shutdown');
   }
 
-  /** The port a listener really has, once every worker has bound it. */
-  openPort(listenerId: number): number | undefined {
-    const listener = this.open.get(listenerId);
-    return listener?.isOpening === false ? listener.port : undefined;
+  /** Where a listener is really open: what every worker has bound, with the ports that were drawn. */
+  openBinds(listenerId: number): readonly Bind[] {
+    const doors = [...(this.open.get(listenerId)?.doors.values() ?? [])];
+    return doors
+      .filter(({ isOpening }) => !isOpening)
+      .map(({ bind, port }) => (bind.kind === 'unix' ? bind : { ...bind, port }));
   }
 
   /** Asks the workers that do not have it. */
-  private complete(listener: OpenListener): void {
-    for (let worker = 0; worker < this.workersOf(listener.view); worker++) {
-      if (!this.told.has(`${worker} ${listener.view.id}`)) this.openLate(worker, listener);
+  private complete({ view, doors }: OpenListener): void {
+    for (const door of doors.values()) {
+      for (let worker = 0; worker < this.workersOf(door); worker++) {
+        if (!this.wasTold(worker, view.id, door.key)) this.openLate(worker, view, door);
+      }
     }
   }
 
-  private openLate(worker: number, listener: OpenListener): void {
-    const { view, port } = listener;
-    void this.ask(worker, listener).then((answer) => {
+  private openLate(worker: number, view: ListenerView, door: Door): void {
+    void this.ask(worker, view, door).then((answer) => {
       if (answer?.type !== 'bind-failed') return;
       this.watch({
         event: 'bind-failed',
         listener: view.plan.name,
-        address: bindText(view, port),
+        address: doorText(view, door),
         failure: answer.failure,
       });
     });
   }
 
+  private wasTold(worker: number, listenerId: number, door: string): boolean {
+    return this.told.get(`${worker} ${listenerId}`)?.has(door) === true;
+  }
+
   /** One path cannot be bound twice: on unix sockets one worker serves. */
-  private workersOf(view: ListenerView): number {
-    return view.plan.bind.kind === 'unix' ? 1 : this.workers;
+  private workersOf({ bind }: Door): number {
+    return bind.kind === 'unix' ? 1 : this.workers;
+  }
+
+  /** Single doors; a listener without any is closed with its last one. */
+  private async closeDoors(those: readonly { view: ListenerView; door: Door }[]): Promise<void> {
+    const byListener = new Map<number, Door[]>();
+    for (const { view, door } of those) {
+      const doors = byListener.get(view.id);
+      if (doors === undefined) byListener.set(view.id, [door]);
+      else doors.push(door);
+    }
+    const done: Promise<void>[] = [];
+    for (const [listenerId, doors] of byListener) {
+      const listener = this.open.get(listenerId);
+      if (listener === undefined || doors.length === listener.doors.size) {
+        done.push(this.closeThese([listenerId]));
+        continue;
+      }
+      for (const { key } of doors) {
+        listener.doors.delete(key);
+        for (let worker = 0; worker < this.workers; worker++)
+          done.push(this.close(worker, listenerId, 'listener-removed', key));
+      }
+    }
+    await Promise.all(done);
   }
 
   private async closeThese(
@@ -156,9 +216,16 @@ export class Listeners {
     await Promise.all(done);
   }
 
-  private close(worker: number, listenerId: number, code: 'listener-removed' | 'shutdown'): Promise<void> {
-    const key = `${worker} ${listenerId}`;
-    this.told.delete(key);
+  /** @param door undefined: all of the listener */
+  private close(
+    worker: number,
+    listenerId: number,
+    code: 'listener-removed' | 'shutdown',
+    door?: string,
+  ): Promise<void> {
+    const key = `${worker} ${listenerId} ${door ?? '*'}`;
+    if (door === undefined) this.told.delete(`${worker} ${listenerId}`);
+    else this.told.get(`${worker} ${listenerId}`)?.delete(door);
     return new Promise((resolve) => {
       const others = this.closing.get(key);
       this.closing.set(key, () => {
@@ -166,42 +233,63 @@ export class Listeners {
         others?.();
         resolve();
       });
-      if (!this.post(worker, { type: 'unlisten', listenerId, code })) this.closing.get(key)!();
+      if (!this.post(worker, { type: 'unlisten', listenerId, code, door })) this.closing.get(key)!();
     });
   }
 
-  private async openEverywhere(view: ListenerView): Promise<StartFailure | undefined> {
-    const { bind } = view.plan;
-    const listener: OpenListener = { view, port: bind.kind === 'inet' ? bind.port : 0, isOpening: true };
-    // From now on a worker that starts anew binds it as well.
+  /** Opens doors of a listener, one worker after the other. If one of them cannot be had, none of them stays. */
+  private async openEverywhere(
+    view: ListenerView,
+    doors: readonly Door[],
+  ): Promise<StartFailure | undefined> {
+    const listener = this.open.get(view.id) ?? { view, doors: new Map<string, Door>() };
+    // From now on a worker that starts anew binds them as well.
     this.open.set(view.id, listener);
-    for (let worker = 0; worker < this.workersOf(view); worker++) {
-      const answer = await this.ask(worker, listener);
-      if (answer?.type === 'listening' && this.open.get(view.id) === listener) {
-        listener.port = answer.port;
-        continue;
-      }
-      await this.closeThese([view.id]);
-      return bindFailure(view, listener.port, answer);
+    for (const door of doors) listener.doors.set(door.key, door);
+    for (let worker = 0; worker < this.workers; worker++) {
+      const failure = await this.openAt(worker, view, doors);
+      if (failure === undefined) continue;
+      await this.closeDoors(doors.map((door) => ({ view, door })));
+      return failure;
     }
-    listener.isOpening = false;
-    const { port } = listener;
+    for (const door of doors) door.isOpening = false;
+    const bound = doors.map(({ bind, port }) => (bind.kind === 'unix' ? bind : { ...bind, port }));
     this.watch({
       event: 'listening',
       listener: view.plan.name,
       protocol: view.plan.protocol,
-      address: bindText(view, port),
-      port,
+      address: bindsText(view.plan.protocol, bound),
+      port: doors[0]!.port,
     });
     return undefined;
   }
 
+  private async openAt(
+    worker: number,
+    view: ListenerView,
+    doors: readonly Door[],
+  ): Promise<StartFailure | undefined> {
+    const asked = doors.filter((door) => worker < this.workersOf(door));
+    const answers = await Promise.all(asked.map((door) => this.ask(worker, view, door)));
+    for (const [i, answer] of answers.entries()) {
+      const door = asked[i]!;
+      if (answer?.type !== 'listening' || this.open.get(view.id)?.doors.get(door.key) !== door)
+        return bindFailure(view, door, answer);
+      door.port = answer.port;
+    }
+    return undefined;
+  }
+
   /** Asks a worker to listen, once. One that does not run now is asked when it has started again. */
-  private ask(worker: number, { view, port }: OpenListener): Promise<Answer | undefined> {
-    const key = `${worker} ${view.id}`;
+  private ask(
+    worker: number,
+    { id }: ListenerView,
+    { key: door, bind, port }: Door,
+  ): Promise<Answer | undefined> {
+    const key = `${worker} ${id} ${door}`;
     const others = this.waiting.get(key);
-    if (this.told.has(key) && others === undefined) {
-      return Promise.resolve({ type: 'listening', listenerId: view.id, port });
+    if (this.wasTold(worker, id, door) && others === undefined) {
+      return Promise.resolve({ type: 'listening', listenerId: id, door, port });
     }
     return new Promise((resolve) => {
       this.waiting.set(key, (answer) => {
@@ -209,27 +297,33 @@ export class Listeners {
         others?.(answer);
         resolve(answer);
       });
-      if (this.told.has(key)) return;
-      const isFirst = ![...this.told].some((one) => one.endsWith(` ${view.id}`));
-      if (this.post(worker, { type: 'listen', listenerId: view.id, port, isFirst })) this.told.add(key);
+      if (this.wasTold(worker, id, door)) return;
+      const isFirst = !Array.from({ length: this.workers }).some((_, other) => this.wasTold(other, id, door));
+      const at = bind.kind === 'unix' ? bind : { ...bind, port };
+      if (!this.post(worker, { type: 'listen', listenerId: id, door, bind: at, isFirst })) return;
+      const told = this.told.get(`${worker} ${id}`);
+      if (told === undefined) this.told.set(`${worker} ${id}`, new Set([door]));
+      else told.add(door);
     });
   }
 }
 
-/** Whether `old` may stand in the way of `view`. Two addresses of one port are taken for one: `0.0.0.0` holds all. */
-function wantsAddressOf(view: ListenerView, old: OpenListener): boolean {
-  const { bind, protocol } = view.plan;
-  const held = old.view.plan.bind;
-  if (bind.kind === 'unix' || held.kind === 'unix') {
-    return bind.kind === 'unix' && held.kind === 'unix' && bind.path === held.path;
-  }
-  return protocol === old.view.plan.protocol && bind.port === old.port;
+function doorsOf({ plan }: ListenerView): Door[] {
+  return bindsOf(plan).map((bind) => ({
+    key: bindKey(bind),
+    bind,
+    port: bind.kind === 'inet' ? bind.port : 0,
+    isOpening: true,
+  }));
 }
 
-function bindText(view: ListenerView, port: number): string {
-  const { bind, protocol } = view.plan;
-  if (bind.kind === 'unix') return `unix:${bind.path}`;
-  return `${protocol}://${bind.ip.includes(':') ? `[${bind.ip}]` : bind.ip}:${port}`;
+/** Two doors of one place may stand in each other's way. Two addresses of one port are taken for one: `0.0.0.0` holds all. */
+function placeOf({ plan }: ListenerView, { bind, port }: Door): string {
+  return bind.kind === 'unix' ? bind.path : `${plan.protocol} ${port}`;
+}
+
+function doorText({ plan }: ListenerView, { bind, port }: Door): string {
+  return bindsText(plan.protocol, [bind.kind === 'unix' ? bind : { ...bind, port }]);
 }
 
 /** What to do about a bind that failed, by the kernel's code. */
@@ -240,8 +334,8 @@ export const bindHints: Readonly<Record<string, string>> = {
   EADDRNOTAVAIL: 'this machine has no such address; bind 0.0.0.0 or [::], or set net.ipv4.ip_nonlocal_bind=1',
 };
 
-function bindFailure(view: ListenerView, port: number, answer: Answer | undefined): StartFailure {
-  const where = `listener ${view.plan.name}: cannot bind ${bindText(view, port)}`;
+function bindFailure(view: ListenerView, door: Door, answer: Answer | undefined): StartFailure {
+  const where = `listener ${view.plan.name}: cannot bind ${doorText(view, door)}`;
   if (answer?.type === 'listening') return new StartFailure(`${where}: this instance is shutting down`);
   if (answer === undefined) return new StartFailure(`${where}: its worker died`);
   const { code, message } = answer.failure;

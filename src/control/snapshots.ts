@@ -50,7 +50,7 @@ export class Snapshots {
 
   listeners({ listeners }: Pick<Plan, 'listeners'>): ListenerView[] {
     return listeners.map((plan) => ({
-      id: this.ids.listener(plan.name, plan.protocol, plan.bind),
+      id: this.ids.listener(plan),
       plan,
       poolId: this.ids.pool(plan.pool),
       ...(identifies(plan) ? { identifies: true } : {}),

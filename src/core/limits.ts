@@ -205,6 +205,9 @@ export const stateWithinMs = 2_000;
 /** The same for an order: a reload waits for names and listeners. */
 export const orderWithinMs = 120_000;
 
+/** Addresses of one listener, each a socket in each worker: 10000-20000, which telephony uses, and more. */
+export const bindsPerListenerMax = 16_384;
+
 /** sun_path without its final zero: unix(7). Bytes. */
 export const unixPathBytesMax = 107;
 

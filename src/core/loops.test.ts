@@ -144,3 +144,13 @@ test('a backend leads back where walking on from it does', () => {
     }),
   );
 });
+
+test('a backend on the port that the client came to leads back where one of these ports is an own one', () => {
+  const shifted = (portShift: number): Bind => ({ kind: 'inet', ip: '10.0.0.1', port: 0, portShift });
+  const listeners = [7000, 7001, 7002].map((port) => listener('games', inet('10.0.0.1', port), 'arena'));
+  const leadsBack = (portShift: number): boolean =>
+    findLoops(listeners, [backend('arena', shifted(portShift))], machine).leadingBack.size > 0;
+  expect(leadsBack(0)).toBe(true);
+  expect(leadsBack(2)).toBe(true);
+  expect(leadsBack(3)).toBe(false);
+});

@@ -7,7 +7,9 @@
  * A listener may be another one's backend; only what closes a circle is a loop, and all of the circle is, wherever one
  * enters it.
  */
+
 import { Address } from './address.ts';
+import { targetsAt } from './dial-target.ts';
 import type { Bind, Protocol } from './plan.ts';
 
 export interface LoopListener {
@@ -126,8 +128,13 @@ function findEdges(
     if (door === undefined) doors.set(place, new Door(listener));
     else door.add(listener);
   }
-  for (const { id, pool, target } of backends) {
-    if (target === undefined) continue;
+  const ports = portsByPool(listeners);
+  const placed = backends.flatMap(({ id, pool, target }) =>
+    target === undefined
+      ? []
+      : targetsAt(target, ports.get(pool) ?? []).map((each) => ({ id, pool, target: each })),
+  );
+  for (const { id, pool, target } of placed) {
     const place = placeOf(target, machine);
     for (const protocol of ['tcp', 'udp'] as const) {
       const route = routeOf({ pool, protocol });
@@ -145,6 +152,18 @@ function findEdges(
     }
   }
   return { edges, suspects };
+}
+
+/** The ports that clients of a pool come to. */
+function portsByPool(listeners: readonly LoopListener[]): ReadonlyMap<string, ReadonlySet<number>> {
+  const ports = new Map<string, Set<number>>();
+  for (const { pool, bind } of listeners) {
+    if (bind.kind === 'unix') continue;
+    const known = ports.get(pool);
+    if (known === undefined) ports.set(pool, new Set([bind.port]));
+    else known.add(bind.port);
+  }
+  return ports;
 }
 
 function placeOf(bind: Bind, machine: Machine): string {

@@ -19,11 +19,15 @@ export type Bind =
       readonly port: number;
       /** Listeners: only what comes in through this network device (or VRF). Absent: any. */
       readonly device?: string;
+      /** Backends: the port is the one that the client came to, plus this, and `port` is 0. Absent: it is `port`. */
+      readonly portShift?: number;
     }
   | { readonly kind: 'unix'; readonly path: string };
 
 /** Where a backend is reached. A `name` is resolved by control before a worker sees it. */
-export type BackendAddress = Bind | { readonly kind: 'name'; readonly host: string; readonly port: number };
+export type BackendAddress =
+  | Bind
+  | { readonly kind: 'name'; readonly host: string; readonly port: number; readonly portShift?: number };
 
 export const policyNames = [
   'maglev',
@@ -116,6 +120,8 @@ export interface ListenerPlan {
   readonly name: string;
   readonly protocol: Protocol;
   readonly bind: Bind;
+  /** All of them, the first included, where it has several: see core/binds.ts. */
+  readonly binds?: readonly Bind[];
   readonly pool: string;
   /** Who may come in. Absent: whoever is not denied. */
   readonly allow?: AccessListPlan;

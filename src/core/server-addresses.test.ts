@@ -44,21 +44,21 @@ test('another member listens there over UDP', () => {
 
 test('an own listener, until its address is given up', () => {
   const addresses = servers();
-  addresses.listens(1, { kind: 'inet', ip: '192.0.2.7', port: 53 });
+  addresses.listens(1, 'a', { kind: 'inet', ip: '192.0.2.7', port: 53 });
   expect(has(addresses, '192.0.2.7:53')).toBe(true);
   expect(has(addresses, '192.0.2.8:53')).toBe(false);
-  addresses.listens(1, undefined);
+  addresses.listens(1, 'a', undefined);
   expect(has(addresses, '192.0.2.7:53')).toBe(false);
 });
 
 test('a wildcard listener has the addresses of this machine: loopback, those listed, the one the datagram came to', () => {
   const addresses = servers({ machineIps: ['10.0.0.1', '2001:db8::1'] });
-  addresses.listens(1, { kind: 'inet', ip: '0.0.0.0', port: 53 });
+  addresses.listens(1, 'a', { kind: 'inet', ip: '0.0.0.0', port: 53 });
   for (const client of ['127.0.0.9:53', '10.0.0.1:53', '192.0.2.7:53'])
     expect(has(addresses, client)).toBe(true);
   for (const client of ['10.0.0.1:54', '10.0.0.2:53', '[2001:db8::1]:53'])
     expect(has(addresses, client)).toBe(false);
-  addresses.listens(2, { kind: 'inet', ip: '::', port: 54 });
+  addresses.listens(2, 'a', { kind: 'inet', ip: '::', port: 54 });
   for (const client of ['[::1]:54', '[2001:db8::1]:54', '10.0.0.1:54'])
     expect(has(addresses, client)).toBe(true);
 });

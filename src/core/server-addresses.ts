@@ -7,7 +7,9 @@
  * listed, and the one the datagram came to.
  */
 import { Address } from './address.ts';
-import type { Bind, Protocol } from './plan.ts';
+import { bindsOf } from './binds.ts';
+import { targetsAt } from './dial-target.ts';
+import type { Bind, ListenerPlan, Protocol } from './plan.ts';
 import type { PoolView } from './snapshot.ts';
 
 /** Where an instance of the cluster listens. */
@@ -20,6 +22,11 @@ export interface ListeningAddress {
 /** What control knows. */
 export interface KnownServers {
   readonly pools: readonly Pick<PoolView, 'id' | 'version' | 'backends'>[];
+  /** Of those whose backends are on the port that the client came to. */
+  readonly listeners?: readonly {
+    readonly poolId: number;
+    readonly plan: Pick<ListenerPlan, 'bind' | 'binds'>;
+  }[];
   readonly memberListeners: readonly ListeningAddress[];
   /** This machine's addresses, as far as they are known. */
   readonly machineIps: readonly string[];
@@ -31,23 +38,31 @@ export class ServerAddresses {
   private others = new Set<AddressKey>();
   private machine = new Set<AddressKey>();
   private learnedFrom = '';
-  /** Our own UDP listeners by id. */
-  private readonly bound = new Map<number, Address>();
+  /** The addresses of our own UDP listeners, by listener and door. */
+  private readonly bound = new Map<number, Map<string, Address>>();
   private own = new Set<AddressKey>();
   /** Ports of wildcard listeners; those of `::` are in both. */
   private wildcardPortsV4 = new Set<number>();
   private wildcardPortsV6 = new Set<number>();
 
   /** @returns whether anything of it is new */
-  learn({ pools, memberListeners, machineIps }: KnownServers): boolean {
+  learn({ pools, listeners = [], memberListeners, machineIps }: KnownServers): boolean {
+    const ports = shiftedPorts(pools, listeners);
     // A pool's version stands for all that is in it.
-    const text = JSON.stringify([pools.map(({ id, version }) => [id, version]), memberListeners, machineIps]);
+    const text = JSON.stringify([
+      pools.map(({ id, version }) => [id, version]),
+      memberListeners,
+      machineIps,
+      [...ports],
+    ]);
     if (text === this.learnedFrom) return false;
     this.learnedFrom = text;
     this.others = new Set();
-    for (const { backends } of pools) {
-      for (const { target } of backends)
-        if (target?.kind === 'inet') add(this.others, target.ip, target.port);
+    for (const { id, backends } of pools) {
+      for (const { target } of backends) {
+        for (const at of target === undefined ? [] : targetsAt(target, ports.get(id) ?? []))
+          if (at.kind === 'inet') add(this.others, at.ip, at.port);
+      }
     }
     for (const { protocol, ip, port } of memberListeners) if (protocol === 'udp') add(this.others, ip, port);
     this.machine = new Set();
@@ -55,16 +70,34 @@ export class ServerAddresses {
     return true;
   }
 
-  /** An own UDP listener has been bound, or its address is given up (undefined). */
-  listens(listenerId: number, bind: Bind | undefined): void {
+  /**
+   * An address of an own UDP listener has been bound, or is given up (undefined).
+   * @param door which one; undefined: all of them
+   */
+  listens(listenerId: number, door: string | undefined, bind: Bind | undefined): void {
     const address = bind?.kind === 'inet' ? Address.parse(bind.ip, bind.port) : undefined;
-    if (address === undefined) this.bound.delete(listenerId);
-    else this.bound.set(listenerId, address);
-    const bound = [...this.bound.values()];
-    const wildcards = bound.filter((one) => one.isWildcard);
-    this.own = new Set(bound.filter((one) => !one.isWildcard).map(keyOf));
-    this.wildcardPortsV4 = new Set(wildcards.map(({ port }) => port));
-    this.wildcardPortsV6 = new Set(wildcards.filter(({ family }) => family === 6).map(({ port }) => port));
+    if (address !== undefined && door !== undefined) {
+      const doors = this.bound.get(listenerId);
+      if (doors === undefined) this.bound.set(listenerId, new Map([[door, address]]));
+      else doors.set(door, address);
+      this.addOwn(address);
+      return;
+    }
+    if (door === undefined) this.bound.delete(listenerId);
+    else this.bound.get(listenerId)?.delete(door);
+    this.own = new Set();
+    this.wildcardPortsV4 = new Set();
+    this.wildcardPortsV6 = new Set();
+    for (const doors of this.bound.values()) for (const one of doors.values()) this.addOwn(one);
+  }
+
+  private addOwn(address: Address): void {
+    if (!address.isWildcard) {
+      this.own.add(keyOf(address));
+      return;
+    }
+    this.wildcardPortsV4.add(address.port);
+    if (address.family === 6) this.wildcardPortsV6.add(address.port);
   }
 
   /** @param local the address of this machine that the datagram came to */
@@ -80,6 +113,20 @@ export class ServerAddresses {
     const ip = client.withPort(0);
     return ip.isLoopback || ip.equals(local.withPort(0)) || this.machine.has(keyOf(ip));
   }
+}
+
+/** The ports that clients come to, of the pools where these make a difference. */
+function shiftedPorts(
+  pools: KnownServers['pools'],
+  listeners: NonNullable<KnownServers['listeners']>,
+): ReadonlyMap<number, readonly number[]> {
+  const ports = new Map<number, readonly number[]>();
+  for (const { id, backends } of pools) {
+    if (!backends.some(({ target }) => target?.kind === 'inet' && target.portShift !== undefined)) continue;
+    const binds = listeners.filter(({ poolId }) => poolId === id).flatMap(({ plan }) => bindsOf(plan));
+    ports.set(id, [...new Set(binds.flatMap((bind) => (bind.kind === 'inet' ? bind.port : [])))]);
+  }
+  return ports;
 }
 
 function add(keys: Set<AddressKey>, ip: string, port: number): void {

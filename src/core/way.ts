@@ -20,7 +20,7 @@ export function isSameTarget(one: Bind | undefined, other: Bind | undefined): bo
   if (one.kind === 'unix' || other.kind === 'unix') {
     return one.kind === 'unix' && other.kind === 'unix' && one.path === other.path;
   }
-  return one.ip === other.ip && one.port === other.port;
+  return one.ip === other.ip && one.port === other.port && one.portShift === other.portShift;
 }
 
 function isSameUpstream(one: UpstreamPlan | undefined, other: UpstreamPlan | undefined): boolean {

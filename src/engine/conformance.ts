@@ -6,6 +6,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'vitest';
+import { doorStories } from './conformance/doors.ts';
 import { listeningStories } from './conformance/listening.ts';
 import { namespacesWork } from './conformance/namespace.ts';
 import { releaseStories } from './conformance/releases.ts';
@@ -47,6 +48,7 @@ const stories = [
   ...udpRebindStories,
   ...udpEvictionStories,
   ...udpStopStories,
+  ...doorStories,
   ...releaseStories,
 ];
 

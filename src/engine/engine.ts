@@ -203,11 +203,14 @@ export interface Engine {
    * matters for port 0; 0 for a unix socket) or the failure.
    * @param isFirst no other worker of this instance has the address yet, so whoever is there is a stranger and the
    * bind fails: workers share a port by SO_REUSEPORT, which would let in any process of the same user.
+   * @param door a name for the address, `plan.bind` of this view. A listener that has several is told to listen for each of them;
+   * all are one listener: what is counted and `update` are its own, a flow's `local` says which one its client used.
    */
   listen(
     listener: ListenerView,
     done: (result: { readonly port: number } | BindFailure) => void,
     isFirst?: boolean,
+    door?: string,
   ): void;
 
   /** Uses the new view for flows accepted from now on (same id, same bind). */
@@ -221,15 +224,15 @@ export interface Engine {
   waysChanged(): void;
 
   /**
-   * Stops accepting. Unknown ids are ignored. Open TCP flows go on, so do clients that are being identified, and the
-   * address is released.
+   * Stops accepting, at one door or (undefined) at all of the listener. Unknown ids are ignored. Open TCP flows go on, so do
+   * clients that are being identified, and the address is released.
    *
    * UDP, `listener-removed`: likewise, and conversations end, as their replies leave through the address that is given up.
    * UDP, `shutdown`: no new conversations; those that are open go on until they are quiet (quiet.ts), and the address
    * is kept until `stop`. Even without conversations: several workers share it, and were one to leave, the kernel
    * would spread the others' clients anew.
    */
-  unlisten(listenerId: number, code: 'listener-removed' | 'shutdown'): void;
+  unlisten(listenerId: number, code: 'listener-removed' | 'shutdown', door?: string): void;
 
   /**
    * How many descriptors the engine may hold beyond those of its listeners and two per flow: what a faster way to relay

@@ -1,6 +1,7 @@
 /** The pages: what a monitor may read on the metrics address, and what an operator may do on the admin socket. */
 import type { Registry } from 'prom-client';
 import { type AskedClient, readAskedClient } from '../core/asked-client.ts';
+import { bindsOf, bindsText } from '../core/binds.ts';
 import { pageFreshMs } from '../core/limits.ts';
 import { isInPanic } from '../core/panic.ts';
 import type { PoolView } from '../core/snapshot.ts';
@@ -114,6 +115,7 @@ function status(state: FrontState, { counters, pins, states }: SharedViews): obj
     listeners: (published.snapshot?.listeners ?? []).map(({ id, plan }) => ({
       name: plan.name,
       protocol: plan.protocol,
+      address: bindsText(plan.protocol, bindsOf(plan)),
       pool: plan.pool,
       flows: counters.listener(id, 'active'),
     })),

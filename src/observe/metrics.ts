@@ -5,6 +5,7 @@
  */
 
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { bindsOf, bindsText } from '../core/binds.ts';
 import type { BackendCounter } from '../core/counters.ts';
 import { isInPanic } from '../core/panic.ts';
 import { terminationCodes } from '../core/termination.ts';
@@ -38,6 +39,7 @@ export function createMetrics(source: MetricsSource): Registry {
   collectDefaultMetrics({ register: registry, prefix: 'pinion_' });
   for (const family of [
     ...instanceFamilies(source),
+    listenerInfo(source),
     ...listenerFamilies(source),
     ...backendFamilies(source),
     ...ejectionFamilies(source),
@@ -165,6 +167,19 @@ function pinFamilies({ pins }: SharedViews): Family[] {
     ),
     single('pinion_pin_expiries_total', 'counter', 'Pins that expired.', () => pins.stats().expired),
   ];
+}
+
+function listenerInfo({ state }: MetricsSource): Family {
+  return {
+    name: 'pinion_listener_info',
+    help: '1; the label has its addresses.',
+    type: 'gauge',
+    labels: ['listener', 'address'],
+    read: (add) => {
+      for (const { plan } of state().published.snapshot?.listeners ?? [])
+        add(1, plan.name, bindsText(plan.protocol, bindsOf(plan)));
+    },
+  };
 }
 
 type ListenerFamily = (

@@ -9,6 +9,7 @@ import type { BackendStates } from '../core/backend-states.ts';
 import { Chooser, pinIdOf } from '../core/choose.ts';
 import type { Counters } from '../core/counters.ts';
 import type { DialTable } from '../core/dial-table.ts';
+import { targetAt } from '../core/dial-target.ts';
 import { Flow } from '../core/flow.ts';
 import type { Identity } from '../core/identity.ts';
 import { keyOf } from '../core/key.ts';
@@ -168,9 +169,12 @@ export class Director implements EngineHost {
     this.someGrowTooOld = snapshot.pools.some(({ plan }) => plan.maxConnectionAgeMs > 0);
   }
 
-  /** A UDP listener has been bound, with the port it really has, or its address is given up (undefined). */
-  listens(listenerId: number, bind: Bind | undefined): void {
-    this.servers.listens(listenerId, bind);
+  /**
+   * An address of a UDP listener has been bound, with the port it really has, or is given up (undefined).
+   * @param door which one; undefined: all of them
+   */
+  listens(listenerId: number, door: string | undefined, bind: Bind | undefined): void {
+    this.servers.listens(listenerId, door, bind);
     if (bind !== undefined) this.endServers();
   }
 
@@ -606,7 +610,7 @@ export class Director implements EngineHost {
       .select(() => true, most)
       .map((flow) => ({
         ...this.reports.record(flow, flow.poolName, undefined, nowMs),
-        ...(flow.backend?.target === undefined ? {} : { address: formatAddress(flow.backend.target) }),
+        ...addressOf(flow),
       }));
     this.options.post({ type: 'flows', requestId, records });
   }
@@ -853,4 +857,9 @@ function mayReplay({ backends, plan: { retryOn, tries } }: PoolView, { failed }:
 
 function isOpenOverTcp({ backend, listener }: Flow): boolean {
   return backend !== undefined && listener.plan.protocol === 'tcp';
+}
+
+function addressOf({ backend, local }: Flow): { readonly address?: string } {
+  const target = backend?.target && targetAt(backend.target, local.port);
+  return target === undefined ? {} : { address: formatAddress(target) };
 }

@@ -141,11 +141,11 @@ function handle(
       listen(message, director, post);
       break;
     case 'unlisten':
-      director.listens(message.listenerId, undefined);
+      director.listens(message.listenerId, message.door, undefined);
       try {
-        engine.unlisten(message.listenerId, message.code);
+        engine.unlisten(message.listenerId, message.code, message.door);
       } finally {
-        post({ type: 'unlistened', listenerId: message.listenerId });
+        post({ type: 'unlistened', listenerId: message.listenerId, door: message.door });
       }
       break;
     case 'end-flows':
@@ -175,25 +175,23 @@ function handle(
 }
 
 function listen(
-  { listenerId, port, isFirst }: Extract<MessageToWorker, { type: 'listen' }>,
+  { listenerId, door, bind, isFirst }: Extract<MessageToWorker, { type: 'listen' }>,
   director: Director,
   post: (message: MessageFromWorker) => void,
 ): void {
   const view = director.listener(listenerId);
   if (view === undefined) {
     const failure = { code: 'ENOENT', message: 'the snapshot has no such listener' };
-    return post({ type: 'bind-failed', listenerId, failure });
+    return post({ type: 'bind-failed', listenerId, door, failure });
   }
-  const { bind } = view.plan;
-  const bound = bind.kind === 'inet' ? { ...view, plan: { ...view.plan, bind: { ...bind, port } } } : view;
   const answer = (result: { readonly port: number } | BindFailure): void => {
-    if ('code' in result) return post({ type: 'bind-failed', listenerId, failure: result });
+    if ('code' in result) return post({ type: 'bind-failed', listenerId, door, failure: result });
     if (bind.kind === 'inet' && view.plan.protocol === 'udp') {
-      director.listens(listenerId, { ...bind, port: result.port });
+      director.listens(listenerId, door, { ...bind, port: result.port });
     }
-    post({ type: 'listening', listenerId, port: result.port });
+    post({ type: 'listening', listenerId, door, port: result.port });
   };
-  director.engine.listen(bound, answer, isFirst);
+  director.engine.listen({ ...view, plan: { ...view.plan, bind } }, answer, isFirst, door);
 }
 
 /** Small objects, as a leak has them: V8 14 (Node 26) does not notice its limit while arrays of numbers are made. */

@@ -45,10 +45,20 @@ export interface WayCount {
 
 export type MessageFromWorker =
   | { readonly type: 'ready'; readonly engine: 'portable' | 'epoll'; readonly wakeDescriptor: number }
-  | { readonly type: 'listening'; readonly listenerId: number; readonly port: number }
-  /** The address of a listener is given up. */
-  | { readonly type: 'unlistened'; readonly listenerId: number }
-  | { readonly type: 'bind-failed'; readonly listenerId: number; readonly failure: BindFailure }
+  | {
+      readonly type: 'listening';
+      readonly listenerId: number;
+      readonly door: string;
+      readonly port: number;
+    }
+  /** An address of a listener is given up; undefined: all of them. */
+  | { readonly type: 'unlistened'; readonly listenerId: number; readonly door: string | undefined }
+  | {
+      readonly type: 'bind-failed';
+      readonly listenerId: number;
+      readonly door: string;
+      readonly failure: BindFailure;
+    }
   | { readonly type: 'flows-ended'; readonly records: readonly FlowRecord[]; readonly untold: number }
   /** So many clients were turned away since the last such message of this listener and code. */
   | {

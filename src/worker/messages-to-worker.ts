@@ -1,6 +1,6 @@
 /** Everything control says to a worker. One tagged union; the worker's half of it is worker/entry.ts. */
 import type { FlowFilter } from '../core/flow-filter.ts';
-import type { Protocol } from '../core/plan.ts';
+import type { Bind, Protocol } from '../core/plan.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import type { TerminationCode } from '../core/termination.ts';
 import type { Way } from '../core/way.ts';
@@ -16,7 +16,12 @@ export type FlowSelector =
       /** TCP: only those that are open by this way. Undefined: by any. */
       readonly way?: Way | undefined;
     }
-  | { readonly by: 'listener'; readonly listenerId: number }
+  | {
+      readonly by: 'listener';
+      readonly listenerId: number;
+      /** Only those that came in at none of these. Absent: all. */
+      readonly outside?: readonly Bind[];
+    }
   | { readonly by: 'pool'; readonly pool: string; readonly protocol: Protocol }
   | {
       readonly by: 'operator';
@@ -36,17 +41,21 @@ export type MessageToWorker =
       /** This worker's share of the descriptors that flows do not need. */
       readonly spareDescriptors: number;
     }
-  /** Bind a listener of the snapshot; `port` replaces a configured port 0 once the first worker has drawn one. */
+  /** Bind an address of a listener of the snapshot; where port 0 is configured, it has the one that the first worker has drawn. */
   | {
       readonly type: 'listen';
       readonly listenerId: number;
-      readonly port: number;
+      /** Its name in answers: see `Engine.listen`. */
+      readonly door: string;
+      readonly bind: Bind;
       /** No other worker has it yet. */
       readonly isFirst: boolean;
     }
   | {
       readonly type: 'unlisten';
       readonly listenerId: number;
+      /** Undefined: all of the listener. */
+      readonly door: string | undefined;
       /** What becomes of its UDP conversations: see `Engine.unlisten`. */
       readonly code: 'listener-removed' | 'shutdown';
     }

@@ -1,5 +1,6 @@
 /** Which clients are on the host that their backend is on, and which clients and backends are instances of the cluster. */
 import { Address } from '../core/address.ts';
+import { targetAt } from '../core/dial-target.ts';
 import type { Flow } from '../core/flow.ts';
 import type { Protocol } from '../core/plan.ts';
 import type { ListeningAddress } from '../core/server-addresses.ts';
@@ -33,21 +34,25 @@ export class Neighbours {
     this.places = new WeakMap();
   }
 
-  relation({ peer: client, listener }: Pick<Flow, 'peer' | 'listener'>, backend: BackendView): Relation {
-    const place = this.placeOf(backend);
+  relation(
+    { peer: client, listener, local }: Pick<Flow, 'peer' | 'listener' | 'local'>,
+    backend: BackendView,
+  ): Relation {
+    const place = this.placeOf(backend, local);
     if (place === null) return 'none';
     const isSameHost = isSameIp(client, place.address);
     if (place.isMember[listener.plan.protocol] && (isSameHost || this.ips.has(client.ip))) return 'members';
     return isSameHost ? 'same-host' : 'none';
   }
 
-  private placeOf(backend: BackendView): Place | null {
+  private placeOf(backend: BackendView, local: Address): Place | null {
     const known = this.places.get(backend);
     if (known !== undefined) return known;
-    const { target } = backend;
+    const target = backend.target && targetAt(backend.target, local.port);
     const address = target?.kind === 'inet' ? Address.parse(target.ip, target.port) : undefined;
     const place = address === undefined ? null : { address, isMember: this.isMember(address) };
-    this.places.set(backend, place);
+    // Where it is another one for each port that clients come to, it is read each time.
+    if (target === backend.target) this.places.set(backend, place);
     return place;
   }
 

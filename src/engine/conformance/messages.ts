@@ -61,10 +61,15 @@ export interface StartOptions {
 export type ToEngine =
   | { readonly type: 'start'; readonly options: StartOptions }
   | { readonly type: 'behave'; readonly behaviour: Behaviour }
-  | { readonly type: 'listen'; readonly listener: ListenerView }
+  | { readonly type: 'listen'; readonly listener: ListenerView; readonly door?: string }
   | { readonly type: 'limit-arrivals'; readonly count: number }
   | { readonly type: 'update'; readonly listener: ListenerView }
-  | { readonly type: 'unlisten'; readonly listenerId: number; readonly code?: 'shutdown' }
+  | {
+      readonly type: 'unlisten';
+      readonly listenerId: number;
+      readonly code?: 'shutdown';
+      readonly door?: string;
+    }
   /** The backend of this id is somewhere else now. */
   | { readonly type: 'move'; readonly backend: BackendView }
   | { readonly type: 'proceed'; readonly flowId: number }
@@ -107,7 +112,12 @@ export type FromEngine =
   | { readonly type: 'started'; readonly wakeDescriptor: number | undefined }
   | { readonly type: 'stopped' }
   | { readonly type: 'synced'; readonly round: number }
-  | { readonly type: 'listening'; readonly listenerId: number; readonly port: number }
+  | {
+      readonly type: 'listening';
+      readonly listenerId: number;
+      readonly port: number;
+      readonly door?: string | undefined;
+    }
   | {
       readonly type: 'bind-failed';
       readonly listenerId: number;

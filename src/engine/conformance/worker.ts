@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import type { Engine } from '../engine.ts';
+import type { BindFailure, Engine } from '../engine.ts';
 import type { FromEngine, ToEngine } from './messages.ts';
 import { Recorder } from './recorder.ts';
 import { loadStarter } from './starters.ts';
@@ -50,7 +50,7 @@ function command(running: Engine, message: Exclude<ToEngine, { type: 'start' }>)
       recorder.behaviour = message.behaviour;
       return;
     case 'listen':
-      listen(running, message.listener);
+      listen(running, message);
       return;
     case 'limit-arrivals':
       running.limitArrivals(message.count);
@@ -61,7 +61,7 @@ function command(running: Engine, message: Exclude<ToEngine, { type: 'start' }>)
       running.waysChanged();
       return;
     case 'unlisten':
-      running.unlisten(message.listenerId, message.code ?? 'listener-removed');
+      running.unlisten(message.listenerId, message.code ?? 'listener-removed', message.door);
       return;
     case 'move':
       recorder.elsewhere.set(message.backend.id, message.backend);
@@ -92,15 +92,17 @@ function command(running: Engine, message: Exclude<ToEngine, { type: 'start' }>)
   }
 }
 
-function listen(running: Engine, listener: Extract<ToEngine, { type: 'listen' }>['listener']): void {
+function listen(running: Engine, { listener, door }: Extract<ToEngine, { type: 'listen' }>): void {
   let inside = true;
   let calls = 0;
-  running.listen(listener, (result) => {
+  const answered = (result: { readonly port: number } | BindFailure): void => {
     if (inside) recorder.violation('done called from inside listen');
     if (++calls > 1) recorder.violation('done called twice');
-    if ('port' in result) report({ type: 'listening', listenerId: listener.id, port: result.port });
-    else report({ type: 'bind-failed', listenerId: listener.id, code: result.code, message: result.message });
-  });
+    const listenerId = listener.id;
+    if ('port' in result) report({ type: 'listening', listenerId, port: result.port, door });
+    else report({ type: 'bind-failed', listenerId, code: result.code, message: result.message });
+  };
+  running.listen(listener, answered, true, door);
   inside = false;
 }
 

@@ -54,6 +54,8 @@ export class Context {
   readonly arrivals = new Crowd<TcpArrival>();
   /** Changes whenever the ways to backends may have. */
   waysVersion = 0;
+  /** Numbers for the sockets of UDP listeners. */
+  nextDoor = 1;
   readonly order: EvictionOrder;
   #requests: MessageBatch | undefined;
   #replies: UdpReplies | undefined;

@@ -28,7 +28,7 @@ export class ConversationTable {
     return this.#size;
   }
 
-  /** The conversation of {@link identity} in this scope, a listener's id or one of {@link scopes}, or undefined. */
+  /** The conversation of {@link identity} in this scope, the number of a listener's socket or one of {@link scopes}, or undefined. */
   find(scope: number): UdpConversation | undefined {
     const { identity } = this;
     const hash = this.#hash(identity, scope);

@@ -59,7 +59,8 @@ export class EpollEngine implements Engine {
   readonly #host: EngineHost;
   readonly #reactor: Reactor;
   readonly #context: Context;
-  readonly #listeners = new Map<number, Listener>();
+  /** By id and door. */
+  readonly #listeners = new Map<number, Map<string, Listener>>();
   readonly #answers: (() => void)[] = [];
   readonly #answering: TurnEnd = { onTurnEnd: () => this.#answer() };
   readonly #reusePort: boolean;
@@ -103,17 +104,16 @@ export class EpollEngine implements Engine {
     this.#reactor.turn(mostMs);
   }
 
-  listen(view: ListenerView, done: (result: ListenResult) => void, isFirst = true): void {
+  listen(view: ListenerView, done: (result: ListenResult) => void, isFirst = true, door = ''): void {
     const { name } = this.#context;
     const stranger = isFirst && this.#reusePort ? addressInUse(view.plan, name) : undefined;
-    const result = stranger ?? this.#bind(view);
+    const result = stranger ?? this.#bind(view, door);
     if (this.#answers.length === 0) this.#reactor.atTurnEnd(this.#answering);
     this.#answers.push(() => done(result));
   }
 
   update(view: ListenerView): void {
-    const listener = this.#listeners.get(view.id);
-    if (listener !== undefined) listener.view = view;
+    for (const listener of this.#listeners.get(view.id)?.values() ?? []) listener.view = view;
   }
 
   waysChanged(): void {
@@ -121,13 +121,22 @@ export class EpollEngine implements Engine {
     this.#context.dialer.planChanged();
   }
 
-  unlisten(listenerId: number, code: 'listener-removed' | 'shutdown'): void {
-    const listener = this.#listeners.get(listenerId);
-    if (listener instanceof UdpListener) {
-      if (code === 'shutdown') return listener.drain();
-      listener.close(code);
-    } else listener?.close(false);
-    this.#listeners.delete(listenerId);
+  unlisten(listenerId: number, code: 'listener-removed' | 'shutdown', door?: string): void {
+    const doors = this.#listeners.get(listenerId);
+    const those = [...(doors ?? [])].filter(([key]) => door === undefined || key === door);
+    const conversations = this.#conversationsOf(those.map(([, listener]) => listener));
+    for (const [key, listener] of those) {
+      if (listener instanceof UdpListener) {
+        const own = conversations.get(listener) ?? [];
+        if (code === 'shutdown') {
+          listener.drain(own);
+          continue;
+        }
+        listener.close(code, own);
+      } else listener.close(false);
+      doors!.delete(key);
+    }
+    if (doors?.size === 0) this.#listeners.delete(listenerId);
   }
 
   spareDescriptors(count: number): void {
@@ -169,8 +178,10 @@ export class EpollEngine implements Engine {
   stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;
-    for (const listener of this.#listeners.values()) {
-      if (listener instanceof UdpListener) listener.close('shutdown');
+    const listeners = [...this.#listeners.values()].flatMap((doors) => [...doors.values()]);
+    const conversations = this.#conversationsOf(listeners);
+    for (const listener of listeners) {
+      if (listener instanceof UdpListener) listener.close('shutdown', conversations.get(listener) ?? []);
       else listener.close(true);
     }
     this.#listeners.clear();
@@ -184,7 +195,17 @@ export class EpollEngine implements Engine {
     this.#reactor.stop();
   }
 
-  #bind(view: ListenerView): ListenResult {
+  /** Looked through once for all of them: a listener may have a thousand sockets. */
+  #conversationsOf(listeners: readonly Listener[]): ReadonlyMap<UdpListener, UdpConversation[]> {
+    const found = new Map<UdpListener, UdpConversation[]>();
+    for (const listener of listeners) if (listener instanceof UdpListener) found.set(listener, []);
+    if (found.size > 0) {
+      for (const one of this.#context.conversations.all()) found.get(one.listener)?.push(one);
+    }
+    return found;
+  }
+
+  #bind(view: ListenerView, door: string): ListenResult {
     const fd = bindListener(view.plan, this.#context.name, this.#reusePort);
     if (typeof fd !== 'number') return fd;
     const listener =
@@ -196,7 +217,9 @@ export class EpollEngine implements Engine {
       close(fd);
       return { code: errnoName(result), message: `epoll_ctl: ${errnoName(result)}` };
     }
-    this.#listeners.set(view.id, listener);
+    const doors = this.#listeners.get(view.id);
+    if (doors === undefined) this.#listeners.set(view.id, new Map([[door, listener]]));
+    else doors.set(door, listener);
     return { port: listener.local.port };
   }
 

@@ -365,7 +365,7 @@ export class TcpFlow implements Timed, Starved {
   /** Undefined: dialling, open already, or starved. */
   #dial(backend: BackendView): DialFailure | undefined {
     const { dialer, endpoints } = this.#context;
-    const endpoint = endpoints.place(backend);
+    const endpoint = endpoints.place(backend, this.#flow.local.port);
     if (endpoint === undefined) return 'backend-unreachable';
     const fd = dialer.dial(this.#flow, endpoint, 'stream', this.#flow.upstream);
     if (typeof fd === 'string') {

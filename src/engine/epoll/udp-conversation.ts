@@ -86,7 +86,7 @@ export class UdpConversation implements Handler, Timed, Ordered, Addressee {
   /** What a datagram to the backend begins with now. */
   #preface: Uint8Array | undefined = undefined;
 
-  /** @param scope where the table has it: its listener's id, or one of `scopes`, which is given back at the end */
+  /** @param scope where the table has it: the number of its listener's socket, or one of `scopes`, which is given back at the end */
   constructor(context: Context, listener: UdpListener, flow: Flow, identity: Int32Array, scope: number) {
     this.#context = context;
     this.listener = listener;
@@ -338,7 +338,7 @@ export class UdpConversation implements Handler, Timed, Ordered, Addressee {
   #connect(backend: BackendView): DialFailure | undefined {
     const { dialer, endpoints, reactor, waysVersion } = this.#context;
     const { upstream } = this.#flow;
-    const endpoint = endpoints.place(backend);
+    const endpoint = endpoints.place(backend, this.#flow.local.port);
     if (endpoint === undefined || endpoint.family === AF_UNIX) return 'backend-unreachable';
     const fd = dialer.dial(this.#flow, endpoint, 'datagram', upstream);
     if (typeof fd === 'string') return fd;

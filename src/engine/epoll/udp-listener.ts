@@ -39,6 +39,8 @@ export class UdpListener implements Handler, Timed {
   timerTick = -1;
   view: ListenerView;
   readonly id: number;
+  /** Its number among the sockets of this engine: a listener may have several. */
+  readonly door: number;
   readonly fd: Descriptor;
   readonly local: Address;
   readonly isIpv4: boolean;
@@ -60,6 +62,7 @@ export class UdpListener implements Handler, Timed {
     this.#context = context;
     this.view = view;
     this.id = view.id;
+    this.door = context.nextDoor++;
     this.fd = fd;
     socketName(fd, context.name);
     this.isIpv4 = context.name.view.getUint16(0, true) === AF_INET;
@@ -146,22 +149,21 @@ export class UdpListener implements Handler, Timed {
     return this.#readThrough.atMs >= momentMs;
   }
 
-  /** Takes nobody new; who is known is served until quiet. */
-  drain(): void {
+  /**
+   * Takes nobody new; who is known is served until quiet.
+   * @param own its conversations
+   */
+  drain(own: readonly UdpConversation[]): void {
     this.#isDraining = true;
-    for (const conversation of this.#context.conversations.all()) {
-      if (conversation.listener === this) conversation.drain();
-    }
+    for (const conversation of own) conversation.drain();
   }
 
-  /** Gives the socket up. Its conversations end, for their replies would leave from it. */
-  close(code: TerminationCode): void {
+  /** Gives the socket up. `own`, its conversations, end, for their replies would leave from it. */
+  close(code: TerminationCode, own: readonly UdpConversation[]): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#context.replies.flush();
-    for (const conversation of this.#context.conversations.all()) {
-      if (conversation.listener === this) conversation.reset(code);
-    }
+    for (const conversation of own) conversation.reset(code);
     this.#countDrops();
     this.#context.reactor.wheel.clear(this);
     this.#context.reactor.remove(this);
@@ -228,8 +230,8 @@ export class UdpListener implements Handler, Timed {
   /** The conversation of the table's scratch. */
   #find(preface: Preface | undefined): UdpConversation | undefined {
     const { conversations } = this.#context;
-    if (preface === undefined) return conversations.find(this.id);
-    const scope = conversations.scopes.of(this.id, preface.about);
+    if (preface === undefined) return conversations.find(this.door);
+    const scope = conversations.scopes.of(this.door, preface.about);
     return scope === undefined ? undefined : conversations.find(scope);
   }
 
@@ -282,7 +284,7 @@ export class UdpListener implements Handler, Timed {
         ? host.open(this.view, client, local, undefined, this.#payload(batch, i))
         : host.open(this.view, client, local);
     if (typeof answer === 'string') return undefined;
-    const scope = preface === undefined ? this.id : conversations.scopes.enter(this.id, preface.about);
+    const scope = preface === undefined ? this.door : conversations.scopes.enter(this.door, preface.about);
     const conversation = new UdpConversation(
       this.#context,
       this,

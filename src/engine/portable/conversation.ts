@@ -6,6 +6,7 @@
  *      +--> waiting --(proceed)--> routing       when it is connected.
  */
 import type { RemoteInfo } from 'node:dgram';
+import { targetAt } from '../../core/dial-target.ts';
 import type { Flow } from '../../core/flow.ts';
 import { waitingDatagramsMax } from '../../core/limits.ts';
 import type { Bind } from '../../core/plan.ts';
@@ -199,20 +200,21 @@ export class Conversation implements Carried, Ordered, Watched, UpstreamOwner {
         return;
       }
       this.#phase = 'dialing';
-      if (answer.target?.kind === 'inet') {
-        this.#upstream = this.#dial(answer.target);
-        return;
-      }
+      this.#upstream = this.#dial(answer.target);
+      if (this.#upstream !== undefined) return;
       host.dialFailed(this.flow, 'backend-unreachable');
       if (this.#isOver()) return;
     }
   }
 
-  #dial(target: Bind & { kind: 'inet' }): UdpUpstream {
+  /** Undefined: no datagram gets there. */
+  #dial(target: Bind | undefined): UdpUpstream | undefined {
+    const at = target && targetAt(target, this.flow.local.port);
+    if (at?.kind !== 'inet') return undefined;
     const { udp } = this.#listener.view.plan;
     const { upstream } = this.flow;
     this.#waysVersion = this.#context.waysVersion;
-    return new UdpUpstream(this.#context, { target, upstream }, target, udp, this);
+    return new UdpUpstream(this.#context, { target, upstream }, at, udp, this);
   }
 
   connected(upstream: UdpUpstream): void {
@@ -254,9 +256,9 @@ export class Conversation implements Carried, Ordered, Watched, UpstreamOwner {
     const { way } = this.#upstream!;
     this.#upstream!.close();
     this.#upstream = undefined;
-    if (way.target?.kind === 'inet' && this.#takesSocketOfAnother(error.code)) {
+    if (this.#takesSocketOfAnother(error.code)) {
       this.#upstream = this.#dial(way.target);
-      return;
+      if (this.#upstream !== undefined) return;
     }
     this.#context.host.dialFailed(this.flow, dialFailureOf(error.code, false));
     if (!this.#isOver()) this.#route();
@@ -293,9 +295,10 @@ export class Conversation implements Carried, Ordered, Watched, UpstreamOwner {
       return;
     }
     const { target } = this.#context.host.backendNow(this.flow);
-    if (target?.kind !== 'inet') return;
+    const next = this.#dial(target);
+    if (next === undefined) return;
     this.#next?.close();
-    this.#next = this.#dial(target);
+    this.#next = next;
   }
 
   /** Answers under way still come to the former socket. */

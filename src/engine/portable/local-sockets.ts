@@ -95,16 +95,28 @@ export class LocalSockets {
   }
 }
 
-function localIps(onlyV4: boolean): Set<string> {
-  const ips = new Set<string>();
-  let interfaces: ReturnType<typeof networkInterfaces>;
+type Interfaces = ReturnType<typeof networkInterfaces>;
+/** The kernel's answer, for a moment: a listener on a thousand ports looks a thousand times at once. */
+let seen: Interfaces | undefined;
+const seenForMs = 100;
+
+function interfaces(): Interfaces {
+  if (seen !== undefined) return seen;
   try {
-    interfaces = networkInterfaces();
+    seen = networkInterfaces();
   } catch {
     // A sandbox without AF_NETLINK does not tell; the wildcard alone serves then.
-    return ips;
+    seen = {};
   }
-  for (const [name, entries] of Object.entries(interfaces)) {
+  setTimeout(() => {
+    seen = undefined;
+  }, seenForMs).unref();
+  return seen;
+}
+
+function localIps(onlyV4: boolean): Set<string> {
+  const ips = new Set<string>();
+  for (const [name, entries] of Object.entries(interfaces())) {
     for (const { address, family, scopeid } of entries ?? []) {
       if (family === 'IPv4') ips.add(address);
       else if (!onlyV4) ips.add(scopeid > 0 ? `${address}%${name}` : address);

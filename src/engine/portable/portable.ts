@@ -48,7 +48,8 @@ export function createPortableEngine(host: EngineHost, options: PortableOptions)
 class PortableEngine implements Engine {
   readonly name = 'portable';
   readonly #context: Context;
-  readonly #listeners = new Map<number, TcpListener | UdpListener>();
+  /** By id and door. */
+  readonly #listeners = new Map<number, Map<string, TcpListener | UdpListener>>();
 
   constructor(host: EngineHost, options: PortableOptions) {
     this.#context = {
@@ -72,17 +73,20 @@ class PortableEngine implements Engine {
     view: ListenerView,
     done: (result: { readonly port: number } | BindFailure) => void,
     isFirst = true,
+    door = '',
   ): void {
-    assert.ok(!this.#listeners.has(view.id), `listener ${view.id} is bound already`);
+    const doors = this.#listeners.get(view.id) ?? new Map<string, TcpListener | UdpListener>();
+    assert.ok(!doors.has(door), `listener ${view.id} is bound already`);
     const listener = listenerOf(this.#context, view, isFirst);
-    this.#listeners.set(view.id, listener);
+    doors.set(door, listener);
+    this.#listeners.set(view.id, doors);
     const stranger =
       isFirst && this.#context.reusePort ? this.#addressInUse(view) : Promise.resolve(undefined);
     void stranger
       .then(async (inUse) => inUse ?? (await listener.listen()))
       .then((result) => {
-        const isWanted = this.#listeners.get(view.id) === listener;
-        if (isWanted && 'code' in result) this.#listeners.delete(view.id);
+        const isWanted = doors.get(door) === listener;
+        if (isWanted && 'code' in result) this.#forget(view.id, door);
         // In a turn of its own: what `done` throws is the caller's, not this promise's.
         setImmediate(() => done(isWanted ? result : unlistened));
       });
@@ -99,20 +103,29 @@ class PortableEngine implements Engine {
   }
 
   update(view: ListenerView): void {
-    const listener = this.#listeners.get(view.id);
-    if (listener !== undefined) listener.view = view;
+    for (const listener of this.#listeners.get(view.id)?.values() ?? []) listener.view = view;
   }
 
   waysChanged(): void {
     this.#context.waysVersion++;
   }
 
-  unlisten(listenerId: number, code: 'listener-removed' | 'shutdown'): void {
-    const listener = this.#listeners.get(listenerId);
-    if (listener === undefined) return;
-    if (code === 'shutdown' && listener instanceof UdpListener && listener.isBound) return listener.drain();
-    this.#listeners.delete(listenerId);
-    listener.close(code);
+  unlisten(listenerId: number, code: 'listener-removed' | 'shutdown', door?: string): void {
+    for (const [key, listener] of [...(this.#listeners.get(listenerId) ?? [])]) {
+      if (door !== undefined && key !== door) continue;
+      if (code === 'shutdown' && listener instanceof UdpListener && listener.isBound) {
+        listener.drain();
+        continue;
+      }
+      this.#forget(listenerId, key);
+      listener.close(code);
+    }
+  }
+
+  #forget(listenerId: number, door: string): void {
+    const doors = this.#listeners.get(listenerId);
+    doors?.delete(door);
+    if (doors?.size === 0) this.#listeners.delete(listenerId);
   }
 
   /** It has no use for any. */
@@ -146,7 +159,7 @@ class PortableEngine implements Engine {
   stop(): void {
     for (const carried of this.#context.carried) carried.end('shutdown');
     for (const arrival of this.#context.arrivals.all()) arrival.end('shutdown');
-    for (const listener of this.#listeners.values()) listener.close('shutdown');
+    for (const doors of this.#listeners.values()) for (const one of doors.values()) one.close('shutdown');
     this.#listeners.clear();
     this.#context.silenced.close();
     this.#context.deadlines.stop();

@@ -13,6 +13,7 @@
  * (the flow ends when reading resumes, or idle), and reset a unix socket (the peer sees an end).
  */
 import { Socket, type SocketConstructorOpts } from 'node:net';
+import { targetAt } from '../../core/dial-target.ts';
 import type { Flow } from '../../core/flow.ts';
 import type { FlowPace } from '../../core/flow-pace.ts';
 import { saidBytesMax } from '../../core/limits.ts';
@@ -200,8 +201,9 @@ export class TcpFlow implements Ended, Watched {
         return;
       }
       this.#phase = 'dialing';
-      if (answer.target !== undefined) {
-        this.#dial(answer.target);
+      const target = answer.target && targetAt(answer.target, this.flow.local.port);
+      if (target !== undefined) {
+        this.#dial(target);
         return;
       }
       host.dialFailed(this.flow, 'backend-unreachable');

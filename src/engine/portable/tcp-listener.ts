@@ -8,6 +8,7 @@
  */
 import { createServer, type ListenOptions, type Server, type Socket } from 'node:net';
 import { noAddress } from '../../core/address.ts';
+import type { Bind } from '../../core/plan.ts';
 import type { ListenerView } from '../../core/snapshot.ts';
 import { refusalWay } from '../refuse.ts';
 import { highWaterMark } from './bounds.ts';
@@ -22,19 +23,21 @@ import { removeStaleSocket } from './unix-path.ts';
 export class TcpListener {
   view: ListenerView;
   readonly #context: Context;
+  readonly #bound: Bind;
   readonly #server: Server;
   #isClosed = false;
 
   constructor(context: Context, view: ListenerView) {
     this.#context = context;
     this.view = view;
+    this.#bound = view.plan.bind;
     this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true, highWaterMark });
     this.#server.on('connection', (socket) => this.#accepted(socket));
   }
 
   /** Binds and starts accepting; answers later, never from inside. */
   async listen(): Promise<Bound> {
-    const { bind } = this.view.plan;
+    const bind = this.#bound;
     let result = await this.#bind();
     if ('code' in result && result.code === 'EADDRINUSE' && bind.kind === 'unix') {
       if (await removeStaleSocket(bind.path)) result = await this.#bind();
@@ -53,7 +56,8 @@ export class TcpListener {
   #bind(): Promise<Bound> {
     if (this.#isClosed) return Promise.resolve(unlistened);
     const server = this.#server;
-    const { bind, tcp } = this.view.plan;
+    const bind = this.#bound;
+    const { tcp } = this.view.plan;
     // `reusePort` is in Node from 22.12 and 23.1; the types here are older.
     const options: ListenOptions & { reusePort?: boolean } =
       bind.kind === 'unix'
@@ -80,7 +84,7 @@ export class TcpListener {
 
   #accepted(socket: Socket): void {
     const { host } = this.#context;
-    const isUnix = this.view.plan.bind.kind === 'unix';
+    const isUnix = this.#bound.kind === 'unix';
     const client = isUnix ? noAddress : socketAddress(socket.remoteAddress, socket.remotePort);
     const local = isUnix ? noAddress : socketAddress(socket.localAddress, socket.localPort);
     // The client has reset the connection already.

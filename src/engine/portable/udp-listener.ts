@@ -3,6 +3,7 @@
  */
 import type { RemoteInfo } from 'node:dgram';
 import { noAddress } from '../../core/address.ts';
+import type { Bind } from '../../core/plan.ts';
 import type { ListenerView } from '../../core/snapshot.ts';
 import type { TerminationCode } from '../../core/termination.ts';
 import type { Preface } from '../engine.ts';
@@ -22,6 +23,7 @@ interface Served {
 export class UdpListener {
   view: ListenerView;
   readonly #context: Context;
+  readonly #bound: Bind;
   readonly #countsDrops: boolean;
   readonly #served = new Map<LocalSocket, Served>();
   #sockets: LocalSockets | undefined;
@@ -33,11 +35,13 @@ export class UdpListener {
     this.#context = context;
     this.#countsDrops = countsDrops;
     this.view = view;
+    this.#bound = view.plan.bind;
   }
 
   /** Binds and starts receiving; answers later, never from inside. */
   async listen(): Promise<Bound> {
-    const { bind, udp } = this.view.plan;
+    const bind = this.#bound;
+    const { udp } = this.view.plan;
     if (bind.kind === 'unix') return { code: 'EINVAL', message: 'UDP is not served on a unix socket' };
     try {
       const sockets = await LocalSockets.bind(bind.ip, bind.port, this.#context.reusePort, udp, (socket) =>
