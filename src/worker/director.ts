@@ -206,7 +206,7 @@ export class Director implements EngineHost {
     const { proxyProtocol } = listener.plan;
     // A proxy's address is nobody's client's.
     if (proxyProtocol !== undefined && mustTell(proxyProtocol, peer, false)) return undefined;
-    const flow = this.rebinding.find(listener, datagram);
+    const flow = this.rebinding.find(listener, local, datagram);
     if (flow === undefined || this.servers.has(peer, local)) return undefined;
     if (listener.access !== undefined && this.gate.denies(listener, peer)) return undefined;
     const mayTry = this.rebinding.mayTry(listener, this.options.nowMs());

@@ -31,14 +31,14 @@ test('a token is found at its place, while its flow is open and was answered', (
   const flow = flowOf(view, false);
   rebinding.opened(flow, bytes('00 01020304 05'));
   const same = bytes('ff 01020304');
-  expect(rebinding.find(view, same), 'nobody has answered yet').toBeUndefined();
+  expect(rebinding.find(view, client, same), 'nobody has answered yet').toBeUndefined();
   flow.hasReplied = true;
-  expect(rebinding.find(view, same)).toBe(flow);
+  expect(rebinding.find(view, client, same)).toBe(flow);
   for (const other of ['', '00', '00 010203', '01 02030405', '00 01020305'])
-    expect(rebinding.find(view, bytes(other))).toBeUndefined();
-  expect(rebinding.find(viewOf(payload, 1), same), 'at another listener').toBeUndefined();
+    expect(rebinding.find(view, client, bytes(other))).toBeUndefined();
+  expect(rebinding.find(viewOf(payload, 1), client, same), 'at another listener').toBeUndefined();
   rebinding.closed(flow);
-  expect(rebinding.find(view, same)).toBeUndefined();
+  expect(rebinding.find(view, client, same)).toBeUndefined();
 });
 
 test('a token that is taken stays where it is, and one that is cut is none', () => {
@@ -50,7 +50,19 @@ test('a token that is taken stays where it is, and one that is cut is none', () 
   rebinding.opened(short, bytes('00 010203'));
   expect([second.tokens, short.tokens]).toEqual([undefined, undefined]);
   rebinding.closed(second);
-  expect(rebinding.find(view, bytes('00 01020304'))).toBe(first);
+  expect(rebinding.find(view, client, bytes('00 01020304'))).toBe(first);
+});
+
+test('a client has a conversation at each address of a listener', () => {
+  const rebinding = new Rebinding();
+  const single = viewOf(payload);
+  const local = (port: number) => ({ kind: 'inet', ip: client.ip, port }) as const;
+  const view = { ...single, plan: { ...single.plan, binds: [local(7), local(8)] } };
+  const flow = flowOf(view);
+  rebinding.opened(flow, bytes('00 01020304'));
+  const same = bytes('ff 01020304');
+  expect(rebinding.find(view, client, same)).toBe(flow);
+  expect(rebinding.find(view, client.withPort(8), same)).toBeUndefined();
 });
 
 // Long header (RFC 8999): form, version, length and destination id, length and source id.
@@ -66,24 +78,27 @@ test('of QUIC it is the id that the server chose, in long and in short headers',
   const flow = flowOf(view);
   rebinding.opened(flow, long('0102030405060708', 'c1c2'));
   expect(flow.learnsIds).toBe(true);
-  expect(rebinding.find(view, long('0102030405060708', 'c1c2')), 'the client chose it').toBeUndefined();
+  expect(
+    rebinding.find(view, client, long('0102030405060708', 'c1c2')),
+    'the client chose it',
+  ).toBeUndefined();
   rebinding.answered(flow, long('c1c2', '0102030405060708', '00000000'));
   expect(flow.tokens, 'version negotiation').toBeUndefined();
   rebinding.answered(flow, long('c1c2', 'b1b2b3b4b5b6b7b8'));
   rebinding.answered(flow, long('c1c2', server));
   expect(flow.learnsIds).toBe(true);
   for (const id of [server, 'b1b2b3b4b5b6b7b8']) {
-    expect(rebinding.find(view, long(id, 'c1c2'))).toBe(flow);
-    expect(rebinding.find(view, bytes(`40 ${id} 99887766`))).toBe(flow);
-    expect(rebinding.find(view, bytes(`40 ${id}`))).toBe(flow);
-    expect(rebinding.find(view, bytes(`40 ${id.slice(2)}`)), 'cut').toBeUndefined();
+    expect(rebinding.find(view, client, long(id, 'c1c2'))).toBe(flow);
+    expect(rebinding.find(view, client, bytes(`40 ${id} 99887766`))).toBe(flow);
+    expect(rebinding.find(view, client, bytes(`40 ${id}`))).toBe(flow);
+    expect(rebinding.find(view, client, bytes(`40 ${id.slice(2)}`)), 'cut').toBeUndefined();
   }
   for (const other of [bytes(''), bytes('40'), bytes('40 00'), long('ff', server), bytes('c0 00')])
-    expect(rebinding.find(view, other)).toBeUndefined();
+    expect(rebinding.find(view, client, other)).toBeUndefined();
   rebinding.answered(flow, bytes('40 c1c2 00'));
   expect(flow.learnsIds, 'a short header: the server has chosen').toBe(false);
   rebinding.closed(flow);
-  expect(rebinding.find(view, bytes(`40 ${server} 99`))).toBeUndefined();
+  expect(rebinding.find(view, client, bytes(`40 ${server} 99`))).toBeUndefined();
 });
 
 test('servers may have ids of several lengths; those that anybody guesses are none', () => {
@@ -93,7 +108,7 @@ test('servers may have ids of several lengths; those that anybody guesses are no
     const flow = flowOf(view);
     rebinding.opened(flow, long('00', '00'));
     rebinding.answered(flow, long('00', id));
-    return rebinding.find(view, bytes(`40 ${id} 0000`)) === flow;
+    return rebinding.find(view, client, bytes(`40 ${id} 0000`)) === flow;
   });
   expect(flows).toEqual([false, true, true]);
 });

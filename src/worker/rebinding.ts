@@ -9,6 +9,7 @@
  * What this decides for a forged source: its datagram reaches the backend that its token belongs to, as any first datagram reaches
  * some backend. So many a second for each listener, and none of them opens anything.
  */
+import type { Address } from '../core/address.ts';
 import type { Flow } from '../core/flow.ts';
 import { rebindTokenBytesMin, rebindTokensMax, rebindTriesPerSecondMax } from '../core/limits.ts';
 import type { ListenerView } from '../core/snapshot.ts';
@@ -52,17 +53,23 @@ export class Rebinding {
     flow.tokens = undefined;
   }
 
-  /** The open flow, answered before, whose token this datagram has. */
-  find({ id, plan: { rebind } }: ListenerView, datagram: Uint8Array): Flow | undefined {
+  /**
+   * The open flow, answered before, whose token this datagram has.
+   * @param local where the datagram came to
+   */
+  find(listener: ListenerView, local: Address, datagram: Uint8Array): Flow | undefined {
+    const { id } = listener;
+    const { rebind } = listener.plan;
     if (rebind === undefined) return undefined;
+    const place = placeOf(listener, local);
     if (rebind !== 'quic') {
       if (datagram.length < rebind.payload.offset + rebind.payload.length) return undefined;
-      return this.of(id, pieceOf(datagram, rebind.payload));
+      return this.of(place, pieceOf(datagram, rebind.payload));
     }
     const header = readQuicHeader(datagram);
-    if (header?.form === 'long') return this.of(id, header.destinationId);
+    if (header?.form === 'long') return this.of(place, header.destinationId);
     for (const length of header === undefined ? [] : (this.idLengths.get(id) ?? [])) {
-      const flow = datagram.length > length ? this.of(id, datagram.subarray(1, 1 + length)) : undefined;
+      const flow = datagram.length > length ? this.of(place, datagram.subarray(1, 1 + length)) : undefined;
       if (flow !== undefined) return flow;
     }
     return undefined;
@@ -78,14 +85,14 @@ export class Rebinding {
     return tries.count++ < rebindTriesPerSecondMax;
   }
 
-  private of(listenerId: number, token: Uint8Array): Flow | undefined {
-    const flow = this.flows.get(nameOf(listenerId, token));
+  private of(place: string, token: Uint8Array): Flow | undefined {
+    const flow = this.flows.get(nameOf(place, token));
     return flow?.hasReplied === true ? flow : undefined;
   }
 
   /** A token that another flow has stays that one's: the newcomer knows it, and is judged as that one's client. */
   private add(flow: Flow, token: Uint8Array): void {
-    const name = nameOf(flow.listener.id, token);
+    const name = nameOf(placeOf(flow.listener, flow.local), token);
     const isFull = this.flows.size >= rebindTokensMax || (flow.tokens?.length ?? 0) >= idsPerFlowMax;
     if (isFull || this.flows.has(name)) return;
     this.flows.set(name, flow);
@@ -106,6 +113,11 @@ function pieceOf(
   return bytes.subarray(offset, offset + length);
 }
 
-function nameOf(listenerId: number, token: Uint8Array): string {
-  return `${listenerId} ${String.fromCharCode(...token)}`;
+/** A client may talk to several addresses of one listener: it has a conversation at each, and is answered from each. */
+function placeOf({ id, plan }: ListenerView, local: Address): string {
+  return plan.binds === undefined ? String(id) : `${id} ${local}`;
+}
+
+function nameOf(place: string, token: Uint8Array): string {
+  return `${place} ${String.fromCharCode(...token)}`;
 }
