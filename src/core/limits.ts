@@ -90,7 +90,10 @@ export const firstDiscoveryWithinMs = 3_000;
 export const foundNamesWithinMs = 1_000;
 /** So long a start or a reload waits for the first check of each backend that is new. */
 export const firstChecksWithinMs = 3_000;
-/** So long flows are ended by a decision (backend down, drain) in one turn of the loop: whoever is served waits no longer for it. */
+/**
+ * So long flows are ended by a decision (backend down, drain) in one turn of the loop, and as long those that have ended by themselves
+ * where very many did at once: whoever is served waits no longer for either.
+ */
 export const endingMsPerTurn = 5;
 /** Conversations ended in one turn whose places others have taken over. */
 export const evictionsPerTurnMax = 256;

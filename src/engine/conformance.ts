@@ -16,6 +16,7 @@ import { tcpDialStories } from './conformance/tcp-dials.ts';
 import { tcpEarlyBreakStories } from './conformance/tcp-early-breaks.ts';
 import { tcpEndStories } from './conformance/tcp-ends.ts';
 import { tcpLastWordStories } from './conformance/tcp-last-words.ts';
+import { tcpManyEndsStories } from './conformance/tcp-many-ends.ts';
 import { tcpOpeningStories } from './conformance/tcp-openings.ts';
 import { tcpPauseStories } from './conformance/tcp-pauses.ts';
 import { tcpRelayStories } from './conformance/tcp-relay.ts';
@@ -32,6 +33,7 @@ import { udpStopStories } from './conformance/udp-stops.ts';
 const stories = [
   ...tcpRelayStories,
   ...tcpEndStories,
+  ...tcpManyEndsStories,
   ...tcpLastWordStories,
   ...tcpDialStories,
   ...tcpEarlyBreakStories,

@@ -1,8 +1,17 @@
 import assert from 'node:assert/strict';
 import { writeSync } from 'node:fs';
 import { afterEach, beforeEach, test } from 'vitest';
-import { EFD_CLOEXEC, EFD_NONBLOCK, EPOLLET, EPOLLIN } from './constants.ts';
-import { close, type Descriptor, eventfd } from './libc.ts';
+import {
+  AF_INET,
+  EFD_CLOEXEC,
+  EFD_NONBLOCK,
+  EPOLLET,
+  EPOLLIN,
+  EPOLLRDHUP,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+} from './constants.ts';
+import { close, type Descriptor, eventfd, shutdown, socket } from './libc.ts';
 import { type Handler, Reactor, type TurnEnd } from './reactor.ts';
 import type { Timed } from './timer-wheel.ts';
 
@@ -12,6 +21,7 @@ class Probe implements Handler {
   slot = -1;
   queued = false;
   events = 0;
+  bits = 0;
   agains = 0;
   readonly fd: Descriptor;
   act: () => void = () => undefined;
@@ -20,8 +30,9 @@ class Probe implements Handler {
     this.fd = fd;
   }
 
-  onEvents(): void {
+  onEvents(bits: number): void {
     this.events++;
+    this.bits = bits;
     this.act();
   }
 
@@ -256,4 +267,147 @@ test('timers judge by the time before the kernel was asked', () => {
   assert.deepEqual(fired, []);
   reactor.turn(0);
   assert.deepEqual(fired, [5_000]);
+});
+
+const SHUT_RDWR = 2;
+
+/** Something that ends, as the kernel says it of a socket. */
+class Ender extends Probe {
+  waits = true;
+
+  constructor() {
+    super(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC));
+  }
+
+  endWaits(): boolean {
+    return this.waits;
+  }
+
+  /** Linux says that a socket without a peer is not connected, and shuts it down (inet_shutdown). */
+  end(): void {
+    shutdown(this.fd, SHUT_RDWR);
+  }
+}
+
+function enders(count: number): Ender[] {
+  return Array.from({ length: count }, () => {
+    const made = new Ender();
+    assert.equal(reactor.add(made.fd, made, EPOLLIN | EPOLLRDHUP | EPOLLET), 0);
+    probes.push(made);
+    return made;
+  });
+}
+
+const count = (all: readonly Probe[]): number => all.reduce((sum, { events }) => sum + events, 0);
+
+test('who lives comes before the many that end at once, each of whom is served once', () => {
+  const all = enders(600);
+  const alive = probe();
+  let endedBefore = -1;
+  alive.act = () => {
+    endedBefore = count(all);
+  };
+  for (const one of all) one.end();
+  alive.signal();
+  for (let turn = 0; turn < 3; turn++) reactor.turn(0);
+  assert.equal(endedBefore, 0);
+  assert.ok(all.every(({ events }) => events === 1));
+  reactor.turn(0);
+  assert.equal(count(all), 600);
+});
+
+test('a few ends, and those that may not wait, are served as they come', () => {
+  const [first] = enders(1);
+  const alive = probe();
+  const order: string[] = [];
+  first!.act = () => order.push('end');
+  alive.act = () => order.push('alive');
+  first!.end();
+  alive.signal();
+  reactor.turn(0);
+  assert.deepEqual(order, ['end', 'alive']);
+
+  const all = enders(257);
+  for (const one of all) {
+    one.waits = false;
+    one.end();
+  }
+  reactor.turn(0);
+  assert.equal(count(all), 256);
+});
+
+test('ends have some time in each turn, who lives need not wait for the rest, and timers do', () => {
+  const all = enders(400);
+  const fired: number[] = [];
+  reactor.wheel.set(
+    timed(() => fired.push(count(all))),
+    40,
+  );
+  for (const one of all) {
+    one.act = () => {
+      nowMs += 0.5;
+    };
+    one.end();
+  }
+  nowMs = 60;
+  reactor.turn(0);
+  reactor.turn(0);
+  const alive = probe();
+  let turns = 2;
+  for (; count(all) < 400; turns++) {
+    const before = count(all);
+    assert.deepEqual(fired, [], 'what waits may be about whom the timer is about to judge');
+    alive.signal();
+    reactor.turn(100);
+    assert.equal(alive.events, turns - 1);
+    assert.ok(count(all) > before && count(all) <= before + 10);
+  }
+  assert.ok(turns > 40);
+  assert.deepEqual(fired, [400]);
+});
+
+test('ends are served too while a full batch of others comes in each turn', () => {
+  const all = enders(100);
+  const alive = Array.from({ length: 600 }, probe);
+  for (const one of alive) {
+    one.act = () => {
+      nowMs += 0.01;
+      one.signal();
+    };
+    one.signal();
+  }
+  for (const one of all) one.end();
+  for (let turn = 0; turn < 40; turn++) reactor.turn(0);
+  assert.equal(count(all), 100);
+});
+
+test('an end that waits is not served once its handler was given up, nor is the next owner for it', () => {
+  const all = enders(300);
+  for (const one of all) one.end();
+  reactor.turn(0);
+  assert.equal(count(all), 0, 'all that the turn has brought waits');
+  for (const one of all) {
+    reactor.remove(one);
+    close(one.fd);
+  }
+  probes = [];
+  const heirs = enders(300);
+  assert.deepEqual(new Set(heirs.map(({ slot }) => slot)).size, 300);
+  for (let turn = 0; turn < 5; turn++) reactor.turn(0);
+  assert.equal(count(all) + count(heirs), 0);
+  heirs[0]!.end();
+  reactor.turn(0);
+  assert.equal(count(heirs), 1);
+});
+
+test('what says more of one whose end waits comes once, with the end', () => {
+  const all = enders(300);
+  const [one] = all;
+  for (const each of all) each.end();
+  reactor.turn(0);
+  one!.waits = false;
+  one!.end();
+  for (let turn = 0; turn < 5; turn++) reactor.turn(0);
+  assert.equal(one!.events, 1);
+  assert.ok((one!.bits & EPOLLRDHUP) !== 0);
 });

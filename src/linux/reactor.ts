@@ -6,10 +6,17 @@
  * Work per turn is bounded: at most `eventsMax` events, and a handler that has more to do than its share asks to
  * be called again (`again`) after everybody else had a turn.
  *
+ * Those who end wait for those who live. A backend that is killed ends ten thousand connections in one moment, the kernel hands its
+ * events out in the order they came, and to end a flow takes some twenty microseconds: who asks then would be answered after all of them. So while a
+ * turn brings as many events as it takes, ends (EPOLLRDHUP, of handlers that let theirs wait) are put in a queue, and the kernel is asked
+ * again at once, for at most `siftMsMax`. From the first turn that brings fewer, the queue is served in each turn after all others, for as long as
+ * they took, within bounds, until it is empty. A turn that finds neither pays one comparison.
+ *
  * Timers judge by a time before which the kernel was asked, and act once all that waited at that time was read, however
  * long this thread was kept from running: a turn whose question was interrupted (SIGCONT), or that brought as many events as
  * it takes, leaves them to a later one. Such turns are a round. A round is bounded: the kernel gives events in the order they
- * came, so as many turns as it takes for everything watched bring all that was ready when it began. A descriptor with news of
+ * came, so as many turns as it takes for everything watched bring all that was ready when it began, and it is over once what had
+ * to wait of that was served. A descriptor with news of
  * many, a UDP listener's, may need more: its flows see to that (engine/read-through.ts). So a timer costs one look at the kernel that does not
  * sleep, and what is ready comes before what is late.
  *
@@ -19,6 +26,7 @@
  * process: sleep is bounded, and writing eight bytes to `wakeDescriptor` ends it from any thread. Whoever writes to it
  * closes it, once this thread is gone: closed here, its number could be somebody else's when the bytes are written.
  */
+import { endingMsPerTurn } from '../core/limits.ts';
 import { Arena, type Region } from './arena.ts';
 import {
   EFD_CLOEXEC,
@@ -28,6 +36,7 @@ import {
   EPOLL_CTL_MOD,
   EPOLLET,
   EPOLLIN,
+  EPOLLRDHUP,
 } from './constants.ts';
 import { EINTR, errnoName } from './errno.ts';
 import {
@@ -41,6 +50,7 @@ import {
   epollWait,
   eventfd,
 } from './libc.ts';
+import { PostponedEvents } from './postponed-events.ts';
 import { SlotTable } from './slot-table.ts';
 import { type Timed, TimerWheel } from './timer-wheel.ts';
 
@@ -49,6 +59,11 @@ export interface Handler {
   onEvents(events: number): void;
   /** Called in the turn after `again`, unless the handler was released meanwhile. */
   onAgain(): void;
+  /**
+   * Whether its end may wait for a moment while very many end at once; absent: it may not.
+   * @param events with EPOLLRDHUP among them
+   */
+  endWaits?(events: number): boolean;
   /** True between `again` and `onAgain`; the reactor's own. */
   queued: boolean;
   /** The place `add` gave; -1 outside `add` and `remove`. The reactor's own. */
@@ -61,6 +76,10 @@ export interface TurnEnd {
 }
 
 const eventsMax = 256;
+/** Ends are put off for no longer while no turn brings fewer than `eventsMax`: ten thousand take half of it. Milliseconds. */
+const siftMsMax = 20;
+/** The least time for ends in a turn that serves them: little for whoever waits, much beside what a turn costs. Milliseconds. */
+const endsMsMin = 1;
 const tickMs = 16;
 const ticksPerRotation = 4096;
 /** The longest sleep: how late the exit of a process may be that forgot to wake the thread. */
@@ -88,6 +107,9 @@ export class Reactor {
   readonly #epoll: Descriptor;
   readonly #events: Region;
   readonly #slots = new SlotTable<Handler>();
+  readonly #ends = new PostponedEvents(this.#slots);
+  /** Until when ends are put off; undefined: none are, or the last turn brought fewer than it takes. */
+  #siftUntilMs: number | undefined = undefined;
   #again: Handler[] = [];
   #againSpare: Handler[] = [];
   readonly #turnEnds: TurnEnd[] = [];
@@ -98,6 +120,8 @@ export class Reactor {
   #roundMs: number | undefined = undefined;
   /** Turns of this round that brought all events a turn takes. */
   #fullTurns = 0;
+  /** The first one in the queue of ends that this round need not wait for; undefined: the kernel has not told all yet. */
+  #roundEnd: number | undefined = undefined;
   readonly #fault: (error: unknown, at: Handler | Timed | TurnEnd) => void;
 
   /** Throws if the kernel gives no epoll or eventfd descriptor: the engine cannot be made then. */
@@ -196,13 +220,17 @@ export class Reactor {
       this.#roundMs ??= this.nowMs;
       const count = epollWait(this.#epoll, this.#events, allowedMs);
       this.nowMs = this.#options.nowMs();
-      if (count > 0) this.#dispatch(count);
-      else if (count < 0 && count !== -EINTR) throw new Error(`epoll_wait: ${errnoName(count)}`);
+      if (count > 0) {
+        if (count < eventsMax && this.#ends.isEmpty) this.#dispatch(count);
+        else this.#dispatchLiving(count);
+      } else if (count < 0 && count !== -EINTR) throw new Error(`epoll_wait: ${errnoName(count)}`);
       if (this.#again.length > 0) this.#serveAgain();
+      if (!this.#ends.isEmpty) this.#serveEnds(count === eventsMax);
       if (this.#isRoundOver(count)) {
         this.wheel.advance(this.#roundMs, this.#fault);
         this.#roundMs = undefined;
         this.#fullTurns = 0;
+        this.#roundEnd = undefined;
       }
       if (this.#turnEnds.length > 0) this.#serveTurnEnds();
     }
@@ -211,8 +239,12 @@ export class Reactor {
 
   /** @param count what epoll_wait said in this turn */
   #isRoundOver(count: number): boolean {
-    if (count < 0) return false;
-    return count < eventsMax || ++this.#fullTurns * eventsMax >= this.#slots.size;
+    if (this.#roundEnd === undefined) {
+      if (count < 0) return false;
+      if (count === eventsMax && ++this.#fullTurns * eventsMax < this.#slots.size) return false;
+      this.#roundEnd = this.#ends.next;
+    }
+    return this.#ends.first >= this.#roundEnd;
   }
 
   /** Ends `run` after this turn; outside a turn it frees at once. The reactor is not used afterwards. */
@@ -238,7 +270,8 @@ export class Reactor {
     } catch (error) {
       this.#options.fault(error, undefined);
     }
-    if (this.#again.length > 0 || this.#turnEnds.length > 0 || !(allowedMs > 0)) return 0;
+    const isBusy = this.#again.length > 0 || this.#turnEnds.length > 0 || !this.#ends.isEmpty;
+    if (isBusy || !(allowedMs > 0)) return 0;
     return this.wheel.untilNextMs(this.#options.nowMs(), Math.ceil(allowedMs));
   }
 
@@ -254,6 +287,51 @@ export class Reactor {
         this.#fault(error, handler);
       }
     }
+  }
+
+  /** Like `dispatch`, but for the ends that may wait. */
+  #dispatchLiving(count: number): void {
+    const { words } = this.#events;
+    const ends = this.#ends;
+    for (let i = 0; i < count; i++) {
+      const at = i * epollEventWords;
+      const slot = words[at + epollDataWord]!;
+      const generation = words[at + epollDataWord + 1]!;
+      const handler = this.#slots.find(slot, generation);
+      if (handler === undefined) continue;
+      const events = words[at]!;
+      try {
+        if ((events & EPOLLRDHUP) !== 0 && handler.endWaits?.(events) === true) {
+          ends.add(slot, generation, events);
+        } else handler.onEvents(ends.isEmpty ? events : events | ends.take(slot, generation));
+      } catch (error) {
+        this.#fault(error, handler);
+      }
+    }
+  }
+
+  /** @param isFull more than this turn took may be ready: the living among them come first */
+  #serveEnds(isFull: boolean): void {
+    const { nowMs } = this.#options;
+    const beganMs = nowMs();
+    if (isFull) {
+      this.#siftUntilMs ??= beganMs + siftMsMax;
+      if (beganMs < this.#siftUntilMs) return;
+    } else this.#siftUntilMs = undefined;
+    const ends = this.#ends;
+    // As long as the living took: who ends all the time must not come off worse than who comes.
+    const untilMs = beganMs + Math.min(Math.max(beganMs - this.nowMs, endsMsMin), endingMsPerTurn);
+    while (!ends.isEmpty) {
+      const handler = ends.shift();
+      if (handler === undefined) continue;
+      try {
+        handler.onEvents(ends.events);
+      } catch (error) {
+        this.#fault(error, handler);
+      }
+      if (nowMs() >= untilMs) return;
+    }
+    this.#siftUntilMs = undefined;
   }
 
   #serveAgain(): void {

@@ -100,6 +100,11 @@ export class TcpSide implements Handler {
     this.owner.onSide(this, events);
   }
 
+  /** While it is relayed, and nobody's bytes wait for what this event says: that it takes some. */
+  endWaits(events: number): boolean {
+    return this.owner.open && (!this.blocked || (events & EPOLLERR) !== 0);
+  }
+
   onAgain(): void {
     this.owner.onSide(this, 0);
   }
