@@ -188,6 +188,7 @@ class Play implements EngineHost {
   moved(): void {}
   answered(): void {}
   unidentified(): void {}
+  heard(): void {}
 
   open(listener: Flow['listener'], client: Address, local: Address): Flow {
     const connection = this.#queue.shift();

@@ -72,6 +72,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'rooms',
     'node:worker_threads',
     'node:fs',
+    'node:crypto',
   ],
   pins: ['core'],
   rooms: ['core', 'node:worker_threads', 'node:dns', 'node:dns/promises', 'node:fs', 'node:path'],

@@ -67,6 +67,7 @@ const patient = [
   'redis-secrets',
   'reload',
   'rooms',
+  'routes',
   'servers-dnsmasq',
   'servers-redis',
   'silent-backend',

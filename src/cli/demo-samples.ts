@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Plan, Protocol } from '../core/plan.ts';
+import { poolsOf } from '../core/routes.ts';
 
 const mainFile = fileURLToPath(new URL('../main.js', import.meta.url));
 
@@ -19,7 +20,8 @@ export interface Sample {
 export function samplesOf(plan: Plan): Sample[] {
   const samples: Sample[] = [];
   for (const pool of plan.pools) {
-    const protocol = plan.listeners.find((listener) => listener.pool === pool.name)?.protocol ?? 'tcp';
+    const protocol =
+      plan.listeners.find((listener) => poolsOf(listener).includes(pool.name))?.protocol ?? 'tcp';
     for (const { name, address } of pool.backends) {
       if (address.kind !== 'inet') continue;
       const key = String(samples.length + 1);

@@ -1,14 +1,14 @@
 /** `pinion explain`: which backend does this client get, why, and where does it go if that one is lost? */
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { AccessLists } from '../control/access-lists.ts';
 import { addressText } from '../control/backends.ts';
 import { Ids } from '../control/ids.ts';
 import { type AskedClient, readAskedClient } from '../core/asked-client.ts';
-import type { Plan } from '../core/plan.ts';
+import { type Plan, type RouteProtocol, routeProtocols } from '../core/plan.ts';
 import { shareFlows } from '../core/shares.ts';
 import type { ListenerView, Snapshot } from '../core/snapshot.ts';
 import { tierViewsOf } from '../core/tiers.ts';
-import { type Explanation, explain, type TierExplained } from '../front/explain.ts';
+import { type Asks, type Explanation, explain, type TierExplained } from '../front/explain.ts';
 import { KeptPolicies } from '../front/policies.ts';
 import { createSharedMemory } from '../rooms/shared.ts';
 import { askAdmin } from './admin-client.ts';
@@ -20,6 +20,9 @@ import { print } from './standard-output.ts';
 interface ExplainOptions extends AdminOptions {
   readonly listener: string;
   readonly client: string;
+  readonly speaks?: RouteProtocol;
+  readonly serverName?: string;
+  readonly alpn?: string;
   readonly without?: string;
   readonly json?: boolean;
 }
@@ -34,6 +37,9 @@ export function explainCommand(): Command {
       '--client <address>',
       'its address: 192.0.2.7, 192.0.2.7:40000 or 2001:db8::7; or what its listener knows it by: server-name=play.example',
     )
+    .addOption(new Option('--speaks <protocol>', 'what it speaks, for routes').choices(routeProtocols))
+    .option('--server-name <name>', 'the server it asks for, for routes')
+    .option('--alpn <protocols>', 'protocols it offers, separated by commas, for routes')
     .option('--without <backend>', 'the backend to imagine lost (default: the one the client gets)')
     .option('--json', 'print JSON')
     .addHelpText(
@@ -59,6 +65,10 @@ async function explainAction(options: ExplainOptions): Promise<void> {
   if (plan === undefined && bind === undefined) return;
   const query = new URLSearchParams({ listener: options.listener, client: options.client });
   if (options.without !== undefined) query.set('without', options.without);
+  const { speaks, serverName, alpn } = asksOf(options);
+  if (speaks !== undefined) query.set('speaks', speaks);
+  if (serverName !== undefined) query.set('server_name', serverName);
+  for (const protocol of alpn ?? []) query.append('alpn', protocol);
   const answer = bind === undefined ? undefined : await askAdmin(bind, 'GET', `/explain?${query}`);
   if (answer !== undefined) {
     if (answer.status === 200) show(answer.body as Explanation, options, 'a running instance');
@@ -85,11 +95,15 @@ function listenersOf(plan: Plan, ids: Ids): ListenerView[] {
   const views = plan.listeners.map((listener) => ({
     id: ids.listener(listener),
     plan: listener,
-    poolId: ids.pool(listener.pool),
+    poolId: listener.pool === undefined ? 0 : ids.pool(listener.pool),
     ...access.view(listener),
   }));
   access.stop();
   return views;
+}
+
+function asksOf({ speaks, serverName, alpn }: ExplainOptions): Asks {
+  return { speaks, serverName, alpn: alpn?.split(',') };
 }
 
 /** No instance runs: the policy's word, with every backend up and no pins. */
@@ -130,7 +144,7 @@ function explainFromPlan(plan: Plan, client: AskedClient, options: ExplainOption
     })),
   };
   const source = { views, policies: new KeptPolicies(), nowMs: () => 0 };
-  const answer = explain(snapshot, source, options.listener, client, options.without);
+  const answer = explain(snapshot, source, options.listener, client, options.without, asksOf(options));
   if (answer === undefined) {
     const names = plan.listeners.map(({ name }) => name).join(', ');
     complain(`no listener ${options.listener}; there are: ${names}`);
@@ -147,6 +161,7 @@ function show(answer: Explanation, options: ExplainOptions, source: string): voi
   const lines = [
     ['client', answer.client],
     ['listener', `${answer.listener} (pool ${answer.pool}, ${answer.policy})`],
+    ...(answer.route === undefined ? [] : [['route', answer.route]]),
     ['key', answer.told === undefined ? answer.key : `${answer.key} (${answer.told})`],
     ...(answer.group === undefined ? [] : [['group', answer.group]]),
     ['backend', answer.backend ?? 'none'],

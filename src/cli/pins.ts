@@ -40,16 +40,7 @@ export function pinsCommand(): Command {
         ask(options, 'GET', `/pins?${filterOf({ ...options, client })}`),
       ),
   );
-  pins.addCommand(
-    withAdminOptions(new Command('set'))
-      .description('pin a client to a backend, whatever it was pinned to; its next flow goes there')
-      .argument('<listener>', 'the listener the client connects to')
-      .argument('<client>', 'its address')
-      .argument('<backend>', 'the name of a backend')
-      .action((listener: string, client: string, backend: string, options: AdminOptions) =>
-        ask(options, 'POST', `/pins/set?${new URLSearchParams({ listener, client, backend })}`),
-      ),
-  );
+  pins.addCommand(setCommand());
   pins.addCommand(
     withFilterOptions(new Command('move'))
       .description('move all pins that match to another backend of their pool')
@@ -82,6 +73,26 @@ export function pinsCommand(): Command {
       }),
   );
   return pins;
+}
+
+function setCommand(): Command {
+  return withAdminOptions(new Command('set'))
+    .description('pin a client to a backend, whatever it was pinned to; its next flow goes there')
+    .argument('<listener>', 'the listener the client connects to')
+    .argument('<client>', 'its address')
+    .argument('<backend>', 'the name of a backend')
+    .option('--pool <name>', 'where routes of the listener lead to several pools: in which')
+    .action(
+      (
+        listener: string,
+        client: string,
+        backend: string,
+        { pool, ...options }: AdminOptions & { readonly pool?: string },
+      ) => {
+        const place = { listener, client, backend, ...(pool === undefined ? {} : { pool }) };
+        return ask(options, 'POST', `/pins/set?${new URLSearchParams(place)}`);
+      },
+    );
 }
 
 function withFilterOptions(command: Command): Command {

@@ -4,6 +4,7 @@
  */
 import { planOf } from '../core/options.ts';
 import type { ListenerPlan, Plan, PoolPlan, Protocol } from '../core/plan.ts';
+import { poolsOf } from '../core/routes.ts';
 import { digestOf } from './digest.ts';
 import { buildListener } from './listener-shape.ts';
 import { buildPool, buildUpstream } from './pool-shape.ts';
@@ -23,7 +24,7 @@ export function buildPlan(file: FileShape, source: string): Plan {
   // Source addresses and devices are one machine's own: added after the digest, which a pair compares.
   const upstreams = new Map(Object.entries(file.pools).map(([name, pool]) => [name, buildUpstream(pool)]));
   const listeners = plan.listeners.map((listener): ListenerPlan => {
-    const upstream = upstreams.get(listener.pool);
+    const upstream = listener.pool === undefined ? undefined : upstreams.get(listener.pool);
     return upstream === undefined ? listener : { ...listener, upstream };
   });
   const pools = plan.pools.map((each): PoolPlan => {
@@ -45,10 +46,12 @@ function withZone(pool: PoolPlan, zone: string | undefined): PoolPlan {
 /** What the listeners in front of each pool speak. */
 function protocolsByPool(file: FileShape): ReadonlyMap<string, readonly Protocol[]> {
   const protocols = new Map<string, Protocol[]>();
-  for (const { pool, bind } of file.listeners) {
-    const known = protocols.get(pool) ?? [];
-    if (!known.includes(bind.protocol)) known.push(bind.protocol);
-    protocols.set(pool, known);
+  for (const listener of file.listeners) {
+    for (const pool of poolsOf(listener)) {
+      const known = protocols.get(pool) ?? [];
+      if (!known.includes(listener.bind.protocol)) known.push(listener.bind.protocol);
+      protocols.set(pool, known);
+    }
   }
   return protocols;
 }

@@ -3,6 +3,7 @@
  * names and its listeners recognise clients alike.
  */
 import { keyKindOf } from '../core/plan.ts';
+import { poolsOf } from '../core/routes.ts';
 import type { Draft, ListenerDraft, PoolDraft } from './draft.ts';
 import type { Report } from './report.ts';
 
@@ -21,17 +22,18 @@ export function checkGroups(draft: Draft, report: Report): void {
 function checkOnePlace(listeners: readonly ListenerDraft[], report: Report): void {
   const firsts = new Map<string, ListenerDraft>();
   for (const listener of listeners) {
-    const { pool } = listener.value;
-    if (pool === undefined) continue;
-    const first = firsts.get(pool);
-    if (first === undefined) firsts.set(pool, listener);
-    else if (groupOf(first.value) !== groupOf(listener.value)) {
-      report.problem(pathOf(listener), () => {
-        const other = groupOf(first.value);
-        const where = report.pointTo(first.path);
-        const has = other === undefined ? 'is in no group' : `is in group ${other}`;
-        return `pool ${pool} keeps its pins in one place, and another listener that leads to it ${has}: give both the same group (${where})`;
-      });
+    for (const pool of poolsOf(listener.value)) {
+      const first = firsts.get(pool);
+      if (first === undefined) firsts.set(pool, listener);
+      else if (groupOf(first.value) !== groupOf(listener.value)) {
+        report.problem(pathOf(listener), () => {
+          const other = groupOf(first.value);
+          const where = report.pointTo(first.path);
+          const has = other === undefined ? 'is in no group' : `is in group ${other}`;
+          return `pool ${pool} keeps its pins in one place, and another listener that leads to it ${has}: give both the same group (${where})`;
+        });
+        break;
+      }
     }
   }
 }
@@ -41,14 +43,14 @@ function checkSharedNames(
   pools: readonly PoolDraft[],
   report: Report,
 ): void {
-  const led = new Set(listeners.map(({ value }) => value.pool));
+  const led = new Set(listeners.flatMap(({ value }) => poolsOf(value)));
   const known = pools.filter((pool) => led.has(pool.name) && pool.complete);
   for (const [i, pool] of known.entries()) {
     const others = known.filter((_, j) => j !== i);
     if (others.length === 0 || others.length + 1 < led.size) continue;
     const elsewhere = new Set(others.flatMap((other) => namesOf(other)));
     if (namesOf(pool).some((name) => elsewhere.has(name))) continue;
-    const listener = listeners.find(({ value }) => value.pool === pool.name)!;
+    const listener = listeners.find(({ value }) => poolsOf(value).includes(pool.name))!;
     report.warning(
       pathOf(listener),
       `no other pool of the group has a backend of a name that pool ${pool.name} has: its clients are sent nowhere by the group's pins`,

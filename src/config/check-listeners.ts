@@ -7,6 +7,7 @@ import { keyKindOf } from '../core/plan.ts';
 import { checkAccess } from './access-shape.ts';
 import { isUnixOnly } from './bind.ts';
 import { checkReserves } from './check-reserves.ts';
+import { checkRoutes } from './check-routes.ts';
 import { checkClaims } from './claims.ts';
 import type { Draft, ListenerDraft } from './draft.ts';
 import { type Path, shorten, showValue } from './problem.ts';
@@ -25,18 +26,19 @@ export function checkListeners(draft: Draft, report: Report): void {
   checkClaims(draft, report);
   checkReserves(draft, report);
   for (const listener of draft.listeners) {
-    checkPoolOf(listener, draft, report);
+    const checkPool = (pool: string | undefined, path: Path): void => checkPoolAt(pool, path, draft, report);
+    checkPool(listener.value.pool, [...listener.path, 'pool']);
+    checkRoutes(listener, draft, report, checkPool);
     checkUseless(listener, draft, report);
     checkListenerOptions(listener, draft, report);
     checkAccess(listener, report);
   }
 }
 
-function checkPoolOf(listener: ListenerDraft, draft: Draft, report: Report): void {
-  const { pool } = listener.value;
+function checkPoolAt(pool: string | undefined, path: Path, draft: Draft, report: Report): void {
   const known = draft.poolNames;
   if (pool === undefined || known === undefined || known.has(pool)) return;
-  report.problem([...listener.path, 'pool'], () => {
+  report.problem(path, () => {
     const few = known.size > 0 && known.size <= 8 ? `; pools: ${[...known].map(shorten).join(', ')}` : '';
     return `there is no pool ${showValue(pool)}${didYouMean(pool, known) || few}`;
   });

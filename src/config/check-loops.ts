@@ -11,6 +11,7 @@ import { normalize } from 'node:path';
 import { Address } from '../core/address.ts';
 import { findLoops, type LoopBackend, type LoopListener, type Machine } from '../core/loops.ts';
 import type { BackendAddress, Bind } from '../core/plan.ts';
+import { poolsOf } from '../core/routes.ts';
 import type { Draft } from './draft.ts';
 import type { LocalNames } from './machine.ts';
 import type { Path } from './problem.ts';
@@ -35,7 +36,7 @@ export function checkLoops(draft: Draft, names: LocalNames, report: Report): voi
     const listener = draft.listeners[Number(to)]!;
     const where = report.pointTo([...listener.path, 'bind']);
     if (!isBack) return `is another listener, to which all clients will come from this machine: ${where}`;
-    return listener.value.pool === numbered[id]!.pool
+    return poolsOf(listener.value).includes(numbered[id]!.pool)
       ? `is the address of the listener itself: ${where}`
       : `leads back to where its clients come from, over another listener: ${where}`;
   };
@@ -52,12 +53,13 @@ export function checkLoops(draft: Draft, names: LocalNames, report: Report): voi
 /** Each is called by its number in the draft: names may be wrong, or there twice. */
 function listenersOf(draft: Draft): LoopListener[] {
   return draft.listeners.flatMap(({ value }, i) => {
-    const { bind: at, pool, bind_device: device } = value;
-    if (at === undefined || pool === undefined) return [];
+    const { bind: at, bind_device: device } = value;
+    const pools = poolsOf(value);
+    if (at === undefined || pools.length === 0) return [];
     return at.all.flatMap(({ bind: one }) => {
       if (one.kind === 'inet' && one.port === 0) return [];
       const bind = one.kind === 'unix' || device === undefined ? one : { ...one, device };
-      return [{ name: String(i), protocol: at.protocol, bind, pool }];
+      return [{ name: String(i), protocol: at.protocol, bind, pools }];
     });
   });
 }

@@ -6,6 +6,7 @@ import { formatAddress } from '../core/address-text.ts';
 import { backendIdsMax, poolIdsMax, ringPointsMax } from '../core/limits.ts';
 import { hashPolicies } from '../core/plan.ts';
 import { pointsPerWeight } from '../core/policy/ring.ts';
+import { poolsOf } from '../core/routes.ts';
 import { backendOptions } from './backend-shape.ts';
 import { checkUpstream } from './check-sockets.ts';
 import { discoveryProblem } from './discovery-shape.ts';
@@ -57,11 +58,11 @@ export function checkPools(draft: Draft, report: Report): void {
 function usersByPool(listeners: readonly ListenerDraft[]): ReadonlyMap<string, readonly ListenerDraft[]> {
   const users = new Map<string, ListenerDraft[]>();
   for (const listener of listeners) {
-    const { pool } = listener.value;
-    if (pool === undefined) continue;
-    const known = users.get(pool);
-    if (known === undefined) users.set(pool, [listener]);
-    else known.push(listener);
+    for (const pool of poolsOf(listener.value)) {
+      const known = users.get(pool);
+      if (known === undefined) users.set(pool, [listener]);
+      else known.push(listener);
+    }
   }
   return users;
 }

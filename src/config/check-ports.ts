@@ -2,6 +2,7 @@
  * Rules for backends on the port that the client came to (`10.0.1.1:same`, `10.0.1.1:+1000`): there has to be such a port for
  * every client, and health checks, which no client has sent, need one of their own.
  */
+import { poolsOf } from '../core/routes.ts';
 import type { BackendDraft, Draft, ListenerDraft, PoolDraft } from './draft.ts';
 import type { Report } from './report.ts';
 
@@ -9,7 +10,7 @@ export function checkPorts(draft: Draft, report: Report): void {
   for (const pool of draft.pools) {
     const shifted = pool.backends.filter(({ value }) => shiftOf(value) !== undefined);
     if (shifted.length === 0) continue;
-    const users = draft.listeners.filter(({ value }) => value.pool === pool.name);
+    const users = draft.listeners.filter(({ value }) => poolsOf(value).includes(pool.name));
     for (const backend of shifted) {
       for (const user of users) checkReach(backend, user, report);
     }

@@ -4,7 +4,7 @@
  * wrong still has a name that may be another's, and a pool that may not exist.
  * A draft is only for check*.ts: a plan is never built from one.
  */
-import type * as z from 'zod';
+import * as z from 'zod';
 import type { RedisPlan } from '../core/cluster-plan.ts';
 import type { Bind } from '../core/plan.ts';
 import { backendShape } from './backend-shape.ts';
@@ -13,6 +13,7 @@ import { isMap, valueAt } from './issues.ts';
 import { listenerShape } from './listener-shape.ts';
 import { poolShape } from './pool-shape.ts';
 import type { Path } from './problem.ts';
+import { routeShape } from './route-shape.ts';
 import { adminShape, type FileShape, fileShape, metricsShape } from './shape.ts';
 import type { Remark } from './telling.ts';
 import type { Tree } from './tree.ts';
@@ -22,7 +23,7 @@ export interface Placed<T> {
   readonly value: T;
 }
 
-const listenerParts = listenerShape.partial();
+const listenerParts = listenerShape.partial().extend({ routes: z.array(routeShape.partial()).optional() });
 const backendParts = backendShape.partial();
 const poolParts = poolShape.omit({ backends: true }).partial();
 
@@ -53,6 +54,10 @@ export interface Draft {
   readonly redis: Placed<RedisPlan> | undefined;
   /** Where metrics and admin listen. */
   readonly services: readonly Placed<Bind>[];
+  /** False if something was taken out at `path` or below it. */
+  isSound(path: Path): boolean;
+  /** True if the file has something at `path`, right or wrong. */
+  isWritten(path: Path): boolean;
   /** True if what is at `path` was taken out: the default in its place is not what the user wants. */
   wasWrong(path: Path): boolean;
 }
@@ -64,14 +69,19 @@ export function draftOf(tree: Tree, value: unknown, findings: readonly Remark[])
   for (const finding of [...findings].sort((a, b) => b.path.length - a.path.length))
     prune(root, finding.path);
   const wrong = new Set(findings.map((finding) => JSON.stringify(finding.path)));
+  const unsound = new Set(
+    findings.flatMap(({ path }) => path.map((_, i) => JSON.stringify(path.slice(0, i + 1)))),
+  );
   const pools = valueAt(tree.value, ['pools']);
   const listeners = itemsOf(root, ['listeners'], listenerParts);
   const limits = fileShape.shape.limits.safeParse(valueAt(root, ['limits'])).data;
   return {
     listeners: listeners.placed,
-    listenersComplete: listeners.complete && listeners.placed.every(({ value }) => value.pool !== undefined),
+    listenersComplete: listeners.complete && listeners.placed.every(({ value }) => isLed(value)),
     pools: entriesOf(valueAt(root, ['pools'])).flatMap(([name, pool]) => poolDraft(root, name, pool)),
     poolNames: isMap(pools) ? new Set(Object.keys(pools)) : undefined,
+    isSound: (path) => !unsound.has(JSON.stringify(path)),
+    isWritten: (path) => valueAt(tree.value, path) !== undefined,
     wasWrong: (path) => wrong.has(JSON.stringify(path)),
     instanceFlows: limits?.flows,
     udpShare: limits?.udp_share,
@@ -106,6 +116,8 @@ export function draftOfWhole(file: FileShape): Draft {
       complete: value.discovery === undefined,
     })),
     poolNames: new Set(Object.keys(file.pools)),
+    isSound: () => true,
+    isWritten: (path) => valueAt(file, path) !== undefined,
     wasWrong: () => false,
     instanceFlows: file.limits?.flows,
     udpShare: file.limits?.udp_share,
@@ -117,6 +129,11 @@ export function draftOfWhole(file: FileShape): Draft {
         : { path: ['cluster', 'redis', 'url'], value: redis.url }),
     services: [...service('metrics'), ...service('admin')],
   };
+}
+
+/** It is known which pools it uses. */
+function isLed({ pool, routes }: ListenerDraft['value']): boolean {
+  return (pool ?? routes) !== undefined && routes?.every((route) => route.pool !== undefined) !== false;
 }
 
 function redisOf(root: unknown): Placed<RedisPlan> | undefined {

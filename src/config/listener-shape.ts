@@ -16,7 +16,14 @@ import {
   required,
   whole,
 } from '../core/options.ts';
-import type { BandwidthPlan, Bind, ByteRatePlan, ListenerPlan, SubnetLimitsPlan } from '../core/plan.ts';
+import {
+  type BandwidthPlan,
+  type Bind,
+  type ByteRatePlan,
+  identifyMsDefault,
+  type ListenerPlan,
+  type SubnetLimitsPlan,
+} from '../core/plan.ts';
 import { accessOptions } from './access-shape.ts';
 import { affinityKey } from './affinity-key.ts';
 import { isUnixOnly, type ListenerBind, readListenerBinds } from './bind.ts';
@@ -26,8 +33,8 @@ import { sectionOf } from './option-fields.ts';
 
 import { proxyIn } from './proxy-shape.ts';
 import { rebind } from './rebind-shape.ts';
+import { routes } from './route-shape.ts';
 import { byteRate, device, tcpMeaning, tcpOptions, udpMeaning, udpOptions } from './socket-shape.ts';
-
 import { formatDuration } from './units.ts';
 
 const second = 1_000;
@@ -102,6 +109,16 @@ const timeoutOptions = {
   halfCloseMs: as('half_close', duration('TCP: one side has ended and the other is silent.', minute), {
     scope: 'tcp',
   }),
+  identifyMs: as(
+    'identify',
+    built(
+      duration(
+        'With routes: for how long a client is waited for that has not said yet where it belongs. Then it goes where it would without having said more: one whose server speaks first is not waited for in vain for longer.',
+        identifyMsDefault,
+      ),
+      (written) => written,
+    ),
+  ),
 } satisfies OptionsOf<ListenerPlan['timeouts']>;
 
 export const subnetLimits = {
@@ -193,7 +210,10 @@ export const listenerOptions = {
     ),
     { scope: 'inet', engines: ['epoll'] },
   ),
-  pool: required(name('The pool that serves its clients.')),
+  pool: name(
+    'The pool that serves its clients; with routes, those whom no route is for. It may be left out then: they are refused.',
+  ),
+  routes,
   ...accessOptions,
   proxyProtocol: proxyIn,
   rebind,

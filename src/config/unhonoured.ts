@@ -1,7 +1,7 @@
 /** What of a listener's options an engine goes without: whoever wrote them is told, by the keys of the file. */
 import { bindsOf } from '../core/binds.ts';
 import type { Options } from '../core/options.ts';
-import type { ListenerPlan, Plan } from '../core/plan.ts';
+import type { ListenerPlan, Plan, UpstreamPlan } from '../core/plan.ts';
 import { isMap } from './issues.ts';
 import { listenerOptions } from './listener-shape.ts';
 import type { Path } from './problem.ts';
@@ -9,11 +9,22 @@ import { upstreamOptions } from './socket-shape.ts';
 
 type EngineName = 'epoll' | 'portable';
 
-/** `tcp.fast_open`, `mark of its pool`: in the order of the reference. */
-export function unhonoured(listener: ListenerPlan, engine: EngineName): string[] {
+/**
+ * `tcp.fast_open`, `mark of its pool`: in the order of the reference.
+ * @param upstreams of all pools that serve it; absent: that of its own
+ */
+export function unhonoured(
+  listener: ListenerPlan,
+  engine: EngineName,
+  upstreams: readonly UpstreamPlan[] = listener.upstream === undefined ? [] : [listener.upstream],
+): string[] {
   return [
     ...ofListener(listener, engine),
-    ...those(upstreamOptions, { ...listener.upstream }, engine).map((key) => `${key} of its pool`),
+    ...new Set(
+      upstreams.flatMap((upstream) =>
+        those(upstreamOptions, { ...upstream }, engine).map((key) => `${key} of its pool`),
+      ),
+    ),
   ];
 }
 

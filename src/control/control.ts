@@ -19,6 +19,7 @@ import { firstChecksWithinMs, firstDiscoveryWithinMs, loopRememberedMs } from '.
 import type { LoopListener } from '../core/loops.ts';
 import type { OperatorRow } from '../core/operator-word.ts';
 import type { Plan } from '../core/plan.ts';
+import { poolsOf } from '../core/routes.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import type { NamesTable } from '../pins/names-table.ts';
 import { createSharedMemory, type SharedMemory, type SharedViews, sharingWriters } from '../rooms/shared.ts';
@@ -565,10 +566,11 @@ export class Control {
   /** A listener that a reload may still fail to open receives nothing; at the start that would be the end of it. */
   private receivers(plan: Plan): LoopListener[] {
     return this.snapshots.listeners(plan).flatMap(({ id, plan: listener }) => {
-      const { name, protocol, pool } = listener;
+      const { name, protocol } = listener;
+      const pools = poolsOf(listener);
       const open = this.listeners.openBinds(id);
       const binds = open.length === 0 && !this.isReady ? bindsOf(listener) : open;
-      return binds.map((bind) => ({ name, protocol, bind, pool }));
+      return binds.map((bind) => ({ name, protocol, bind, pools }));
     });
   }
 
@@ -661,7 +663,15 @@ export class Control {
   /** Options that change where traffic goes must not be missing without a word. */
   private tellUnhonoured(plan: Plan): void {
     const { engine, watch } = this.options;
-    const keysOf = new Map(plan.listeners.map((one) => [one.name, unhonoured(one, engine).join(', ')]));
+    const keysOf = new Map(
+      plan.listeners.map((one) => {
+        const pools = new Set(poolsOf(one));
+        const upstreams = plan.pools.flatMap(({ name, upstream }) =>
+          upstream !== undefined && pools.has(name) ? [upstream] : [],
+        );
+        return [one.name, unhonoured(one, engine, upstreams).join(', ')];
+      }),
+    );
     for (const [listener, keys] of keysOf) {
       if (keys === '' || keys === this.unhonoured.get(listener)) continue;
       watch({ event: 'listener-fault', listener, message: `the ${engine} engine goes without ${keys}` });

@@ -6,6 +6,7 @@ import { hasPrefaces, identifies } from '../core/identity.ts';
 import { backendsPerPoolMax } from '../core/limits.ts';
 import { groupBackends, groupScopes } from '../core/pin-scopes.ts';
 import type { Plan, PoolPlan } from '../core/plan.ts';
+import { poolsOf } from '../core/routes.ts';
 import { shareFlows } from '../core/shares.ts';
 import type { BackendView, ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
 import type { AccessLists } from './access-lists.ts';
@@ -52,7 +53,8 @@ export class Snapshots {
     return listeners.map((plan) => ({
       id: this.ids.listener(plan),
       plan,
-      poolId: this.ids.pool(plan.pool),
+      poolId: plan.pool === undefined ? 0 : this.ids.pool(plan.pool),
+      ...(plan.routes === undefined ? {} : { poolIds: poolsOf(plan).map((pool) => this.ids.pool(pool)) }),
       ...(identifies(plan) ? { identifies: true } : {}),
       ...(plan.rebind === undefined ? {} : { rebinds: true }),
       ...(hasPrefaces(plan) ? { hasPrefaces: true } : {}),

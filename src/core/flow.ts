@@ -8,6 +8,7 @@ import type { Identity } from './identity.ts';
 import type { Key } from './key.ts';
 import type { Opening } from './opening.ts';
 import type { UpstreamPlan } from './plan.ts';
+import type { Spoken } from './routes.ts';
 import type { BackendView, ListenerView, PoolView } from './snapshot.ts';
 import type { TerminationCode } from './termination.ts';
 
@@ -32,7 +33,8 @@ export class Flow {
   readonly client: Address;
   /** The address the client used. */
   readonly local: Address;
-  readonly key: Key;
+  /** Of a UDP flow that {@link isHeard}: final when it goes on. */
+  key: Key;
   /** Monotonic, milliseconds. */
   readonly startedAtMs: number;
   /** What was read of it before it was opened; undefined where its listener identifies nobody, or had nothing to read. */
@@ -43,11 +45,19 @@ export class Flow {
   preface: Uint8Array | undefined = undefined;
 
   /** Host: decided. The pool and how its dials leave: the listener's, unless a route says otherwise ({@link lead}). */
+  /** 0: none is known yet, or none is for it. */
   poolId: number;
+  /** Empty while there is none. */
   poolName: string;
   upstream: UpstreamPlan | undefined;
   /** Where its pin is: the pool, or its group. */
   pinScope: number;
+  /** The route it took, from 1; 0: none, or its listener has none. */
+  routeNumber = 0;
+  /** What it speaks, and whom it asks for. Undefined: it was not read. */
+  spoken: Spoken | undefined = undefined;
+  /** UDP: it waits until it has said where it belongs, and the host is to hear what it says. */
+  isHeard = false;
   /** What this backend is to hear before the client's bytes. */
   opening: Opening | undefined = undefined;
   backend: BackendView | undefined = undefined;
@@ -132,9 +142,10 @@ export class Flow {
     this.key = key;
     this.startedAtMs = nowMs;
     this.identity = identity;
+    this.spoken = identity?.spoken;
     this.poolId = listener.poolId;
     this.pinScope = listener.poolId;
-    this.poolName = listener.plan.pool;
+    this.poolName = listener.plan.pool ?? '';
     this.upstream = listener.plan.upstream;
   }
 

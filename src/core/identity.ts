@@ -5,6 +5,7 @@
 import type { ProxyHeader } from '../wire/proxy-header.ts';
 import type { Address } from './address.ts';
 import type { AffinityKey, ListenerPlan } from './plan.ts';
+import type { RouteFound, Spoken } from './routes.ts';
 
 export interface Identity {
   /** Who connected: a proxy that told who its client is, else the client itself. */
@@ -13,18 +14,23 @@ export interface Identity {
   readonly peerLocal: Address;
   /** What `peer` said of its client, as a proxy; absent: it had to say nothing. */
   readonly header?: ProxyHeader;
-  /** Whom it asks for, in what it speaks. */
-  readonly spoken?: { readonly name?: string | undefined };
   /** QUIC: the connection id that its server chose. */
   readonly quicId?: Uint8Array;
   /** What its listener's key is made of, where that is a piece of what it says. */
   readonly payload?: Uint8Array;
+  /** What it speaks, and whom it asks for. Absent: it was not read, or was nothing of these. */
+  readonly spoken?: Spoken;
+  /** PostgreSQL: it was told that it may speak TLS, which its backend has to be asked. */
+  readonly hasAskedForTls?: boolean;
+  /** Where it belongs. Absent: its listener has no routes. */
+  readonly route?: RouteFound;
 }
 
 /** Whether something has to be read of the clients of a listener before their flows are opened. */
-export function identifies({ proxyProtocol, rebind, affinity: { key } }: ListenerPlan): boolean {
+export function identifies({ proxyProtocol, rebind, affinity: { key }, routes = [] }: ListenerPlan): boolean {
   const isPiece = typeof key === 'object' && 'payload' in key;
-  return proxyProtocol !== undefined || rebind !== undefined || isPiece;
+  if (proxyProtocol !== undefined || rebind !== undefined || isPiece) return true;
+  return routes.some(({ protocol, firstBytesHex }) => protocol !== undefined || firstBytesHex !== undefined);
 }
 
 /** What a client says of what its listener recognises clients by; undefined: nothing. */

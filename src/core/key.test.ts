@@ -79,7 +79,7 @@ describe('what a client says', () => {
   const identity: Identity = {
     peer: v6,
     peerLocal: v6,
-    spoken: { name: 'Play.Example.' },
+    spoken: { protocol: 'tls', alpn: [], name: 'Play.Example.' },
     quicId: Uint8Array.of(0x83, 0x94),
     payload: bytes('tok/en'),
     header: headerWith([
@@ -104,7 +104,7 @@ describe('what a client says', () => {
     const silent = {
       peer: v6,
       peerLocal: v6,
-      spoken: { name: '' },
+      spoken: { protocol: 'tls' as const, alpn: [], name: '' },
       quicId: new Uint8Array(),
       header: headerWith([]),
     };

@@ -185,6 +185,16 @@ export const proxyHeaderBytesMax = 4_096;
 /** The first message of TLS, without what its records or frames add. Those of browsers have 500 to 2,000. Bytes. */
 export const clientHelloBytesMax = 16 * 1024;
 
+/** Of one listener; what of a client's first bytes a route may ask for (bytes); names, protocols or networks of one. */
+export const routesMax = 4_096;
+export const routeBytesMax = 256;
+export const namesPerRouteMax = 1_024;
+/**
+ * UDP clients of one worker whose hello has not come whole: QUIC's may be in two datagrams. One more is routed by what is known.
+ * Each may hold {@link clientHelloBytesMax} twice.
+ */
+export const heardFlowsMax = 512;
+
 /** TCP bytes the portable engine holds per direction before it stops reading the sender. */
 export const pendingBytesMax = 256 * 1024;
 

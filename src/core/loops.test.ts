@@ -15,7 +15,7 @@ function inet(ip: string, port: number, device?: string): Bind {
 const unix = (path: string): Bind => ({ kind: 'unix', path });
 
 function listener(name: string, bind: Bind, pool: string, protocol: Protocol = 'tcp'): LoopListener {
-  return { name, bind, pool, protocol };
+  return { name, bind, pools: [pool], protocol };
 }
 
 let nextId = 1;

@@ -17,7 +17,8 @@ export interface LoopListener {
   readonly protocol: Protocol;
   /** With the port it really has. */
   readonly bind: Bind;
-  readonly pool: string;
+  /** Its own, and those its routes lead to. */
+  readonly pools: readonly string[];
 }
 
 export interface LoopBackend {
@@ -50,6 +51,8 @@ export interface Loops {
 interface Edge {
   readonly backendId: number;
   readonly to: LoopListener;
+  /** One of the routes that lead on from there. */
+  readonly next: string;
 }
 
 export function findLoops(
@@ -62,8 +65,7 @@ export function findLoops(
   const leadingBack = new Map<number, string>();
   const leadingOn = new Map<number, string>();
   for (const [route, ways] of edges) {
-    for (const { backendId, to } of ways) {
-      const next = routeOf(to);
+    for (const { backendId, to, next } of ways) {
       const isBack = next === route || circleOf.get(next) === circleOf.get(route);
       (isBack ? leadingBack : leadingOn).set(backendId, to.name);
     }
@@ -92,7 +94,7 @@ function circlesOf(edges: ReadonlyMap<string, readonly Edge[]>): ReadonlyMap<str
       }
       const edge = edges.get(route)?.[top.nextEdge++];
       if (edge !== undefined) {
-        const next = routeOf(edge.to);
+        const { next } = edge;
         if (!order.has(next)) path.push({ route: next, nextEdge: 0 });
         else if (!circles.has(next)) lowest.set(route, Math.min(lowest.get(route)!, order.get(next)!));
         continue;
@@ -108,7 +110,7 @@ function circlesOf(edges: ReadonlyMap<string, readonly Edge[]>): ReadonlyMap<str
 }
 
 /** What listeners share that lead to the same places. */
-function routeOf({ pool, protocol }: Pick<LoopListener, 'pool' | 'protocol'>): string {
+function routeOf(protocol: Protocol, pool: string): string {
   return `${protocol} ${pool}`;
 }
 
@@ -120,7 +122,9 @@ function findEdges(
 ): { readonly edges: ReadonlyMap<string, readonly Edge[]>; readonly suspects: Set<number> } {
   const edges = new Map<string, Edge[]>();
   const suspects = new Set<number>();
-  const routes = new Set(listeners.map(routeOf));
+  const routes = new Set(
+    listeners.flatMap(({ protocol, pools }) => pools.map((pool) => routeOf(protocol, pool))),
+  );
   const doors = new Map<string, Door>();
   for (const listener of listeners) {
     const place = `${listener.protocol} ${placeOf(listener.bind, machine)}`;
@@ -137,18 +141,17 @@ function findEdges(
   for (const { id, pool, target } of placed) {
     const place = placeOf(target, machine);
     for (const protocol of ['tcp', 'udp'] as const) {
-      const route = routeOf({ pool, protocol });
+      const route = routeOf(protocol, pool);
       const door = doors.get(`${protocol} ${place}`);
       if (door === undefined || !routes.has(route)) continue;
       const to = door.listenerFor(target, machine);
-      const edge = to && { backendId: id, to };
-      if (edge === undefined) {
+      if (to === undefined) {
         if (target.kind === 'inet') suspects.add(id);
         continue;
       }
-      const ways = edges.get(route);
-      if (ways === undefined) edges.set(route, [edge]);
-      else ways.push(edge);
+      const ways = edges.get(route) ?? [];
+      edges.set(route, ways);
+      for (const next of to.pools) ways.push({ backendId: id, to, next: routeOf(protocol, next) });
     }
   }
   return { edges, suspects };
@@ -157,11 +160,13 @@ function findEdges(
 /** The ports that clients of a pool come to. */
 function portsByPool(listeners: readonly LoopListener[]): ReadonlyMap<string, ReadonlySet<number>> {
   const ports = new Map<string, Set<number>>();
-  for (const { pool, bind } of listeners) {
+  for (const { pools, bind } of listeners) {
     if (bind.kind === 'unix') continue;
-    const known = ports.get(pool);
-    if (known === undefined) ports.set(pool, new Set([bind.port]));
-    else known.add(bind.port);
+    for (const pool of pools) {
+      const known = ports.get(pool);
+      if (known === undefined) ports.set(pool, new Set([bind.port]));
+      else known.add(bind.port);
+    }
   }
   return ports;
 }

@@ -6,19 +6,15 @@
  * A scope has a name among those of pools, and numbers of its own for its backends; `@` cannot begin the name of a pool.
  */
 import type { ListenerPlan, Plan } from './plan.ts';
+import { poolsOf } from './routes.ts';
 
 /** What a plan says of scopes; a pool and a backend need no more than their names for it. */
 export interface ScopedPlan {
-  readonly listeners: readonly Pick<ListenerPlan, 'pool' | 'affinity'>[];
+  readonly listeners: readonly Pick<ListenerPlan, 'pool' | 'routes' | 'affinity'>[];
   readonly pools: readonly {
     readonly name: string;
     readonly backends: readonly Pick<Plan['pools'][number]['backends'][number], 'name'>[];
   }[];
-}
-
-/** Names of the pools that a listener's clients may come to. */
-export function poolsOf({ pool }: Pick<ListenerPlan, 'pool'>): readonly string[] {
-  return [pool];
 }
 
 /** The scope of each pool that belongs to a group, by the pool's name; of others it is the pool. */

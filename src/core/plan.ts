@@ -116,13 +116,37 @@ export interface SubnetLimitsPlan {
 /** `quic`: the connection id that its server chose. Else a token at this place of each datagram; bytes. */
 export type RebindPlan = 'quic' | { readonly payload: { readonly offset: number; readonly length: number } };
 
+/** What a client may speak whose server is found by what it says. */
+export const routeProtocols = ['tls', 'postgres', 'minecraft', 'quic'] as const;
+export type RouteProtocol = (typeof routeProtocols)[number];
+
+/** A lost segment comes again after a second at most, and once more after three (RFC 6298). Milliseconds. */
+export const identifyMsDefault = 3_000;
+
+/** All that is given must hold. */
+export interface RoutePlan {
+  readonly pool: string;
+  readonly protocol?: RouteProtocol;
+  /** Patterns, of which the server's name must fit one (core/server-name.ts); none: it asks for no name. Absent: whatever it asks for. */
+  readonly names?: readonly string[] | 'none';
+  /** The client must speak one of these. */
+  readonly alpn?: readonly string[];
+  /** What it says first, whatever it speaks; in hexadecimal. */
+  readonly firstBytesHex?: string;
+  /** Addresses and networks of which one must have it. */
+  readonly clients?: readonly string[];
+}
+
 export interface ListenerPlan {
   readonly name: string;
   readonly protocol: Protocol;
   readonly bind: Bind;
   /** All of them, the first included, where it has several: see core/binds.ts. */
   readonly binds?: readonly Bind[];
-  readonly pool: string;
+  /** Of clients whom no route is for; undefined: they are refused. */
+  readonly pool: string | undefined;
+  /** The first one that fits counts. Absent: there are none. */
+  readonly routes?: readonly RoutePlan[];
   /** Who may come in. Absent: whoever is not denied. */
   readonly allow?: AccessListPlan;
   /** Who may not, whatever `allow` says. */
@@ -140,6 +164,8 @@ export interface ListenerPlan {
     readonly idleMs: number;
     /** TCP: one side has ended and the other is silent. */
     readonly halfCloseMs: number;
+    /** With routes: until a client has said where it belongs. Absent: {@link identifyMsDefault}. */
+    readonly identifyMs?: number;
   };
   readonly limits: {
     /** Open flows of this listener, over all workers. */

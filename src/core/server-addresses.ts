@@ -25,6 +25,7 @@ export interface KnownServers {
   /** Of those whose backends are on the port that the client came to. */
   readonly listeners?: readonly {
     readonly poolId: number;
+    readonly poolIds?: readonly number[];
     readonly plan: Pick<ListenerPlan, 'bind' | 'binds'>;
   }[];
   readonly memberListeners: readonly ListeningAddress[];
@@ -123,7 +124,9 @@ function shiftedPorts(
   const ports = new Map<number, readonly number[]>();
   for (const { id, backends } of pools) {
     if (!backends.some(({ target }) => target?.kind === 'inet' && target.portShift !== undefined)) continue;
-    const binds = listeners.filter(({ poolId }) => poolId === id).flatMap(({ plan }) => bindsOf(plan));
+    const binds = listeners
+      .filter(({ poolId, poolIds = [poolId] }) => poolIds.includes(id))
+      .flatMap(({ plan }) => bindsOf(plan));
     ports.set(id, [...new Set(binds.flatMap((bind) => (bind.kind === 'inet' ? bind.port : [])))]);
   }
   return ports;

@@ -56,7 +56,10 @@ export interface ListenerView {
   /** Row in the shared listener counters. From 0. */
   readonly id: number;
   readonly plan: ListenerPlan;
+  /** Of `plan.pool`; 0: it has none. */
   readonly poolId: number;
+  /** With routes: of all pools that serve it. */
+  readonly poolIds?: readonly number[];
   /** Something has to be read of a client before it is known who it is or where it belongs. Absent: no. */
   readonly identifies?: boolean;
   /** Who may come in; absent: everybody. */

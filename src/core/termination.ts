@@ -23,6 +23,7 @@ export const terminationCodes = [
   'proxy-header', // a proxy's PROXY header was missing, wrong or late
   'unidentified', // it did not tell in time, or in as many bytes as are read
   'limit-arrivals', // it had not told when too many others came
+  'no-route', // no route is for what it said, and its listener has no pool for others
   // Policy reached a flow that was open.
   'backend-down',
   'backend-removed',

@@ -105,6 +105,13 @@ export interface EngineHost {
   route(flow: Flow): BackendView | 'wait' | TerminationCode;
 
   /**
+   * UDP: a datagram of a flow that waits, and that the host wants to hear (`flow.isHeard`). It is kept for the backend all the same, if
+   * there is room. The host may call `proceed` from inside.
+   * @param datagram valid during the call only
+   */
+  heard(flow: Flow, datagram: Uint8Array): void;
+
+  /**
    * The dial to `flow.backend` leaves from `local`. Only for flows that ask for it (`tracesDial`), as soon as it is known and before
    * `dialed`: on this machine the other end may come in at once. Again when a UDP conversation goes on by another way.
    */

@@ -4,13 +4,16 @@
  */
 
 import { Access, type AccessVerdict } from '../core/access.ts';
-import { Address } from '../core/address.ts';
+import { Address, noAddress } from '../core/address.ts';
 import { formatAddress } from '../core/address-text.ts';
 import { type AskedClient, askedText, keyOfAsked } from '../core/asked-client.ts';
 import type { BackendStates } from '../core/backend-states.ts';
 import { Chooser } from '../core/choose.ts';
-import { keyKindOf } from '../core/plan.ts';
+import { type Key, keyOf } from '../core/key.ts';
+import { keyKinds } from '../core/key-kinds.ts';
+import { type AffinityPlan, keyKindOf, type ListenerPlan, type RouteProtocol } from '../core/plan.ts';
 import { Tiered } from '../core/policy/tiered.ts';
+import { Routes, routeText, type Said, saidNothing } from '../core/routes.ts';
 import type { BackendView, ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
 import type { PinRow, PinsByHand } from '../pins/by-hand.ts';
 import type { SharedViews } from '../rooms/shared.ts';
@@ -32,6 +35,8 @@ export interface ExplainSource {
 
 export interface Explanation {
   readonly listener: string;
+  /** Of a listener with routes: which one leads to the pool. */
+  readonly route?: string;
   readonly pool: string;
   readonly policy: string;
   readonly client: string;
@@ -74,8 +79,10 @@ export interface TierExplained {
 
 /**
  * @param without a backend imagined lost; undefined: the one the client gets
+ * @param asks what the client says, where routes go by it
  * @returns undefined if there is no such listener
- * @throws Error if `without` names no backend of the pool, or `client` is a key that the listener has nobody by
+ * @throws Error if `without` names no backend of the pool, `client` is a key that the listener has nobody by, or the client is refused
+ * (no-route)
  */
 export function explain(
   snapshot: Snapshot,
@@ -83,12 +90,13 @@ export function explain(
   listenerName: string,
   client: AskedClient,
   without: string | undefined,
+  asks: Asks = {},
 ): Explanation | undefined {
   const listener = snapshot.listeners.find(({ plan }) => plan.name === listenerName);
-  const pool = poolOf(snapshot, listenerName);
-  if (listener === undefined || pool === undefined) return undefined;
+  if (listener === undefined) return undefined;
+  const { pool, route } = leadOf(snapshot, listener, client, asks);
   const { affinity } = listener.plan;
-  const key = keyOfAsked(client, affinity);
+  const key = keyOfClient(client, asks, affinity);
   const kind = keyKindOf(affinity.key);
   const isFallback = key.kind !== kind;
   const chooser = new Chooser(pool, policies.of(pool), views.states, views.counters, views.pins);
@@ -107,6 +115,7 @@ export function explain(
     lost === undefined ? undefined : chosen?.id === lost.id ? chooser.candidate(key, [lost.id]) : chosen;
   return {
     listener: listenerName,
+    ...(route === undefined ? {} : { route }),
     pool: pool.plan.name,
     policy: pool.plan.policy,
     client: askedText(client),
@@ -143,10 +152,61 @@ function accessOf({ access }: ListenerView, client: AskedClient): Partial<Explan
   return { access: verdict, backend: null, address: null, by: 'none', why: `denied (${verdict.why})` };
 }
 
-/** Undefined if there is no such listener. */
-export function poolOf({ listeners, pools }: Snapshot, listenerName: string): PoolView | undefined {
-  const listener = listeners.find(({ plan }) => plan.name === listenerName);
-  return pools.find(({ id }) => id === listener?.poolId);
+/** What a client says that routes may go by. */
+export interface Asks {
+  /** Absent: the one protocol that the listener's routes know. */
+  readonly speaks?: RouteProtocol | undefined;
+  readonly serverName?: string | undefined;
+  readonly alpn?: readonly string[] | undefined;
+}
+
+/**
+ * The pool a client belongs to, and why.
+ * @throws Error if no route is for it and the listener has no pool for others
+ */
+export function leadOf(
+  { pools }: Snapshot,
+  { plan }: ListenerView,
+  client: AskedClient,
+  asks: Asks,
+): { readonly pool: PoolView; readonly route: string | undefined } {
+  const poolCalled = (name: string | undefined): PoolView | undefined =>
+    pools.find((pool) => pool.plan.name === name);
+  if (plan.routes === undefined) return { pool: poolCalled(plan.pool)!, route: undefined };
+  const found = new Routes(plan.routes).find(
+    client instanceof Address ? client : noAddress,
+    saidBy(plan, { ...asks, serverName: asks.serverName ?? nameIn(client) }),
+  );
+  if (typeof found === 'number') {
+    const route = plan.routes[found]!;
+    return { pool: poolCalled(route.pool)!, route: `${found + 1} (${routeText(route)})` };
+  }
+  const pool = poolCalled(plan.pool);
+  if (pool === undefined)
+    throw new Error(`no route of listener ${plan.name} is for this client, and it has no pool: no-route`);
+  return { pool, route: `none fits; pool ${pool.plan.name}` };
+}
+
+/** One that is known by the name it asks for says so. */
+function nameIn(client: AskedClient): string | undefined {
+  if (client instanceof Address || client.kind !== 'server-name') return undefined;
+  return keyKinds[client.kind].print(client.words);
+}
+
+function keyOfClient(client: AskedClient, { speaks = 'tls', serverName }: Asks, affinity: AffinityPlan): Key {
+  if (!(client instanceof Address) || !serverName) return keyOfAsked(client, affinity);
+  const spoken = { protocol: speaks, name: serverName, alpn: [] };
+  return keyOf(client, affinity, { peer: client, peerLocal: noAddress, spoken });
+}
+
+function saidBy({ name, routes = [] }: ListenerPlan, { speaks, serverName, alpn = [] }: Asks): Said {
+  const known = new Set(routes.flatMap(({ protocol }) => protocol ?? []));
+  const [only] = known.size === 1 ? known : [];
+  const protocol = speaks ?? (serverName === undefined && alpn.length === 0 ? undefined : only);
+  if (protocol !== undefined)
+    return { ...saidNothing, spoken: [{ protocol, name: serverName || undefined, alpn }] };
+  if (serverName === undefined && alpn.length === 0) return saidNothing;
+  throw new Error(`say what the client speaks: the routes of listener ${name} know ${[...known].join(', ')}`);
 }
 
 /** How the pool's tiers stand; nothing where it has one. */

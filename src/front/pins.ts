@@ -2,6 +2,7 @@
 import { keyOfAsked, readAskedClient } from '../core/asked-client.ts';
 import { keyMatcher } from '../core/client-matcher.ts';
 import type { Key } from '../core/key.ts';
+import { poolsOf } from '../core/routes.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import type { NotStored, PinFilter, PinsByHand } from '../pins/by-hand.ts';
 import type { Answer, Routes } from './http.ts';
@@ -95,7 +96,13 @@ async function set({ hand, outside }: PinPages, query: URLSearchParams): Promise
   } catch (error) {
     return refused(400, (error as Error).message);
   }
-  const pool = scopeOf(snapshot, listener.pool);
+  const pools = poolsOf(listener);
+  const own = query.get('pool') ?? (pools.length === 1 ? pools[0]! : '');
+  if (!pools.includes(own)) {
+    const which = own === '' ? 'say which pool' : `no pool ${own}`;
+    return refused(404, `${which}: listener ${name} leads to ${pools.join(', ')}`);
+  }
+  const pool = scopeOf(snapshot, own);
   const outcome = await hand.set(pool, key, backend, listener.affinity.ttlMs);
   if (outcome === undefined) return refused(404, `pool ${pool} has no backend ${backend}`);
   const place = { pool, key: `${key.kind} ${key.text}`, backend };

@@ -1,14 +1,17 @@
 /** The pages: what a monitor may read on the metrics address, and what an operator may do on the admin socket. */
 import type { Registry } from 'prom-client';
+import { noAddress } from '../core/address.ts';
 import { type AskedClient, readAskedClient } from '../core/asked-client.ts';
 import { bindsOf, bindsText } from '../core/binds.ts';
 import { pageFreshMs } from '../core/limits.ts';
 import { isInPanic } from '../core/panic.ts';
-import type { PoolView } from '../core/snapshot.ts';
+import { routeProtocols } from '../core/plan.ts';
+import { poolsOf } from '../core/routes.ts';
+import type { PoolView, Snapshot } from '../core/snapshot.ts';
 import type { PinsByHand } from '../pins/by-hand.ts';
 import type { SharedViews } from '../rooms/shared.ts';
 import type { Answer, Handle, Routes } from './answer.ts';
-import { type ExplainSource, explain, poolOf } from './explain.ts';
+import { type Asks, type ExplainSource, explain, leadOf } from './explain.ts';
 import { faultRoutes } from './faults.ts';
 import { killRoutes } from './kill.ts';
 import { mostRule, readMost } from './most.ts';
@@ -116,7 +119,8 @@ function status(state: FrontState, { counters, pins, states }: SharedViews): obj
       name: plan.name,
       protocol: plan.protocol,
       address: bindsText(plan.protocol, bindsOf(plan)),
-      pool: plan.pool,
+      pool: plan.pool ?? null,
+      ...(plan.routes === undefined ? {} : { pools: poolsOf(plan) }),
       flows: counters.listener(id, 'active'),
     })),
     pools: (published.snapshot?.pools ?? []).map((pool) => ({
@@ -145,7 +149,7 @@ function explainPage(source: PageSource): Handle {
       .finally(() => making.delete(pool.id));
   return async ({ query }) => {
     const { snapshot } = (await outside.state()).published;
-    const pool = snapshot === undefined ? undefined : poolOf(snapshot, query.get('listener') ?? '');
+    const pool = snapshot === undefined ? undefined : poolOf(snapshot, query);
     if (pool !== undefined && !policies.isAtHand(pool)) {
       const made = making.get(pool.id) ?? make(pool);
       making.set(pool.id, made);
@@ -156,6 +160,31 @@ function explainPage(source: PageSource): Handle {
   };
 }
 
+/** Whose policy is needed; undefined: there is none, which {@link explained} says. */
+function poolOf(snapshot: Snapshot, query: URLSearchParams): PoolView | undefined {
+  const listener = snapshot.listeners.find(({ plan }) => plan.name === query.get('listener'));
+  if (listener === undefined) return undefined;
+  try {
+    return leadOf(snapshot, listener, clientOf(query), asksOf(query)).pool;
+  } catch {
+    return undefined;
+  }
+}
+
+/** One that is known by something else has no address. */
+function clientOf(query: URLSearchParams): AskedClient {
+  try {
+    return readAskedClient(query.get('client') ?? '');
+  } catch {
+    return noAddress;
+  }
+}
+
+function asksOf(query: URLSearchParams): Asks {
+  const speaks = routeProtocols.find((protocol) => protocol === query.get('speaks'));
+  return { speaks, serverName: query.get('server_name') ?? undefined, alpn: query.getAll('alpn') };
+}
+
 function explained(source: PageSource, query: URLSearchParams): Answer {
   const listener = query.get('listener') ?? '';
   let client: AskedClient;
@@ -164,13 +193,23 @@ function explained(source: PageSource, query: URLSearchParams): Answer {
   } catch (error) {
     return { status: 400, body: { error: (error as Error).message } };
   }
+  const speaks = query.get('speaks');
+  if (speaks !== null && asksOf(query).speaks === undefined)
+    return { status: 400, body: { error: `speaks: ${speaks} is none of ${routeProtocols.join(', ')}` } };
   const { snapshot } = source.outside.known.published;
   if (snapshot === undefined) return { status: 503, body: { error: 'not started yet' } };
   try {
     const without = query.get('without') ?? undefined;
     const whyDown = whyDownOf(source.outside.known);
     const spared = sparedOf(source.outside.known);
-    const answer = explain(snapshot, { ...source, whyDown, spared }, listener, client, without);
+    const answer = explain(
+      snapshot,
+      { ...source, whyDown, spared },
+      listener,
+      client,
+      without,
+      asksOf(query),
+    );
     if (answer !== undefined) return { status: 200, body: answer };
     const names = snapshot.listeners.map(({ plan }) => plan.name).join(', ');
     return { status: 404, body: { error: `no listener ${listener}; there are: ${names}` } };

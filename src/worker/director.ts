@@ -25,6 +25,7 @@ import {
 import type { PinTable } from '../core/pins/table.ts';
 import type { Bind, ListenerPlan, UpstreamPlan } from '../core/plan.ts';
 import { createPolicy, samePolicy } from '../core/policy/create.ts';
+import type { RouteFound } from '../core/routes.ts';
 import { ServerAddresses } from '../core/server-addresses.ts';
 import type { BackendView, ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
 import type { TerminationCode } from '../core/termination.ts';
@@ -43,6 +44,7 @@ import { clientOfDatagram, prefaceOf } from './identify/datagram-header.ts';
 import { identifierOf } from './identify/identify.ts';
 import { withWords } from './identify/payload.ts';
 import { mustTell } from './identify/proxy-header.ts';
+import { type Led, Routing } from './identify/routing.ts';
 import type { MessageFromWorker, WayCount } from './messages-from-worker.ts';
 import type { FlowSelector } from './messages-to-worker.ts';
 import { openingOf } from './opening.ts';
@@ -92,6 +94,8 @@ export class Director implements EngineHost {
   private readonly returning: ReturningFlows;
   private snapshot: Snapshot | undefined;
   private choosers = new Map<number, Chooser>();
+  private poolsByName = new Map<string, PoolView>();
+  private readonly routing = new Routing();
   private readonly servers = new ServerAddresses();
   /** A pool has a backend that may lead back to us. */
   private mayLeadBack = false;
@@ -151,6 +155,7 @@ export class Director implements EngineHost {
       }),
     );
     this.snapshot = snapshot;
+    this.poolsByName = new Map(snapshot.pools.map((pool) => [pool.plan.name, pool]));
     this.limits.useSnapshot(snapshot);
     this.secondLooks.most = snapshot.secondLooksMax;
     const ttlMsMin = Math.min(...snapshot.listeners.map((listener) => listener.plan.affinity.ttlMs));
@@ -185,7 +190,9 @@ export class Director implements EngineHost {
   // ---- the engine's questions -------------------------------------------------------------------------------
 
   identify(listener: ListenerView, peer: Address, local: Address): Identifier | undefined {
-    const identifier = identifierOf(listener.plan, peer, local);
+    const mayComeIn = (client: Address): boolean =>
+      listener.access === undefined || !this.gate.denies(listener, client);
+    const identifier = identifierOf(listener.plan, peer, local, this.routing, mayComeIn);
     if (identifier !== undefined) this.options.counters.addListener(listener.id, 'arrivals', 1);
     return identifier;
   }
@@ -275,24 +282,70 @@ export class Director implements EngineHost {
       return 'loop';
     }
     const nowMs = this.options.nowMs();
+    const { plan } = listener;
+    const isDenied = listener.access !== undefined && this.gate.denies(listener, client);
+    const led =
+      plan.routes === undefined || isDenied ? undefined : this.routing.lead(plan, client, identity, words);
+    const poolId = led === undefined ? listener.poolId : (this.poolCalled(led.route?.pool)?.id ?? 0);
     // Nobody is made to leave for one who finds no backend.
     const refusal =
-      (listener.access !== undefined && this.gate.denies(listener, client) ? 'denied' : undefined) ??
-      this.hopeless(listener, peer, peerLocal) ??
+      (isDenied ? 'denied' : undefined) ??
+      (poolId === 0 && led?.speech === undefined ? 'no-route' : undefined) ??
+      this.hopeless(plan, poolId, peer, peerLocal) ??
       this.limits.admit(listener, client, nowMs, this.engine);
     if (refusal !== undefined && !this.secondLooks.isWorthOne(listener.plan.protocol, refusal)) {
       this.refused(listener, refusal, client, nowMs);
       counters.addEnd(listener.id, refusal);
       return refusal;
     }
-    const { affinity } = listener.plan;
-    const told = words === undefined ? identity : withWords(affinity.key, peer, peerLocal, identity, words);
+    const { affinity } = plan;
+    const spoken = led?.spoken;
+    const known = spoken === undefined ? identity : { peer, peerLocal, ...identity, spoken };
+    const told = words === undefined ? known : withWords(affinity.key, peer, peerLocal, known, words);
     const key = keyOf(client, affinity, told);
     const flow = new Flow(this.nextFlowId++, listener, client, local, key, nowMs, identity);
+    if (led !== undefined) this.take(flow, led, nowMs);
     if (refusal === undefined) this.limits.opened(flow);
     else this.secondLooks.add(flow, refusal);
     this.registry.add(flow);
     return flow;
+  }
+
+  /** What is known of where a flow belongs. */
+  private take(flow: Flow, { route, spoken, speech }: Led, nowMs: number): void {
+    flow.spoken = spoken;
+    if (speech === undefined) this.lead(flow, route!);
+    else {
+      flow.poolId = 0;
+      flow.poolName = '';
+      this.routing.wait(flow, speech, nowMs);
+    }
+  }
+
+  private lead(flow: Flow, { number, pool: name }: RouteFound): void {
+    const pool = this.poolCalled(name);
+    flow.routeNumber = number;
+    if (pool !== undefined) flow.lead(pool);
+  }
+
+  private poolCalled(name: string | undefined): PoolView | undefined {
+    return name === undefined ? undefined : this.poolsByName.get(name);
+  }
+
+  heard(flow: Flow, datagram: Uint8Array): void {
+    const route = this.routing.hearings.hear(flow, datagram);
+    if (route !== undefined) this.goOn(flow, route);
+  }
+
+  /** It has said where it belongs, or is waited for no longer. */
+  private goOn(flow: Flow, route: RouteFound): void {
+    const { affinity } = flow.listener.plan;
+    if (affinity.key === 'server-name' && flow.spoken !== undefined) {
+      const { peer, peerLocal, identity, spoken } = flow;
+      flow.key = keyOf(flow.client, affinity, { peer, peerLocal, ...identity, spoken });
+    }
+    this.lead(flow, route);
+    this.engine.proceed(flow);
   }
 
   route(flow: Flow): BackendView | 'wait' | TerminationCode {
@@ -332,7 +385,8 @@ export class Director implements EngineHost {
       throw new Error('thrown on request, to test that one flow at fault is given up alone');
     }
     const chooser = this.choosers.get(flow.poolId);
-    if (chooser === undefined) return 'backend-removed';
+    if (chooser === undefined)
+      return flow.isHeard ? 'wait' : flow.poolId === 0 ? 'no-route' : 'backend-removed';
     if (this.mustAsk(flow) && this.ask(flow, chooser)) return 'wait';
     if (flow.failed.length >= chooser.pool.plan.tries) return flow.lastFailure ?? 'no-backend';
     const { affinity } = flow.listener.plan;
@@ -510,6 +564,7 @@ export class Director implements EngineHost {
     }
     if (flow.askedBackendId !== 0) this.waiting.delete(flow.id);
     if (flow.tokens !== undefined) this.rebinding.closed(flow);
+    if (flow.isHeard) this.routing.hearings.forget(flow);
     if (this.turnedAway.size > 0) this.turnedAway.delete(flow);
     this.returning.left(flow);
     const listenerId = flow.listener.id;
@@ -636,6 +691,7 @@ export class Director implements EngineHost {
     const endsMore = this.endings.turn(nowMs);
     if (nowMs - this.pinsKeptAtMs >= this.visitMs) this.visitFlows(nowMs);
     for (const flow of this.returning.due(nowMs)) this.engine.proceed(flow);
+    for (const [flow, route] of this.routing.hearings.due(nowMs)) this.goOn(flow, route);
     for (const flow of this.secondLooks.turn(this.takeFreed)) this.engine.proceed(flow);
     for (const flow of [...this.turnedAway]) {
       if (nowMs - flow.startedAtMs >= turnAwayAfterMs) this.engine.proceed(flow);
@@ -786,7 +842,8 @@ export class Director implements EngineHost {
 
   /** The code of a client that cannot be served, whatever room there is. */
   private hopeless(
-    { plan, poolId }: ListenerView,
+    plan: ListenerPlan,
+    poolId: number,
     client: Address,
     local: Address,
   ): TerminationCode | undefined {

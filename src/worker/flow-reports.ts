@@ -31,7 +31,7 @@ export class FlowReports {
   }
 
   record(flow: Flow, pool: string, code: TerminationCode | undefined, nowMs: number): FlowRecord {
-    return {
+    const record: FlowRecord = {
       worker: this.worker,
       flowId: flow.id,
       listener: flow.listener.plan.name,
@@ -51,6 +51,9 @@ export class FlowReports {
       connectMs: flow.connectedAtMs === 0 ? undefined : round(flow.connectedAtMs - flow.startedAtMs),
       code,
     };
+    return flow.listener.plan.routes === undefined
+      ? record
+      : { ...record, route: flow.routeNumber, serverName: flow.spoken?.name };
   }
 
   flush(): void {

@@ -32,6 +32,9 @@ export interface FlowRecord {
   /** From the client's arrival to the backend's answer to our dial; undefined if none answered. */
   readonly connectMs: number | undefined;
   readonly code: TerminationCode | undefined;
+  /** With routes: the one it took, from 1 (0: none), and the server it asked for. */
+  readonly route?: number;
+  readonly serverName?: string | undefined;
   /** Of one that is still open: where it is connected to, which its backend's name may not lead to any more. */
   readonly address?: string;
 }

@@ -58,6 +58,20 @@ describe('what backends hear first', () => {
     expect(told(flowOf(noAddress, noAddress), version).addresses).toBeUndefined();
   });
 
+  test('whose client was told that it may speak TLS is asked for it, behind the header', () => {
+    const flow = flowOf(client, local, []);
+    const asking = new Flow(7, flow.listener, client, local, flow.key, 0, {
+      ...flow.identity!,
+      hasAskedForTls: true,
+    });
+    const question = Buffer.from('0000000804d2162f', 'hex');
+    const expected = Uint8Array.of(0x53);
+    expect(openingOf(asking, undefined, 'me')).toEqual({ send: question, expect: expected });
+    const { send, expect: answer } = openingOf(asking, { version: 2, tlvs: [], udp: 'first' }, 'me')!;
+    const { length } = readProxyHeader(send) as ProxyHeader;
+    expect([Buffer.from(send.subarray(length)), answer]).toEqual([question, expected]);
+  });
+
   test('a pool that asks for nothing has none', () => {
     expect(openingOf(flowOf(client, local), undefined, 'me')).toBeUndefined();
   });

@@ -1,29 +1,49 @@
-/** What a pool's backends hear before the client's bytes: the PROXY header, if the pool asks for one. */
+/**
+ * What a pool's backends hear before the client's bytes: the PROXY header, if the pool asks for one, and PostgreSQL's question
+ * whether they speak TLS, if their client was told that it may.
+ */
 import type { Address } from '../core/address.ts';
 import type { Flow } from '../core/flow.ts';
 import type { Opening } from '../core/opening.ts';
 import type { ProxyOutPlan } from '../core/proxy-plan.ts';
+import { encodeSslRequest } from '../wire/postgres.ts';
 import { type Tlv, tlvType, writeProxyHeader, writeProxyLine } from '../wire/proxy-header.ts';
 
 const encoder = new TextEncoder();
+/** Whoever does not say the same (S) is none for it. */
+const asksForTls = { send: encodeSslRequest(), expect: Uint8Array.of(0x53) } as const;
 
 /** @param idPrefix of this worker, unlike that of any other */
 export function openingOf(flow: Flow, plan: ProxyOutPlan | undefined, idPrefix: string): Opening | undefined {
+  const header = headerOf(flow, plan, idPrefix);
+  if (flow.identity?.hasAskedForTls !== true)
+    return header && { send: header, expect: undefined, ...repeats(flow, plan) };
+  if (header === undefined) return asksForTls;
+  const send = new Uint8Array(header.length + asksForTls.send.length);
+  send.set(header);
+  send.set(asksForTls.send, header.length);
+  return { ...asksForTls, send };
+}
+
+function repeats({ listener }: Flow, plan: ProxyOutPlan | undefined): Pick<Opening, 'isInEach'> {
+  return listener.plan.protocol === 'udp' && plan?.udp === 'every' ? { isInEach: true } : {};
+}
+
+function headerOf(flow: Flow, plan: ProxyOutPlan | undefined, idPrefix: string): Uint8Array | undefined {
   if (plan === undefined) return undefined;
   const isUdp = flow.listener.plan.protocol === 'udp';
   const source = known(flow.client);
   const destination = known(flow.local);
-  if (plan.version === 1) return { send: writeProxyLine(source, destination), expect: undefined };
+  if (plan.version === 1) return writeProxyLine(source, destination);
   const tlvs = tlvsOf(flow, plan, idPrefix);
   const hasChecksum = plan.tlvs.includes('checksum');
-  const send = writeProxyHeader({
+  return writeProxyHeader({
     transport: isUdp ? 'datagram' : 'stream',
     source,
     destination,
     tlvs,
     hasChecksum,
   });
-  return { send, expect: undefined, ...(isUdp && plan.udp === 'every' ? { isInEach: true } : {}) };
 }
 
 /** Those of a client on a unix socket are none. */

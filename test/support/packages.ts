@@ -46,6 +46,7 @@ export const serverPackages = {
   nftables: { debian: ['nftables'], needs: ['nft'] },
   iproute2: { debian: ['iproute2'], needs: ['ip'] },
   netcat: { debian: ['netcat-openbsd'], needs: ['nc.openbsd'] },
+  quic: { debian: ['ngtcp2-client', 'ngtcp2-server'], needs: ['gtlsclient', 'gtlsserver'] },
 } as const satisfies Record<string, ServerPackage>;
 
 export type ServerName = keyof typeof serverPackages;

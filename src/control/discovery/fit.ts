@@ -3,6 +3,7 @@ import { formatAddress } from '../../core/address-text.ts';
 import { backendsPerPoolMax, ringPointsMax } from '../../core/limits.ts';
 import type { BackendPlan, Plan, PoolPlan } from '../../core/plan.ts';
 import { pointsPerWeight } from '../../core/policy/ring.ts';
+import { poolsOf } from '../../core/routes.ts';
 
 /**
  * A pool's own backends and the found ones besides. One of the file has its name for itself: what the operator has written counts.
@@ -30,7 +31,9 @@ export function misfit(pool: PoolPlan, listeners: Plan['listeners']): string | u
     if (twice !== undefined) return `have ${twice} twice, which identity: address does not allow`;
   }
   const unix = backends.find(({ address }) => address.kind === 'unix');
-  const udp = listeners.find((listener) => listener.pool === pool.name && listener.protocol === 'udp');
+  const udp = listeners.find(
+    (listener) => listener.protocol === 'udp' && poolsOf(listener).includes(pool.name),
+  );
   if (unix !== undefined && udp !== undefined)
     return `have ${unix.name}, a unix socket, which cannot serve the UDP listener ${udp.name}`;
   return undefined;

@@ -31,6 +31,8 @@ export interface Behaviour {
   readonly learns?: number;
   /** UDP: and proxies may say these again at the beginning of later datagrams. */
   readonly repeats?: boolean;
+  /** UDP: the host hears what a flow that waits is told, until it is told this, upon which it calls `engine.proceed`. */
+  readonly hearsUntil?: string;
   /** What each backend hears first, and has to answer. */
   readonly opening?: { readonly send: string; readonly expect?: string; readonly isInEach?: boolean };
   /** A connection that breaks early is tried again with the next route. */
@@ -112,6 +114,8 @@ export type FromEngine =
   | { readonly type: 'started'; readonly wakeDescriptor: number | undefined }
   | { readonly type: 'stopped' }
   | { readonly type: 'synced'; readonly round: number }
+  /** UDP: the host was told of a datagram of a flow that waits. */
+  | { readonly type: 'heard'; readonly flowId: number; readonly text: string }
   | {
       readonly type: 'listening';
       readonly listenerId: number;

@@ -145,6 +145,7 @@ export class Recorder implements EngineHost {
     flow.consumed = this.behaviour.consumes ?? 0;
     flow.learnsIds = (this.behaviour.learns ?? 0) > 0;
     if (this.behaviour.repeats === true) flow.preface = first!.slice(0, flow.consumed);
+    flow.isHeard = this.behaviour.hearsUntil !== undefined;
     this.#records.set(flow.id, {
       flow,
       behaviour: this.behaviour,
@@ -165,6 +166,16 @@ export class Recorder implements EngineHost {
       first: first === undefined ? undefined : Buffer.from(first).toString('latin1'),
     });
     return flow;
+  }
+
+  heard(flow: Flow, datagram: Uint8Array): void {
+    const { behaviour } = this.#at(flow, 'heard', ['routing', 'waiting']);
+    if (!flow.isHeard) this.violation('heard, of a flow that is not');
+    const text = Buffer.from(datagram).toString('latin1');
+    this.#report({ type: 'heard', flowId: flow.id, text });
+    if (text !== behaviour.hearsUntil) return;
+    flow.isHeard = false;
+    this.engine?.proceed(flow);
   }
 
   route(flow: Flow): BackendView | 'wait' | TerminationCode {

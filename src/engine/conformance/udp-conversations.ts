@@ -208,6 +208,34 @@ export const udpConversationStories = [
     }
   }),
 
+  story(
+    'udp: the host hears what a client says while it waits, and lets it go on from inside',
+    async (stage) => {
+      const backend = await UdpPeer.echo(stage);
+      const traits = { identifies: true, hearsUntil: 'three' };
+      const { port } = await stage.listen('udp', ['wait', backend.view], traits);
+      const client = await UdpPeer.open(stage);
+      for (const text of ['one', 'two', 'three', 'four']) {
+        client.send(text, port);
+        if (text !== 'four') await stage.event('heard', (event) => event.text === text);
+      }
+      await client.receivesCount(4);
+      assert.deepEqual(client.texts, ['one', 'two', 'three', 'four']);
+      assert.equal(
+        stage.all('heard').some(({ text }) => text === 'four'),
+        false,
+      );
+      // What does not fit is heard all the same.
+      const talker = await UdpPeer.open(stage);
+      for (const text of textsBefore(waitingDatagramsMax + 1)) {
+        talker.send(text, port);
+        await stage.event('heard', (event) => event.text === text);
+      }
+      talker.send('three', port);
+      await talker.receivesCount(waitingDatagramsMax);
+    },
+  ),
+
   story('udp: terminate while waiting', async (stage) => {
     const { port } = await stage.listen('udp', ['wait']);
     const client = await UdpPeer.open(stage);

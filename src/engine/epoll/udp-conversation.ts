@@ -221,6 +221,8 @@ export class UdpConversation implements Handler, Timed, Ordered, Addressee {
     if (this.#state === 'over') return;
     if (this.#waiting.length >= waitingDatagramsMax) this.listener.dropped('waiting-full');
     else this.#waiting.push(from.bytes.slice(offset, offset + length));
+    if (this.#flow.isHeard)
+      this.#context.host.heard(this.#flow, from.bytes.subarray(offset, offset + length));
   }
 
   /** The backend has sent something, or its port was reported unreachable. */

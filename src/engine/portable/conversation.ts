@@ -130,8 +130,11 @@ export class Conversation implements Carried, Ordered, Watched, UpstreamOwner {
     this.#movedAtMs = this.#context.nowMs();
     if (this.#phase === 'open' && this.#waysVersion !== this.#context.waysVersion) this.#follow();
     if (this.#phase === 'open' && this.#next === undefined) this.#sendUp(bytes, true);
-    else if (this.#waiting.length < waitingDatagramsMax) this.#waiting.push(bytes);
-    else this.#context.host.dropped(this.flow.listener, 'waiting-full');
+    else {
+      if (this.#waiting.length < waitingDatagramsMax) this.#waiting.push(bytes);
+      else this.#context.host.dropped(this.flow.listener, 'waiting-full');
+      if (this.flow.isHeard) guarded(this.#context, this, () => this.#context.host.heard(this.flow, bytes));
+    }
   }
 
   /**
