@@ -442,6 +442,8 @@ export class TcpFlow implements Timed, Starved {
     if (!opening.isTold) {
       taken = opening.say(backend, client);
       if (taken < 0 && taken !== -EAGAIN) return this.#onDialFailed(dialFailure(taken, 0));
+      // The next send is not the first on its way (tcp-relay.ts).
+      if (taken >= 0 && backend.sends === 0) backend.sends = 1;
       if (!opening.isTold) return;
     }
     const answer = opening.listen(backend);

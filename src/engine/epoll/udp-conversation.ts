@@ -414,35 +414,33 @@ export class UdpConversation implements Handler, Timed, Ordered, Addressee {
   }
 
   #send(from: Region, offset: number, length: number): void {
-    if (this.#preface !== undefined) this.#sendAfter(this.#preface, from, offset, length);
-    else this.#sent(length, this.#offer(from, offset, length));
-  }
-
-  #sendAfter(preface: Uint8Array, from: Region, offset: number, length: number): void {
-    const { shared } = this.#context;
-    const all = preface.length + length;
-    if (all > shared.length) return this.listener.dropped('too-long');
-    // In this order: what is sent may be in the same place.
-    shared.bytes.set(from.bytes.subarray(offset, offset + length), preface.length);
-    shared.bytes.set(preface);
-    const sent = this.#offer(shared, 0, all);
-    this.#sent(length, sent === all ? length : sent);
-  }
-
-  /** @returns what the last try gave; undefined: it is over */
-  #offer(from: Region, offset: number, length: number): number | undefined {
-    let sent = send(this.#fd, from, offset, length);
+    const preface = this.#preface;
+    let sent = this.#offer(preface, from, offset, length);
     if (sent < 0 && sent !== -EAGAIN && sent !== -ENOBUFS) {
       // The error may be that of an earlier datagram (ICMP), and this one has not been looked at.
       this.#onError(sent);
-      if (this.#state !== 'open') return undefined;
-      sent = send(this.#fd, from, offset, length);
+      if (this.#state !== 'open') return;
+      // What was in the shared buffer stands behind its preface by now.
+      const isMoved = preface !== undefined && from === this.#context.shared;
+      sent = this.#offer(this.#preface, from, isMoved ? offset + preface.length : offset, length);
     }
-    return sent;
+    this.#sent(length, sent);
   }
 
-  #sent(length: number, sent: number | undefined): void {
-    if (sent === undefined) return;
+  /** @returns how many bytes of the client were taken, or a negative errno */
+  #offer(preface: Uint8Array | undefined, from: Region, offset: number, length: number): number {
+    if (preface === undefined) return send(this.#fd, from, offset, length);
+    const { shared } = this.#context;
+    const all = preface.length + length;
+    if (all > shared.length) return -EMSGSIZE;
+    // In this order: what is sent may be in the same place.
+    shared.bytes.set(from.bytes.subarray(offset, offset + length), preface.length);
+    shared.bytes.set(preface);
+    const sent = send(this.#fd, shared, 0, all);
+    return sent === all ? length : sent;
+  }
+
+  #sent(length: number, sent: number): void {
     if (sent === length) {
       this.#flow.datagramsIn++;
       this.#flow.bytesIn += length;
