@@ -167,6 +167,7 @@ function show(answer: Explanation, options: ExplainOptions, source: string): voi
     ['backend', answer.backend ?? 'none'],
     ['by', answer.by],
     ['why', answer.why],
+    ...(answer.whoseAddress === undefined ? [] : [['whose address', answer.whoseAddress.why]]),
     ...(answer.access?.isAllowed === true ? [['access', answer.access.why]] : []),
     ...(answer.tiers ?? []).map((tier) => [`tier ${tier.tier}`, tierInWords(tier)]),
     ...Object.entries(answer.spared ?? {}).map(([name, why]) => ['spared', `${name}: ${why}`]),

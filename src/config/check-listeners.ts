@@ -4,6 +4,7 @@
 
 import { isOfAddress } from '../core/key-kinds.ts';
 import { keyKindOf } from '../core/plan.ts';
+import { unixPeers } from '../core/proxy-plan.ts';
 import { checkAccess } from './access-shape.ts';
 import { isUnixOnly } from './bind.ts';
 import { checkReserves } from './check-reserves.ts';
@@ -51,6 +52,14 @@ function checkUseless({ path, value }: ListenerDraft, draft: Draft, report: Repo
   const kind = keyKindOf(affinity === undefined || affinity === 'none' ? 'none' : (affinity.key ?? 'none'));
   if (bind !== undefined && isUnixOnly(bind) && kind !== 'none' && isOfAddress(kind)) {
     useless(['affinity', 'key'], 'clients of a unix socket have no address: all of them go to one backend');
+  }
+  const from: unknown[] = [value.proxy_protocol?.from ?? []].flat();
+  const isUnix = bind?.bind.kind === 'unix';
+  if (bind !== undefined && from.length > 0 && !from.some((peer) => (peer === unixPeers) === isUnix)) {
+    const why = isUnix
+      ? 'whoever comes by a unix socket has no address: write unix'
+      : 'nobody comes by a unix socket';
+    useless(['proxy_protocol', 'from'], `no PROXY header is read: ${why}`);
   }
   if (kind === 'tlv' && value.proxy_protocol === undefined) {
     useless(['affinity', 'key'], 'no client has one: nobody says so without proxy_protocol');

@@ -36,6 +36,11 @@ test.each([
     ', proxy_protocol: { tlvs: [ unique-id ] }',
     [undefined, { version: 2, tlvs: ['unique-id'], udp: 'first' }, 2],
   ],
+  [
+    ', proxy_protocol: { from: unix }',
+    '',
+    ['listeners[0].proxy_protocol.from: no PROXY header is read: nobody comes by a unix socket'],
+  ],
   [', proxy_protocol: {}', '', ['listeners[0].proxy_protocol.from: is missing']],
   [
     ', proxy_protocol: { from: 10.0.0.1:80 }',
@@ -88,5 +93,16 @@ test('where UDP has no part, its key has no effect', () => {
   ]);
   expect(outcomeOf('', ', proxy_protocol: { udp: every }')).toEqual([
     'pools.p.proxy_protocol.udp: has no effect: no listener of this pool is UDP',
+  ]);
+});
+
+test('a unix socket whose peers are named by addresses reads no header, and says so', () => {
+  const from = (peers: string) => {
+    const text = `listeners: [ { name: l, bind: "unix:/run/l", pool: p, proxy_protocol: { from: ${peers} } } ]\npools: { p: { backends: [ { name: a, address: "127.0.0.1:1" } ] } }\n`;
+    return parsePlan(text, 'f').warnings.map(({ message }) => message);
+  };
+  expect(from('[ unix, 10.0.0.0/8 ]')).toEqual([]);
+  expect(from('10.0.0.0/8')).toEqual([
+    'no PROXY header is read: whoever comes by a unix socket has no address: write unix',
   ]);
 });

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { Address } from '../core/address.ts';
 import { equalBackends } from '../core/policy/pool.fixture.ts';
-import type { Snapshot } from '../core/snapshot.ts';
+import type { ListenerView, Snapshot } from '../core/snapshot.ts';
 import { listenerView, poolPlan } from '../engine/conformance/listener.ts';
 import { createSharedMemory } from '../rooms/shared.ts';
 import { explain } from './explain.ts';
@@ -31,4 +31,20 @@ test('who starts slowly, and who is spared, and why', () => {
     spared: { [backends[1]!.name]: 'clients fail there' },
     slowStarts: { [backends[0]!.name]: 0.5 },
   });
+});
+
+test('whose address counts', () => {
+  const { shared: _, ...views } = createSharedMemory(1, 1024);
+  const source = { views, policies: new KeptPolicies(), nowMs: () => 0 };
+  const view = listenerView(0, 'tcp', {});
+  const pools = [{ id: view.poolId, version: 1, plan: poolPlan({}), backends: equalBackends(1) }];
+  const ask = (listener: ListenerView, client: string) => {
+    const snapshot = { listeners: [listener], pools } as unknown as Snapshot;
+    return explain(snapshot, source, listener.plan.name, Address.parse(client, 0)!, undefined)?.whoseAddress;
+  };
+  const proxyProtocol = { from: ['10.0.0.0/8'], timeoutMs: 1_000, udp: 'first' } as const;
+  const listener = { ...view, plan: { ...view.plan, proxyProtocol } };
+  expect(ask(view, '10.0.0.1')).toBeUndefined();
+  expect(ask(listener, '10.0.0.1')).toMatchObject({ isProxy: true, why: expect.stringMatching('10.0.0.1') });
+  expect(ask(listener, '192.0.2.7')).toMatchObject({ isProxy: false });
 });

@@ -13,6 +13,7 @@ import { type Key, keyOf } from '../core/key.ts';
 import { keyKinds } from '../core/key-kinds.ts';
 import { type AffinityPlan, keyKindOf, type ListenerPlan, type RouteProtocol } from '../core/plan.ts';
 import { Tiered } from '../core/policy/tiered.ts';
+import { mustTell } from '../core/proxy-peers.ts';
 import { Routes, routeText, type Said, saidNothing } from '../core/routes.ts';
 import type { BackendView, ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
 import type { PinRow, PinsByHand } from '../pins/by-hand.ts';
@@ -55,6 +56,8 @@ export interface Explanation {
   /** The pin itself: who wrote it, why, and how long it lasts without use. */
   readonly pin: PinRow | null;
   readonly why: string;
+  /** Whose address counts on this listener; absent: always that of who connects. */
+  readonly whoseAddress?: WhoseAddress;
   /** What `allow` and `deny` say, and by which line; absent: the listener has neither. */
   readonly access?: AccessVerdict;
   /** The pool's tiers in their order, when it has more than one. */
@@ -65,6 +68,12 @@ export interface Explanation {
   readonly spared?: Readonly<Record<string, string>>;
   /** With `without`: the backend that is imagined lost, and where the client goes then. */
   readonly without?: { readonly lost: string; readonly backend: string | null };
+}
+
+export interface WhoseAddress {
+  /** It is a peer that has to begin with a PROXY header. */
+  readonly isProxy: boolean;
+  readonly why: string;
 }
 
 export interface TierExplained {
@@ -139,8 +148,20 @@ export function explain(
     ...slowStartsOf(pool, views.states),
     ...sparedOf(pool, spared),
     ...(lost === undefined ? {} : { without: { lost: lost.name, backend: onLoss?.name ?? null } }),
+    ...whoseAddressOf(listener, client),
     ...accessOf(listener, client),
   };
+}
+
+/** The address asked about is that of a client; one that connects with it may be a proxy, which speaks for others. */
+function whoseAddressOf({ plan }: ListenerView, client: AskedClient): Pick<Explanation, 'whoseAddress'> {
+  const { bind, proxyProtocol } = plan;
+  if (proxyProtocol === undefined || !(client instanceof Address)) return {};
+  const isProxy = bind.kind !== 'unix' && mustTell(proxyProtocol, client, false);
+  const why = isProxy
+    ? `who connects from ${client.ip} is a proxy (proxy_protocol.from): the client is who its PROXY header names; ${client.ip} itself only where that names nobody`
+    : `who connects from ${client.ip} is no proxy (proxy_protocol.from): it is the client itself, and no PROXY header is read from it`;
+  return { whoseAddress: { isProxy, why } };
 }
 
 /** Who is denied gets nobody, whatever pins and policy say. */

@@ -25,6 +25,7 @@ import {
 import type { PinTable } from '../core/pins/table.ts';
 import type { Bind, ListenerPlan, UpstreamPlan } from '../core/plan.ts';
 import { createPolicy, samePolicy } from '../core/policy/create.ts';
+import { mustTell } from '../core/proxy-peers.ts';
 import type { RouteFound } from '../core/routes.ts';
 import { ServerAddresses } from '../core/server-addresses.ts';
 import type { BackendView, ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
@@ -43,7 +44,6 @@ import { Gate } from './gate.ts';
 import { clientOfDatagram, prefaceOf } from './identify/datagram-header.ts';
 import { identifierOf } from './identify/identify.ts';
 import { withWords } from './identify/payload.ts';
-import { mustTell } from './identify/proxy-header.ts';
 import { type Led, Routing } from './identify/routing.ts';
 import type { MessageFromWorker, WayCount } from './messages-from-worker.ts';
 import type { FlowSelector } from './messages-to-worker.ts';

@@ -8,10 +8,10 @@
  */
 import type { Address } from '../../core/address.ts';
 import type { Identity } from '../../core/identity.ts';
+import { mustTell } from '../../core/proxy-peers.ts';
 import type { ProxyInPlan } from '../../core/proxy-plan.ts';
 import type { Preface } from '../../engine/engine.ts';
 import { type ProxyHeader, readProxyHeader } from '../../wire/proxy-header.ts';
-import { mustTell } from './proxy-header.ts';
 
 /** Of whom a first datagram is, and how much of it is not for the backend. */
 export interface DatagramClient {

@@ -2,9 +2,10 @@
 import type { Address } from '../../core/address.ts';
 import { arrivalBytesMax } from '../../core/limits.ts';
 import { identifyMsDefault, type ListenerPlan } from '../../core/plan.ts';
+import { mustTell } from '../../core/proxy-peers.ts';
 import type { Hearing, Identified, Identifier, IdentifierAnswer } from '../../engine/arrival.ts';
 import { withPayload } from './payload.ts';
-import { mustTell, ProxyHeaderIdentifier } from './proxy-header.ts';
+import { ProxyHeaderIdentifier } from './proxy-header.ts';
 import { Routing } from './routing.ts';
 
 /**

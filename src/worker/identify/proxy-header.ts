@@ -6,28 +6,10 @@
  * transport other than this one), the connection's own addresses stand: as HAProxy and nginx have it.
  */
 import type { Address } from '../../core/address.ts';
-import { type Cidr, parseCidr } from '../../core/cidr.ts';
-import { maskAddress } from '../../core/key.ts';
 import { proxyHeaderBytesMax } from '../../core/limits.ts';
-import { type ProxyInPlan, unixPeers } from '../../core/proxy-plan.ts';
+import type { ProxyInPlan } from '../../core/proxy-plan.ts';
 import type { Hearing, Identifier, IdentifierAnswer } from '../../engine/arrival.ts';
 import { readProxyHeader } from '../../wire/proxy-header.ts';
-
-/** By plan: a reload brings new ones. */
-const networks = new WeakMap<ProxyInPlan, readonly Cidr[]>();
-
-/** Whether `peer` has to begin with a header. @param isUnix it has come by a unix socket */
-export function mustTell(plan: ProxyInPlan, peer: Address, isUnix: boolean): boolean {
-  if (isUnix) return plan.from.includes(unixPeers);
-  let trusted = networks.get(plan);
-  if (trusted === undefined) {
-    trusted = plan.from.flatMap((text) => parseCidr(text) ?? []);
-    networks.set(plan, trusted);
-  }
-  return trusted.some(
-    ({ address, bits }) => address.family === peer.family && maskAddress(peer, bits, bits).hasIpOf(address),
-  );
-}
 
 export class ProxyHeaderIdentifier implements Identifier {
   readonly bytesMax = proxyHeaderBytesMax;
