@@ -142,6 +142,21 @@ test('a reload while the last flows finish does not begin to listen anew', async
   expect(await pinion.process.exited).toEqual({ code: 0, signal: null });
 });
 
+test('who is accepted and has not told yet who it is is waited for by a shutdown', async () => {
+  const servers = await namedTcp(['a']);
+  const port = await freePort();
+  const proxied = { ...listenerAt('front', port), proxy_protocol: { from: '127.0.0.1', timeout: '30s' } };
+  const pinion = await startPinion(configOf([proxied], servers, { shutdown: { drain: '60s' } }));
+  const client = await tcpClient(port);
+  await eventually('it waits', async () => (await pinion.metric('pinion_listener_arrivals')) === 1);
+  pinion.process.signal('SIGTERM');
+  await eventually('the listener closed', () => !isBound('tcp', port, pinion.pid));
+  client.socket.write('PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n');
+  expect(await client.line()).toBe('a');
+  await client.leave();
+  expect(await pinion.process.exited).toEqual({ code: 0, signal: null });
+});
+
 test('a reload that is asked for after the file was read by another one reads it again', async () => {
   const [names, servers, [front, late]] = [
     namesInHand(),

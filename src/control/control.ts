@@ -492,12 +492,20 @@ export class Control {
     // A client whose connection lies in the queue of accepts is counted once its worker has closed the listener.
     const late = new Promise((resolve) => setTimeout(resolve, Math.min(drainMs, workerStopMs)).unref());
     await Promise.race([this.listeners.closeAll(), hurry, late]);
-    while (!hurried && performance.now() < deadline && this.views.counters.flows() > 0) {
+    while (!hurried && performance.now() < deadline && this.hasClients()) {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     for (const timer of paced) clearTimeout(timer);
     await this.end();
     this.options.watch({ event: 'stopped' });
+  }
+
+  /** Some are served, or will be once they have told who they are. */
+  private hasClients(): boolean {
+    const { counters } = this.views;
+    // In this order: who has told becomes a flow before it is no arrival any more.
+    const areArriving = this.snapshot?.listeners.some(({ id }) => counters.arriving(id) > 0) === true;
+    return areArriving || counters.flows() > 0;
   }
 
   /** The last of a shutdown's time is for ending what would be ended at its end: over `close_over`, where a pool has it. */

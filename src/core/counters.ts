@@ -119,6 +119,11 @@ export class Counters {
     return this.sum(id * listenerCounters.length + listenerField[counter]);
   }
 
+  /** Clients of a listener that are being identified, over all workers. Their two counts are read one after the other. */
+  arriving(id: number): number {
+    return Math.max(0, this.listener(id, 'arrivals') - this.listener(id, 'arrivalsOver'));
+  }
+
   /** Over all workers. */
   backend(id: number, counter: BackendCounter | 'active'): number {
     if (counter === 'active') return this.places.backend(id);

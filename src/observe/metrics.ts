@@ -275,8 +275,7 @@ function listenerFamilies({ views, state }: MetricsSource): Family[] {
       'gauge',
       'TCP clients that have connected and are being identified now.',
       [],
-      (id, add) =>
-        add(Math.max(0, counters.listener(id, 'arrivals') - counters.listener(id, 'arrivalsOver'))),
+      (id, add) => add(counters.arriving(id)),
     ),
     family('pinion_listener_ended_total', 'counter', 'Flows by why they ended.', ['code'], (id, add) => {
       for (const code of terminationCodes) {

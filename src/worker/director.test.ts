@@ -154,6 +154,19 @@ test('rebind has no effect on a TCP listener', () => {
   expect([flow.tokens, flow.learnsIds]).toEqual([undefined, false]);
 });
 
+test('who has told who it is only when its listener was gone is not let in', () => {
+  const listener = listenerView(0, 'tcp', {});
+  const { director, counters, snapshot } = directorOf(listener);
+  const client = Address.v4(0x0a000001, 1);
+  const open = () =>
+    director.open(listener, client, noAddress, { peer: Address.v4(0x7f000001, 2), peerLocal: noAddress });
+  expect(typeof open()).toBe('object');
+  director.useSnapshot({ ...snapshot, listeners: [] });
+  expect(open()).toBe('listener-removed');
+  expect(counters.ends(listener.id, 'listener-removed')).toBe(1);
+  expect(director.registry.size).toBe(1);
+});
+
 test('an order for flows connected before a moment spares those that came since', () => {
   const listener = listenerView(0, 'tcp', {});
   const { director, ended } = directorOf(listener);

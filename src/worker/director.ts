@@ -246,13 +246,14 @@ export class Director implements EngineHost {
     first?: Uint8Array,
   ): Flow | TerminationCode {
     const { counters } = this.options;
-    if (identity !== undefined) counters.addListener(listener.id, 'arrivalsOver', 1);
     const { proxyProtocol } = listener.plan;
     const told = first && proxyProtocol && clientOfDatagram(proxyProtocol, client, local, first);
     if (told === undefined) {
       const flow = this.admit(listener, client, local, identity, first);
       const isFound = first !== undefined && listener.plan.rebind !== undefined;
       if (isFound && typeof flow !== 'string') this.rebinding.opened(flow, first);
+      // Not before it is counted as a flow: a shutdown waits for both.
+      if (identity !== undefined) counters.addListener(listener.id, 'arrivalsOver', 1);
       return flow;
     }
     if (told === 'proxy-header') {
@@ -289,6 +290,8 @@ export class Director implements EngineHost {
     const poolId = led === undefined ? listener.poolId : (this.poolCalled(led.route?.pool)?.id ?? 0);
     // Nobody is made to leave for one who finds no backend.
     const refusal =
+      // The order to end its flows has been carried out by now.
+      (identity !== undefined && this.listener(listener.id) === undefined ? 'listener-removed' : undefined) ??
       (isDenied ? 'denied' : undefined) ??
       (poolId === 0 && led?.speech === undefined ? 'no-route' : undefined) ??
       this.hopeless(plan, poolId, peer, peerLocal) ??
