@@ -62,6 +62,7 @@ const patient = [
   'operator-words',
   'paced-closing',
   'ports',
+  'proxy-mariadb',
   'redis-reshard',
   'redis-reshard-scan',
   'redis-secrets',
