@@ -8,7 +8,7 @@ import { refuses, TcpBackend, TcpPeer } from './tcp-peer.ts';
 import { UdpPeer } from './udp-peer.ts';
 
 /** Opens one more address of `listener`. @returns its port */
-async function open(stage: Stage, listener: ListenerView, door: string): Promise<number> {
+export async function openDoor(stage: Stage, listener: ListenerView, door: string): Promise<number> {
   stage.send({
     type: 'listen',
     door,
@@ -31,7 +31,7 @@ export const doorStories = [
   story('doors: one listener at two addresses, of which one is given up', async (stage) => {
     const backend = await TcpBackend.echo(stage);
     const { port, listener } = await stage.listen('tcp', [backend.view]);
-    const second = await open(stage, listener, 'second');
+    const second = await openDoor(stage, listener, 'second');
     const clients = [await TcpPeer.connect(stage, port), await TcpPeer.connect(stage, second)];
     for (const client of clients) {
       client.send('hello');
@@ -56,7 +56,7 @@ export const doorStories = [
   story('doors: udp, a client has one conversation at each, and is answered from each', async (stage) => {
     const backend = await UdpPeer.echo(stage);
     const { port, listener } = await stage.listen('udp', [backend.view]);
-    const second = await open(stage, listener, 'second');
+    const second = await openDoor(stage, listener, 'second');
     const client = await UdpPeer.open(stage);
     client.send('one', port);
     assert.equal((await client.receives('one')).from.port, port);
@@ -82,7 +82,7 @@ export const doorStories = [
     const client = await TcpPeer.connect(stage, front.port);
     client.send('hello');
     await client.receives('hello');
-    const other = await open(stage, front.listener, 'other');
+    const other = await openDoor(stage, front.listener, 'other');
     await stage.behave([shifted(tcp.view, front.port), shifted(tcp.view, other)]);
     const next = await TcpPeer.connect(stage, other);
     next.send('there');

@@ -1,5 +1,6 @@
 /** Stories of UDP clients whose address changes, and of strangers who say that theirs has. */
 import assert from 'node:assert/strict';
+import { openDoor } from './doors.ts';
 import { loopback } from './messages.ts';
 import type { Stage } from './stage.ts';
 import { story } from './story.ts';
@@ -11,7 +12,7 @@ const options = { identifies: true, rebinds: true } as const;
 async function begin(stage: Stage, ip = '127.0.0.1') {
   const backend = await UdpPeer.open(stage, ip);
   const bind = ip === '127.0.0.1' ? {} : { bind: loopback('::') };
-  const { port } = await stage.listen('udp', [backend.view], { ...options, ...bind });
+  const { port, listener } = await stage.listen('udp', [backend.view], { ...options, ...bind });
   const client = await UdpPeer.open(stage, ip);
   client.send('#1 hello', port, ip);
   const question = await backend.receives('#1 hello');
@@ -24,7 +25,7 @@ async function begin(stage: Stage, ip = '127.0.0.1') {
     peer.send(text, port, ip);
     await backend.receives(text);
   };
-  return { backend, client, answer, say, port };
+  return { backend, client, answer, say, port, listener };
 }
 
 export const udpRebindStories = [
@@ -111,6 +112,30 @@ export const udpRebindStories = [
     await stage.settle();
     assert.deepEqual([stage.all('opened').length, client.texts], [3, ['welcome']]);
   }),
+
+  story(
+    'udp rebinds: what is said at another address of the listener is a conversation there',
+    async (stage) => {
+      const { backend, client, answer, listener } = await begin(stage);
+      const second = await openDoor(stage, listener, 'second');
+      const other = await UdpPeer.open(stage);
+      for (const text of ['#1 elsewhere', '#1 and there']) {
+        other.send(text, second);
+        const question = await backend.receives(text);
+        backend.reply(`to ${text}`, question);
+        assert.equal((await other.receives(`to ${text}`)).from.port, second);
+      }
+      await answer('here', client);
+      await stage.settle();
+      assert.deepEqual([stage.all('moved'), stage.all('opened').length], [[], 2]);
+      // Nothing of it is left when it is over.
+      stage.send({ type: 'terminate', flowId: 2, code: 'backend-removed' });
+      await stage.closed(2);
+      other.send('#2 anew', second);
+      await backend.receives('#2 anew');
+      assert.equal(stage.all('opened').length, 3);
+    },
+  ),
 
   story(
     'udp rebinds: the host is shown replies while it learns, and each reaches its client',

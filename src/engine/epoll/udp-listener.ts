@@ -217,7 +217,8 @@ export class UdpListener implements Handler, Timed {
     if (flow === undefined) return false;
     if (flow === 'dropped') return true;
     const conversation = flow.engineState as UdpConversation | undefined;
-    if (conversation === undefined) return false;
+    // One of another socket of the listener is answered from there, and nobody is looked for here.
+    if (conversation?.listener !== this) return false;
     try {
       conversation.cameFrom(conversations.identity, peer);
       conversation.forward(batch.payloads, batch.offset(i), batch.length(i));

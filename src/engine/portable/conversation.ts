@@ -97,6 +97,10 @@ export class Conversation implements Carried, Ordered, Watched, UpstreamOwner {
     return this.#movedAtMs;
   }
 
+  isOf(listener: object): boolean {
+    return this.#listener === listener;
+  }
+
   evict(): void {
     this.end('evicted');
   }
@@ -121,10 +125,11 @@ export class Conversation implements Carried, Ordered, Watched, UpstreamOwner {
       this.#clientIp = from.address;
       this.#clientPort = from.port;
     }
-    this.#take(bytes);
+    this.take(bytes);
   }
 
-  #take(bytes: Buffer): void {
+  /** A datagram of the client, wherever it came from. */
+  take(bytes: Buffer): void {
     if (this.flow.mayPass?.(true, bytes.length) === false)
       return this.#context.host.dropped(this.flow.listener, 'rate');
     this.#movedAtMs = this.#context.nowMs();
@@ -141,7 +146,7 @@ export class Conversation implements Carried, Ordered, Watched, UpstreamOwner {
    * Its client has sent a datagram from another address than so far.
    * @returns whether the client is there now
    */
-  cameFrom(key: number | string, bytes: Buffer, from: RemoteInfo, via: LocalSocket): boolean {
+  cameFrom(key: number | string, from: RemoteInfo, via: LocalSocket): boolean {
     const { candidate } = this;
     const isSame = candidate?.key === key && candidate.via === via;
     const isThere = isSame && candidate.isAnswered;
@@ -154,7 +159,6 @@ export class Conversation implements Carried, Ordered, Watched, UpstreamOwner {
       this.candidate = { key, via, isAnswered: false };
       this.#candidateAt = from;
     }
-    this.#take(bytes);
     return isThere;
   }
 

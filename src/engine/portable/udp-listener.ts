@@ -8,7 +8,7 @@ import type { ListenerView } from '../../core/snapshot.ts';
 import type { TerminationCode } from '../../core/termination.ts';
 import type { Preface } from '../engine.ts';
 import { beginsWith } from '../repeated-preface.ts';
-import { type Bound, bindFailureOf, type Context, unlistened } from './context.ts';
+import { type Bound, bindFailureOf, type Context, guarded, unlistened } from './context.ts';
 import { Conversation } from './conversation.ts';
 import type { LocalSocket } from './local-socket.ts';
 import { LocalSockets } from './local-sockets.ts';
@@ -175,13 +175,17 @@ export class UdpListener {
     if (flow === undefined) return false;
     if (flow === 'dropped') return true;
     const conversation = flow.engineState as Conversation | undefined;
-    if (conversation === undefined) return false;
-    if (conversation.cameFrom(key, bytes, from, socket)) {
-      this.#forget(conversation);
-      conversation.key = key;
-      served.conversations.set(key, conversation);
-      host.moved(flow, peer);
-    }
+    // One of another socket of the listener is answered from there, and nobody is looked for here.
+    if (conversation?.isOf(this) !== true) return false;
+    guarded(this.#context, conversation, () => {
+      if (conversation.cameFrom(key, from, socket)) {
+        this.#forget(conversation);
+        conversation.key = key;
+        served.conversations.set(key, conversation);
+        host.moved(flow, peer);
+      }
+      conversation.take(bytes);
+    });
     return true;
   }
 
