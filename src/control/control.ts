@@ -180,7 +180,7 @@ export class Control {
     this.discovery = new Discovery({
       means: { readList: readBackendList, ask: (question) => this.checks.records(question) },
       watch: options.watch,
-      room: (pools) => this.ids.roomBeside(pools),
+      room: (plan) => this.ids.roomBeside(plan),
       // One that waits takes the newest lists: more of them would only make a reload wait.
       changed: () => void (this.isRediscoveryDue || this.rediscover()),
     });

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { backendIdsMax } from '../core/limits.ts';
-import type { BackendPlan, PoolPlan } from '../core/plan.ts';
+import type { BackendPlan, ListenerPlan, PoolPlan } from '../core/plan.ts';
 import { Ids, TooManyNames } from './ids.ts';
 
 const poolsOf = (first: number, count: number): PoolPlan[] => [
@@ -17,7 +17,7 @@ test('a plan is refused before any of its names gets a number', () => {
   ids.admit({ listeners: [], pools: poolsOf(0, backendIdsMax) });
   expect(() => ids.admit({ listeners: [], pools: poolsOf(10, backendIdsMax - 9) })).toThrow(TooManyNames);
   expect(ids.knownBackend('pool', 'b10')).toBe(0);
-  const room = ids.roomBeside(poolsOf(10, backendIdsMax - 20));
+  const room = ids.roomBeside({ listeners: [], pools: poolsOf(10, backendIdsMax - 20) });
   const found = (count: number): string[] => Array.from({ length: count }, (_, i) => `f${i}`);
   expect(room.take('p', found(11))).toMatch(/^have 11 new names, .* room for 10 more/);
   expect(room.take('p', found(6))).toBeUndefined();
@@ -44,4 +44,19 @@ test('a listener that keeps an address is the same, one that keeps none is anoth
   expect(numberAt(80)).toBe(first);
   expect(numberAt(80, 90)).toBe(first);
   expect(ids.listener({ name: 'other', protocol: 'tcp', bind: { kind: 'unix', path: '/x' } })).toBe(2);
+});
+
+test('names that are found for a pool of a group need a number more each', () => {
+  const ids = new Ids();
+  const bind = { kind: 'unix', path: '/x' };
+  const affinity = { key: 'client-ip', group: 'world' };
+  const listener = { name: 'l', protocol: 'tcp', bind, pool: 'pool', affinity } as unknown as ListenerPlan;
+  const plan = { listeners: [listener], pools: poolsOf(0, backendIdsMax / 2 - 10) };
+  const found = (count: number): string[] => Array.from({ length: count }, (_, i) => `f${i}`);
+  const room = ids.roomBeside(plan);
+  expect(room.take('pool', found(11))).toMatch(/^have 11 new names, .* room for 10 more/);
+  expect(room.take('pool', found(10))).toBeUndefined();
+  const [pool] = poolsOf(0, 0);
+  const all = [...plan.pools[0]!.backends, ...found(10).map((name) => ({ name }) as BackendPlan)];
+  ids.admit({ ...plan, pools: [{ ...pool!, backends: all }] });
 });

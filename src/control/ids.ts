@@ -5,8 +5,8 @@
  */
 import { bindKey, bindsOf } from '../core/binds.ts';
 import { backendIdsMax, foundNamesPerPoolMax, listenersMax, poolIdsMax } from '../core/limits.ts';
-import { groupBackends } from '../core/pin-scopes.ts';
-import type { ListenerPlan, Plan, PoolPlan } from '../core/plan.ts';
+import { groupBackends, groupScopes } from '../core/pin-scopes.ts';
+import type { ListenerPlan, Plan } from '../core/plan.ts';
 
 export class Ids {
   private readonly pools = new Map<string, number>();
@@ -71,9 +71,11 @@ export class Ids {
   }
 
   /** Reckons what found lists would need beside the backends that the file has; gives no numbers. */
-  roomBeside(pools: readonly PoolPlan[]): RoomForNames {
+  roomBeside({ listeners, pools }: Pick<Plan, 'listeners' | 'pools'>): RoomForNames {
     const own = pools.flatMap((pool) => pool.backends.map(({ name }) => backendKey(pool.name, name)));
-    return new RoomForNames(this.backends, this.foundByPool(), own);
+    for (const [scope, names] of groupBackends({ listeners, pools }))
+      for (const name of names) own.push(backendKey(scope, name));
+    return new RoomForNames(this.backends, this.foundByPool(), own, groupScopes({ listeners }));
   }
 
   /** How many names each pool has had so far. */
@@ -115,33 +117,49 @@ export class RoomForNames {
   private readonly known: ReadonlyMap<string, number>;
   private readonly counts: Map<string, number>;
   private readonly taken: Set<string>;
+  private readonly scopes: ReadonlyMap<string, string>;
   private left: number;
 
   /**
    * @param known the names that have a number
    * @param counts how many of them each pool has
    * @param own names that are to have one in any case
+   * @param scopes of pools that are in a group, where each of their names has another number
    */
-  constructor(known: ReadonlyMap<string, number>, counts: Map<string, number>, own: readonly string[]) {
+  constructor(
+    known: ReadonlyMap<string, number>,
+    counts: Map<string, number>,
+    own: readonly string[],
+    scopes: ReadonlyMap<string, string>,
+  ) {
     this.known = known;
     this.counts = counts;
+    this.scopes = scopes;
     this.taken = new Set(own.filter((key) => !known.has(key)));
     this.left = backendIdsMax - known.size - this.taken.size;
   }
 
   /** @returns why the names of a pool cannot all be used, a sentence without its subject; undefined: they can, and are reckoned with */
   take(pool: string, names: readonly string[]): string | undefined {
-    const fresh = new Set(names.map((name) => backendKey(pool, name)));
-    for (const key of fresh) if (this.known.has(key) || this.taken.has(key)) fresh.delete(key);
-    if (fresh.size === 0) return undefined;
+    const fresh = this.fresh(pool, names);
+    const scope = this.scopes.get(pool);
+    const ofScope = scope === undefined ? [] : this.fresh(scope, names);
+    if (fresh.length + ofScope.length === 0) return undefined;
     const had = this.counts.get(pool) ?? 0;
-    const most = Math.min(this.left, foundNamesPerPoolMax - had);
-    if (fresh.size > most)
-      return `have ${fresh.size} new names, and this process has room for ${Math.max(0, most)} more of this pool; restart it to use new names`;
-    for (const key of fresh) this.taken.add(key);
-    this.left -= fresh.size;
-    this.counts.set(pool, had + fresh.size);
+    const left = scope === undefined ? this.left : Math.floor(this.left / 2);
+    const most = Math.min(left, foundNamesPerPoolMax - had);
+    if (fresh.length > most || fresh.length + ofScope.length > this.left)
+      return `have ${fresh.length} new names, and this process has room for ${Math.max(0, most)} more of this pool; restart it to use new names`;
+    for (const key of [...fresh, ...ofScope]) this.taken.add(key);
+    this.left -= fresh.length + ofScope.length;
+    this.counts.set(pool, had + fresh.length);
     return undefined;
+  }
+
+  /** Those without a number under this name, each once. */
+  private fresh(pool: string, names: readonly string[]): string[] {
+    const keys = new Set(names.map((name) => backendKey(pool, name)));
+    return [...keys].filter((key) => !this.known.has(key) && !this.taken.has(key));
   }
 }
 

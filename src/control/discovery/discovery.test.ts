@@ -41,7 +41,7 @@ beforeEach(() => {
   discovery = new Discovery({
     means: { readList: () => ({ refused: '' }), ask: async () => ({ is: 'none', why: '', noName: false }) },
     watch,
-    room: (pools) => ids.roomBeside(pools),
+    room: (plan) => ids.roomBeside(plan),
     changed,
     kindOf: () => ({
       meaning: '',

@@ -46,7 +46,7 @@ export interface DiscoveryOptions {
   /** A list is another one: {@link Discovery.applied} is to be taken into use. */
   readonly changed: () => void;
   /** Numbers that are left for names beside those that the file has. */
-  readonly room: (pools: readonly PoolPlan[]) => Pick<RoomForNames, 'take'>;
+  readonly room: (plan: Pick<Plan, 'listeners' | 'pools'>) => Pick<RoomForNames, 'take'>;
   /** Default: the sources there are. */
   readonly kindOf?: (type: string) => SourceKind | undefined;
 }
@@ -116,7 +116,7 @@ export class Discovery {
    */
   applied(plan: Plan): Applied {
     const lists = new Map<string, readonly BackendPlan[]>();
-    const room = this.options.room(plan.pools);
+    const room = this.options.room(plan);
     const pools = plan.pools.map((pool) => {
       const list = this.listFor(pool, plan, room);
       if (list === undefined) return pool;
