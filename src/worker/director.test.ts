@@ -1031,6 +1031,18 @@ describe('who may come in', () => {
     },
   );
 
+  test('a UDP client that has moved to an address which is denied now is ended', () => {
+    const listener = listenerView(0, 'udp', { rebinds: true });
+    const { director, ended, snapshot } = directorOf(listener);
+    const flow = openFlow(director, listener, 0x0a000001);
+    director.route(flow);
+    director.dialed(flow);
+    director.moved(flow, Address.v4(0x0a000002, 7));
+    director.useSnapshot({ ...snapshot, listeners: [viewOf('10.0.0.2', '1', listener)] });
+    while (director.tick());
+    expect(ended.get(flow)).toBe('denied');
+  });
+
   test('TCP flows end over the time of their pool, and one that is let in again meanwhile stays', () => {
     const plain = listenerView(0, 'tcp', {});
     const { director, ended, snapshot } = directorOf(plain);

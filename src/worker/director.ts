@@ -888,9 +888,13 @@ export class Director implements EngineHost {
   /** Conversations of those that turn out to be servers end: whatever both say goes to and fro. */
   private endServers(): void {
     if (this.registry.size === 0) return;
-    const matches = ({ listener, peer, peerLocal }: Flow): boolean =>
-      listener.plan.protocol === 'udp' && this.servers.has(peer, peerLocal);
+    const matches = ({ listener, movedTo, peer, peerLocal }: Flow): boolean =>
+      listener.plan.protocol === 'udp' && this.servers.has(movedTo ?? peer, peerLocal);
     this.endings.add(undefined, matches, 'loop', 0);
+  }
+
+  private hasMovedToDenied({ listener, movedTo }: Flow): boolean {
+    return movedTo !== undefined && this.gate.denies(listener, movedTo);
   }
 
   /** A list is another one: flows of clients that it denies end, as their pool paces it. */
@@ -900,7 +904,8 @@ export class Director implements EngineHost {
     const times = [...this.choosers.values()].map(({ pool }) => pool.plan.closeOverMs);
     for (const overMs of new Set([0, ...times])) {
       const matches = (flow: Flow): boolean =>
-        closeOverMs(flow) === overMs && this.gate.denies(flow.listener, flow.client);
+        closeOverMs(flow) === overMs &&
+        (this.gate.denies(flow.listener, flow.client) || this.hasMovedToDenied(flow));
       this.endings.add(undefined, matches, 'denied', overMs);
     }
   }
