@@ -1,7 +1,9 @@
 /** UDP clients whose address changes, before real sockets: by a token, and by the connection id of QUIC. */
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
+import { rebindSilenceMs } from '../src/core/limits.ts';
 import { configText, listener, noCheck } from './support/config.ts';
 import { eventually } from './support/eventually.ts';
 import { startPinion } from './support/pinion.ts';
@@ -78,6 +80,8 @@ test.each([
     await home.ask(next);
     expect(await pinion.metric('pinion_listener_rebinds_total')).toBe(0);
     await abroad.ask(next);
+    // It has to have been silent at home.
+    await sleep(rebindSilenceMs + 10);
     await abroad.ask(next);
     expect(await pinion.metric('pinion_listener_rebinds_total')).toBe(1);
     expect(await pinion.metric('pinion_listener_rebind_tries_total')).toBe(4);

@@ -353,6 +353,8 @@ export const rebindTokensMax = 262_144;
 export const rebindTokenBytesMin = 4;
 export const rebindTokenBytesMax = 64;
 export const rebindTriesPerSecondMax = 2_000;
+/** UDP: a client that was heard at its address so lately is still there, whatever comes from another one. */
+export const rebindSilenceMs = 250;
 /** Addresses of a wildcard bind that get a UDP socket of their own (portable engine). */
 export const localSocketsMax = 256;
 /** Pipes one worker of the epoll engine may hold for flows whose reader is slow, and the descriptors of each. */

@@ -60,7 +60,8 @@ export interface EngineHost {
    * UDP, a listener that {@link ListenerView.rebinds}: a datagram has come whose sender has no conversation.
    * @param datagram valid during the call only
    * @returns the open flow of this listener that it belongs to, by what is in it: it is passed on there, its sender is told the next reply as well, and
-   * is the client once it has sent again after that while nothing came from the former address. Undefined: none, `open` follows.
+   * is the client once it has sent again after that while nothing came from the former address, and had not lately (`rebindSilenceMs`).
+   * Undefined: none, `open` follows, as for one of another socket of the listener.
    * 'dropped': it is not to be looked at; the host has counted it
    */
   continues(

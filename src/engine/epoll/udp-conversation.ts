@@ -11,7 +11,7 @@
  */
 import type { Address } from '../../core/address.ts';
 import type { Flow } from '../../core/flow.ts';
-import { waitingDatagramsMax } from '../../core/limits.ts';
+import { rebindSilenceMs, waitingDatagramsMax } from '../../core/limits.ts';
 import type { BackendView } from '../../core/snapshot.ts';
 import type { TerminationCode } from '../../core/termination.ts';
 import { isSameWay, type Way } from '../../core/way.ts';
@@ -75,6 +75,8 @@ export class UdpConversation implements Handler, Timed, Ordered, Addressee {
   #reads = 1;
   #fullEvents = 0;
   #sinceMs: number;
+  /** Where its client may move: when something came from its address. */
+  #homeAtMs: number;
   #isDraining = false;
   /** What the kernel dropped, and the replies there were, when it was asked last. */
   #drops = 0;
@@ -95,6 +97,7 @@ export class UdpConversation implements Handler, Timed, Ordered, Addressee {
     this.scope = scope;
     this.nameBytes = listener.nameBytes;
     this.#sinceMs = context.reactor.nowMs;
+    this.#homeAtMs = this.#sinceMs;
     flow.engineState = this;
     this.#setTimer(this.#sinceMs);
   }
@@ -268,6 +271,12 @@ export class UdpConversation implements Handler, Timed, Ordered, Addressee {
     this.#attends = this.#flow.learnsIds || this.candidate?.isAnswered === false;
   }
 
+  /** Its client has sent a datagram from the address it has: whoever else said to be it is forgotten. */
+  heardAtHome(): void {
+    this.candidate = undefined;
+    this.#homeAtMs = this.#context.reactor.nowMs;
+  }
+
   /** Its client has sent a datagram from the address in the table's scratch, which is not the client's so far. */
   cameFrom(identity: Int32Array, client: Address): void {
     const { candidate } = this;
@@ -276,12 +285,12 @@ export class UdpConversation implements Handler, Timed, Ordered, Addressee {
       this.#attends = true;
       return;
     }
-    if (!candidate.isAnswered) return;
-    const { conversations, host } = this.#context;
+    const { conversations, host, reactor } = this.#context;
+    if (!candidate.isAnswered || reactor.nowMs - this.#homeAtMs < rebindSilenceMs) return;
     conversations.remove(this);
     this.identity = candidate.identity;
     conversations.add(this);
-    this.candidate = undefined;
+    this.heardAtHome();
     host.moved(this.#flow, client);
   }
 

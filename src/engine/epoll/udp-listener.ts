@@ -181,7 +181,7 @@ export class UdpListener implements Handler, Timed {
       const preface = this.view.hasPrefaces === true ? this.#preface(batch, i) : undefined;
       if (preface === 'dropped') return;
       const known = this.#find(preface);
-      if (known?.candidate !== undefined) known.candidate = undefined;
+      if (this.view.rebinds === true) known?.heardAtHome();
       if (known === undefined && this.view.rebinds === true && this.#continues(batch, i)) return;
       conversation = known ?? this.#open(batch, i, preface);
       if (conversation === undefined) return;

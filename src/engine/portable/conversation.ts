@@ -8,7 +8,7 @@
 import type { RemoteInfo } from 'node:dgram';
 import { targetAt } from '../../core/dial-target.ts';
 import type { Flow } from '../../core/flow.ts';
-import { waitingDatagramsMax } from '../../core/limits.ts';
+import { rebindSilenceMs, waitingDatagramsMax } from '../../core/limits.ts';
 import type { Bind } from '../../core/plan.ts';
 import type { ListenerView } from '../../core/snapshot.ts';
 import type { TerminationCode } from '../../core/termination.ts';
@@ -61,6 +61,8 @@ export class Conversation implements Carried, Ordered, Watched, UpstreamOwner {
   #waysVersion = -1;
   #waiting: Buffer[] = [];
   #movedAtMs: number;
+  /** Where its client may move: when something came from its address. */
+  #homeAtMs: number;
   #lookAtMs = 0;
   #isDraining = false;
   #hasTakenSocket = false;
@@ -87,6 +89,7 @@ export class Conversation implements Carried, Ordered, Watched, UpstreamOwner {
     this.flow = flow;
     this.bornAtMs = context.nowMs();
     this.#movedAtMs = this.bornAtMs;
+    this.#homeAtMs = this.bornAtMs;
     this.#forget = forget;
     flow.engineState = this;
     context.carried.add(this);
@@ -142,6 +145,12 @@ export class Conversation implements Carried, Ordered, Watched, UpstreamOwner {
     }
   }
 
+  /** Its client has sent a datagram from the address it has: whoever else said to be it is forgotten. */
+  heardAtHome(): void {
+    this.candidate = undefined;
+    this.#homeAtMs = this.#context.nowMs();
+  }
+
   /**
    * Its client has sent a datagram from another address than so far.
    * @returns whether the client is there now
@@ -149,9 +158,10 @@ export class Conversation implements Carried, Ordered, Watched, UpstreamOwner {
   cameFrom(key: number | string, from: RemoteInfo, via: LocalSocket): boolean {
     const { candidate } = this;
     const isSame = candidate?.key === key && candidate.via === via;
-    const isThere = isSame && candidate.isAnswered;
+    const isSilent = this.#context.nowMs() - this.#homeAtMs >= rebindSilenceMs;
+    const isThere = isSame && candidate.isAnswered && isSilent;
     if (isThere) {
-      this.candidate = undefined;
+      this.heardAtHome();
       this.#via = via;
       this.#clientIp = from.address;
       this.#clientPort = from.port;

@@ -102,8 +102,13 @@ export class UdpListener {
       const sender = clientKey(from.address, from.port);
       const key = preface === undefined ? sender : `${sender} ${preface.about}`;
       known = served.conversations.get(key) ?? this.#takeOver(key, socket, served);
-      if (known !== undefined) known.candidate = undefined;
-      else if (this.view.rebinds === true && this.#continues(bytes, from, socket, served, key)) return;
+      if (this.view.rebinds === true) known?.heardAtHome();
+      if (
+        known === undefined &&
+        this.view.rebinds === true &&
+        this.#continues(bytes, from, socket, served, key)
+      )
+        return;
       if (known === undefined) this.#open(bytes, from, socket, served, key);
       else {
         known.fromClient(without(bytes, preface, known.flow.preface), from, socket);
