@@ -63,6 +63,7 @@ export const udpPrefaceStories = [
     client.send('own again', port);
     await client.receives('own again');
     assert.deepEqual(client.texts, ['own', 'own again']);
+    await stage.settle();
     assert.equal(stage.all('opened').length, 1);
   }),
 
@@ -91,6 +92,7 @@ export const udpPrefaceStories = [
       await proxy.receives(told[i]!);
     }
     assert.deepEqual(backend.texts, told);
+    await stage.settle();
     assert.equal(stage.all('opened').length, 1);
   }),
 

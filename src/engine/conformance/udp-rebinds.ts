@@ -164,6 +164,7 @@ export const udpRebindStories = [
       await stage.closed(2);
       other.send('#2 anew', second);
       await backend.receives('#2 anew');
+      await stage.settle();
       assert.equal(stage.all('opened').length, 3);
     },
   ),
