@@ -6,6 +6,8 @@ import type { PinLocks } from './pins/lock.ts';
 
 /** A second's worth may move at once. */
 const burstMs = 1_000;
+/** What adding up doubles may be off by, as a part of what is added. */
+const slack = 1e-3;
 /** Less is not worth waking up for. Bytes. */
 const leastBytes = 4_096;
 
@@ -33,6 +35,12 @@ export class ByteRate {
     return this.waitMs(nowMs) > 0
       ? 0
       : Math.max(1, Math.floor(((burstMs - this.dueMs(nowMs)) * this.perSecond) / 1_000));
+  }
+
+  /** Whether a datagram may pass now; one of more than a second's worth does when nothing is due. */
+  hasRoomFor(bytes: number, nowMs: number): boolean {
+    const dueMs = this.dueMs(nowMs);
+    return dueMs === 0 || dueMs + ((bytes * 1_000) / this.perSecond) * (1 - slack) <= burstMs;
   }
 
   /** Until there is room. */

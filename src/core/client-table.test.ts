@@ -74,6 +74,15 @@ describe('rates', () => {
     expect(passed).toBeGreaterThanOrEqual(Math.min(perSecond * 10, offered, 100_000));
   });
 
+  // Sums of doubles are off by more, the longer the machine has run.
+  test.each([3, 7, 300, 1_000])('%d a second at once, after years', (perSecond) => {
+    const [table] = workers(1) as [ClientTable];
+    for (const nowMs of [8.64e7 + 0.1, 2.6e9 + 0.3, 3.2e10 + 0.7, 3.2e11 + 0.9]) {
+      const passed = Array.from({ length: perSecond + 5 }, () => table.passNewFlow(3, perSecond, nowMs));
+      expect(passed.filter(Boolean), `${nowMs}`).toHaveLength(perSecond);
+    }
+  });
+
   test('datagrams of a client, whichever worker and flow they come by', () => {
     const [a, b] = workers() as [ClientTable, ClientTable];
     const slot = a.take(0, 'client', client(1), unlimited, true, 1);
@@ -102,6 +111,32 @@ test('a full bucket forgets who has left longest ago, and nobody who has a flow'
     (i) => table.take(0, 'client', client(i), most, true, places * 2) === flowsReached,
   );
   expect(kept).toHaveLength(open.length);
+});
+
+test('whom another worker has seen a moment later by its clock has not been away for weeks', () => {
+  const [table] = workers(1, 64) as [ClientTable];
+  const most = { flows: 0, newFlowsPerSecond: 1 };
+  const come = (i: number, nowMs: number): number => {
+    const slot = table.take(0, 'client', client(i), most, true, nowMs);
+    table.give(slot);
+    return slot;
+  };
+  // By the clock's low 32 bits, too, which have run over in between.
+  const wrapMs = 2 ** 32 - 30;
+  for (let i = 0; i < 64; i++) expect(come(i, wrapMs + i), `${i}`).toBeGreaterThanOrEqual(0);
+  expect(come(64, wrapMs + 60)).toBeGreaterThanOrEqual(0);
+  const later = Array.from({ length: 63 }, (_, i) => come(i + 1, wrapMs + 63));
+  expect(later, 'all but the first are known').toEqual(Array(63).fill(rateReached));
+});
+
+test('nobody can tell beforehand which clients share a bucket', () => {
+  const slots = Array.from({ length: 2 }, () => {
+    const [table] = workers(1, places) as [ClientTable];
+    return Array.from({ length: 20 }, (_, i) =>
+      Math.floor(table.take(0, 'client', client(i), unlimited, true, 1) / 64),
+    );
+  });
+  expect(slots[0]).not.toEqual(slots[1]);
 });
 
 test('where all have flows a newcomer is let in and not kept track of', () => {

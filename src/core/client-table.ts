@@ -33,8 +33,10 @@ const opensWord = ratesWord + ratesPerEntry * 2;
 
 /** A second's worth may come at once. */
 const burstMs = 1_000;
-/** What adding up doubles may be off by. Milliseconds. */
-const slackMs = 1e-6;
+/** What adding up doubles may be off by, as a part of what one costs: never enough for one more. */
+const slack = 1e-3;
+/** Clocks of threads, read before a lock was waited for, may be behind one another by so much. */
+const clockSkewMs = 60_000;
 
 export type ClientKind = 'client' | 'subnet';
 
@@ -54,6 +56,8 @@ export interface ClientTableShared {
   readonly workers: number;
   /** Entries: a power of two, at least 64. */
   readonly clients: number;
+  /** Of the hash, so that nobody can choose addresses that share a bucket. */
+  readonly seed: number;
 }
 
 export class ClientTable {
@@ -86,7 +90,7 @@ export class ClientTable {
     const lines = clients / slotsPerBucket + listenersMax;
     const words = lines * wordsPerLine + clients * entryWordsOf(workers);
     const buffer = new SharedArrayBuffer(words * 4 + listenersMax * ratesPerListener * 8);
-    return new ClientTable({ buffer, workers, clients });
+    return new ClientTable({ buffer, workers, clients, seed: Math.floor(Math.random() * 2 ** 32) });
   }
 
   /**
@@ -104,7 +108,7 @@ export class ClientTable {
     nowMs: number,
   ): number {
     const scope = listenerId * 2 + (kind === 'client' ? 1 : 2);
-    const bucket = hashIp(address, scope) & (this.buckets - 1);
+    const bucket = hashIp(address, scope ^ this.shared.seed) & (this.buckets - 1);
     if (!this.locks.acquire(bucket)) return untracked;
     try {
       const slot = this.find(bucket, scope, address, nowMs);
@@ -195,7 +199,7 @@ export class ClientTable {
         return slot;
       }
       const isFree = Atomics.load(words, at + scopeWord) === 0;
-      const quietMs = isFree ? 2 ** 32 : ((nowMs | 0) - Atomics.load(words, at + usedWord)) >>> 0;
+      const quietMs = isFree ? 2 ** 32 : quietMsOf(Atomics.load(words, at + usedWord), nowMs);
       if (quietMs > spareMs && (isFree || this.open(slot) === 0)) {
         spare = slot;
         spareMs = quietMs;
@@ -219,7 +223,7 @@ export class ClientTable {
   private passes(at: number, perSecond: number, nowMs: number): boolean {
     const costMs = 1_000 / perSecond;
     const paidAtMs = Math.max(this.doubles[at]!, nowMs);
-    if (paidAtMs - nowMs > burstMs - costMs + slackMs) return false;
+    if (paidAtMs - nowMs > burstMs - costMs * (1 - slack)) return false;
     this.doubles[at] = paidAtMs + costMs;
     return true;
   }
@@ -236,6 +240,12 @@ export class ClientTable {
   private rateAt(slot: number, rate: number): number {
     return (this.wordAt(slot) + ratesWord) / 2 + rate;
   }
+}
+
+/** Since an entry was used, by the low 32 bits of the time. */
+function quietMsOf(usedMs: number, nowMs: number): number {
+  const quietMs = ((nowMs | 0) - usedMs) >>> 0;
+  return quietMs >= 2 ** 32 - clockSkewMs ? 0 : quietMs;
 }
 
 /** MurmurHash3_x86_32 over the address without its port. */

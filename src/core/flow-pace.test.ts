@@ -70,7 +70,20 @@ test('a client, and a listener, have their rate over all flows and workers', () 
 test('datagrams pass while there is room', () => {
   const pace = paceOf(ClientTable.create(1), { perFlow: { up: 10_000, down: 0 } });
   const passed = Array.from({ length: 100 }, () => pace.passes(true, 1_000)).filter(Boolean).length;
-  expect(passed).toBeGreaterThanOrEqual(6);
-  expect(passed).toBeLessThanOrEqual(10);
+  expect(passed).toBe(10);
   expect(pace.passes(false, 1_000)).toBe(true);
+});
+
+test('a second of datagrams passes at once at any rate, and one that is larger than that passes alone', () => {
+  for (const up of [1_024, 4_096, 10_000, 1_000_000]) {
+    const pace = paceOf(ClientTable.create(1), { perFlow: { up, down: 0 } });
+    const passed = Array.from({ length: 20 }, () => pace.passes(true, up / 10)).filter(Boolean).length;
+    expect(passed, `${up}`).toBe(10);
+    nowMs += 101;
+    expect([pace.passes(true, up / 10), pace.passes(true, up / 10)]).toEqual([true, false]);
+    nowMs += 2_000;
+    expect([pace.passes(true, up * 2), pace.passes(true, 1)]).toEqual([true, false]);
+    nowMs += 1_990;
+    expect([pace.passes(true, up * 2), pace.passes(true, up / 10)]).toEqual([false, true]);
+  }
 });

@@ -50,7 +50,9 @@ export class FlowPace {
 
   /** A datagram. @returns false: there is no room, and it is not charged */
   passes(isUp: boolean, bytes: number): boolean {
-    if (this.room(isUp) === 0) return false;
+    const nowMs = this.nowMs();
+    const rates = isUp ? this.up : this.down;
+    for (let i = 0; i < rates.length; i++) if (!rates[i]!.hasRoomFor(bytes, nowMs)) return false;
     this.charge(isUp, bytes);
     return true;
   }
