@@ -256,6 +256,28 @@ test('who finds a limit reached is looked at again, and comes in if somebody has
   expect(crowd.at(-1)).toBe('limit-client');
 });
 
+test('who waits for a place of its network is counted once in the rate of its client', () => {
+  const view = listenerView(0, 'tcp', {});
+  const perSubnet = { prefixV4: 24, prefixV6: 64, flows: 1, newFlowsPerSecond: 2, datagramsPerSecond: 0 };
+  const limits = { ...view.plan.limits, newFlowsPerClientPerSecond: 1, perSubnet };
+  const listener = { ...view, plan: { ...view.plan, limits } };
+  const { director, counters } = directorOf(listener);
+  const answers: unknown[] = [];
+  director.engine = { proceed: (flow) => answers.push(director.route(flow)) } as Partial<Engine> as Engine;
+  const first = openFlow(director, listener, 1);
+  director.route(first);
+  const second = openFlow(director, listener, 2);
+  expect(director.route(second)).toBe('wait');
+  director.tick();
+  expect(answers).toEqual([]);
+  director.closed(first, 'client-closed');
+  director.tick();
+  expect(answers).toEqual([expect.objectContaining({ id: backendId })]);
+  director.closed(second, 'client-closed');
+  expect(counters.places.flows()).toBe(0);
+  expect([counters.clients.open(first.subnetSlot), counters.clients.open(second.clientSlot)]).toEqual([0, 0]);
+});
+
 test('a place that is given up goes to who waits, before a newcomer may take it', () => {
   const view = listenerView(0, 'tcp', {});
   const listener = { ...view, plan: { ...view.plan, limits: { ...view.plan.limits, flows: 2 } } };

@@ -364,8 +364,8 @@ export class Director implements EngineHost {
     return answer;
   }
 
-  private readonly takeFreed: TakeFreed = (flow, isCounted) => {
-    const reached = this.limits.admitFreed(flow, isCounted, this.options.nowMs());
+  private readonly takeFreed: TakeFreed = (flow, counted) => {
+    const reached = this.limits.admitFreed(flow, counted, this.options.nowMs());
     if (reached === undefined) this.limits.opened(flow);
     return reached;
   };
@@ -375,7 +375,7 @@ export class Director implements EngineHost {
     const look = this.secondLooks.of(flow);
     if (look === undefined) return undefined;
     if (!look.isDue) return 'wait';
-    const reached = this.limits.admitLater(flow, look.isCounted, this.options.nowMs(), this.engine);
+    const reached = this.limits.admitLater(flow, look.counted, this.options.nowMs(), this.engine);
     if (reached !== undefined) return reached;
     this.secondLooks.remove(flow);
     this.limits.opened(flow);

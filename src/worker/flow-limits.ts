@@ -15,6 +15,7 @@ import type { ListenerView, Snapshot } from '../core/snapshot.ts';
 import type { TerminationCode } from '../core/termination.ts';
 import type { Engine } from '../engine/engine.ts';
 import { Evictions } from './evictions.ts';
+import type { Counted } from './second-looks.ts';
 
 export class FlowLimits {
   private readonly counters: Counters;
@@ -50,28 +51,28 @@ export class FlowLimits {
    * @returns the code of the limit that is reached, or undefined: come in.
    */
   admit(listener: ListenerView, client: Address, nowMs: number, engine: Engine): TerminationCode | undefined {
-    return this.judge(listener, client, true, nowMs, () => this.takePlace(listener, engine));
+    return this.judge(listener, client, 0, nowMs, () => this.takePlace(listener, engine));
   }
 
   /**
    * {@link admit} again, for one that was refused: what was in its way may have ended.
-   * @param isCounted it has been counted in the rates
+   * @param counted in which rates it has been counted
    */
-  admitLater(flow: Flow, isCounted: boolean, nowMs: number, engine: Engine): TerminationCode | undefined {
+  admitLater(flow: Flow, counted: Counted, nowMs: number, engine: Engine): TerminationCode | undefined {
     const { listener, client } = flow;
-    return this.judge(listener, client, !isCounted, nowMs, () => this.takePlace(listener, engine));
+    return this.judge(listener, client, counted, nowMs, () => this.takePlace(listener, engine));
   }
 
   /** The same for a place that somebody has left: nobody is made to leave for it. */
-  admitFreed({ listener, client }: Flow, isCounted: boolean, nowMs: number): TerminationCode | undefined {
+  admitFreed({ listener, client }: Flow, counted: Counted, nowMs: number): TerminationCode | undefined {
     const take = () => this.counters.places.takeFlow(this.limitOf(listener));
-    return this.judge(listener, client, !isCounted, nowMs, take);
+    return this.judge(listener, client, counted, nowMs, take);
   }
 
   private judge(
     listener: ListenerView,
     client: Address,
-    isNew: boolean,
+    counted: Counted,
     nowMs: number,
     takePlace: () => TerminationCode | undefined,
   ): TerminationCode | undefined {
@@ -80,10 +81,10 @@ export class FlowLimits {
     this.clientSlot = untracked;
     this.subnetSlot = untracked;
     const isOverRate = (): boolean =>
-      isNew && newFlowsPerSecond > 0 && !clients.passNewFlow(listener.id, newFlowsPerSecond, nowMs);
+      counted < 2 && newFlowsPerSecond > 0 && !clients.passNewFlow(listener.id, newFlowsPerSecond, nowMs);
     const refusal =
-      this.clientRefusal(listener, client, isNew, nowMs) ??
-      this.subnetRefusal(listener, client, isNew, nowMs) ??
+      this.clientRefusal(listener, client, counted === 0, nowMs) ??
+      this.subnetRefusal(listener, client, counted < 2, nowMs) ??
       (isOverRate() ? 'limit-rate' : undefined) ??
       takePlace();
     if (refusal === undefined) return undefined;

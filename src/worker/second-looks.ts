@@ -16,16 +16,18 @@ import { secondLookAfterTurns } from '../core/limits.ts';
 import type { Protocol } from '../core/plan.ts';
 import type { TerminationCode } from '../core/termination.ts';
 
+/** In which rates it has been counted: none; its client's; that of its client, of its network and of its listener. */
+export type Counted = 0 | 1 | 2;
+
 interface Look {
   /** What the client was to be refused with. */
   refusal: TerminationCode;
-  /** It has been counted in the rates: it came as far as the places. */
-  isCounted: boolean;
+  counted: Counted;
   turns: number;
 }
 
 /** Takes a place for a flow if one is free by now. @returns the limit that is reached; undefined: it has its place */
-export type TakeFreed = (flow: Flow, isCounted: boolean) => TerminationCode | undefined;
+export type TakeFreed = (flow: Flow, counted: Counted) => TerminationCode | undefined;
 
 export class SecondLooks {
   /** How many may wait. */
@@ -41,14 +43,14 @@ export class SecondLooks {
   }
 
   add(flow: Flow, refusal: TerminationCode): void {
-    this.looks.set(flow, { refusal, isCounted: !isOfClient(refusal), turns: 0 });
+    this.looks.set(flow, { refusal, counted: countedAt(refusal), turns: 0 });
   }
 
-  /** @returns whether it has been counted in the rates, and whether it is time to look again; undefined: it has its place */
-  of(flow: Flow): { isCounted: boolean; isDue: boolean } | undefined {
+  /** @returns in which rates it has been counted, and whether it is time to look again; undefined: it has its place */
+  of(flow: Flow): { counted: Counted; isDue: boolean } | undefined {
     if (this.seated.size > 0) this.seated.delete(flow);
     const look = this.looks.size === 0 ? undefined : this.looks.get(flow);
-    return look && { isCounted: look.isCounted, isDue: look.turns >= secondLookAfterTurns };
+    return look && { counted: look.counted, isDue: look.turns >= secondLookAfterTurns };
   }
 
   /** It has its place by now, or it is over. @returns whether it had none */
@@ -79,7 +81,7 @@ export class SecondLooks {
       if (seated === most) return;
       if (full?.has(flow.listener.id) === true || look.turns >= secondLookAfterTurns) continue;
       if (left !== undefined && !isHelped(flow, look.refusal, left)) continue;
-      const refusal = take(flow, look.isCounted);
+      const refusal = take(flow, look.counted);
       if (refusal === undefined) {
         this.looks.delete(flow);
         this.seated.add(flow);
@@ -88,8 +90,8 @@ export class SecondLooks {
         look.refusal = refusal;
         // Its rate is judged once more, when it is looked at for the last time.
         if (refusal === 'limit-rate') look.turns = secondLookAfterTurns;
+        else if (countedAt(refusal) > look.counted) look.counted = countedAt(refusal);
         if (refusal !== 'limit-listener' && refusal !== 'limit-flows') continue;
-        look.isCounted = true;
         full ??= new Set();
         full.add(flow.listener.id);
       }
@@ -99,6 +101,11 @@ export class SecondLooks {
 
 function isOfClient(refusal: TerminationCode): boolean {
   return refusal === 'limit-client' || refusal === 'limit-subnet';
+}
+
+/** Who is refused with this code came so far: its client is judged first, and places last. */
+function countedAt(refusal: TerminationCode): Counted {
+  return refusal === 'limit-client' ? 0 : refusal === 'limit-subnet' ? 1 : 2;
 }
 
 /** Whether one that was refused with this code may come in now that `left` has left. */
