@@ -127,3 +127,82 @@ test.each(engines)(
     expect(await quick.outcome).toBe('end');
   },
 );
+
+test.each(engines)(
+  '%s: flows that share a rate all have their turn, and are not idle meanwhile',
+  async (engine) => {
+    const rate = 256 * 1024;
+    const server = await tcpServer((socket) => {
+      const more = (): void => {
+        while (socket.write(Buffer.alloc(65_536)));
+      };
+      socket.on('drain', more).on('error', () => undefined);
+      more();
+    });
+    const pinion = await start(engine, server, { bandwidth: { total: { down: '256KiB' } } });
+    const all = await Promise.all(Array.from({ length: 6 }, () => tcpClient(pinion.port('front'))));
+    clients.push(...all);
+    const sum = (): number => all.reduce((bytes, { receivedBytes }) => bytes + receivedBytes, 0);
+    // A second's worth comes at once, to whoever is first.
+    await eventually('the first second of it', () => sum() >= rate);
+    const before = all.map(({ receivedBytes }) => receivedBytes);
+    await eventually('three more', () => sum() >= rate * 4.5);
+    for (const [i, client] of all.entries())
+      expect(client.receivedBytes - before[i]!, `${i}`).toBeGreaterThan((rate * 3.5) / 6 / 6);
+  },
+);
+
+test.each(engines)('%s: a crowd does not come by a rate with what it says first', async (engine) => {
+  const rate = 256 * 1024;
+  let received = 0;
+  let startedAtMs = 0;
+  let above = 0;
+  const server = await tcpServer((socket) => {
+    socket.on('data', (bytes) => {
+      received += bytes.length;
+      above = Math.max(above, received - rate * (1 + (performance.now() - startedAtMs) / 1_000));
+    });
+  });
+  const pinion = await start(engine, server, { bandwidth: { total: { up: '256KiB' } } });
+  startedAtMs = performance.now();
+  const crowd = await Promise.all(
+    Array.from({ length: 32 }, async () => {
+      const client = await tcpClient(pinion.port('front'));
+      client.socket.write(Buffer.alloc(16_384));
+      return client;
+    }),
+  );
+  clients.push(...crowd);
+  await eventually('all of it', () => received === 32 * 16_384);
+  expect(above).toBeLessThan(65_536);
+});
+
+test.each(engines)('%s: a flow that waits for its rate is not idle', async (engine) => {
+  const server = await tcpServer((socket) => void socket.write(Buffer.alloc(8_192)));
+  const pinion = await start(engine, server, {
+    bandwidth: { total: { down: '1KiB' } },
+    timeouts: { idle: '1s' },
+  });
+  const all = await Promise.all(Array.from({ length: 2 }, () => tcpClient(pinion.port('front'))));
+  clients.push(...all);
+  await eventually('some of both', () => all.every(({ receivedBytes }) => receivedBytes > 2_048));
+});
+
+test.each(engines)('%s: two questions at once are both answered before it is over', async (engine) => {
+  const [server] = await namedUdp(['u']);
+  const pinion = await start(engine, server!, { session_ends_after: { replies: 1 } });
+  const port = pinion.port('front');
+  let answers = 0;
+  const sockets = await Promise.all(
+    Array.from({ length: 40 }, async () => {
+      const socket = createSocket('udp4').bind(0, '127.0.0.1');
+      await once(socket, 'listening');
+      return socket.on('message', () => answers++);
+    }),
+  );
+  for (let round = 1; round <= 25; round++) {
+    for (const socket of sockets) for (let i = 0; i < 2; i++) socket.send('?', port, '127.0.0.1');
+    await eventually(`round ${round}`, () => answers === round * sockets.length * 2);
+  }
+  for (const socket of sockets) socket.close();
+});

@@ -18,6 +18,7 @@ import { Dialer } from './dialer.ts';
 import { Endpoints } from './endpoints.ts';
 import { SilencedClients } from './silenced.ts';
 import type { TcpArrival } from './tcp-arrival.ts';
+import { PacedLine } from './tcp-pacer.ts';
 import { Shortage } from './tcp-shortage.ts';
 import { UdpReplies } from './udp-replies.ts';
 
@@ -50,6 +51,7 @@ export class Context {
   readonly pipes: PipePool;
   readonly shortage: Shortage;
   readonly silenced: SilencedClients;
+  readonly paced: PacedLine;
   readonly conversations: ConversationTable;
   readonly arrivals = new Crowd<TcpArrival>();
   /** Changes whenever the ways to backends may have. */
@@ -72,6 +74,7 @@ export class Context {
     this.pipes = new PipePool(limits.pipes, reactor.wheel);
     this.shortage = new Shortage(reactor);
     this.silenced = new SilencedClients(reactor);
+    this.paced = new PacedLine(reactor);
     this.conversations = new ConversationTable(limits.conversations);
     this.order = new EvictionOrder((flow) => host.proved(flow));
   }

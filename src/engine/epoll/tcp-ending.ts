@@ -85,6 +85,7 @@ export class TcpEnding {
     if (!this.#owner.isOver) this.conclude();
     if (this.#owner.isOver) return;
     this.#noteTaken(nowMs);
+    if (this.#broken?.pacer?.isWaiting === true) this.#takenMs = nowMs;
     const limitMs = Math.min(lingerMs, this.#owner.flow.listener.plan.timeouts.idleMs);
     const isTooLong = nowMs - this.#takenMs >= limitMs || this.#droppedBytes > lingerBytesMax;
     if (isTooLong) return this.#owner.reset(this.code);

@@ -120,6 +120,7 @@ export class TcpFlow implements Timed, Starved {
     const { client } = this;
     client.chunk = chunk;
     client.heldEnd = length;
+    this.#flow.pace?.charge(true, length);
     client.readable = arrival.readable;
     client.hungUp = arrival.hungUp;
     client.ended = arrival.ended;
@@ -180,7 +181,6 @@ export class TcpFlow implements Timed, Starved {
 
   onMoved(source: TcpSide, bytes: number): void {
     this.#sinceMs = this.#context.reactor.nowMs;
-    source.pacer?.charge(bytes);
     if (source.isClient) this.#flow.bytesIn += bytes;
     else this.#flow.bytesOut += bytes;
   }
@@ -308,6 +308,10 @@ export class TcpFlow implements Timed, Starved {
 
   /** The relay has moved nothing for as long as it may. */
   #onQuiet(nowMs: number): void {
+    if (this.client.pacer?.isWaiting === true || this.backend.pacer?.isWaiting === true) {
+      this.#sinceMs = nowMs;
+      return this.#arm();
+    }
     const { idleMs, halfCloseMs } = this.#flow.listener.plan.timeouts;
     const isHalfClosed = this.#firstEnd !== undefined && halfCloseMs <= idleMs;
     this.#drain ??= new DrainWatch();
@@ -348,13 +352,16 @@ export class TcpFlow implements Timed, Starved {
     const { client } = this;
     this.#earlyRead = true;
     if (this.#context.chunks.isScarce) return;
-    client.chunk = this.#context.chunks.take(saidBytesMax);
+    const { pace } = this.#flow;
+    const most = pace === undefined ? saidBytesMax : Math.min(saidBytesMax, pace.room(true));
+    client.chunk = most === 0 ? undefined : this.#context.chunks.take(most);
     if (client.chunk === undefined) return;
-    const length = receive(client.fd, client.chunk, 0, saidBytesMax);
+    const length = receive(client.fd, client.chunk, 0, most);
     if (length > 0) {
+      pace?.charge(true, length);
       client.heldEnd = length;
       client.readable = true;
-      if (length < saidBytesMax) noteShortRead(client);
+      if (length < most) noteShortRead(client);
       return;
     }
     letGo(this.#context, client);
@@ -460,8 +467,9 @@ export class TcpFlow implements Timed, Starved {
     this.#openedMs = this.#sinceMs;
     const { pace } = this.#flow;
     if (pace !== undefined) {
-      client.pacer ??= new TcpPacer(this.#context.reactor, pace, client);
-      backend.pacer ??= new TcpPacer(this.#context.reactor, pace, backend);
+      const { paced, reactor } = this.#context;
+      client.pacer ??= new TcpPacer(reactor, paced, pace, client);
+      backend.pacer ??= new TcpPacer(reactor, paced, pace, backend);
     }
     this.#context.host.dialed(this.#flow);
     if (!this.open) return;

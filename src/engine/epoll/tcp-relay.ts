@@ -59,6 +59,7 @@ function copyOnce(context: Context, source: TcpSide): void {
   const most = mostOf(source, readBytes);
   const length = receive(source.fd, shared, 0, most);
   if (length <= 0) return onNothingRead(source, length);
+  source.pacer?.charge(length);
   if (length === most) {
     if (++source.fullReads >= fullReadsToSplice) source.splicing = true;
   } else {
@@ -153,6 +154,7 @@ function spliceOnce(context: Context, source: TcpSide): void {
   if (pipe === undefined) return copyFromNowOn(source, 0);
   const length = splice(source.fd, pipe.write, mostOf(source, pipeBytes));
   if (length > 0) {
+    source.pacer?.charge(length);
     source.pipe = pipe;
     source.pipeBytes = length;
     if (length >= spliceBytesWorthwhile) source.smallSplices = 0;

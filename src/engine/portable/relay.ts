@@ -18,7 +18,14 @@ export interface RelayEvents {
   ended(): void;
   /** Everything, the end included, is with the kernel of the other side. */
   delivered(): void;
+  /** Where bytes may not move as fast as they come: milliseconds until some may. */
+  waitMs?(): number;
 }
+
+/** Flows that share a rate look again within so long after there may be room, by lot. */
+const lotMs = 32;
+/** The longest delay that setTimeout takes. */
+const holdMsMax = 2 ** 31 - 1;
 
 export class Direction {
   readonly from: Socket;
@@ -38,6 +45,8 @@ export class Direction {
   #detach: () => void = () => undefined;
   /** Its bytes have moved faster than they may: `from` is not read until then. */
   #hold: NodeJS.Timeout | undefined = undefined;
+  /** How often what came had to wait since something moved. */
+  #inVain = 0;
 
   constructor(from: Socket, to: Socket) {
     this.from = from;
@@ -49,6 +58,7 @@ export class Direction {
     const { from, to } = this;
     const onData = (bytes: Buffer): void => {
       if (this.isDeaf) this.droppedBytes += bytes.length;
+      else if (events.waitMs !== undefined && this.#waits(events.waitMs())) from.unshift(bytes);
       else if (!to.destroyed) {
         if (!to.write(bytes)) from.pause();
         events.moved(bytes);
@@ -77,25 +87,41 @@ export class Direction {
     else if (!isFull) this.resume();
   }
 
-  /** `from` is not read for so long. */
-  holdFor(ms: number): void {
-    if (this.isStopped || this.isOver) return;
+  /**
+   * Whether what was read is to wait so long, and nothing is read meanwhile. A little longer, by lot: see epoll/tcp-pacer.ts. What
+   * moves at once is much, so turns are few: who has waited in vain before looks sooner.
+   */
+  #waits(ms: number): boolean {
+    if (ms === 0 || this.isStopped || this.isOver) {
+      this.#inVain = 0;
+      return false;
+    }
     this.from.pause();
-    this.#hold ??= setTimeout(() => {
-      this.#hold = undefined;
-      // Or its 'drain' does.
-      if (!this.to.writableNeedDrain || this.isDeaf) this.resume();
-    }, ms);
+    this.#hold ??= setTimeout(
+      () => {
+        this.#hold = undefined;
+        // Or its 'drain' does.
+        if (!this.to.writableNeedDrain || this.isDeaf) this.resume();
+      },
+      Math.min(ms + (Math.random() * lotMs) / ++this.#inVain, holdMsMax),
+    );
+    return true;
   }
 
-  #release(): void {
+  /** `from` is to be read as soon as there is room in its rate. */
+  get isHeld(): boolean {
+    return this.#hold !== undefined;
+  }
+
+  /** The flow is over, or `from` is not read any more. */
+  release(): void {
     clearTimeout(this.#hold);
     this.#hold = undefined;
   }
 
   /** Both sockets are without it from here on; `from` is paused. */
   detach(): void {
-    this.#release();
+    this.release();
     this.#detach();
   }
 
@@ -110,7 +136,7 @@ export class Direction {
   /** The flow of bytes from the kernel ends; what was read goes on its way. */
   stop(): void {
     this.isStopped = true;
-    this.#release();
+    this.release();
     this.from.pause();
   }
 

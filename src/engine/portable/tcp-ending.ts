@@ -89,7 +89,7 @@ export class TcpEnding {
     if (isTaken && !this.#awaitsEnd && !this.#isSending) return this.#ended.end(this.code);
     const nowMs = this.#context.nowMs();
     const takenBytes = flow.bytesIn + flow.bytesOut - up.heldBytes - down.heldBytes - queuedBytes;
-    if (takenBytes > this.#takenBytes) this.#takenAtMs = nowMs;
+    if (takenBytes > this.#takenBytes || words?.isHeld === true) this.#takenAtMs = nowMs;
     this.#takenBytes = takenBytes;
     const droppedBytes = this.#unheard?.droppedBytes ?? 0;
     const limitMs = Math.min(lingerMs, flow.listener.plan.timeouts.idleMs);

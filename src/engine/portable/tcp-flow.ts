@@ -15,7 +15,6 @@
 import { Socket, type SocketConstructorOpts } from 'node:net';
 import { targetAt } from '../../core/dial-target.ts';
 import type { Flow } from '../../core/flow.ts';
-import type { FlowPace } from '../../core/flow-pace.ts';
 import { saidBytesMax } from '../../core/limits.ts';
 import type { Bind } from '../../core/plan.ts';
 import { isSelfConnection } from '../../core/self-connection.ts';
@@ -155,6 +154,7 @@ export class TcpFlow implements Ended, Watched {
     this.#context.queues.ask([this.#client, this.#backend!], (kernelBytes) => {
       // It may have gone to another backend meanwhile.
       if (this.isOver || this.#ending !== undefined || this.#up !== up) return;
+      if (this.up.isHeld || this.down.isHeld) this.#moved();
       if (this.#movedAtMs !== movedAtMs) this.watch();
       else guarded(this.#context, this, () => this.#judgeQuiet(kernelBytes));
     });
@@ -285,6 +285,7 @@ export class TcpFlow implements Ended, Watched {
 
   #relay(backend: Socket): void {
     const { flow } = this;
+    const { pace } = flow;
     const said = this.#said ?? [];
     this.#said = this.#said === undefined ? undefined : [];
     this.#up = new Direction(this.#client, backend);
@@ -295,11 +296,12 @@ export class TcpFlow implements Ended, Watched {
           flow.bytesIn += bytes.length;
           if (this.#isEarly) this.#keep(bytes);
           this.#moved();
-          if (flow.pace !== undefined) this.#slowDown(this.#up, flow.pace, bytes.length);
+          pace?.charge(true, bytes.length);
         },
         passesEnd: () => true,
         ended: () => this.#ended('client-closed'),
         delivered: () => this.#directionDelivered(),
+        ...(pace === undefined ? {} : { waitMs: () => pace.waitMs(true) }),
       },
       said,
     );
@@ -307,20 +309,14 @@ export class TcpFlow implements Ended, Watched {
       moved: (bytes) => {
         flow.bytesOut += bytes.length;
         this.#moved();
-        if (flow.pace !== undefined) this.#slowDown(this.#down, flow.pace, bytes.length);
+        pace?.charge(false, bytes.length);
         if (!this.#replied) guarded(this.#context, this, () => this.#firstReply());
       },
       passesEnd: () => !this.#leftAtEnd(),
       ended: () => this.#ended('backend-closed'),
       delivered: () => this.#directionDelivered(),
+      ...(pace === undefined ? {} : { waitMs: () => pace.waitMs(false) }),
     });
-  }
-
-  #slowDown(direction: Direction | undefined, pace: FlowPace, bytes: number): void {
-    const isUp = direction === this.#up;
-    pace.charge(isUp, bytes);
-    const waitMs = pace.waitMs(isUp);
-    if (waitMs > 0) direction?.holdFor(waitMs);
   }
 
   #keep(bytes: Buffer): void {
@@ -472,6 +468,8 @@ export class TcpFlow implements Ended, Watched {
 
   #leave(): void {
     this.#phase = 'over';
+    this.#up?.release();
+    this.#down?.release();
     this.#context.deadlines.forget(this);
     this.#context.carried.delete(this);
   }
