@@ -130,8 +130,8 @@ test('whom another worker has seen a moment later by its clock has not been away
 });
 
 test('nobody can tell beforehand which clients share a bucket', () => {
-  const slots = Array.from({ length: 2 }, () => {
-    const [table] = workers(1, places) as [ClientTable];
+  const slots = Array.from({ length: 2 }, (_, seed) => {
+    const table = ClientTable.create(1, places, seed);
     return Array.from({ length: 20 }, (_, i) =>
       Math.floor(table.take(0, 'client', client(i), unlimited, true, 1) / 64),
     );

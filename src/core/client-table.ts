@@ -85,12 +85,15 @@ export class ClientTable {
     this.listenersAt = (this.entriesAt + shared.clients * this.entryWords) / 2;
   }
 
-  /** The kernel gives memory only to what is used of it. */
-  static create(workers: number, clients = limitedClientsMax): ClientTable {
+  /**
+   * The kernel gives memory only to what is used of it.
+   * @param seed 32 random bits
+   */
+  static create(workers: number, clients = limitedClientsMax, seed = 0): ClientTable {
     const lines = clients / slotsPerBucket + listenersMax;
     const words = lines * wordsPerLine + clients * entryWordsOf(workers);
     const buffer = new SharedArrayBuffer(words * 4 + listenersMax * ratesPerListener * 8);
-    return new ClientTable({ buffer, workers, clients, seed: Math.floor(Math.random() * 2 ** 32) });
+    return new ClientTable({ buffer, workers, clients, seed });
   }
 
   /**

@@ -9,7 +9,7 @@
  */
 import { ClientTable, type ClientTableShared } from './client-table.ts';
 import { Evictable } from './evictable.ts';
-import { backendIdsMax, listenersMax } from './limits.ts';
+import { backendIdsMax, limitedClientsMax, listenersMax } from './limits.ts';
 import { Places } from './places.ts';
 import { type TerminationCode, terminationCodes, terminationIndex } from './termination.ts';
 
@@ -88,10 +88,11 @@ export class Counters {
     this.clients = new ClientTable(shared.clients, worker);
   }
 
-  static create(workers: number): Counters {
+  /** @param seed 32 random bits, for hashes */
+  static create(workers: number, seed = 0): Counters {
     const buffer = new SharedArrayBuffer(workers * blockWords * 8);
     const places = Places.bufferOf(workers);
-    const clients = ClientTable.create(workers).shared;
+    const clients = ClientTable.create(workers, limitedClientsMax, seed).shared;
     return new Counters({ buffer, places, evictable: Evictable.bufferOf(workers), clients, workers });
   }
 

@@ -17,6 +17,7 @@ test('a thread that is kept from running while it sets its clock is not behind t
     return now();
   });
   const nowMs = sharedClock(originMs);
+  vi.restoreAllMocks();
   const [before, read, after] = [monotonicMs(), nowMs(), monotonicMs()];
   expect(read).toBeGreaterThan(before - originMs - 10);
   expect(read).toBeLessThan(after - originMs + 10);

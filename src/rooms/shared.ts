@@ -24,7 +24,7 @@ export interface SharedViews {
 export function createSharedMemory(workers: number, pinsMax: number): SharedViews & { shared: SharedMemory } {
   const pins = PinTable.create(pinsMax, { reportChanges: false });
   const states = new BackendStates();
-  const counters = Counters.create(workers);
+  const counters = Counters.create(workers, Math.floor(Math.random() * 2 ** 32));
   const dials = new DialTable();
   const clockOriginMs = Number(process.hrtime.bigint()) / 1e6;
   return {
