@@ -120,10 +120,11 @@ export class Arrival {
     this.#heldBytes = bytes.length;
   }
 
-  /** Doubles, so that a client that drips costs no more copying than twice what it says. */
+  /** Doubles, so that a client that drips costs no more copying than twice what it says; no further than what is read of it. */
   #reserve(length: number): void {
     if (length <= this.#held.length) return;
-    const larger = new Uint8Array(Math.max(length, 2 * this.#held.length));
+    const doubled = Math.min(2 * this.#held.length, this.#identifier.bytesMax);
+    const larger = new Uint8Array(Math.max(length, doubled));
     larger.set(this.#held.subarray(0, this.#heldBytes));
     this.#held = larger;
   }
