@@ -125,7 +125,7 @@ test('a worker that leaves before it is woken does not take the wake descriptor 
     await eventually('the worker', () => isReady);
     const before = openDescriptors(process.pid);
     // It is awake, as it is after the orders of a shutdown.
-    client.post({ type: 'unlisten', door: undefined, listenerId: 1, code: 'shutdown' });
+    client.post({ type: 'unlisten', doors: undefined, listenerId: 1, code: 'shutdown' });
     await client.stop(10_000);
     expect(openDescriptors(process.pid)).toBeLessThan(before);
   } finally {

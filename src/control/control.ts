@@ -606,7 +606,7 @@ export class Control {
         this.listeners.answered(worker, message);
         break;
       case 'unlistened':
-        this.listeners.unlistened(worker, message.listenerId, message.door);
+        this.listeners.unlistened(worker, message.listenerId, message.doors);
         break;
       case 'flows-ended':
         for (const flow of message.records) watch({ event: 'flow-ended', flow });

@@ -149,7 +149,7 @@ const several = (id: number, ...ports: number[]): ListenerView => {
 /** Lets a living worker do what it is told. */
 function obey(stage: Stage, taken: readonly number[] = []): void {
   for (const [worker, message] of stage.told.splice(0)) {
-    if (message.type === 'unlisten') stage.listeners.unlistened(worker, message.listenerId, message.door);
+    if (message.type === 'unlisten') stage.listeners.unlistened(worker, message.listenerId, message.doors);
     if (message.type !== 'listen' || message.bind.kind !== 'inet') continue;
     const { listenerId, door, bind } = message;
     stage.listeners.answered(
@@ -181,7 +181,7 @@ test('a reload opens and closes single addresses of a listener, and asks nothing
   obey(stage);
   await settle();
   expect(stage.told).toEqual([
-    [0, { type: 'unlisten', listenerId: 1, code: 'listener-removed', door: '127.0.0.1 10 ' }],
+    [0, { type: 'unlisten', listenerId: 1, code: 'listener-removed', doors: ['127.0.0.1 10 '] }],
   ]);
   expect(await whileObeyed(stage, use)).toBeUndefined();
   expect(stage.listeners.openBinds(1).map((bind) => bind.kind === 'inet' && bind.port)).toEqual([11, 12, 13]);
@@ -203,4 +203,16 @@ test('an address that goes from one listener to another is let go of first', asy
   expect(stage.told.map(([, { type }]) => type)).toEqual(['unlisten']);
   expect(await whileObeyed(stage, use)).toBeUndefined();
   expect(stage.listeners.openBinds(2)).toEqual([at(20), at(21), at(11)]);
+});
+
+test('addresses that go together are given up in one word to each worker', async () => {
+  const stage = stageOf(2);
+  await whileObeyed(stage, stage.listeners.use([several(1, 10, 11, 12, 13)]));
+  const use = stage.listeners.use([several(1, 10)]);
+  await settle();
+  expect(
+    stage.told.map(([worker, message]) => [worker, message.type === 'unlisten' && message.doors]),
+  ).toEqual([0, 1].map((worker) => [worker, [11, 12, 13].map((port) => `127.0.0.1 ${port} `)]));
+  expect(await whileObeyed(stage, use)).toBeUndefined();
+  expect(stage.listeners.openBinds(1)).toEqual([at(10)]);
 });

@@ -36,8 +36,9 @@ export class Listeners {
   private readonly open = new Map<number, OpenListener>();
   /** By worker and listener: the doors a living worker has been told to open. */
   private readonly told = new Map<string, Set<string>>();
-  // The keys of both: worker, listener and door (`*`: all of the listener).
+  /** By worker, listener and door. */
   private readonly waiting = new Map<string, (answer: Answer | undefined) => void>();
+  /** By worker, listener and the doors that are given up together (`*`: all of the listener). */
   private readonly closing = new Map<string, () => void>();
 
   constructor(
@@ -73,8 +74,8 @@ export class Listeners {
     });
     // First those whose address a new one wants: every worker must have let go of it.
     const places = new Set(fresh.flatMap(({ view, doors }) => doors.map((door) => placeOf(view, door))));
-    const inTheWay = gone.filter(({ view, door }) => places.has(placeOf(view, door)));
-    await this.closeDoors(inTheWay);
+    const isInTheWay = ({ view, door }: (typeof gone)[number]): boolean => places.has(placeOf(view, door));
+    await this.closeDoors(gone.filter(isInTheWay));
     const opened: { view: ListenerView; door: Door }[] = [];
     for (const { view, doors } of fresh) {
       const failure = doors.length === 0 ? undefined : await this.openEverywhere(view, doors);
@@ -86,7 +87,7 @@ export class Listeners {
       const listener = this.open.get(view.id);
       if (listener !== undefined) listener.view = view;
     }
-    await this.closeDoors(gone.filter((one) => !inTheWay.includes(one)));
+    await this.closeDoors(gone.filter((one) => !isInTheWay(one)));
     // Workers that answered, died and started anew in the meantime.
     for (const listener of this.open.values()) this.complete(listener);
     return undefined;
@@ -133,8 +134,8 @@ export class Listeners {
     this.waiting.get(`${worker} ${listenerId} ${door}`)?.(answer);
   }
 
-  unlistened(worker: number, listenerId: number, door: string | undefined): void {
-    this.closing.get(`${worker} ${listenerId} ${door ?? '*'}`)?.();
+  unlistened(worker: number, listenerId: number, doors: readonly string[] | undefined): void {
+    this.closing.get(closingKey(worker, listenerId, doors))?.();
   }
 
   /** Resolves when no worker accepts any more: what clients had connected before is among the open flows then. */
@@ -195,11 +196,11 @@ export class Listeners {
         done.push(this.closeThese([listenerId]));
         continue;
       }
-      for (const { key } of doors) {
-        listener.doors.delete(key);
-        for (let worker = 0; worker < this.workers; worker++)
-          done.push(this.close(worker, listenerId, 'listener-removed', key));
-      }
+      const keys = doors.map(({ key }) => key);
+      for (const key of keys) listener.doors.delete(key);
+      // Together: for a thousand of them a worker looks through its conversations once.
+      for (let worker = 0; worker < this.workers; worker++)
+        done.push(this.close(worker, listenerId, 'listener-removed', keys));
     }
     await Promise.all(done);
   }
@@ -216,16 +217,16 @@ export class Listeners {
     await Promise.all(done);
   }
 
-  /** @param door undefined: all of the listener */
+  /** @param doors undefined: all of the listener */
   private close(
     worker: number,
     listenerId: number,
     code: 'listener-removed' | 'shutdown',
-    door?: string,
+    doors?: readonly string[],
   ): Promise<void> {
-    const key = `${worker} ${listenerId} ${door ?? '*'}`;
-    if (door === undefined) this.told.delete(`${worker} ${listenerId}`);
-    else this.told.get(`${worker} ${listenerId}`)?.delete(door);
+    const key = closingKey(worker, listenerId, doors);
+    if (doors === undefined) this.told.delete(`${worker} ${listenerId}`);
+    else for (const door of doors) this.told.get(`${worker} ${listenerId}`)?.delete(door);
     return new Promise((resolve) => {
       const others = this.closing.get(key);
       this.closing.set(key, () => {
@@ -233,7 +234,7 @@ export class Listeners {
         others?.();
         resolve();
       });
-      if (!this.post(worker, { type: 'unlisten', listenerId, code, door })) this.closing.get(key)!();
+      if (!this.post(worker, { type: 'unlisten', listenerId, code, doors })) this.closing.get(key)!();
     });
   }
 
@@ -306,6 +307,10 @@ export class Listeners {
       else told.add(door);
     });
   }
+}
+
+function closingKey(worker: number, listenerId: number, doors: readonly string[] | undefined): string {
+  return `${worker} ${listenerId} ${doors?.join('\n') ?? '*'}`;
 }
 
 function doorsOf({ plan }: ListenerView): Door[] {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { Address, noAddress } from './address.ts';
-import { bindKey, bindsText, isCovered } from './binds.ts';
+import { bindKey, bindsText, coverage, doorsAmong } from './binds.ts';
 import { targetAt, targetsAt } from './dial-target.ts';
 import type { Bind } from './plan.ts';
 
@@ -20,8 +20,7 @@ test('ports that follow each other are told as a range', () => {
 test('where a flow came in is held against the addresses there are', () => {
   const local = Address.parse('10.0.0.1', 80)!;
   const local6 = Address.parse('2001:db8::1', 80)!;
-  const isAt = (binds: readonly Bind[], where: Address): boolean =>
-    isCovered(binds, where, where !== noAddress);
+  const isAt = (binds: readonly Bind[], where: Address): boolean => coverage(binds)(where);
   expect(isAt([at('10.0.0.2', 80), at('10.0.0.1', 80)], local)).toBe(true);
   expect(isAt([at('10.0.0.1', 81), at('10.0.0.2', 80), unix], local)).toBe(false);
   expect(isAt([at('0.0.0.0', 80)], local)).toBe(true);
@@ -48,4 +47,14 @@ test('a backend on the port that the client came to', () => {
   expect(targetAt({ ...same, portShift: 1 }, 65_535)).toBeUndefined();
   expect(targetAt({ ...same, portShift: -80 }, 80)).toBeUndefined();
   expect(targetsAt({ ...same, portShift: 1 }, [1, 65_535])).toEqual([at('10.0.1.1', 2)]);
+});
+
+test('some doors of a listener, or all', () => {
+  const doors = new Map([
+    ['a', 1],
+    ['b', 2],
+  ]);
+  expect(doorsAmong(doors, undefined)).toEqual([...doors]);
+  expect(doorsAmong(doors, ['b', 'c'])).toEqual([['b', 2]]);
+  expect(doorsAmong(undefined, ['b'])).toEqual([]);
 });

@@ -3,7 +3,7 @@
  * flow came in by is said by its `local` address.
  */
 import type { Address } from './address.ts';
-import { Address as Addresses } from './address.ts';
+import { Address as Addresses, noAddress } from './address.ts';
 import { formatAddress } from './address-text.ts';
 import type { Bind, ListenerPlan, Protocol } from './plan.ts';
 
@@ -18,16 +18,38 @@ export function bindKey(bind: Bind): string {
   return bind.kind === 'unix' ? bind.path : `${bind.ip} ${bind.port} ${bind.device ?? ''}`;
 }
 
-/** Whether a flow that came in at `local` came in by one of `binds`; one over a unix socket has no address of its own. */
-export function isCovered(binds: readonly Bind[], local: Address, hasAddress: boolean): boolean {
-  return binds.some((bind) => {
-    if (bind.kind === 'unix') return !hasAddress;
-    if (!hasAddress || (bind.port !== local.port && bind.port !== 0)) return false;
-    const address = Addresses.parse(bind.ip, local.port);
-    if (address === undefined) return false;
-    if (!address.isWildcard) return address.equals(local);
-    return address.family === 6 || local.family === 4;
+/** Of what is kept for each address of a listener those that `some` names; undefined: all. */
+export function doorsAmong<T>(
+  doors: ReadonlyMap<string, T> | undefined,
+  some: readonly string[] | undefined,
+): readonly (readonly [string, T])[] {
+  if (doors === undefined) return [];
+  if (some === undefined) return [...doors];
+  return some.flatMap((key) => {
+    const door = doors.get(key);
+    return door === undefined ? [] : [[key, door] as const];
   });
+}
+
+/**
+ * Whether a flow that came in at `local` came in by one of `binds`; `noAddress`: over a unix socket. Made once for an order that asks
+ * each of many flows: there may be ten thousand binds, and few at one port.
+ */
+export function coverage(binds: readonly Bind[]): (local: Address) => boolean {
+  const isUnix = binds.some(({ kind }) => kind === 'unix');
+  const byPort = new Map<number, Address[]>();
+  for (const bind of binds) {
+    const address = bind.kind === 'inet' ? Addresses.parse(bind.ip, bind.port) : undefined;
+    if (address === undefined) continue;
+    const known = byPort.get(address.port);
+    if (known === undefined) byPort.set(address.port, [address]);
+    else known.push(address);
+  }
+  return (local) => {
+    if (local === noAddress) return isUnix;
+    const those = byPort.get(local.port) ?? [];
+    return those.some((one) => (one.isWildcard ? one.family === 6 || local.family === 4 : one.equals(local)));
+  };
 }
 
 /** `tcp://0.0.0.0:443, udp://[::]:7000-7099`: ports that follow each other are one range. */

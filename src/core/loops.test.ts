@@ -154,3 +154,26 @@ test('a backend on the port that the client came to leads back where one of thes
   expect(leadsBack(2)).toBe(true);
   expect(leadsBack(3)).toBe(false);
 });
+
+describe('backends on the port that the client came to', () => {
+  const at = (ip: string, portShift: number): Bind => ({ kind: 'inet', ip, port: 0, portShift });
+
+  test('the ports of the other protocol are not theirs', () => {
+    const listeners = [
+      listener('t', inet('0.0.0.0', 1080), 'p', 'tcp'),
+      listener('u', inet('0.0.0.0', 2080), 'p', 'udp'),
+    ];
+    expect(findLoops(listeners, [backend('p', at('127.0.0.1', 1000))], machine).leadingBack.size).toBe(0);
+  });
+
+  test('a thousand of them on sixteen thousand ports', () => {
+    const listeners = Array.from({ length: 16_384 }, (_, i) => listener('l', inet('0.0.0.0', 9000 + i), 'p'));
+    const elsewhere = Array.from({ length: 1_000 }, (_, i) =>
+      backend('p', at(`10.1.${i >> 8}.${i & 255}`, 0)),
+    );
+    const here = backend('p', at('127.0.0.1', 1));
+    const found = findLoops(listeners, [...elsewhere, here], machine);
+    expect([...found.leadingBack]).toEqual([[here.id, 'l']]);
+    expect(found.suspects.size).toBe(1_000);
+  });
+});

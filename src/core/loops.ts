@@ -132,39 +132,63 @@ function findEdges(
     if (door === undefined) doors.set(place, new Door(listener));
     else door.add(listener);
   }
-  const ports = portsByPool(listeners);
-  const placed = backends.flatMap(({ id, pool, target }) =>
-    target === undefined
-      ? []
-      : targetsAt(target, ports.get(pool) ?? []).map((each) => ({ id, pool, target: each })),
-  );
-  for (const { id, pool, target } of placed) {
-    const place = placeOf(target, machine);
+  const doorsTo = doorFinder(doors, portsByRoute(listeners), machine);
+  for (const { id, pool, target } of backends) {
+    if (target === undefined) continue;
     for (const protocol of ['tcp', 'udp'] as const) {
       const route = routeOf(protocol, pool);
-      const door = doors.get(`${protocol} ${place}`);
-      if (door === undefined || !routes.has(route)) continue;
-      const to = door.listenerFor(target, machine);
-      if (to === undefined) {
-        if (target.kind === 'inet') suspects.add(id);
-        continue;
+      if (!routes.has(route)) continue;
+      for (const door of doorsTo(target, protocol, route)) {
+        const to = door.listenerFor(target, machine);
+        if (to === undefined) {
+          if (target.kind === 'inet') suspects.add(id);
+          continue;
+        }
+        const ways = edges.get(route) ?? [];
+        edges.set(route, ways);
+        for (const next of to.pools) ways.push({ backendId: id, to, next: routeOf(protocol, next) });
       }
-      const ways = edges.get(route) ?? [];
-      edges.set(route, ways);
-      for (const next of to.pools) ways.push({ backendId: id, to, next: routeOf(protocol, next) });
     }
   }
   return { edges, suspects };
 }
 
-/** The ports that clients of a pool come to. */
-function portsByPool(listeners: readonly LoopListener[]): ReadonlyMap<string, ReadonlySet<number>> {
+/**
+ * Finds the doors that have the ports (or path) of a target. For one on the port that the client came to: one for all those that have
+ * the same listeners, found once for all such backends of a route, as ten thousand ports times a thousand backends are too many.
+ */
+function doorFinder(
+  doors: ReadonlyMap<string, Door>,
+  ports: ReadonlyMap<string, ReadonlySet<number>>,
+  machine: Machine,
+): (target: Bind, protocol: Protocol, route: string) => readonly Door[] {
+  const known = new Map<string, readonly Door[]>();
+  const at = (target: Bind, protocol: Protocol): readonly Door[] => {
+    const door = doors.get(`${protocol} ${placeOf(target, machine)}`);
+    return door === undefined ? [] : [door];
+  };
+  return (target, protocol, route) => {
+    if (target.kind === 'unix' || target.portShift === undefined) return at(target, protocol);
+    const key = `${target.portShift} ${route}`;
+    let those = known.get(key);
+    if (those === undefined) {
+      const all = targetsAt(target, ports.get(route) ?? []).flatMap((each) => at(each, protocol));
+      those = [...new Map(all.map((door) => [door.text, door])).values()];
+      known.set(key, those);
+    }
+    return those;
+  };
+}
+
+/** The ports that clients of a route come to. */
+function portsByRoute(listeners: readonly LoopListener[]): ReadonlyMap<string, ReadonlySet<number>> {
   const ports = new Map<string, Set<number>>();
-  for (const { pools, bind } of listeners) {
+  for (const { protocol, pools, bind } of listeners) {
     if (bind.kind === 'unix') continue;
     for (const pool of pools) {
-      const known = ports.get(pool);
-      if (known === undefined) ports.set(pool, new Set([bind.port]));
+      const route = routeOf(protocol, pool);
+      const known = ports.get(route);
+      if (known === undefined) ports.set(route, new Set([bind.port]));
       else known.add(bind.port);
     }
   }
@@ -197,6 +221,11 @@ class Door {
     if (address === undefined || this.#byIp.has(address.ip)) return;
     this.#byIp.set(address.ip, listener);
     if (address.isLoopback) this.#onLoopback ??= listener;
+  }
+
+  /** Equal for doors that answer alike, whatever their ports. */
+  get text(): string {
+    return JSON.stringify([...this.#byIp].map(([ip, { name }]) => [ip, name]));
   }
 
   /** The one that receives what is sent to `target`, which has its port or path. */

@@ -47,7 +47,7 @@ test('an own listener, until its address is given up', () => {
   addresses.listens(1, 'a', { kind: 'inet', ip: '192.0.2.7', port: 53 });
   expect(has(addresses, '192.0.2.7:53')).toBe(true);
   expect(has(addresses, '192.0.2.8:53')).toBe(false);
-  addresses.listens(1, 'a', undefined);
+  addresses.unlistens(1, ['a']);
   expect(has(addresses, '192.0.2.7:53')).toBe(false);
 });
 
@@ -67,4 +67,24 @@ test('says whether there was news', () => {
   const addresses = servers({ machineIps: ['10.0.0.1'] });
   expect(addresses.learn({ pools: [], memberListeners: [], machineIps: ['10.0.0.1'] })).toBe(false);
   expect(addresses.learn({ pools: [], memberListeners: [], machineIps: [] })).toBe(true);
+});
+
+test('backends on the port that the client came to: very many of them on very many ports', () => {
+  const ports = Array.from({ length: 16_384 }, (_, i) => 10_000 + i);
+  const binds = ports.map((port) => ({ kind: 'inet', ip: '0.0.0.0', port }) as const);
+  const backends = Array.from({ length: 1_100 }, (_, i) => ({
+    id: i + 1,
+    name: `b${i}`,
+    target: { kind: 'inet', ip: `10.0.${i >> 8}.${i & 255}`, port: 0, portShift: 1_000 } as const,
+    addressText: '',
+    weight: 1,
+    maxConnections: 0,
+  }));
+  const addresses = servers({
+    pools: [{ id: 1, version: 1, backends }],
+    listeners: [{ poolId: 1, plan: { bind: binds[0]!, binds } }],
+  });
+  for (const client of ['10.0.0.0:11000', '10.0.4.75:27383']) expect(has(addresses, client)).toBe(true);
+  for (const client of ['10.0.0.0:10999', '10.0.4.75:27384', '10.0.4.76:11000'])
+    expect(has(addresses, client)).toBe(false);
 });

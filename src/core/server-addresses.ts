@@ -8,7 +8,6 @@
  */
 import { Address } from './address.ts';
 import { bindsOf } from './binds.ts';
-import { targetsAt } from './dial-target.ts';
 import type { Bind, ListenerPlan, Protocol } from './plan.ts';
 import type { PoolView } from './snapshot.ts';
 
@@ -35,8 +34,16 @@ export interface KnownServers {
 
 type AddressKey = number | string;
 
+interface Shifted {
+  readonly shift: number;
+  /** That clients come to. */
+  readonly ports: ReadonlySet<number>;
+}
+
 export class ServerAddresses {
   private others = new Set<AddressKey>();
+  /** Backends on the port that the client came to, by IP: one entry each, however many ports there are. */
+  private shifted = new Map<AddressKey, Shifted[]>();
   private machine = new Set<AddressKey>();
   private learnedFrom = '';
   /** The addresses of our own UDP listeners, by listener and door. */
@@ -54,15 +61,17 @@ export class ServerAddresses {
       pools.map(({ id, version }) => [id, version]),
       memberListeners,
       machineIps,
-      [...ports],
+      [...ports].map(([id, those]) => [id, ...those]),
     ]);
     if (text === this.learnedFrom) return false;
     this.learnedFrom = text;
     this.others = new Set();
+    this.shifted = new Map();
     for (const { id, backends } of pools) {
       for (const { target } of backends) {
-        for (const at of target === undefined ? [] : targetsAt(target, ports.get(id) ?? []))
-          if (at.kind === 'inet') add(this.others, at.ip, at.port);
+        if (target?.kind !== 'inet') continue;
+        if (target.portShift === undefined) add(this.others, target.ip, target.port);
+        else this.addShifted(target.ip, target.portShift, ports.get(id)!);
       }
     }
     for (const { protocol, ip, port } of memberListeners) if (protocol === 'udp') add(this.others, ip, port);
@@ -71,25 +80,39 @@ export class ServerAddresses {
     return true;
   }
 
-  /**
-   * An address of an own UDP listener has been bound, or is given up (undefined).
-   * @param door which one; undefined: all of them
-   */
-  listens(listenerId: number, door: string | undefined, bind: Bind | undefined): void {
-    const address = bind?.kind === 'inet' ? Address.parse(bind.ip, bind.port) : undefined;
-    if (address !== undefined && door !== undefined) {
-      const doors = this.bound.get(listenerId);
-      if (doors === undefined) this.bound.set(listenerId, new Map([[door, address]]));
-      else doors.set(door, address);
-      this.addOwn(address);
-      return;
-    }
-    if (door === undefined) this.bound.delete(listenerId);
-    else this.bound.get(listenerId)?.delete(door);
+  /** An address of an own UDP listener has been bound. */
+  listens(listenerId: number, door: string, bind: Bind): void {
+    const address = bind.kind === 'inet' ? Address.parse(bind.ip, bind.port) : undefined;
+    if (address === undefined) return;
+    const doors = this.bound.get(listenerId);
+    if (doors === undefined) this.bound.set(listenerId, new Map([[door, address]]));
+    else doors.set(door, address);
+    this.addOwn(address);
+  }
+
+  /** Such addresses are given up; undefined: all of the listener. */
+  unlistens(listenerId: number, some: readonly string[] | undefined): void {
+    const known = this.bound.get(listenerId);
+    if (known === undefined) return;
+    if (some === undefined) this.bound.delete(listenerId);
+    else for (const door of some) known.delete(door);
     this.own = new Set();
     this.wildcardPortsV4 = new Set();
     this.wildcardPortsV6 = new Set();
     for (const doors of this.bound.values()) for (const one of doors.values()) this.addOwn(one);
+  }
+
+  private addShifted(ip: string, shift: number, ports: ReadonlySet<number>): void {
+    const address = Address.parse(ip, 0);
+    if (address === undefined) return;
+    const known = this.shifted.get(keyOf(address));
+    if (known === undefined) this.shifted.set(keyOf(address), [{ shift, ports }]);
+    else if (!known.some((one) => one.shift === shift && one.ports === ports)) known.push({ shift, ports });
+  }
+
+  private isShifted(client: Address): boolean {
+    const those = this.shifted.get(keyOf(client.withPort(0)));
+    return those?.some(({ shift, ports }) => ports.has(client.port - shift)) === true;
   }
 
   private addOwn(address: Address): void {
@@ -105,6 +128,7 @@ export class ServerAddresses {
   has(client: Address, local: Address): boolean {
     const key = keyOf(client);
     if (this.others.has(key) || this.own.has(key)) return true;
+    if (this.shifted.size > 0 && this.isShifted(client)) return true;
     const ports = client.family === 4 ? this.wildcardPortsV4 : this.wildcardPortsV6;
     return ports.has(client.port) && this.isOfMachine(client, local);
   }
@@ -120,14 +144,14 @@ export class ServerAddresses {
 function shiftedPorts(
   pools: KnownServers['pools'],
   listeners: NonNullable<KnownServers['listeners']>,
-): ReadonlyMap<number, readonly number[]> {
-  const ports = new Map<number, readonly number[]>();
+): ReadonlyMap<number, ReadonlySet<number>> {
+  const ports = new Map<number, ReadonlySet<number>>();
   for (const { id, backends } of pools) {
     if (!backends.some(({ target }) => target?.kind === 'inet' && target.portShift !== undefined)) continue;
     const binds = listeners
       .filter(({ poolId, poolIds = [poolId] }) => poolIds.includes(id))
       .flatMap(({ plan }) => bindsOf(plan));
-    ports.set(id, [...new Set(binds.flatMap((bind) => (bind.kind === 'inet' ? bind.port : [])))]);
+    ports.set(id, new Set(binds.flatMap((bind) => (bind.kind === 'inet' ? bind.port : []))));
   }
   return ports;
 }

@@ -232,7 +232,7 @@ export interface Engine {
   waysChanged(): void;
 
   /**
-   * Stops accepting, at one door or (undefined) at all of the listener. Unknown ids are ignored. Open TCP flows go on, so do
+   * Stops accepting, at these doors or (undefined) at all of the listener. Unknown ids are ignored. Open TCP flows go on, so do
    * clients that are being identified, and the address is released.
    *
    * UDP, `listener-removed`: likewise, and conversations end, as their replies leave through the address that is given up.
@@ -240,7 +240,7 @@ export interface Engine {
    * is kept until `stop`. Even without conversations: several workers share it, and were one to leave, the kernel
    * would spread the others' clients anew.
    */
-  unlisten(listenerId: number, code: 'listener-removed' | 'shutdown', door?: string): void;
+  unlisten(listenerId: number, code: 'listener-removed' | 'shutdown', doors?: readonly string[]): void;
 
   /**
    * How many descriptors the engine may hold beyond those of its listeners and two per flow: what a faster way to relay

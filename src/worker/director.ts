@@ -174,13 +174,15 @@ export class Director implements EngineHost {
     this.someGrowTooOld = snapshot.pools.some(({ plan }) => plan.maxConnectionAgeMs > 0);
   }
 
-  /**
-   * An address of a UDP listener has been bound, with the port it really has, or is given up (undefined).
-   * @param door which one; undefined: all of them
-   */
-  listens(listenerId: number, door: string | undefined, bind: Bind | undefined): void {
+  /** An address of a UDP listener has been bound, with the port it really has. */
+  listens(listenerId: number, door: string, bind: Bind): void {
     this.servers.listens(listenerId, door, bind);
-    if (bind !== undefined) this.endServers();
+    this.endServers();
+  }
+
+  /** Addresses of a listener are given up; undefined: all of them. */
+  unlistens(listenerId: number, doors: readonly string[] | undefined): void {
+    this.servers.unlistens(listenerId, doors);
   }
 
   listener(id: number): ListenerView | undefined {
@@ -885,12 +887,13 @@ export class Director implements EngineHost {
     flow.dialsFrom = undefined;
   }
 
+  private readonly isOfServer = ({ listener, movedTo, peer, peerLocal }: Flow): boolean =>
+    listener.plan.protocol === 'udp' && this.servers.has(movedTo ?? peer, peerLocal);
+
   /** Conversations of those that turn out to be servers end: whatever both say goes to and fro. */
   private endServers(): void {
     if (this.registry.size === 0) return;
-    const matches = ({ listener, movedTo, peer, peerLocal }: Flow): boolean =>
-      listener.plan.protocol === 'udp' && this.servers.has(movedTo ?? peer, peerLocal);
-    this.endings.add(undefined, matches, 'loop', 0);
+    this.endings.addOnce(this.isOfServer, 'loop');
   }
 
   private hasMovedToDenied({ listener, movedTo }: Flow): boolean {

@@ -99,6 +99,11 @@ export class Endings {
     this.orders.push({ select, matches, code, overMs });
   }
 
+  /** At once, whom `matches` means when it is asked: an order that still waits its turn will do (a listener on a thousand ports gives a thousand). */
+  addOnce(matches: (flow: Flow) => boolean, code: TerminationCode): void {
+    if (!this.orders.some((order) => order.matches === matches)) this.add(undefined, matches, code, 0);
+  }
+
   /** Ends these flows, evenly over the time. Those that have a place already keep it. */
   spread(
     flows: readonly Flow[],

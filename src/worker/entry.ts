@@ -141,11 +141,11 @@ function handle(
       listen(message, director, post);
       break;
     case 'unlisten':
-      director.listens(message.listenerId, message.door, undefined);
+      director.unlistens(message.listenerId, message.doors);
       try {
-        engine.unlisten(message.listenerId, message.code, message.door);
+        engine.unlisten(message.listenerId, message.code, message.doors);
       } finally {
-        post({ type: 'unlistened', listenerId: message.listenerId, door: message.door });
+        post({ type: 'unlistened', listenerId: message.listenerId, doors: message.doors });
       }
       break;
     case 'end-flows':

@@ -1,12 +1,11 @@
 /** Which open flows an order of control means, as a question that is asked of each flow. */
-import { noAddress } from '../core/address.ts';
-import { isCovered } from '../core/binds.ts';
+import { coverage } from '../core/binds.ts';
 import { flowMatcher } from '../core/client-matcher.ts';
 import type { Flow } from '../core/flow.ts';
-import type { Bind } from '../core/plan.ts';
 import { isSameWay, type Way } from '../core/way.ts';
 import type { FlowSelector } from './messages-to-worker.ts';
 
+type OfListener = Extract<FlowSelector, { by: 'listener' }>;
 type ByOperator = Extract<FlowSelector, { by: 'operator' }>;
 
 /** How a TCP flow's backend was dialled, or is being. */
@@ -25,7 +24,7 @@ export function matcher(select: FlowSelector): (flow: Flow) => boolean {
           flow.listener.plan.protocol === 'udp' ||
           isSameWay(wayOf(flow), select.way));
     case 'listener':
-      return (flow) => flow.listener.id === select.listenerId && isOutside(select.outside, flow);
+      return ofListener(select);
     case 'pool':
       return ({ listener: { plan }, poolName }) =>
         poolName === select.pool && plan.protocol === select.protocol;
@@ -39,9 +38,11 @@ export function matcher(select: FlowSelector): (flow: Flow) => boolean {
 }
 
 /** Of who came through a proxy `local` is what the proxy was reached at: such a flow stays. */
-function isOutside(binds: readonly Bind[] | undefined, { local, identity }: Flow): boolean {
-  if (binds === undefined) return true;
-  return identity === undefined && !isCovered(binds, local, local !== noAddress);
+function ofListener({ listenerId, outside }: OfListener): (flow: Flow) => boolean {
+  if (outside === undefined) return (flow) => flow.listener.id === listenerId;
+  const isCovered = coverage(outside);
+  return ({ listener, identity, local }) =>
+    listener.id === listenerId && identity === undefined && !isCovered(local);
 }
 
 function byOperator({ filter, pools, openedBeforeMs }: ByOperator): (flow: Flow) => boolean {

@@ -54,8 +54,12 @@ export type MessageFromWorker =
       readonly door: string;
       readonly port: number;
     }
-  /** An address of a listener is given up; undefined: all of them. */
-  | { readonly type: 'unlistened'; readonly listenerId: number; readonly door: string | undefined }
+  /** Addresses of a listener are given up; undefined: all of them. */
+  | {
+      readonly type: 'unlistened';
+      readonly listenerId: number;
+      readonly doors: readonly string[] | undefined;
+    }
   | {
       readonly type: 'bind-failed';
       readonly listenerId: number;

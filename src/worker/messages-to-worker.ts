@@ -55,7 +55,7 @@ export type MessageToWorker =
       readonly type: 'unlisten';
       readonly listenerId: number;
       /** Undefined: all of the listener. */
-      readonly door: string | undefined;
+      readonly doors: readonly string[] | undefined;
       /** What becomes of its UDP conversations: see `Engine.unlisten`. */
       readonly code: 'listener-removed' | 'shutdown';
     }

@@ -42,7 +42,7 @@ export const doorStories = [
       opened.map(({ listenerId, local }) => [listenerId, local]),
       [port, second].map((at) => [listener.id, `127.0.0.1:${at}`]),
     );
-    stage.send({ type: 'unlisten', listenerId: listener.id, door: 'second' });
+    stage.send({ type: 'unlisten', listenerId: listener.id, doors: ['second'] });
     while (!(await refuses(second))) await new Promise((resolve) => setTimeout(resolve, 10));
     for (const client of clients) {
       client.send(' again');
@@ -67,7 +67,7 @@ export const doorStories = [
       stage.all('opened').map(({ local }) => local),
       [`127.0.0.1:${port}`, `127.0.0.1:${second}`],
     );
-    stage.send({ type: 'unlisten', listenerId: listener.id, door: 'second' });
+    stage.send({ type: 'unlisten', listenerId: listener.id, doors: ['second'] });
     assert.equal((await stage.closed(2)).code, 'listener-removed');
     client.send('three', port);
     assert.equal((await client.receives('three')).from.port, port);

@@ -70,7 +70,7 @@ export type ToEngine =
       readonly type: 'unlisten';
       readonly listenerId: number;
       readonly code?: 'shutdown';
-      readonly door?: string;
+      readonly doors?: readonly string[];
     }
   /** The backend of this id is somewhere else now. */
   | { readonly type: 'move'; readonly backend: BackendView }

@@ -61,7 +61,7 @@ function command(running: Engine, message: Exclude<ToEngine, { type: 'start' }>)
       running.waysChanged();
       return;
     case 'unlisten':
-      running.unlisten(message.listenerId, message.code ?? 'listener-removed', message.door);
+      running.unlisten(message.listenerId, message.code ?? 'listener-removed', message.doors);
       return;
     case 'move':
       recorder.elsewhere.set(message.backend.id, message.backend);

@@ -5,6 +5,7 @@
  * promise and no timer. Control posts its message and writes eight bytes to `wakeDescriptor`; `onWake` then takes
  * the message. What is thrown inside a handler costs one flow (`worker-error`), never the loop.
  */
+import { doorsAmong } from '../../core/binds.ts';
 import type { Flow } from '../../core/flow.ts';
 import { descriptorsPerPipe, pipesPerWorkerMax } from '../../core/limits.ts';
 import type { ListenerView } from '../../core/snapshot.ts';
@@ -121,9 +122,10 @@ export class EpollEngine implements Engine {
     this.#context.dialer.planChanged();
   }
 
-  unlisten(listenerId: number, code: 'listener-removed' | 'shutdown', door?: string): void {
+  unlisten(listenerId: number, code: 'listener-removed' | 'shutdown', some?: readonly string[]): void {
     const doors = this.#listeners.get(listenerId);
-    const those = [...(doors ?? [])].filter(([key]) => door === undefined || key === door);
+    if (doors === undefined) return;
+    const those = doorsAmong(doors, some);
     const conversations = this.#conversationsOf(those.map(([, listener]) => listener));
     for (const [key, listener] of those) {
       if (listener instanceof UdpListener) {
@@ -134,9 +136,9 @@ export class EpollEngine implements Engine {
         }
         listener.close(code, own);
       } else listener.close(false);
-      doors!.delete(key);
+      doors.delete(key);
     }
-    if (doors?.size === 0) this.#listeners.delete(listenerId);
+    if (doors.size === 0) this.#listeners.delete(listenerId);
   }
 
   spareDescriptors(count: number): void {

@@ -4,6 +4,7 @@
  * (see tcp-flow.ts, tcp-listener.ts, local-sockets.ts, and the skips in its conformance test).
  */
 import assert from 'node:assert/strict';
+import { doorsAmong } from '../../core/binds.ts';
 import type { Flow } from '../../core/flow.ts';
 import type { ListenerView } from '../../core/snapshot.ts';
 import type { TerminationCode } from '../../core/termination.ts';
@@ -110,9 +111,8 @@ class PortableEngine implements Engine {
     this.#context.waysVersion++;
   }
 
-  unlisten(listenerId: number, code: 'listener-removed' | 'shutdown', door?: string): void {
-    for (const [key, listener] of [...(this.#listeners.get(listenerId) ?? [])]) {
-      if (door !== undefined && key !== door) continue;
+  unlisten(listenerId: number, code: 'listener-removed' | 'shutdown', some?: readonly string[]): void {
+    for (const [key, listener] of doorsAmong(this.#listeners.get(listenerId), some)) {
       if (code === 'shutdown' && listener instanceof UdpListener && listener.isBound) {
         listener.drain();
         continue;
