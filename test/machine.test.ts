@@ -180,3 +180,20 @@ test.each(['epoll', 'portable'])(
     expect(await askTcp(port)).toBe('b');
   },
 );
+
+test.skipIf(!isRoot)('a user with the right to read all files may read those that are not his', async () => {
+  const secret = temporaryFile('secret', '192.0.2.66\n');
+  chmodSync(secret, 0o600);
+  const path = temporaryFile(
+    'pinion.yaml',
+    `listeners: [ { name: l, bind: "tcp://127.0.0.1:0", pool: p, deny: [ "file:${secret}" ] } ]
+pools: { p: { health: { type: none }, backends: [ { name: x, address: "127.0.0.1:9" } ] } }
+`,
+  );
+  for (const file of [secret, path]) chmodSync(dirname(file), 0o755);
+  chmodSync(path, 0o644);
+  const as = ['setpriv', '--reuid=nobody', '--regid=nogroup', '--clear-groups'];
+  const rights = ['--inh-caps=+dac_read_search', '--ambient-caps=+dac_read_search', '--'];
+  expect((await pinionCommand(['check', path], [...as, '--'])).stderr).toContain('may not read');
+  expect((await pinionCommand(['check', path], [...as, ...rights])).stderr).toBe('');
+});

@@ -54,6 +54,19 @@ test.each(['epoll', 'portable'] as const)(
   },
 );
 
+test('epoll: an address is judged on its device, by which alone a link-local one has a meaning', async () => {
+  const all = loaded('device: lo\n    source: "fe80::77"', 'tcp://[fe80::77]:0", bind_device: "lo');
+  // Elsewhere than on a device the kernel has EINVAL for it.
+  const { problems } = await lookAtMachine(all, 'epoll');
+  expect(problems).toEqual([
+    expect.stringMatching(/^f:1:\d+: listeners\[0\]\.bind: EADDRNOTAVAIL; /),
+    expect.stringMatching(/^f:6:13: pools\.p\.source: fe80::77 is no address of this machine; /),
+  ]);
+  // Told once, where the device is.
+  const away = await lookAtMachine(loaded('', 'tcp://[fe80::77]:0", bind_device: "none0'), 'epoll');
+  expect(away.problems).toEqual([expect.stringMatching(/bind_device: there is no device none0; /)]);
+});
+
 test('what waits for a restart is judged at the start alone; what one backend lacks is a warning', async () => {
   const wanting = loaded(
     'health: { type: redis, password_file: /nonexistent/a }',

@@ -7,7 +7,7 @@
  * What the plan in use asks already refuses no reload: a device that is away for a moment must not stand in the way of other changes.
  * `check` has warnings only, as it may run on another machine, or as another user.
  */
-import { accessSync, constants, readdirSync, statSync } from 'node:fs';
+import { accessSync, constants, readdirSync, readFileSync, statSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { dirname } from 'node:path';
 import { type Demand, demandsOf, type Want } from '../config/demands.ts';
@@ -105,7 +105,7 @@ async function troubleWith(want: Want, means: MachineMeans): Promise<Trouble | u
     case 'device':
       return say(deviceProblem(want.device, await means.device(want.device)));
     case 'sources':
-      return sourcesTrouble(want.ips, means);
+      return sourcesTrouble(want, means);
     case 'bind':
       return say(bindTrouble(want, await means.bind(want.protocol, want.bind)));
     case 'socket':
@@ -150,11 +150,14 @@ function devices(): string {
   return some(names.sort());
 }
 
-async function sourcesTrouble(ips: readonly string[], means: MachineMeans): Promise<Trouble | undefined> {
+async function sourcesTrouble(
+  { ips, device }: Extract<Want, { asks: 'sources' }>,
+  means: MachineMeans,
+): Promise<Trouble | undefined> {
   const missing: string[] = [];
   let why = '';
   for (const ip of ips) {
-    const code = await means.source(ip);
+    const code = await means.source(ip, device);
     if (code === undefined) continue;
     missing.push(ip);
     why = code;
@@ -210,13 +213,11 @@ function serverProblem(file: string): string | undefined {
 function fileProblem(file: string, mode: number): string | undefined {
   try {
     if (!statSync(file).isFile()) return `${file}: it is not a regular file`;
-    accessSync(file, mode);
-    return undefined;
+    return may(file, mode) ? undefined : mayNot(mode === constants.X_OK ? 'run' : 'read', file);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR') return `${file}: there is no such file`;
-    if (code !== 'EACCES') return `${file}: ${code ?? message}`;
-    return mayNot(mode === constants.X_OK ? 'run' : 'read', file);
+    return code === 'EACCES' ? mayNot('look at', file) : `${file}: ${code ?? message}`;
   }
 }
 
@@ -224,8 +225,31 @@ function may(path: string, mode: number): boolean {
   try {
     accessSync(path, mode);
     return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EACCES' && isOverridden(path, mode);
+  }
+}
+
+/**
+ * access(2) leaves the capabilities of a user who is not root aside, and what is asked for later does not: systemd's
+ * AmbientCapabilities=CAP_DAC_READ_SEARCH. capabilities(7): CAP_DAC_OVERRIDE is bit 1, and runs no file that nobody may run;
+ * CAP_DAC_READ_SEARCH is bit 2.
+ */
+function isOverridden(path: string, mode: number): boolean {
+  const effective = /^CapEff:\s*[0-9a-f]*([0-9a-f])$/m.exec(readText('/proc/thread-self/status'))?.[1] ?? '0';
+  const bits = Number.parseInt(effective, 16);
+  const found = statSync(path);
+  const isRunnable = found.isDirectory() || (found.mode & 0o111) !== 0;
+  if ((bits & 0b010) !== 0) return (mode & constants.X_OK) === 0 || isRunnable;
+  const isReading = (mode & constants.W_OK) === 0 && (found.isDirectory() || (mode & constants.X_OK) === 0);
+  return (bits & 0b100) !== 0 && isReading;
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
   } catch {
-    return false;
+    return '';
   }
 }
 

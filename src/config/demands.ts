@@ -17,7 +17,7 @@ export type Want =
   | { readonly asks: 'mark'; readonly mark: number }
   | { readonly asks: 'device'; readonly device: string }
   /** Addresses that dials leave from, in turn. */
-  | { readonly asks: 'sources'; readonly ips: readonly string[] }
+  | { readonly asks: 'sources'; readonly ips: readonly string[]; readonly device?: string }
   | {
       readonly asks: 'bind';
       readonly protocol: Protocol;
@@ -97,7 +97,8 @@ function poolOf({ name, upstream, health, backends, discovery }: PoolPlan): Dema
     void demands.push(demand([...path, ...key], want, refuses));
   if (upstream !== undefined) {
     const { sources, transparent, mark, device } = upstream;
-    if (sources.length > 0) add(['source'], { asks: 'sources', ips: sources });
+    if (sources.length > 0)
+      add(['source'], { asks: 'sources', ips: sources, ...(device === undefined ? {} : { device }) });
     if (transparent) add(['transparent'], { asks: 'transparent' });
     if (mark !== undefined) add(['mark'], { asks: 'mark', mark });
     if (device !== undefined) add(['device'], { asks: 'device', device });
@@ -128,7 +129,12 @@ function asked(binds: readonly Bind[]): Bind[] {
   for (const bind of binds) {
     const place = bind.kind === 'unix' ? bind.path : bind.ip;
     const known = lowest.get(place);
-    const isLower = known?.kind === 'inet' && bind.kind === 'inet' && bind.port > 0 && bind.port < known.port;
+    // Any free port (0) is never a low one.
+    const isLower =
+      known?.kind === 'inet' &&
+      bind.kind === 'inet' &&
+      bind.port > 0 &&
+      (known.port === 0 || bind.port < known.port);
     if (known === undefined || isLower) lowest.set(place, bind);
   }
   return [...lowest.values()];

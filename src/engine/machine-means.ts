@@ -13,8 +13,8 @@ export interface MachineMeans {
   transparent(): Answer;
   mark(mark: number): Answer;
   device(name: string): Answer;
-  /** Can a dial leave from this literal IP? */
-  source(ip: string): Answer;
-  /** May the address be bound? One that somebody has may. */
+  /** Can a dial leave from this literal IP, and by this device? */
+  source(ip: string, device: string | undefined): Answer;
+  /** May the address be bound, on its device? One that somebody has may; of a device that is not there `device` tells. */
   bind(protocol: Protocol, bind: Extract<Bind, { kind: 'inet' }>): Answer;
 }

@@ -30,7 +30,8 @@ export const epollMeans: MachineMeans = {
     ),
   mark: (mark) => onSocket('stream', (fd) => setOption(fd, SOL_SOCKET, SO_MARK, mark)),
   device: (name) => onSocket('stream', (fd) => bindToDevice(fd, name)),
-  source: (ip) => bindOnce('tcp', { kind: 'inet', ip, port: 0 }),
+  source: (ip, device) =>
+    bindOnce('tcp', { kind: 'inet', ip, port: 0, ...(device === undefined ? {} : { device }) }),
   bind: bindOnce,
 };
 
@@ -45,6 +46,8 @@ function bindOnce(protocol: Protocol, at: Extract<Bind, { kind: 'inet' }>): stri
     kind,
     (fd) => {
       if (endpoint.family === AF_INET6) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+      // First, as it decides which addresses there are: link-local ones, and those of its VRF.
+      if (bindToDevice(fd, at.device) < 0) return 0;
       const result = bind(fd, name, endpoint.length);
       // Whoever may not bind it hears that first.
       return result === -EADDRINUSE ? 0 : result;
