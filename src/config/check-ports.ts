@@ -2,6 +2,8 @@
  * Rules for backends on the port that the client came to (`10.0.1.1:same`, `10.0.1.1:+1000`): there has to be such a port for
  * every client, and health checks, which no client has sent, need one of their own.
  */
+
+import { withoutPort } from '../core/dial-target.ts';
 import { poolsOf } from '../core/routes.ts';
 import type { BackendDraft, Draft, ListenerDraft, PoolDraft } from './draft.ts';
 import type { Report } from './report.ts';
@@ -27,13 +29,8 @@ function checkReach({ path, value }: BackendDraft, user: ListenerDraft, report: 
   const shift = shiftOf(value)!;
   const places = user.value.bind?.all ?? [];
   for (const { bind, steps } of places) {
-    const port = bind.kind === 'unix' ? undefined : bind.port;
-    let why: string;
-    if (port === undefined) why = 'clients of a unix socket come to no port';
-    else if (port === 0 && shift !== 0) why = 'nobody knows yet which port its clients come to';
-    else if (port !== 0 && (port + shift < 1 || port + shift > 65_535))
-      why = `port ${port} and ${shift} make ${port + shift}, which is no port`;
-    else continue;
+    const why = withoutPort(bind, shift);
+    if (why === undefined) continue;
     report.problem([...path, 'address'], () => {
       const where = report.pointTo([...user.path, 'bind', ...steps]);
       return `${why}: ${where}`;

@@ -19,3 +19,12 @@ export function targetsAt(target: Bind, ports: Iterable<number>): Bind[] {
   if (target.kind === 'unix' || target.portShift === undefined) return [target];
   return [...ports].flatMap((port) => targetAt(target, port) ?? []);
 }
+
+/** Why clients who come to `bind` have no port at a backend that is `shift` beside theirs: a sentence; undefined: they have one. */
+export function withoutPort(bind: Bind, shift: number): string | undefined {
+  if (bind.kind === 'unix') return 'clients of a unix socket come to no port';
+  const { port } = bind;
+  if (port === 0) return shift === 0 ? undefined : 'nobody knows yet which port its clients come to';
+  const to = port + shift;
+  return to >= 1 && to <= 65_535 ? undefined : `port ${port} and ${shift} make ${to}, which is no port`;
+}

@@ -195,6 +195,21 @@ test.each([
   expect(events()).toEqual(['discovery-failed', 'discovery-restored']);
 });
 
+test.each([
+  ['{ health: { type: tcp }', 0, /have c at 10\.0\.0\.9:same, which has no port of its own/],
+  ['{ health: { type: none }', -1, /have c at 10\.0\.0\.9:-1: port 1 and -1 make 0, which is no port/],
+])('one on the port that the client came to is judged as in the file (%s)', async (pool, portShift, why) => {
+  const base = planOf(`${pool}, discovery: { type: file, path: /list } }`, 'udp://127.0.0.1:1');
+  void discovery.prepare(base.pools, 0);
+  started[0]!.tell([backend('a')]);
+  expect(use(base)).toEqual(['a']);
+  started[0]!.tell([backend('c', { address: { kind: 'inet', ip: '10.0.0.9', port: 0, portShift } })]);
+  expect(use(base)).toEqual(['a']);
+  expect(watch.mock.calls).toEqual([
+    [expect.objectContaining({ event: 'discovery-failed', message: expect.stringMatching(why) })],
+  ]);
+});
+
 test('a reload to a pool that what was found does not fit is refused', () => {
   void discovery.prepare(plan.pools, 0);
   started[0]!.tell([backend('a'), backend('b')]);

@@ -1,5 +1,7 @@
 /** Whether a list that was found can serve a pool: what config/ asks of the backends of a file, of those that come later. */
 import { formatAddress } from '../../core/address-text.ts';
+import { bindsOf } from '../../core/binds.ts';
+import { withoutPort } from '../../core/dial-target.ts';
 import { backendsPerPoolMax, ringPointsMax } from '../../core/limits.ts';
 import type { BackendPlan, Plan, PoolPlan } from '../../core/plan.ts';
 import { pointsPerWeight } from '../../core/policy/ring.ts';
@@ -36,6 +38,28 @@ export function misfit(pool: PoolPlan, listeners: Plan['listeners']): string | u
   );
   if (unix !== undefined && udp !== undefined)
     return `have ${unix.name}, a unix socket, which cannot serve the UDP listener ${udp.name}`;
+  return shiftedMisfit(pool, listeners);
+}
+
+/** The rules of config/check-ports.ts. */
+function shiftedMisfit(
+  { name: poolName, backends, health }: PoolPlan,
+  listeners: Plan['listeners'],
+): string | undefined {
+  const binds = listeners.filter((listener) => poolsOf(listener).includes(poolName)).flatMap(bindsOf);
+  const seen = new Set<number>();
+  for (const { name, address } of backends) {
+    const shift = address.kind === 'unix' ? undefined : address.portShift;
+    if (shift === undefined || seen.has(shift)) continue;
+    seen.add(shift);
+    const at = `have ${name} at ${formatAddress(address)}`;
+    if (health.type !== 'none' && health.port === undefined)
+      return `${at}, which has no port of its own that could be checked: give health.port, or health: { type: none }`;
+    for (const bind of binds) {
+      const why = withoutPort(bind, shift);
+      if (why !== undefined) return `${at}: ${why}`;
+    }
+  }
   return undefined;
 }
 
