@@ -190,7 +190,8 @@ export const routesMax = 4_096;
 export const routeBytesMax = 256;
 export const namesPerRouteMax = 1_024;
 /**
- * UDP clients of one worker whose hello has not come whole: QUIC's may be in two datagrams. One more is routed by what is known.
+ * UDP clients of one worker whose hello has not come whole: QUIC's may be in two datagrams. For one more the oldest is routed by what
+ * is known.
  * Each may hold {@link clientHelloBytesMax} twice.
  */
 export const heardFlowsMax = 512;

@@ -13,7 +13,7 @@ import { clientHelloBytesMax } from '../core/limits.ts';
 import type { ClientHello } from './client-hello.ts';
 import { helloOfCurl } from './hellos.fixture.ts';
 import { mutate } from './mutations.fixture.ts';
-import { initialDatagramBytesMin, type QuicCiphers, QuicHelloReader, readQuicHeader } from './quic.ts';
+import { initialDatagramBytesMin, initialsPerDatagramMax, type QuicCiphers, QuicHelloReader, readQuicHeader } from './quic.ts';
 
 const example: ClientHello = { serverName: 'example.com', alpn: ['alpn'], hasEch: false };
 const handshake = exampleFrame.subarray(4);
@@ -193,6 +193,33 @@ test('many ids in one datagram do not make work: those after the first are passe
   });
   expect(new QuicHelloReader(counting).read(Buffer.concat(packets))).toBeUndefined();
   expect(made).toBe(5);
+});
+
+test('nor do many packets of one id, whatever versions they say', () => {
+  let made = 0;
+  const counting: QuicCiphers = {
+    hmacSha256: (...all) => (made++, ciphers.hmacSha256(...all)),
+    aes128Ecb: (...all) => (made++, ciphers.aes128Ecb(...all)),
+    openAes128Gcm: (...all) => (made++, ciphers.openAes128Gcm(...all)),
+  };
+  const packets = Array.from({ length: 200 }, (_, i) =>
+    seal({ payload: hex('01'), bytes: 60, version: i < 100 || i % 2 === 0 ? 1 : 2 }),
+  );
+  new QuicHelloReader(counting).read(Buffer.concat(packets));
+  // Keys once, and two ciphers a packet.
+  expect(made).toBe(5 + 2 * initialsPerDatagramMax);
+  made = 0;
+  new QuicHelloReader(counting).read(Buffer.concat(packets.slice(100)));
+  expect(made).toBe(5 + 2);
+});
+
+test.each([1, 2] as const)('0-RTT that overtakes its hello is waited with, version %i', (version) => {
+  const typeBits = version === 1 ? 0x10 : 0x30;
+  const early = seal({ version, payload: Buffer.alloc(40), bytes: 0, typeBits });
+  const hello = seal({ version, payload: exampleFrame });
+  expect(read(early, early, hello)).toEqual(['more', 'more', example]);
+  // Somebody else's hello is not its.
+  expect(read(early.subarray(0, -1))).toEqual([undefined]);
 });
 
 const zeros = new Uint8Array(32);

@@ -68,6 +68,7 @@ interface Version {
   /** Bits 4 and 5 of the first byte (RFC 9000 section 17.2, RFC 9369 section 3.2). */
   readonly initial: number;
   readonly retry: number;
+  readonly zeroRtt: number;
 }
 
 const clientLabel = labelOf('client in', 32);
@@ -79,6 +80,7 @@ const versions: ReadonlyMap<number, Version> = new Map([
       salt: bytesOf('38762cf7f55934b34d179ae6a4c80cadccbb7f0a'),
       labels: { key: labelOf('quic key', 16), iv: labelOf('quic iv', 12), hp: labelOf('quic hp', 16) },
       initial: 0x00,
+      zeroRtt: 0x10,
       retry: 0x30,
     },
   ],
@@ -88,6 +90,7 @@ const versions: ReadonlyMap<number, Version> = new Map([
       salt: bytesOf('0dede3def700a6db819381be6e269dcbf9bd2ed9'),
       labels: { key: labelOf('quicv2 key', 16), iv: labelOf('quicv2 iv', 12), hp: labelOf('quicv2 hp', 16) },
       initial: 0x10,
+      zeroRtt: 0x20,
       retry: 0x00,
     },
   ],
@@ -101,6 +104,8 @@ function bytesOf(hex: string): Uint8Array {
 
 /** A datagram with a client's first packet has at least so many: RFC 9000 section 14.1. Servers drop shorter ones. */
 export const initialDatagramBytesMin = 1_200;
+/** Clients have one in a datagram. Each costs ciphers of its own, and a source can be forged. */
+export const initialsPerDatagramMax = 4;
 const sampleBytes = 16;
 const tagBytes = 16;
 const typeBits = 0x30;
@@ -126,6 +131,8 @@ export class QuicHelloReader {
   private readonly ciphers: QuicCiphers;
   private keys: Keys | undefined = undefined;
   private readonly stream = new CryptoStream();
+  /** 0-RTT has come, which overtook the hello that it belongs to. */
+  private hasEarlyData = false;
 
   constructor(ciphers: QuicCiphers) {
     this.ciphers = ciphers;
@@ -137,15 +144,17 @@ export class QuicHelloReader {
    * goes on with an old connection, another protocol)
    */
   read(datagram: Uint8Array): ClientHello | 'more' | undefined {
-    // One that is none of QUIC's among others is somebody else's, or a part of the connection that comes early.
-    const others = this.stream.isEmpty ? undefined : 'more';
-    if (datagram.length < initialDatagramBytesMin) return others;
     const first = readQuicHeader(datagram);
-    if (first?.form !== 'long' || !this.isOfOurs(first.destinationId)) return others;
-    const isTaken = this.readPackets(datagram, first.destinationId);
-    if (isTaken === undefined) return undefined;
-    if (!isTaken) return others;
-    return readHandshake(this.stream.beginning);
+    if (first?.form === 'long' && this.isOfOurs(first.destinationId)) {
+      const { destinationId, version } = first;
+      const isTaken =
+        datagram.length >= initialDatagramBytesMin && this.readPackets(datagram, destinationId, version);
+      if (isTaken === undefined) return undefined;
+      if (isTaken) return readHandshake(this.stream.beginning);
+      if (isEarlyData(datagram, first.end, version)) this.hasEarlyData = true;
+    }
+    // One that is none of QUIC's among others is somebody else's, or a part of the connection that comes early.
+    return this.stream.isEmpty && !this.hasEarlyData ? undefined : 'more';
   }
 
   /** Until its server has answered, a client keeps to one id. Another one is another connection's. */
@@ -154,17 +163,24 @@ export class QuicHelloReader {
   }
 
   /** @returns whether one of them was a first packet; undefined: one of them was broken in itself */
-  private readPackets(datagram: Uint8Array, destinationId: Uint8Array): boolean | undefined {
+  private readPackets(
+    datagram: Uint8Array,
+    destinationId: Uint8Array,
+    versionNumber: number,
+  ): boolean | undefined {
+    const version = versions.get(versionNumber);
+    if (version === undefined) return false;
     let isTaken = false;
+    let initials = 0;
     // Several may be in one datagram, all with one id (RFC 9000 section 12.2). Each says where it ends.
     for (let at = 0; at < datagram.length; ) {
       const rest = datagram.subarray(at);
       const header = readQuicHeader(rest);
       if (header?.form !== 'long' || !areEqual(header.destinationId, destinationId)) break;
-      const version = versions.get(header.version);
-      const packet = version && readPacket(rest, header.end, version);
-      if (version === undefined || packet === undefined) break;
+      const packet = header.version === versionNumber ? readPacket(rest, header.end, version) : undefined;
+      if (packet === undefined) break;
       if (packet.isInitial) {
+        if (++initials > initialsPerDatagramMax) break;
         const payload = this.open(rest.subarray(0, packet.end), packet.numberAt, destinationId, version);
         if (payload !== undefined && !readFrames(payload, this.stream)) return undefined;
         if (payload !== undefined) isTaken = true;
@@ -227,6 +243,13 @@ function readPacket(bytes: Uint8Array, at: number, version: Version): Packet | u
   const length = readVarInt(bytes, lengthAt);
   if (length === undefined || length.end + length.value > bytes.length) return undefined;
   return { isInitial, numberAt: length.end, end: length.end + length.value };
+}
+
+/** Whether a datagram begins with a whole packet of 0-RTT, which a client sends behind its hello (RFC 9000 section 17.2.3). */
+function isEarlyData(datagram: Uint8Array, end: number, versionNumber: number): boolean {
+  const version = versions.get(versionNumber);
+  if (version === undefined || (datagram[0]! & typeBits) !== version.zeroRtt) return false;
+  return readPacket(datagram, end, version) !== undefined;
 }
 
 /** RFC 9000 section 16. @returns undefined: it is cut, or so large that nothing can have it */

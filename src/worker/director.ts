@@ -117,6 +117,8 @@ export class Director implements EngineHost {
   /** Time between two visits to open flows, and how many it takes to have seen all: no pin or byte count is older. */
   private visitMs = visitMsMax;
   private visitsPerRound = 1;
+  /** Given up while they were waited for, to make room: they go on at the next turn. */
+  private readonly settled: Flow[] = [];
   private throwInNextFlow = false;
 
   constructor(options: DirectorOptions) {
@@ -323,7 +325,11 @@ export class Director implements EngineHost {
     else {
       flow.poolId = 0;
       flow.poolName = '';
-      this.routing.wait(flow, speech, nowMs);
+      const givenUp = this.routing.wait(flow, speech, nowMs);
+      if (givenUp === undefined) return;
+      this.settle(...givenUp);
+      // Not from within: the engine is about to open another one.
+      this.settled.push(givenUp[0]);
     }
   }
 
@@ -344,13 +350,17 @@ export class Director implements EngineHost {
 
   /** It has said where it belongs, or is waited for no longer. */
   private goOn(flow: Flow, route: RouteFound): void {
+    this.settle(flow, route);
+    this.engine.proceed(flow);
+  }
+
+  private settle(flow: Flow, route: RouteFound): void {
     const { affinity } = flow.listener.plan;
     if (affinity.key === 'server-name' && flow.spoken !== undefined) {
       const { peer, peerLocal, identity, spoken } = flow;
       flow.key = keyOf(flow.client, affinity, { peer, peerLocal, ...identity, spoken });
     }
     this.lead(flow, route);
-    this.engine.proceed(flow);
   }
 
   route(flow: Flow): BackendView | 'wait' | TerminationCode {
@@ -697,6 +707,7 @@ export class Director implements EngineHost {
     if (nowMs - this.pinsKeptAtMs >= this.visitMs) this.visitFlows(nowMs);
     for (const flow of this.returning.due(nowMs)) this.engine.proceed(flow);
     for (const [flow, route] of this.routing.hearings.due(nowMs)) this.goOn(flow, route);
+    for (const flow of this.settled.splice(0)) this.engine.proceed(flow);
     for (const flow of this.secondLooks.turn(this.takeFreed)) this.engine.proceed(flow);
     for (const flow of [...this.turnedAway]) {
       if (nowMs - flow.startedAtMs >= turnAwayAfterMs) this.engine.proceed(flow);

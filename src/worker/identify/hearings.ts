@@ -2,7 +2,8 @@
  * UDP clients that wait until they have said where they belong: the hello of QUIC is in one datagram, or in two where its keys are
  * long (ML-KEM). Until then their datagrams wait, as they do for any route.
  *
- * Sources can be forged, so there are only so many; one more is routed by what is known, as is who is silent for too long.
+ * Sources can be forged, so there are only so many: when one more comes, the oldest is routed by what is known, as is who is silent
+ * for too long. A client's second datagram comes right behind its first, so that a flood has to be faster than that.
  */
 import type { Flow } from '../../core/flow.ts';
 import { heardFlowsMax } from '../../core/limits.ts';
@@ -51,14 +52,19 @@ interface Waiting {
 export class Hearings {
   private readonly waiting = new Map<Flow, Waiting>();
 
-  get hasRoom(): boolean {
-    return this.waiting.size < heardFlowsMax;
-  }
-
-  add(flow: Flow, routes: Routes, speech: DatagramSpeech, nowMs: number): void {
+  /** @returns the one that has to go on in its place, with where it belongs; undefined: there was room */
+  add(
+    flow: Flow,
+    routes: Routes,
+    speech: DatagramSpeech,
+    nowMs: number,
+  ): readonly [Flow, RouteFound] | undefined {
+    const [oldest] = this.waiting.size < heardFlowsMax ? [] : this.waiting;
+    const givenUp = oldest && this.givenUp(...oldest);
     flow.isHeard = true;
     const deadlineMs = nowMs + (flow.listener.plan.timeouts.identifyMs ?? identifyMsDefault);
     this.waiting.set(flow, { routes, speech, deadlineMs });
+    return givenUp;
   }
 
   /** @returns where it belongs; undefined: it is not known yet */
@@ -73,7 +79,7 @@ export class Hearings {
     const due: (readonly [Flow, RouteFound])[] = [];
     for (const [flow, waiting] of this.waiting) {
       if (nowMs < waiting.deadlineMs) continue;
-      due.push([flow, this.found(flow, waiting, waiting.speech.last)!]);
+      due.push(this.givenUp(flow, waiting));
     }
     return due;
   }
@@ -82,6 +88,10 @@ export class Hearings {
     if (!flow.isHeard) return;
     flow.isHeard = false;
     this.waiting.delete(flow);
+  }
+
+  private givenUp(flow: Flow, waiting: Waiting): readonly [Flow, RouteFound] {
+    return [flow, this.found(flow, waiting, waiting.speech.last)!];
   }
 
   private found(flow: Flow, { routes }: Waiting, said: Said): RouteFound | undefined {

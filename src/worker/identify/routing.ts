@@ -43,20 +43,15 @@ export class Routing {
     if (route !== undefined) return { route, spoken, speech: undefined };
     const routes = this.routesOf(plan)!;
     const speech = first === undefined ? undefined : new DatagramSpeech(routes);
-    let said = speech?.hear(first!) ?? saidNothing;
-    let found = routes.find(client, said);
-    if (found === 'wait' && this.hearings.hasRoom) return { route: undefined, spoken: undefined, speech };
-    if (found === 'wait') {
-      said = speech!.last;
-      found = routes.find(client, said);
-    }
-    if (found === 'wait') throw new Error('a client is waited for that has said all');
+    const said = speech?.hear(first!) ?? saidNothing;
+    const found = routes.find(client, said);
+    if (found === 'wait') return { route: undefined, spoken: undefined, speech };
     return { route: routes.leads(found, plan.pool), spoken: said.spoken[0], speech: undefined };
   }
 
-  /** The flow waits until its client has said where it belongs. */
-  wait(flow: Flow, speech: DatagramSpeech, nowMs: number): void {
-    this.hearings.add(flow, this.routesOf(flow.listener.plan)!, speech, nowMs);
+  /** The flow waits until its client has said where it belongs. @returns as {@link Hearings.add} */
+  wait(flow: Flow, speech: DatagramSpeech, nowMs: number): ReturnType<Hearings['add']> {
+    return this.hearings.add(flow, this.routesOf(flow.listener.plan)!, speech, nowMs);
   }
 
   private routesOf(plan: ListenerPlan): Routes | undefined {
