@@ -14,6 +14,8 @@ import { showValue } from './problem.ts';
 
 /** Letters of any alphabet as DNS has them; undefined: they make no name. RFC 5891, by way of the URL standard. */
 function toAscii(host: string): string | undefined {
+  // In an address these end the name, or stand before it.
+  if (/[^\p{L}\p{M}\p{N}._-]/u.test(host)) return undefined;
   try {
     return new URL(`http://${host}/`).hostname;
   } catch {

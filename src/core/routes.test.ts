@@ -12,11 +12,11 @@ const spoke = (protocol: RouteProtocol, name?: string, ...alpn: string[]): Said 
   spoken: [{ protocol, name, alpn }],
 });
 /** A client that may yet speak these. */
-const may = (possible: readonly RouteProtocol[], said = '', asksForTls = false): Said => ({
+const may = (possible: readonly RouteProtocol[], said = '', asksFirst = false): Said => ({
   ...saidNothing,
   possible,
   bytes: bytes(said),
-  asksForTls,
+  asksFirst,
   isAll: false,
 });
 const find = (

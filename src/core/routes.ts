@@ -32,8 +32,8 @@ export interface Said {
   readonly spoken: readonly Spoken[];
   /** Protocols that it may yet turn out to speak, while it is waited for. */
   readonly possible: readonly RouteProtocol[];
-  /** PostgreSQL is possible and certain: it asks for TLS before it names a server. */
-  readonly asksForTls: boolean;
+  /** PostgreSQL is possible and certain: it asks for encryption before it names a server. */
+  readonly asksFirst: boolean;
   /** Its first ones. */
   readonly bytes: Uint8Array;
   /** No more of them come, or nobody waits for them any longer. */
@@ -44,7 +44,7 @@ export interface Said {
 export const saidNothing: Said = {
   spoken: [],
   possible: [],
-  asksForTls: false,
+  asksFirst: false,
   bytes: new Uint8Array(0),
   isAll: true,
 };
@@ -129,9 +129,9 @@ export class Routes {
     else routes.named.each(name, visit);
   }
 
-  private tryPossible(search: Search, protocol: RouteProtocol, { asksForTls }: Said): void {
+  private tryPossible(search: Search, protocol: RouteProtocol, { asksFirst }: Said): void {
     for (const route of this.byProtocol.get(protocol)?.all ?? []) {
-      const isKnown = protocol === 'postgres' && asksForTls && route.plan.names === undefined;
+      const isKnown = protocol === 'postgres' && asksFirst && route.plan.names === undefined;
       search.try(route, () => (isKnown ? 'yes' : 'unknown'));
       if (search.isSettledBefore(route.index)) return;
     }

@@ -29,7 +29,7 @@ export class DatagramSpeech {
       spoken:
         typeof hello === 'object' ? [{ protocol: 'quic', name: hello.serverName, alpn: hello.alpn }] : [],
       possible: hello === 'more' ? ['quic'] : [],
-      asksForTls: false,
+      asksFirst: false,
       // First bytes are those of the first datagram, which is whole.
       bytes: this.said?.bytes ?? new Uint8Array(datagram.subarray(0, this.firstBytesMax)),
       isAll: true,

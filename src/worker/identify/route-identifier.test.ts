@@ -126,6 +126,7 @@ test('nothing more is read than is needed to know', () => {
 
 test('a question for TLS is passed on where no name decides', () => {
   const any = [{ protocol: 'postgres' }] as const;
+  expect(play(any, [gssRequest, startup])).toMatchObject({ pool: 'p1', answered: '', after: 8 });
   expect(play(any, [encodeSslRequest(), helloOfOpenssl])).toMatchObject({
     pool: 'p1',
     answered: '',
@@ -134,11 +135,28 @@ test('a question for TLS is passed on where no name decides', () => {
   });
 });
 
+test('its first bytes are those it began with, answered or not', () => {
+  const routes = [
+    { protocol: 'postgres', names: ['b.example'] },
+    { firstBytesHex: '1603' },
+    { firstBytesHex: Buffer.concat([gssRequest, encodeSslRequest(), Buffer.of(0x16)]).toString('hex') },
+  ] as const;
+  for (const size of [1, 7, Number.POSITIVE_INFINITY])
+    expect(play(routes, [gssRequest, encodeSslRequest(), helloOfOpenssl], { size })).toMatchObject({
+      pool: 'p3',
+      answered: 'NS',
+    });
+});
+
 test.each(['late', 'ended', 'full'])('one that is %s goes where it would by what it has said', (ends) => {
   const nobody = { pool: 'other', name: undefined, hasAskedForTls: false };
   expect(play(everything, [], { ends })).toMatchObject(nobody);
   expect(play(everything, [helloOfOpenssl.subarray(0, 100)], { ends })).toMatchObject(nobody);
-  expect(play(everything, [], { ends, hasPool: false }).pool).toBeUndefined();
+  const withoutWord = (): unknown => play(everything, [], { ends, hasPool: false }).pool;
+  // Who only looks whether we are there is not refused.
+  if (ends === 'ended') expect(withoutWord).toThrow('it never knew');
+  else expect(withoutWord()).toBeUndefined();
+  expect(play(everything, [Buffer.from('x')], { ends, hasPool: false }).pool).toBeUndefined();
   // It was told that it may speak TLS, and does not.
   const told = { pool: 'other', answered: 'S', hasAskedForTls: true };
   expect(play(everything, [encodeSslRequest()], { ends })).toMatchObject(told);

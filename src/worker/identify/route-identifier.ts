@@ -43,13 +43,16 @@ export class RouteIdentifier implements Identifier {
       this.speech.answered(said.question);
       return { answer: answers[said.question], consumed: questionBytes };
     }
+    const route = this.routes.leads(found, this.plan.pool);
+    // Who comes and leaves without a word (a check of whether we are there) was not refused.
+    if (route.pool === undefined && hearing === 'ended' && bytes.length === 0) return 'more';
     const [spoken] = said.spoken;
     const { client, local } = this.caller;
     const identity = {
       ...this.caller.identity,
       ...(spoken === undefined ? {} : { spoken }),
       ...(this.speech.hasAskedForTls ? { hasAskedForTls: true } : {}),
-      route: this.routes.leads(found, this.plan.pool),
+      route,
     };
     return { identity, client, local, consumed: 0 };
   }

@@ -5,20 +5,27 @@
  * PostgreSQL's client asks whether it may speak TLS, and waits. Its server's name is in the hello that comes after the answer, so the
  * caller answers in the backend's place ({@link answered}) and asks the backend later.
  */
+import { routeBytesMax } from '../../core/limits.ts';
 import type { RouteProtocol } from '../../core/plan.ts';
 import type { Said, Spoken } from '../../core/routes.ts';
 import { ClientHelloReader } from '../../wire/client-hello.ts';
 import { readMinecraftHandshake } from '../../wire/minecraft-handshake.ts';
+import { encodeSslRequest } from '../../wire/postgres.ts';
 import { readPostgresStartup } from '../../wire/postgres-startup.ts';
 
 /** What the client waits for an answer to. */
 export type Question = 'ssl' | 'gss';
 
 const postgresAlpn = 'postgresql';
+const requests: Readonly<Record<Question, Uint8Array>> = {
+  ssl: encodeSslRequest(),
+  gss: Uint8Array.of(0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x30),
+};
 
 export class Speech {
   /** It has been told that it may speak TLS. */
   hasAskedForTls = false;
+  private answeredBytes = new Uint8Array(0);
   private readonly protocols: readonly RouteProtocol[];
   private hello = new ClientHelloReader();
   private readonly spoken: Spoken[] = [];
@@ -44,17 +51,23 @@ export class Speech {
     return {
       spoken: [...this.spoken],
       possible: isAll ? [] : [...this.possible],
-      asksForTls: this.question === 'ssl',
+      asksFirst: this.question !== undefined,
       question: this.question,
-      bytes,
+      bytes: this.withAnswered(bytes),
       isAll,
     };
   }
 
-  /** The question was answered, and its bytes are gone. */
+  /** The question was answered, and its bytes are gone: for routes they stay the first ones. */
   answered(question: Question): void {
+    this.answeredBytes = Uint8Array.of(...this.answeredBytes, ...requests[question]);
     this.hasAskedForTls = question === 'ssl';
     this.hello = new ClientHelloReader();
+  }
+
+  private withAnswered(bytes: Uint8Array): Uint8Array {
+    if (this.answeredBytes.length === 0) return bytes;
+    return Uint8Array.of(...this.answeredBytes, ...bytes.subarray(0, routeBytesMax)).subarray(0, routeBytesMax);
   }
 
   private wants(protocol: RouteProtocol): boolean {
