@@ -164,6 +164,7 @@ function show(answer: Explanation, options: ExplainOptions, source: string): voi
     ...(answer.route === undefined ? [] : [['route', answer.route]]),
     ['key', answer.told === undefined ? answer.key : `${answer.key} (${answer.told})`],
     ...(answer.group === undefined ? [] : [['group', answer.group]]),
+    ...(answer.moves === undefined ? [] : [['rebind', answer.moves]]),
     ['backend', answer.backend ?? 'none'],
     ['by', answer.by],
     ['why', answer.why],

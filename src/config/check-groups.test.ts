@@ -4,14 +4,15 @@ import { parsePlan } from './load.ts';
 interface Written {
   readonly pool: string;
   readonly affinity: string;
+  readonly routes?: string;
 }
 
 function told(listeners: readonly Written[], pools: Readonly<Record<string, string>>): string[] {
   const text = [
     'listeners:',
     ...listeners.map(
-      ({ pool, affinity }, i) =>
-        `  - { name: l${i}, bind: tcp://127.0.0.1:${7000 + i}, pool: ${pool}, affinity: ${affinity} }`,
+      ({ pool, affinity, routes }, i) =>
+        `  - { name: l${i}, bind: tcp://127.0.0.1:${7000 + i}, pool: ${pool}, affinity: ${affinity}${routes === undefined ? '' : `, routes: ${routes}`} }`,
     ),
     'pools:',
     ...Object.entries(pools).map(([name, backends]) => `  ${name}: { backends: [${backendsOf(backends)}] }`),
@@ -104,10 +105,13 @@ test('what nobody reads of a client is no key', () => {
   expect(told([{ pool: 'p', affinity: '{ key: { tlv: 2 } }' }], { p: 'a' })).toEqual([
     'listeners[0].affinity.key: no client has one: nobody says so without proxy_protocol',
   ]);
-  for (const key of ['server-name', 'quic-id'])
-    expect(told([{ pool: 'p', affinity: `{ key: ${key} }` }], { p: 'a' })).toEqual([
-      'listeners[0].affinity.key: nothing on this listener reads it: all its clients are recognised by client-ip',
-    ]);
+  const byName = { pool: 'p', affinity: '{ key: server-name }' };
+  const nobody = [
+    'listeners[0].affinity.key: nothing on this listener reads it: all its clients are recognised by client-ip',
+  ];
+  expect(told([byName], { p: 'a' })).toEqual(nobody);
+  expect(told([{ ...byName, routes: '[ { client: 192.0.2.0/24, pool: p } ]' }], { p: 'a' })).toEqual(nobody);
+  expect(told([{ ...byName, routes: '[ { tls: {}, pool: p } ]' }], { p: 'a' })).toEqual([]);
 });
 
 test.each([
@@ -115,7 +119,6 @@ test.each([
   ['{ key: { payload: { offset: 1, length: 8 } } }', { payload: { offset: 1, length: 8 } }],
   ['{ key: { tlv: 0xE0 } }', { tlv: 0xe0 }],
   ['{ key: server-name }', 'server-name'],
-  ['{ key: quic-id }', 'quic-id'],
 ])('%s is a key', (affinity, key) => {
   const result = parsePlan(
     `listeners: [{ name: l, bind: tcp://127.0.0.1:7000, pool: p, affinity: ${affinity} }]\npools: { p: { backends: [{ name: a, address: '10.0.0.1:80' }] } }`,
@@ -125,6 +128,7 @@ test.each([
 });
 
 test.each([
+  ['{ key: quic-id }', 'listeners[0].affinity.key: cannot be quic-id: a server chooses its id when'],
   ['{ key: { payload: { offset: 0 } } }', 'listeners[0].affinity.key.payload.length: is missing'],
   [
     '{ key: { payload: { length: 0 } } }',

@@ -13,6 +13,7 @@ import { checkClaims } from './claims.ts';
 import type { Draft, ListenerDraft } from './draft.ts';
 import { type Path, shorten, showValue } from './problem.ts';
 import { type Report, reportRepeats } from './report.ts';
+import { protocolsOf } from './route-shape.ts';
 import { didYouMean } from './suggest.ts';
 import { checkListenerOptions } from './without-effect.ts';
 
@@ -64,7 +65,7 @@ function checkUseless({ path, value }: ListenerDraft, draft: Draft, report: Repo
   if (kind === 'tlv' && value.proxy_protocol === undefined) {
     useless(['affinity', 'key'], 'no client has one: nobody says so without proxy_protocol');
   }
-  if (kind === 'quic-id' || (kind === 'server-name' && !('routes' in value))) {
+  if (kind === 'server-name' && !value.routes?.some((route) => protocolsOf(route).length > 0)) {
     useless(
       ['affinity', 'key'],
       'nothing on this listener reads it: all its clients are recognised by client-ip',

@@ -23,7 +23,6 @@ test('a client is named by its address, or by its key', () => {
   expect(ask('server-name=Play.Example', 'server-name')).toBe('server-name play.example');
   expect(ask('payload=a%00b', { payload: { offset: 3, length: 3 } })).toBe('payload a%00b');
   expect(ask('tlv=vpce-1', { tlv: 0xea })).toBe('tlv vpce-1');
-  expect(ask('quic-id=8394', 'quic-id')).toBe('quic-id 8394');
 });
 
 test('one that says nothing of what a listener asks for is named by its address', () => {

@@ -14,8 +14,6 @@ export interface Identity {
   readonly peerLocal: Address;
   /** What `peer` said of its client, as a proxy; absent: it had to say nothing. */
   readonly header?: ProxyHeader;
-  /** QUIC: the connection id that its server chose. */
-  readonly quicId?: Uint8Array;
   /** What its listener's key is made of, where that is a piece of what it says. */
   readonly payload?: Uint8Array;
   /** What it speaks, and whom it asks for. Absent: it was not read, or was nothing of these. */
@@ -39,7 +37,6 @@ export function toldBytes(key: AffinityKey, identity: Identity): Uint8Array | un
     const name = identity.spoken?.name?.toLowerCase().replace(/\.$/, '');
     return name === undefined ? undefined : new TextEncoder().encode(name);
   }
-  if (key === 'quic-id') return identity.quicId;
   if (typeof key === 'string') return undefined;
   if ('payload' in key) return identity.payload;
   return identity.header?.tlvs.find(({ type }) => type === key.tlv)?.value;

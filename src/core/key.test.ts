@@ -80,7 +80,6 @@ describe('what a client says', () => {
     peer: v6,
     peerLocal: v6,
     spoken: { protocol: 'tls', alpn: [], name: 'Play.Example.' },
-    quicId: Uint8Array.of(0x83, 0x94),
     payload: bytes('tok/en'),
     header: headerWith([
       { type: 2, value: bytes('authority') },
@@ -91,7 +90,6 @@ describe('what a client says', () => {
 
   test.each<[AffinityPlan['key'], string, string]>([
     ['server-name', 'server-name', 'play.example'],
-    ['quic-id', 'quic-id', '8394'],
     [{ payload: { offset: 0, length: 6 } }, 'payload', 'tok%2fen'],
     [{ tlv: 0xea }, 'tlv', 'vpce-1'],
     [{ tlv: 2 }, 'tlv', 'authority'],
@@ -105,7 +103,6 @@ describe('what a client says', () => {
       peer: v6,
       peerLocal: v6,
       spoken: { protocol: 'tls' as const, alpn: [], name: '' },
-      quicId: new Uint8Array(),
       header: headerWith([]),
     };
     for (const nothing of [undefined, silent]) {

@@ -48,3 +48,21 @@ test('whose address counts', () => {
   expect(ask(listener, '10.0.0.1')).toMatchObject({ isProxy: true, why: expect.stringMatching('10.0.0.1') });
   expect(ask(listener, '192.0.2.7')).toMatchObject({ isProxy: false });
 });
+
+test.each([
+  [undefined, undefined],
+  ['quic', 'goes on from another address with the connection id that its server chose'],
+  [
+    { payload: { offset: 1, length: 8 } },
+    'goes on from another address with bytes 1 to 8 of its first datagram, counted from 0',
+  ],
+] as const)("when a datagram from elsewhere is this client's: rebind %j", (rebind, moves) => {
+  const { shared: _, ...views } = createSharedMemory(1, 1024);
+  const view = listenerView(0, 'udp', {});
+  const listener = { ...view, plan: { ...view.plan, ...(rebind && { rebind }) } };
+  const pools = [{ id: listener.poolId, version: 1, plan: poolPlan({}), backends: equalBackends(1) }];
+  const snapshot = { listeners: [listener], pools } as unknown as Snapshot;
+  const source = { views, policies: new KeptPolicies(), nowMs: () => 0 };
+  const answer = explain(snapshot, source, listener.plan.name, Address.parse('10.0.0.1', 0)!, undefined);
+  expect(answer?.moves).toBe(moves);
+});

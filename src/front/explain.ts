@@ -58,6 +58,8 @@ export interface Explanation {
   readonly why: string;
   /** Whose address counts on this listener; absent: always that of who connects. */
   readonly whoseAddress?: WhoseAddress;
+  /** `rebind`: when a datagram from elsewhere belongs to this client, in words. */
+  readonly moves?: string;
   /** What `allow` and `deny` say, and by which line; absent: the listener has neither. */
   readonly access?: AccessVerdict;
   /** The pool's tiers in their order, when it has more than one. */
@@ -149,6 +151,7 @@ export function explain(
     ...sparedOf(pool, spared),
     ...(lost === undefined ? {} : { without: { lost: lost.name, backend: onLoss?.name ?? null } }),
     ...whoseAddressOf(listener, client),
+    ...movesOf(listener.plan),
     ...accessOf(listener, client),
   };
 }
@@ -162,6 +165,16 @@ function whoseAddressOf({ plan }: ListenerView, client: AskedClient): Pick<Expla
     ? `who connects from ${client.ip} is a proxy (proxy_protocol.from): the client is who its PROXY header names; ${client.ip} itself only where that names nobody`
     : `who connects from ${client.ip} is no proxy (proxy_protocol.from): it is the client itself, and no PROXY header is read from it`;
   return { whoseAddress: { isProxy, why } };
+}
+
+/** What makes somebody else's address this client's. */
+function movesOf({ rebind }: ListenerPlan): Pick<Explanation, 'moves'> {
+  if (rebind === undefined) return {};
+  if (rebind === 'quic')
+    return { moves: 'goes on from another address with the connection id that its server chose' };
+  const { offset, length } = rebind.payload;
+  const piece = length === 1 ? `byte ${offset}` : `bytes ${offset} to ${offset + length - 1}`;
+  return { moves: `goes on from another address with ${piece} of its first datagram, counted from 0` };
 }
 
 /** Who is denied gets nobody, whatever pins and policy say. */

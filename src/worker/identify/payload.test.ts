@@ -135,9 +135,9 @@ test('of a UDP client it is a piece of the datagram', () => {
   expect(piece('..abc')).toBe('abc');
   expect(piece('..ab')).toBeUndefined();
   expect(piece('')).toBeUndefined();
-  expect(withWords(key, peer, local, { ...identity, quicId: bytes('q') }, bytes('..abc'))).toEqual({
+  expect(withWords(key, peer, local, { ...identity, hasAskedForTls: true }, bytes('..abc'))).toEqual({
     ...identity,
-    quicId: bytes('q'),
+    hasAskedForTls: true,
     payload: bytes('abc'),
   });
   expect(withWords('client-ip', peer, local, undefined, bytes('..abc'))).toBeUndefined();

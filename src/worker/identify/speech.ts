@@ -67,7 +67,10 @@ export class Speech {
 
   private withAnswered(bytes: Uint8Array): Uint8Array {
     if (this.answeredBytes.length === 0) return bytes;
-    return Uint8Array.of(...this.answeredBytes, ...bytes.subarray(0, routeBytesMax)).subarray(0, routeBytesMax);
+    return Uint8Array.of(...this.answeredBytes, ...bytes.subarray(0, routeBytesMax)).subarray(
+      0,
+      routeBytesMax,
+    );
   }
 
   private wants(protocol: RouteProtocol): boolean {
