@@ -1,5 +1,6 @@
 /** The director without an engine: what it decides about flows when control's orders and new flows meet. */
 import { describe, expect, test, vi } from 'vitest';
+import { cryptoFrame, exampleFrame, seal } from '../../test/support/quic.ts';
 import { Address, noAddress } from '../core/address.ts';
 import { RangesBuilder } from '../core/address-ranges.ts';
 import { parseCidr } from '../core/cidr.ts';
@@ -8,6 +9,7 @@ import type { Flow } from '../core/flow.ts';
 import { Key } from '../core/key.ts';
 import {
   endingMsPerTurn,
+  heardFlowsMax,
   oneWayMsMin,
   returningFlowsMax,
   returningPatienceMs,
@@ -1140,3 +1142,45 @@ test('a UDP client is recognised by a piece of its first datagram, and by its ad
 function withAffinity(view: ListenerView, change: Partial<ListenerView['plan']['affinity']>): ListenerView {
   return { ...view, plan: { ...view.plan, affinity: { ...view.plan.affinity, ...change } } };
 }
+
+describe('QUIC clients whose hello has not come whole', () => {
+  const view = listenerView(0, 'udp', {});
+  const pool = poolPlan({}).name;
+  const routes = [{ protocol: 'quic', names: ['example.com'], pool }] as const;
+  const affinity = { ...view.plan.affinity, key: 'server-name' } as const;
+  const listener = { ...view, plan: { ...view.plan, pool, routes, affinity } };
+  const handshake = exampleFrame.subarray(4);
+  const first = seal({ payload: cryptoFrame(0, handshake.subarray(0, 100)) });
+  const second = seal({ payload: cryptoFrame(100, handshake.subarray(100)) });
+
+  test('go on when they have said it, or when others take their place: with one key and one pin', () => {
+    const { director, pins } = directorOf(listener);
+    const proceeded: Flow[] = [];
+    director.engine = { ...director.engine, proceed: (flow) => void proceeded.push(flow) };
+    const flows = Array.from({ length: heardFlowsMax + 1 }, (_, i) => {
+      const flow = director.open(listener, Address.v4(i, 1), noAddress, undefined, first);
+      if (typeof flow === 'string') throw new Error(flow);
+      if (i < heardFlowsMax) expect(director.route(flow)).toBe('wait');
+      return flow;
+    });
+    const [oldest, newest] = [flows[0]!, flows.at(-1)!];
+    expect(proceeded, 'not from within the opening of another').toEqual([]);
+    director.tick();
+    expect(proceeded).toEqual([oldest]);
+    expect(director.route(oldest)).toMatchObject({ id: backendId });
+    expect(director.route(newest)).toBe('wait');
+    director.heard(newest, second);
+    expect(proceeded).toEqual([oldest, newest]);
+    const placeOf = (flow: Flow): number => pins.lookup(flow.pinScope, flow.key, clockMs);
+    for (const flow of [oldest, newest]) {
+      if (flow === newest) director.route(flow);
+      director.dialed(flow);
+      flow.datagramsIn = 3;
+      director.replied(flow);
+      expect(placeOf(flow)).toBe(backendId);
+    }
+    expect([oldest.key.kind, newest.key.kind]).toEqual(['client-ip', 'server-name']);
+    expect([oldest.routeNumber, newest.routeNumber]).toEqual([0, 1]);
+    expect(pins.lookup(newest.pinScope, new Key('client-ip', newest.client.withPort(0)), clockMs)).toBe(0);
+  });
+});
