@@ -55,6 +55,7 @@ const patient = [
   'kill',
   'last-words',
   'limits',
+  'limits-cluster',
   'loops',
   'machine',
   'observability',

@@ -71,6 +71,8 @@ function checkUseless({ path, value }: ListenerDraft, draft: Draft, report: Repo
       'nothing on this listener reads it: all its clients are recognised by client-ip',
     );
   }
+  if (limits?.scope === 'cluster' && !draft.hasCluster)
+    useless(['limits', 'scope'], 'there is no other instance to count with: there is no cluster section');
   const flows = limits?.flows;
   if (flows !== undefined && typeof draft.instanceFlows === 'number' && flows > draft.instanceFlows) {
     useless(

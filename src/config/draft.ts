@@ -52,6 +52,8 @@ export interface Draft {
   readonly zone: string | undefined;
   /** The address of Redis, if it could be read. */
   readonly redis: Placed<RedisPlan> | undefined;
+  /** Right or wrong. */
+  readonly hasCluster: boolean;
   /** Where metrics and admin listen. */
   readonly services: readonly Placed<Bind>[];
   /** False if something was taken out at `path` or below it. */
@@ -86,6 +88,7 @@ export function draftOf(tree: Tree, value: unknown, findings: readonly Remark[])
     instanceFlows: limits?.flows,
     udpShare: limits?.udp_share,
     zone: fileShape.shape.zone.safeParse(valueAt(root, ['zone'])).data,
+    hasCluster: valueAt(tree.value, ['cluster']) !== undefined,
     redis: redisOf(root),
     services: [metricsShape, adminShape].flatMap((shape, i) => {
       const path = [i === 0 ? 'metrics' : 'admin'];
@@ -122,6 +125,7 @@ export function draftOfWhole(file: FileShape): Draft {
     instanceFlows: file.limits?.flows,
     udpShare: file.limits?.udp_share,
     zone: file.zone,
+    hasCluster: file.cluster !== undefined,
     redis:
       redis &&
       ('form' in redis

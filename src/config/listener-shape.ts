@@ -22,6 +22,7 @@ import {
   type ByteRatePlan,
   identifyMsDefault,
   type ListenerPlan,
+  limitsScopes,
   type SubnetLimitsPlan,
 } from '../core/plan.ts';
 import { accessOptions } from './access-shape.ts';
@@ -169,6 +170,11 @@ export const listenerLimits = {
     optionalGroup('What all clients of one network may have together.', subnetLimits),
   ),
   newFlowsPerSecond: as('new_flows', whole('New flows a second; 0: no limit.', 0, ratePerSecondMax, 0)),
+  scope: choice(
+    'What flows and rates of a client and of a network are counted over. instance (the default): this instance; cluster: all instances of the cluster, of which each has its even share of a rate, and of the flows while Redis is away.',
+    limitsScopes,
+    undefined,
+  ),
 } satisfies OptionsOf<ListenerPlan['limits']>;
 
 /** Reads it itself, so that each address of a list has its own errors. */

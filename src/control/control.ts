@@ -734,9 +734,10 @@ export class Control {
       throw new Error(`worker ${worker} died ${inARow} times in a row: ${message}`);
   }
 
-  /** The thread is gone: what it had locked in the pin table is free. Its number as `attachSharedMemory` counts. */
+  /** The thread is gone: what it had locked in the tables of pins and clients is free. Its number as `attachSharedMemory` counts. */
   releaseLocksOf(thread: number): void {
     this.views.pins.releaseLocksOf(thread + 1);
+    this.views.counters.clients.releaseLocksOf(thread);
   }
 
   private flowsListed(requestId: number, records: readonly FlowRecord[]): void {

@@ -11,6 +11,7 @@ import type { RoomDeath } from '../rooms/client.ts';
 import type { SharedMemory, SharedViews } from '../rooms/shared.ts';
 import type { FlowRecord } from '../worker/messages-from-worker.ts';
 import { ClusterClient, type ClusterClientOptions } from './cluster/client.ts';
+import type { SummedListener } from './cluster/client-sums.ts';
 import type { ClusterFlow } from './cluster/flow-table.ts';
 import type { MemberNetwork } from './cluster/member-listeners.ts';
 import { checkRedisFiles } from './cluster/redis/secrets.ts';
@@ -63,6 +64,7 @@ export function createClusterClient(options: SharingOptions): ClusterClient | un
       listeners: options.plan().listeners.map(({ name }) => name),
       network: options.network(),
       names: namesTable(options.ids, options.published()),
+      summed: summedListeners(options.ids, options.published()),
     }),
     listFlows: async (most) => (await options.listFlows(most)).flatMap(clusterFlow),
     watch,
@@ -71,6 +73,16 @@ export function createClusterClient(options: SharingOptions): ClusterClient | un
     killHeard,
     died,
     restarted,
+  });
+}
+
+/** Those whose limits are summed over the cluster. */
+function summedListeners(ids: Ids, { listeners }: Pick<Plan, 'listeners'>): SummedListener[] {
+  return listeners.flatMap((plan): SummedListener[] => {
+    const { scope, flowsPerClient, perSubnet } = plan.limits;
+    if (scope !== 'cluster') return [];
+    const id = ids.listener(plan);
+    return [{ id, name: plan.name, flowsPerClient, flowsPerSubnet: perSubnet?.flows ?? 0 }];
   });
 }
 

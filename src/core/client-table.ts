@@ -4,7 +4,9 @@
  * them) of listeners with such limits, and of no others.
  *
  *    locks, one for each bucket and each listener | entries, 64 to a bucket | rates of listeners
- *    entry:  address, 4 words | listener and kind | used at | rates, 4 doubles | open flows, a word for each worker
+ *    | the pair: known until, era, members
+ *    entry:  address, 4 words | listener and kind | used at | rates, 4 doubles | open elsewhere, and its era | open flows, a word
+ *            for each worker
  *
  * A client is looked up in one bucket, under its lock (core/pins/lock.ts). Each worker counts its flows in a word of its own, and
  * the sum is what a limit is compared with; so a worker that died is taken back by clearing its words. In a full bucket whoever
@@ -13,8 +15,12 @@
  *
  * Rates are kept as the time at which all that has passed would be paid for (the virtual scheduling form of the generic cell rate
  * algorithm, ITU-T I.371): who was quiet for a second may do a second's worth at once.
+ *
+ * Of a limit that is summed over the pair, the cluster room writes what other instances have open (control/cluster/client-sums.ts):
+ * with each beat of an era of its own, so that what a beat does not name is 0 without being looked for, and until when it may be
+ * believed. Past that each instance has its even share.
  */
-import type { Address } from './address.ts';
+import { Address } from './address.ts';
 import { ByteRate } from './byte-rate.ts';
 import { finishHash, mixWord } from './key-hash.ts';
 import { limitedClientsMax, listenersMax } from './limits.ts';
@@ -29,7 +35,17 @@ const ratesWord = 6;
 /** New flows, datagrams, bytes up and down; of a listener without datagrams. */
 const ratesPerEntry = 4;
 const ratesPerListener = 3;
-const opensWord = ratesWord + ratesPerEntry * 2;
+const elsewhereWord = ratesWord + ratesPerEntry * 2;
+const eraWord = elsewhereWord + 1;
+const opensWord = eraWord + 1;
+/** Doubles at the end: what is known of the pair. */
+const pairKnownUntil = 0;
+const pairEra = 1;
+const pairMembers = 2;
+const pairDoubles = 3;
+
+/** Steps that parts of a limit are told apart by. */
+const partsMax = 64;
 
 /** A second's worth may come at once. */
 const burstMs = 1_000;
@@ -44,6 +60,22 @@ export type ClientKind = 'client' | 'subnet';
 export interface ClientLimits {
   readonly flows: number;
   readonly newFlowsPerSecond: number;
+  /** Over all instances of the cluster. */
+  readonly isSummed?: boolean;
+}
+
+/** A client (or network) with open flows. */
+export interface OpenClient {
+  readonly listenerId: number;
+  readonly kind: ClientKind;
+  readonly address: Address;
+  readonly flows: number;
+}
+
+/** A limit whose clients are listed: those with at least so many flows. */
+export interface ListedLimit {
+  readonly flows: number;
+  readonly least: number;
 }
 
 /** Places of entries are from 0. */
@@ -70,6 +102,7 @@ export class ClientTable {
   private readonly buckets: number;
   private readonly entriesAt: number;
   private readonly listenersAt: number;
+  private readonly pairAt: number;
 
   /** @param worker who counts; a reader may leave it at 0 and must not take */
   constructor(shared: ClientTableShared, worker = 0) {
@@ -83,6 +116,7 @@ export class ClientTable {
     this.entryWords = entryWordsOf(shared.workers);
     this.entriesAt = lines * wordsPerLine;
     this.listenersAt = (this.entriesAt + shared.clients * this.entryWords) / 2;
+    this.pairAt = this.listenersAt + listenersMax * ratesPerListener;
   }
 
   /**
@@ -92,7 +126,7 @@ export class ClientTable {
   static create(workers: number, clients = limitedClientsMax, seed = 0): ClientTable {
     const lines = clients / slotsPerBucket + listenersMax;
     const words = lines * wordsPerLine + clients * entryWordsOf(workers);
-    const buffer = new SharedArrayBuffer(words * 4 + listenersMax * ratesPerListener * 8);
+    const buffer = new SharedArrayBuffer(words * 4 + (listenersMax * ratesPerListener + pairDoubles) * 8);
     return new ClientTable({ buffer, workers, clients, seed });
   }
 
@@ -110,16 +144,16 @@ export class ClientTable {
     isNew: boolean,
     nowMs: number,
   ): number {
-    const scope = listenerId * 2 + (kind === 'client' ? 1 : 2);
-    const bucket = hashIp(address, scope ^ this.shared.seed) & (this.buckets - 1);
+    const scope = scopeOf(listenerId, kind);
+    const bucket = this.bucketOf(scope, address);
     if (!this.locks.acquire(bucket)) return untracked;
     try {
       const slot = this.find(bucket, scope, address, nowMs);
       if (slot < 0) return untracked;
-      if (limits.flows > 0 && this.open(slot) >= limits.flows) return flowsReached;
-      const isCounted = isNew && limits.newFlowsPerSecond > 0;
-      if (isCounted && !this.passes(this.rateAt(slot, 0), limits.newFlowsPerSecond, nowMs))
-        return rateReached;
+      if (limits.flows > 0 && this.open(slot) >= this.flowsMax(slot, limits, nowMs)) return flowsReached;
+      const perSecond = isNew ? limits.newFlowsPerSecond : 0;
+      const ownPerSecond = limits.isSummed === true ? this.share(perSecond) : perSecond;
+      if (perSecond > 0 && !this.passes(this.rateAt(slot, 0), ownPerSecond, nowMs)) return rateReached;
       Atomics.add(this.words, this.opensAt(slot) + this.worker, 1);
       return slot;
     } finally {
@@ -175,6 +209,79 @@ export class ClientTable {
     return sum;
   }
 
+  /** This instance's part of a rate that is summed over the pair. At least 1, or nothing would ever pass. */
+  share(perSecond: number): number {
+    return Math.max(1, Math.ceil(perSecond / this.members));
+  }
+
+  /**
+   * The cluster room only: clients that have open flows, those with the most of their limit first.
+   * @param limits of each listener and kind ({@link scopeOf}); what is not in it is left out
+   * @param most so many of them
+   */
+  list(limits: ReadonlyMap<number, ListedLimit>, most: number): OpenClient[] {
+    const slots: number[] = [];
+    const parts: number[] = [];
+    // How many have so many 64ths of their limit: of a hundred thousand only those that are wanted are read and sorted.
+    const counts = new Array<number>(partsMax + 1).fill(0);
+    for (let slot = 0; slot < this.shared.clients; slot++) {
+      const limit = limits.get(this.words[this.wordAt(slot) + scopeWord]!);
+      if (limit === undefined) continue;
+      const flows = this.open(slot);
+      if (flows < limit.least) continue;
+      const part = Math.min(partsMax, Math.floor((flows * partsMax) / limit.flows));
+      slots.push(slot);
+      parts.push(part);
+      counts[part]!++;
+    }
+    let cut = partsMax;
+    for (let above = counts[cut]!; cut > 0 && above < most; above += counts[cut]!) cut--;
+    const chosen: { client: OpenClient; part: number }[] = [];
+    for (const isOnCut of [false, true]) {
+      for (let i = 0; i < slots.length && chosen.length < most; i++) {
+        if (isOnCut ? parts[i] !== cut : parts[i]! <= cut) continue;
+        const client = this.read(slots[i]!);
+        if (client !== undefined) chosen.push({ client, part: parts[i]! });
+      }
+    }
+    return chosen.sort((a, b) => b.part - a.part).map(({ client }) => client);
+  }
+
+  /** The cluster room only. Begins what other instances have open anew. @returns the era for {@link setElsewhere} */
+  beginPair(): number {
+    return (this.doubles[this.pairAt + pairEra]! + 1) | 0;
+  }
+
+  /** The cluster room only. It holds from now on, and lapses when no later era is begun and ended. */
+  setElsewhere({ listenerId, kind, address, flows }: OpenClient, era: number, nowMs: number): void {
+    const scope = scopeOf(listenerId, kind);
+    const bucket = this.bucketOf(scope, address);
+    if (!this.locks.acquire(bucket)) return;
+    const slot = this.find(bucket, scope, address, nowMs);
+    if (slot >= 0) {
+      const at = this.wordAt(slot);
+      Atomics.store(this.words, at + elsewhereWord, Math.min(flows, 0x7fffffff));
+      Atomics.store(this.words, at + eraWord, era);
+    }
+    this.locks.release(bucket);
+  }
+
+  /**
+   * The cluster room only: all of an era has been said.
+   * @param members instances of the cluster, this one too
+   * @param untilMs until then it may be believed
+   */
+  endPair(era: number, members: number, untilMs: number): void {
+    this.doubles[this.pairAt + pairEra] = era;
+    this.doubles[this.pairAt + pairMembers] = members;
+    this.doubles[this.pairAt + pairKnownUntil] = untilMs;
+  }
+
+  /** Control only, when a thread that is no worker is dead: its number as `attachSharedMemory` counts. */
+  releaseLocksOf(thread: number): void {
+    this.locks.releaseOwnedBy(thread, () => undefined);
+  }
+
   /** Control only, when worker `worker` is dead: frees what it had locked, and takes back what it had open. */
   clearAllOf(worker: number): void {
     this.locks.releaseOwnedBy(worker, () => undefined);
@@ -182,6 +289,43 @@ export class ClientTable {
       const at = this.opensAt(slot) + worker;
       if (this.words[at] !== 0) Atomics.store(this.words, at, 0);
     }
+  }
+
+  /** Instances that were there last, this one too. */
+  private get members(): number {
+    return Math.max(1, this.doubles[this.pairAt + pairMembers]!);
+  }
+
+  /** How many flows this instance may have open for the client at this place. */
+  private flowsMax(slot: number, { flows, isSummed }: ClientLimits, nowMs: number): number {
+    if (isSummed !== true) return flows;
+    const isKnown = nowMs < this.doubles[this.pairAt + pairKnownUntil]!;
+    return isKnown ? flows - this.elsewhere(slot) : Math.ceil(flows / this.members);
+  }
+
+  private elsewhere(slot: number): number {
+    const at = this.wordAt(slot);
+    const age = ((this.doubles[this.pairAt + pairEra]! | 0) - Atomics.load(this.words, at + eraWord)) | 0;
+    // Of the era to come: a beat is just being told.
+    return age <= 0 ? Atomics.load(this.words, at + elsewhereWord) : 0;
+  }
+
+  private read(slot: number): OpenClient | undefined {
+    const bucket = Math.floor(slot / slotsPerBucket);
+    if (!this.locks.acquire(bucket)) return undefined;
+    const at = this.wordAt(slot);
+    const word = (i: number): number => Atomics.load(this.words, at + i) >>> 0;
+    const address = new Address(word(0), word(1), word(2), word(3), 0);
+    const scope = word(scopeWord);
+    const flows = this.open(slot);
+    this.locks.release(bucket);
+    // Another client may have got the place meanwhile.
+    if (scope === 0 || flows <= 0) return undefined;
+    return { listenerId: (scope - 1) >> 1, kind: scope % 2 === 1 ? 'client' : 'subnet', address, flows };
+  }
+
+  private bucketOf(scope: number, address: Address): number {
+    return hashIp(address, scope ^ this.shared.seed) & (this.buckets - 1);
   }
 
   /** Under the lock: the entry of a client, made if there is none; below 0: all others have open flows. */
@@ -218,6 +362,7 @@ export class ClientTable {
     Atomics.store(this.words, at + scopeWord, 0);
     for (let rate = 0; rate < ratesPerEntry; rate++) this.doubles[this.rateAt(slot, rate)] = 0;
     for (let word = 0; word < 4; word++) Atomics.store(this.words, at + word, address[word]! | 0);
+    Atomics.store(this.words, at + elsewhereWord, 0);
     Atomics.store(this.words, at + usedWord, nowMs | 0);
     Atomics.store(this.words, at + scopeWord, scope);
   }
@@ -249,6 +394,11 @@ export class ClientTable {
 function quietMsOf(usedMs: number, nowMs: number): number {
   const quietMs = ((nowMs | 0) - usedMs) >>> 0;
   return quietMs >= 2 ** 32 - clockSkewMs ? 0 : quietMs;
+}
+
+/** A listener and kind in one number; never 0. */
+export function scopeOf(listenerId: number, kind: ClientKind): number {
+  return listenerId * 2 + (kind === 'client' ? 1 : 2);
 }
 
 /** MurmurHash3_x86_32 over the address without its port. */

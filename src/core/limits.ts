@@ -252,6 +252,15 @@ export const redisReplyDepthMax = 8;
 export const memberBytesMax = 256 * 1024;
 export const memberCountsBytesMax = 2 * 1024 * 1024;
 export const membersAnswerBytesMax = 4 * 1024 * 1024;
+/**
+ * Limits that are summed over a cluster: clients and networks that an instance tells with a beat, and that one hears of from
+ * all others. What all tell takes no more than a quarter of the answer: bytes, divided among them. A limit up to
+ * so many flows is told of whoever has one, a larger one of whoever has such a part of it.
+ */
+export const summedClientsToldMax = 4_096;
+export const summedClientsHeardMax = 16_384;
+export const summedClientsBytesMax = 1024 * 1024;
+export const summedExactFlowsMax = 16;
 export const flowRowBytesMax = 1_024;
 export const redisKeyBytesMax = 512;
 /** Operators' words about backends that a cluster keeps, and those for one instance as they come from Redis. */
@@ -365,6 +374,9 @@ export const descriptorsPerPipe = 2;
 assert.ok(oneWayMsMin < unconfirmedPinTtlMs);
 assert.ok(membersAnswerBytesMax + membersMax * 1_024 < redisReplyBytesMax);
 assert.ok(operatorWordsBytesMax * 2 < redisReplyBytesMax);
+assert.ok(
+  summedClientsBytesMax * 4 <= membersAnswerBytesMax && summedClientsHeardMax * 16 <= limitedClientsMax,
+);
 // Pins hold pool and backend ids in 16 bits each, and so do the words of core/dial-table.ts.
 assert.ok(poolIdsMax <= 0xffff && backendIdsMax <= 0xffff);
 assert.ok(backendsPerPoolMax <= backendIdsMax);

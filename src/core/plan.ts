@@ -137,6 +137,9 @@ export interface RoutePlan {
   readonly clients?: readonly string[];
 }
 
+export const limitsScopes = ['instance', 'cluster'] as const;
+export type LimitsScope = (typeof limitsScopes)[number];
+
 export interface ListenerPlan {
   readonly name: string;
   readonly protocol: Protocol;
@@ -182,6 +185,8 @@ export interface ListenerPlan {
     readonly perSubnet?: SubnetLimitsPlan;
     /** New flows a second over all clients; 0 is no limit. */
     readonly newFlowsPerSecond: number;
+    /** What limits of clients and networks are counted over. Absent: this instance. */
+    readonly scope?: LimitsScope;
   };
   readonly tcp: {
     readonly backlog: number;

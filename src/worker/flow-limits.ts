@@ -1,6 +1,6 @@
 /**
  * Who may open one more flow. All counts and rates are exact over all workers: totals are core/places.ts's, what a client and its
- * network have and how fast flows come core/client-table.ts's. A limit that a reload brings counts flows opened from then on.
+ * network have and how fast flows come core/client-table.ts's, which also knows what other instances have where a limit is summed. A limit that a reload brings counts flows opened from then on.
  */
 import type { Address } from '../core/address.ts';
 import { flowsReached, rateReached, untracked } from '../core/client-table.ts';
@@ -102,7 +102,8 @@ export class FlowLimits {
     const { flowsPerClient, newFlowsPerClientPerSecond, datagramsPerClientPerSecond = 0 } = limits;
     const isCounted = flowsPerClient + newFlowsPerClientPerSecond + datagramsPerClientPerSecond > 0;
     if (!isCounted && bandwidth?.perClient === undefined) return undefined;
-    const most = { flows: flowsPerClient, newFlowsPerSecond: newFlowsPerClientPerSecond };
+    const isSummed = limits.scope === 'cluster';
+    const most = { flows: flowsPerClient, newFlowsPerSecond: newFlowsPerClientPerSecond, isSummed };
     const slot = this.counters.clients.take(id, 'client', client, most, isNew, nowMs);
     if (slot >= 0) this.clientSlot = slot;
     return slot === flowsReached ? 'limit-client' : slot === rateReached ? 'limit-rate' : undefined;
@@ -114,10 +115,12 @@ export class FlowLimits {
     isNew: boolean,
     nowMs: number,
   ): TerminationCode | undefined {
-    const { perSubnet } = plan.limits;
+    const { perSubnet, scope } = plan.limits;
     if (perSubnet === undefined) return undefined;
+    const { flows, newFlowsPerSecond } = perSubnet;
+    const most = { flows, newFlowsPerSecond, isSummed: scope === 'cluster' };
     const subnet = maskAddress(client, perSubnet.prefixV4, perSubnet.prefixV6);
-    const slot = this.counters.clients.take(id, 'subnet', subnet, perSubnet, isNew, nowMs);
+    const slot = this.counters.clients.take(id, 'subnet', subnet, most, isNew, nowMs);
     if (slot >= 0) this.subnetSlot = slot;
     return slot === flowsReached ? 'limit-subnet' : slot === rateReached ? 'limit-rate' : undefined;
   }
@@ -148,15 +151,17 @@ export class FlowLimits {
       return;
     }
     this.counters.evictable.add(id);
-    const { datagramsPerClientPerSecond: ofClient = 0, perSubnet } = plan.limits;
+    const { datagramsPerClientPerSecond: ofClient = 0, perSubnet, scope } = plan.limits;
     const ofSubnet = perSubnet?.datagramsPerSecond ?? 0;
     if (ofClient + ofSubnet === 0 && pace === undefined) return;
     const { clients } = this.counters;
+    // Instances come and go while the flow is open.
+    const own = scope === 'cluster' ? (rate: number) => clients.share(rate) : (rate: number) => rate;
     flow.mayPass = (isUp, bytes) => {
       const nowMs = this.nowMs();
       return (
-        (!isUp || ofClient === 0 || clients.passDatagram(flow.clientSlot, ofClient, nowMs)) &&
-        (!isUp || ofSubnet === 0 || clients.passDatagram(flow.subnetSlot, ofSubnet, nowMs)) &&
+        (!isUp || ofClient === 0 || clients.passDatagram(flow.clientSlot, own(ofClient), nowMs)) &&
+        (!isUp || ofSubnet === 0 || clients.passDatagram(flow.subnetSlot, own(ofSubnet), nowMs)) &&
         (pace === undefined || pace.passes(isUp, bytes))
       );
     };

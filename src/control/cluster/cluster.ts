@@ -22,6 +22,7 @@ import { type Names, PinNames } from '../../pins/names.ts';
 import { type PinValue, parseValue } from '../../pins/pin-text.ts';
 import { CalmWatch } from './calm-watch.ts';
 import { type ClaimDone, type ClaimOutcome, type ClaimRequest, Claims } from './claims.ts';
+import type { ClientSums } from './client-sums.ts';
 import { Connections } from './connections.ts';
 import type { RedisFault } from './errors.ts';
 import type { ClusterWatcher } from './events.ts';
@@ -34,6 +35,7 @@ import { LateMembers } from './late-members.ts';
 import { type ClusterIdentity, type FlowCount, type Member, Members } from './members.ts';
 import { RedisStore } from './redis-store.ts';
 import { Replication } from './replication.ts';
+import type { MemberRow } from './store.ts';
 import { KillTeller } from './told-kills.ts';
 
 export interface ClusterOptions {
@@ -44,6 +46,8 @@ export interface ClusterOptions {
   readonly states: BackendStates;
   /** Flows open on this instance per backend; those with none may be left out. */
   readonly countFlows: () => readonly FlowCount[];
+  /** What clients have, where limits are summed. Absent: nobody is asked to sum any. */
+  readonly clients?: ClientSums;
   /** Open flows, at most `most`. */
   readonly listFlows: (most: number) => Promise<readonly ClusterFlow[]>;
   /** Operators' words for this instance are known, or others than before. @returns false: it could not be told */
@@ -367,11 +371,11 @@ export class Cluster {
       const counts = countFlows();
       const flows = counts.reduce((sum, [, , count]) => sum + count, 0);
       const own = this.members.own(this.incarnation, flows, pins.stats().live, false);
-      const { layout, rows } = await this.store.beat(own, JSON.stringify(counts), this.layout);
+      const { layout, rows } = await this.store.beat(own, this.countsText(counts), this.layout);
       this.beatAtMs = nowMs();
       this.compareLayout(layout);
       if (this.isStopped) return;
-      this.members.heard(this.late.complete(rows));
+      this.hearMembers(this.late.complete(rows));
       await this.words.read();
       await this.words.flush();
       if (!this.layoutDiffers) await this.kills.read();
@@ -384,6 +388,24 @@ export class Cluster {
     } finally {
       this.isBeating = false;
     }
+  }
+
+  private countsText(counts: readonly FlowCount[]): string {
+    const text = JSON.stringify(counts);
+    const clients = this.options.clients?.own(this.members.members.size, Buffer.byteLength(text)) ?? [];
+    return clients.length === 0 ? text : JSON.stringify([...counts, ...clients]);
+  }
+
+  private hearMembers(rows: readonly MemberRow[]): void {
+    const { plan, clients } = this.options;
+    const { members } = this.members;
+    this.members.heard(rows);
+    const others = rows.filter(({ instance }) => instance !== plan.instance && members.has(instance));
+    clients?.heard(
+      others.map(({ counts }) => counts),
+      Math.max(1, members.size),
+      plan.leaseMs,
+    );
   }
 
   /** Beside the beat, not in it: listing many flows may take longer than a heartbeat. */

@@ -2,6 +2,8 @@
  * The cluster room: a thread that holds the Redis client and keeps the shared pin table in step with Redis. It reads
  * and writes the table itself, as a writer of its own; all else goes through messages.
  */
+
+import { ClientTable } from '../../core/client-table.ts';
 import type { ClusterPlan } from '../../core/cluster-plan.ts';
 import type { Counters } from '../../core/counters.ts';
 import { Key } from '../../core/key.ts';
@@ -11,6 +13,7 @@ import { TableNames } from '../../pins/names-table.ts';
 import { leaveRoom, type RoomPost, serveRoom } from '../../rooms/serve.ts';
 import { attachSharedMemory, type SharedMemory, sharedClock, sharingWriters } from '../../rooms/shared.ts';
 import { Waiting } from '../../rooms/waiting.ts';
+import { ClientSums } from './client-sums.ts';
 import { type Cluster, createCluster, type Predecessor } from './cluster.ts';
 import type { ClusterFlow } from './flow-table.ts';
 import type { ClusterIdentity, FlowCount } from './members.ts';
@@ -47,12 +50,19 @@ function identityOf({ host, version, startedAt }: ClusterRoomData, news: () => C
   };
 }
 
+/** The room writes what others have into the table of clients as a writer of its own. */
+function clientSums({ shared }: ClusterRoomData, news: () => ClusterNews, nowMs: () => number): ClientSums {
+  const table = new ClientTable(shared.counters.clients, sharingWriters.cluster);
+  return new ClientSums(table, () => news().summed, nowMs);
+}
+
 function serve(data: ClusterRoomData, post: Post): (message: MessageToCluster) => void {
   const { pins, states, counters } = attachSharedMemory(data.shared, sharingWriters.cluster);
   const names = new TableNames(data.news.names);
   /** Control's lists of open flows. */
   const lists = new Waiting<readonly ClusterFlow[]>();
   let { news } = data;
+  const nowMs = sharedClock(data.shared.clockOriginMs);
   const cluster = createCluster({
     plan: data.plan,
     identity: identityOf(data, () => news),
@@ -60,6 +70,7 @@ function serve(data: ClusterRoomData, post: Post): (message: MessageToCluster) =
     pins,
     states,
     countFlows: () => flowCounts(names, counters),
+    clients: clientSums(data, () => news, nowMs),
     listFlows: (most) => lists.wait(listFlowsWithinMs, [], (id) => post({ type: 'list-flows', id, most })),
     operatorWords: (rows) => post({ type: 'operator-words', rows }),
     killHeard: (order, from, ageMs) => void post({ type: 'kill', order, from, ageMs }),
@@ -67,7 +78,7 @@ function serve(data: ClusterRoomData, post: Post): (message: MessageToCluster) =
       post({ type: 'event', event });
       told.tell();
     },
-    nowMs: sharedClock(data.shared.clockOriginMs),
+    nowMs,
     predecessor: data.predecessor,
   });
   const told = new StatusTeller(cluster, post);

@@ -6,6 +6,7 @@ import type { KillOrder } from '../../core/kill-order.ts';
 import type { OperatorRow } from '../../core/operator-word.ts';
 import type { OperatorChange } from '../../pins/by-hand.ts';
 import type { NamesTable } from '../../pins/names-table.ts';
+import type { SummedListener } from './client-sums.ts';
 import type { ClusterFlow } from './flow-table.ts';
 import type { MemberNetwork } from './member-listeners.ts';
 
@@ -15,6 +16,8 @@ export interface ClusterNews {
   readonly listeners: readonly string[];
   readonly network: MemberNetwork;
   readonly names: NamesTable;
+  /** Those whose limits are summed over the cluster. */
+  readonly summed: readonly SummedListener[];
 }
 
 /** As `ClaimRequest`, with the key as plain data. */
