@@ -77,7 +77,7 @@ function tooMany(steps: readonly number[]): Wrong {
 function listenerBind(
   places: readonly (readonly [readonly number[], Place])[],
 ): { readonly value: ListenerBind } | readonly Wrong[] {
-  const all = places.flatMap(([steps, { binds }]) => binds.map((bind) => ({ bind, steps })));
+  const all = withoutCovered(places.flatMap(([steps, { binds }]) => binds.map((bind) => ({ bind, steps }))));
   if (all.length > bindsPerListenerMax) return [tooMany([])];
   // What is there twice with a port of its own is found with those of the other listeners.
   const drawn = all.filter(({ bind }) => bind.kind === 'inet' && bind.port === 0);
@@ -87,6 +87,15 @@ function listenerBind(
   if (twice !== undefined)
     return [{ steps: twice.steps, refused: 'is there twice: one free port of an address is enough' }];
   return { value: { protocol: places[0]![1].protocol, bind: all[0]!.bind, all } };
+}
+
+/**
+ * `0.0.0.0` beside `[::]` at one port is how "both families" is often written. The socket of `[::]` takes clients of IPv4 as well
+ * (RFC 3493 section 5.3), so that one serves both; of two listeners it would be unclear whose they are (claims.ts).
+ */
+function withoutCovered(all: readonly PlacedBind[]): readonly PlacedBind[] {
+  const dual = new Set(all.map(({ bind }) => (bind.kind === 'inet' && bind.ip === '::' ? bind.port : -1)));
+  return all.filter(({ bind }) => !(bind.kind === 'inet' && bind.ip === '0.0.0.0' && dual.has(bind.port)));
 }
 
 /** Reads `tcp://0.0.0.0:5432`, `udp://[::]:7000-7099` or `unix:/run/x.sock`. */
