@@ -292,7 +292,7 @@ for _, name in ipairs(names) do
 end
 local first = math.floor(#names * tonumber(ARGV[6]))
 for i = first + 1, math.min(#names, first + 16) do
-  if redis.pcall('STRLEN', ARGV[1] .. names[i]) == 0 then redis.call('SREM', KEYS[1], names[i]) end
+  if #names[i] <= 256 and redis.pcall('STRLEN', ARGV[1] .. names[i]) == 0 then redis.call('SREM', KEYS[1], names[i]) end
 end
 reply[1] = tostring(removed)
 return reply
