@@ -51,7 +51,7 @@ export class FlowLimits {
    * @returns the code of the limit that is reached, or undefined: come in.
    */
   admit(listener: ListenerView, client: Address, nowMs: number, engine: Engine): TerminationCode | undefined {
-    return this.judge(listener, client, 0, nowMs, () => this.takePlace(listener, engine));
+    return this.judge(listener, client, 0, nowMs, engine);
   }
 
   /**
@@ -60,33 +60,32 @@ export class FlowLimits {
    */
   admitLater(flow: Flow, counted: Counted, nowMs: number, engine: Engine): TerminationCode | undefined {
     const { listener, client } = flow;
-    return this.judge(listener, client, counted, nowMs, () => this.takePlace(listener, engine));
+    return this.judge(listener, client, counted, nowMs, engine);
   }
 
   /** The same for a place that somebody has left: nobody is made to leave for it. */
   admitFreed({ listener, client }: Flow, counted: Counted, nowMs: number): TerminationCode | undefined {
-    const take = () => this.counters.places.takeFlow(this.limitOf(listener));
-    return this.judge(listener, client, counted, nowMs, take);
+    return this.judge(listener, client, counted, nowMs, undefined);
   }
 
+  /** @param engine undefined: nobody is made to leave */
   private judge(
     listener: ListenerView,
     client: Address,
     counted: Counted,
     nowMs: number,
-    takePlace: () => TerminationCode | undefined,
+    engine: Engine | undefined,
   ): TerminationCode | undefined {
     const { clients } = this.counters;
     const { newFlowsPerSecond } = listener.plan.limits;
     this.clientSlot = untracked;
     this.subnetSlot = untracked;
-    const isOverRate = (): boolean =>
-      counted < 2 && newFlowsPerSecond > 0 && !clients.passNewFlow(listener.id, newFlowsPerSecond, nowMs);
+    const isRated = counted < 2 && newFlowsPerSecond > 0;
     const refusal =
       this.clientRefusal(listener, client, counted === 0, nowMs) ??
       this.subnetRefusal(listener, client, counted < 2, nowMs) ??
-      (isOverRate() ? 'limit-rate' : undefined) ??
-      takePlace();
+      (isRated && !clients.passNewFlow(listener.id, newFlowsPerSecond, nowMs) ? 'limit-rate' : undefined) ??
+      this.takePlace(listener, engine);
     if (refusal === undefined) return undefined;
     clients.give(this.clientSlot);
     clients.give(this.subnetSlot);
@@ -125,9 +124,10 @@ export class FlowLimits {
     return slot === flowsReached ? 'limit-subnet' : slot === rateReached ? 'limit-rate' : undefined;
   }
 
-  private takePlace(listener: ListenerView, engine: Engine): TerminationCode | undefined {
+  private takePlace(listener: ListenerView, engine: Engine | undefined): TerminationCode | undefined {
     const limit = this.limitOf(listener);
     let reached = this.counters.places.takeFlow(limit);
+    if (engine === undefined) return reached;
     for (let tries = 0; reached !== undefined && tries < evictionTriesMax; tries++) {
       if (!this.evictions.makeRoomFor(listener, reached, engine)) return reached;
       reached = this.counters.places.takeFlow(limit);
