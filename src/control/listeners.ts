@@ -146,9 +146,7 @@ export class Listeners {
   /** Where a listener is really open: what every worker has bound, with the ports that were drawn. */
   openBinds(listenerId: number): readonly Bind[] {
     const doors = [...(this.open.get(listenerId)?.doors.values() ?? [])];
-    return doors
-      .filter(({ isOpening }) => !isOpening)
-      .map(({ bind, port }) => (bind.kind === 'unix' ? bind : { ...bind, port }));
+    return doors.filter(({ isOpening }) => !isOpening).map(boundOf);
   }
 
   /** Asks the workers that do not have it. */
@@ -254,7 +252,7 @@ export class Listeners {
       return failure;
     }
     for (const door of doors) door.isOpening = false;
-    const bound = doors.map(({ bind, port }) => (bind.kind === 'unix' ? bind : { ...bind, port }));
+    const bound = doors.map(boundOf);
     this.watch({
       event: 'listening',
       listener: view.plan.name,
@@ -282,35 +280,37 @@ export class Listeners {
   }
 
   /** Asks a worker to listen, once. One that does not run now is asked when it has started again. */
-  private ask(
-    worker: number,
-    { id }: ListenerView,
-    { key: door, bind, port }: Door,
-  ): Promise<Answer | undefined> {
-    const key = `${worker} ${id} ${door}`;
-    const others = this.waiting.get(key);
-    if (this.wasTold(worker, id, door) && others === undefined) {
-      return Promise.resolve({ type: 'listening', listenerId: id, door, port });
+  private ask(worker: number, { id }: ListenerView, door: Door): Promise<Answer | undefined> {
+    const { key, port } = door;
+    const asked = `${worker} ${id} ${key}`;
+    const others = this.waiting.get(asked);
+    if (this.wasTold(worker, id, key) && others === undefined) {
+      return Promise.resolve({ type: 'listening', listenerId: id, door: key, port });
     }
     return new Promise((resolve) => {
-      this.waiting.set(key, (answer) => {
-        this.waiting.delete(key);
+      this.waiting.set(asked, (answer) => {
+        this.waiting.delete(asked);
         others?.(answer);
         resolve(answer);
       });
-      if (this.wasTold(worker, id, door)) return;
-      const isFirst = !Array.from({ length: this.workers }).some((_, other) => this.wasTold(other, id, door));
-      const at = bind.kind === 'unix' ? bind : { ...bind, port };
-      if (!this.post(worker, { type: 'listen', listenerId: id, door, bind: at, isFirst })) return;
+      if (this.wasTold(worker, id, key)) return;
+      const isFirst = !Array.from({ length: this.workers }).some((_, other) => this.wasTold(other, id, key));
+      if (!this.post(worker, { type: 'listen', listenerId: id, door: key, bind: boundOf(door), isFirst }))
+        return;
       const told = this.told.get(`${worker} ${id}`);
-      if (told === undefined) this.told.set(`${worker} ${id}`, new Set([door]));
-      else told.add(door);
+      if (told === undefined) this.told.set(`${worker} ${id}`, new Set([key]));
+      else told.add(key);
     });
   }
 }
 
 function closingKey(worker: number, listenerId: number, doors: readonly string[] | undefined): string {
   return `${worker} ${listenerId} ${doors?.join('\n') ?? '*'}`;
+}
+
+/** With the port it really has. */
+function boundOf({ bind, port }: Door): Bind {
+  return bind.kind === 'unix' ? bind : { ...bind, port };
 }
 
 function doorsOf({ plan }: ListenerView): Door[] {
@@ -327,8 +327,8 @@ function placeOf({ plan }: ListenerView, { bind, port }: Door): string {
   return bind.kind === 'unix' ? bind.path : `${plan.protocol} ${port}`;
 }
 
-function doorText({ plan }: ListenerView, { bind, port }: Door): string {
-  return bindsText(plan.protocol, [bind.kind === 'unix' ? bind : { ...bind, port }]);
+function doorText({ plan }: ListenerView, door: Door): string {
+  return bindsText(plan.protocol, [boundOf(door)]);
 }
 
 /** What to do about a bind that failed, by the kernel's code. */

@@ -194,8 +194,7 @@ export function setOptionText(fd: Descriptor, level: number, option: number, tex
 
 /** An int option's value, or a negative errno. */
 export function option(fd: Descriptor, level: number, name: number): number {
-  scratch[1] = 4;
-  const result = checked(cGetsockopt(fd, level, name, scratchAddress, scratchAddress + 4));
+  const result = optionWords(fd, level, name, 1);
   return result < 0 ? result : scratch[0]!;
 }
 
@@ -203,11 +202,15 @@ export function option(fd: Descriptor, level: number, name: number): number {
 const memoryWords = 9;
 const memoryDropsWord = 8;
 
+/** An option of so many words, into the scratch memory. 0 or a negative errno. */
+function optionWords(fd: Descriptor, level: number, name: number, words: number): number {
+  scratch[words] = words * 4;
+  return checked(cGetsockopt(fd, level, name, scratchAddress, scratchAddress + words * 4));
+}
+
 /** Datagrams the kernel dropped at this socket since it was made, in 32 bits, or a negative errno. */
 export function dropsOf(fd: Descriptor): number {
-  scratch[memoryWords] = memoryWords * 4;
-  const lengthAddress = scratchAddress + memoryWords * 4;
-  const result = checked(cGetsockopt(fd, SOL_SOCKET, SO_MEMINFO, scratchAddress, lengthAddress));
+  const result = optionWords(fd, SOL_SOCKET, SO_MEMINFO, memoryWords);
   return result < 0 ? result : scratch[memoryDropsWord]! >>> 0;
 }
 
@@ -221,9 +224,7 @@ const infoRetransmittedWord = 25;
  * the kernel cannot tell, as after a SYN that was sent again: its time then counts from the last one.
  */
 export function handshakeMicroseconds(fd: Descriptor): number {
-  scratch[infoWords] = infoWords * 4;
-  const lengthAddress = scratchAddress + infoWords * 4;
-  const result = checked(cGetsockopt(fd, IPPROTO_TCP, TCP_INFO, scratchAddress, lengthAddress));
+  const result = optionWords(fd, IPPROTO_TCP, TCP_INFO, infoWords);
   return result < 0 || scratch[infoRetransmittedWord] !== 0 ? 0 : scratch[infoRttWord]!;
 }
 

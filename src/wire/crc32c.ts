@@ -2,7 +2,9 @@
  * CRC-32C (Castagnoli, reflected polynomial 0x82f63b78) of RFC 3720 section 12.1 and RFC 4960 appendix B, by which a PROXY
  * header says that it came whole. A table of 1 KiB; headers are short.
  */
-const table = makeTable();
+import { crcTable } from '../core/crc-table.ts';
+
+const table = crcTable(0x82f63b78);
 
 /** The checksum of `bytes`, unsigned. Bytes from `blankAt` to four further count as zeros, as a checksum's own place does. */
 export function crc32c(bytes: Uint8Array, blankAt = -4): number {
@@ -12,14 +14,4 @@ export function crc32c(bytes: Uint8Array, blankAt = -4): number {
     register = table[(register ^ byte) & 0xff]! ^ (register >>> 8);
   }
   return ~register >>> 0;
-}
-
-function makeTable(): Int32Array {
-  const entries = new Int32Array(256);
-  for (let byte = 0; byte < 256; byte++) {
-    let remainder = byte;
-    for (let bit = 0; bit < 8; bit++) remainder = (remainder >>> 1) ^ (remainder & 1 ? 0x82f63b78 : 0);
-    entries[byte] = remainder;
-  }
-  return entries;
 }

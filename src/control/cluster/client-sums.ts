@@ -21,6 +21,7 @@ import {
   summedClientsToldMax,
   summedExactFlowsMax,
 } from '../../core/limits.ts';
+import { rowsOfCounts } from './counts-text.ts';
 
 /** A listener whose limits are summed. 0: no limit. */
 export interface SummedListener {
@@ -120,15 +121,8 @@ export class ClientSums {
 
 /** Rows of clients in what an instance tells; all else in it is left out. At most as many as an instance tells. */
 export function parseClientCounts(text: string): ClientCount[] {
-  if (text.length > memberCountsBytesMax) return [];
-  let raw: unknown;
-  try {
-    raw = JSON.parse(text);
-  } catch {
-    return [];
-  }
   const rows: ClientCount[] = [];
-  for (const row of Array.isArray(raw) ? raw : []) {
+  for (const row of rowsOfCounts(text)) {
     if (rows.length >= summedClientsToldMax) break;
     if (isClientCount(row)) rows.push(row);
   }

@@ -5,8 +5,9 @@
  * limit.
  */
 import type { BackendStates } from '../../core/backend-states.ts';
-import { listenersMax, memberBytesMax, memberCountsBytesMax, membersMax } from '../../core/limits.ts';
+import { listenersMax, memberBytesMax, membersMax } from '../../core/limits.ts';
 import type { PinNames } from '../../pins/names.ts';
+import { rowsOfCounts } from './counts-text.ts';
 import type { ClusterWatcher } from './events.ts';
 import { listenersOf, type MemberListeners, type MemberNetwork, parseNetwork } from './member-listeners.ts';
 import type { MemberRow } from './store.ts';
@@ -242,15 +243,7 @@ function parseMember({ instance, member: text }: MemberRow): ParsedMember | unde
 }
 
 function parseCounts(text: string): FlowCount[] {
-  if (text.length > memberCountsBytesMax) return [];
-  let raw: unknown;
-  try {
-    raw = JSON.parse(text);
-  } catch {
-    return [];
-  }
-  if (!Array.isArray(raw)) return [];
-  return raw.filter(
+  return rowsOfCounts(text).filter(
     (row): row is FlowCount =>
       Array.isArray(row) &&
       typeof row[0] === 'string' &&

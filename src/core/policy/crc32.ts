@@ -2,7 +2,9 @@
  * CRC-32 as in IEEE 802.3, zlib and nginx (reflected polynomial 0xedb88320). Here because the ring must place
  * its points where nginx does, and core may not import node:zlib.
  */
-const table = makeTable();
+import { crcTable } from '../crc-table.ts';
+
+const table = crcTable(0xedb88320);
 
 /** The register before the first byte. */
 export const crc32Start = 0xffffffff;
@@ -45,14 +47,4 @@ function crc32Bytes(register: number, bytes: Uint8Array): number {
   let next = register;
   for (const byte of bytes) next = crc32Byte(next, byte);
   return next;
-}
-
-function makeTable(): Int32Array {
-  const entries = new Int32Array(256);
-  for (let byte = 0; byte < 256; byte++) {
-    let remainder = byte;
-    for (let bit = 0; bit < 8; bit++) remainder = (remainder >>> 1) ^ (remainder & 1 ? 0xedb88320 : 0);
-    entries[byte] = remainder;
-  }
-  return entries;
 }

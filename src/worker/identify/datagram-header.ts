@@ -28,9 +28,8 @@ export function clientOfDatagram(
   local: Address,
   datagram: Uint8Array,
 ): DatagramClient | 'proxy-header' | undefined {
-  if (!mustTell(plan, peer, false)) return undefined;
-  const header = headerOf(datagram);
-  if (header === undefined) return 'proxy-header';
+  const header = headerOf(plan, peer, datagram);
+  if (typeof header !== 'object') return header;
   const told = addressesOf(header);
   return {
     identity: { peer, peerLocal: local, header },
@@ -46,9 +45,8 @@ export function prefaceOf(
   peer: Address,
   datagram: Uint8Array,
 ): Preface | 'proxy-header' | undefined {
-  if (!mustTell(plan, peer, false)) return undefined;
-  const header = headerOf(datagram);
-  if (header === undefined) return 'proxy-header';
+  const header = headerOf(plan, peer, datagram);
+  if (typeof header !== 'object') return header;
   const told = addressesOf(header);
   return {
     about: told === undefined ? 'itself' : `${told.source} ${told.destination}`,
@@ -56,10 +54,15 @@ export function prefaceOf(
   };
 }
 
-/** A datagram is whole: what is no header yet will not become one. */
-function headerOf(datagram: Uint8Array): ProxyHeader | undefined {
+/** A datagram is whole: what is no header yet will not become one. @returns undefined: its sender has to tell nothing */
+function headerOf(
+  plan: ProxyInPlan,
+  peer: Address,
+  datagram: Uint8Array,
+): ProxyHeader | 'proxy-header' | undefined {
+  if (!mustTell(plan, peer, false)) return undefined;
   const header = readProxyHeader(datagram);
-  return header === 'more' ? undefined : header;
+  return typeof header === 'object' ? header : 'proxy-header';
 }
 
 function addressesOf({ version, transport, addresses }: ProxyHeader): ProxyHeader['addresses'] {
