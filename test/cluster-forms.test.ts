@@ -2,8 +2,8 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
+import { RedisStore } from '../src/cluster/redis-store.ts';
 import { parseRedisUrl } from '../src/config/redis-url.ts';
-import { RedisStore } from '../src/control/cluster/redis-store.ts';
 import { clusterPlan, type RedisPlan } from '../src/core/cluster-plan.ts';
 import { certificateName, newCertificate } from './support/certificates.ts';
 import {

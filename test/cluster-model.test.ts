@@ -1,9 +1,9 @@
 /** The model the simulation runs on, against the real scripts: the same random steps must get the same answers. */
 import type { Redis as Connection } from 'ioredis';
 import { afterEach, expect, test } from 'vitest';
+import { RedisStore } from '../src/cluster/redis-store.ts';
+import type { ApplyReply, Fenced, PinStep } from '../src/cluster/store.ts';
 import { parseRedisUrl } from '../src/config/redis-url.ts';
-import { RedisStore } from '../src/control/cluster/redis-store.ts';
-import type { ApplyReply, Fenced, PinStep } from '../src/control/cluster/store.ts';
 import { clusterPlan } from '../src/core/cluster-plan.ts';
 import { until } from './support/cluster-node.ts';
 import { seeded } from './support/cluster-world.ts';

@@ -3,9 +3,9 @@
  * every way of RELIABILITY rows 20 to 32. What a row promises is asserted on the tables, states and events.
  */
 import { afterEach, expect, test } from 'vitest';
+import type { ClaimOutcome } from '../src/cluster/claims.ts';
+import type { RedisStore } from '../src/cluster/redis-store.ts';
 import { parseRedisUrl } from '../src/config/redis-url.ts';
-import type { ClaimOutcome } from '../src/control/cluster/claims.ts';
-import type { RedisStore } from '../src/control/cluster/redis-store.ts';
 import type { RedisPlan } from '../src/core/cluster-plan.ts';
 import {
   type ClusterNode,

@@ -5,7 +5,7 @@
  * together that many from there.
  */
 import { expect, test } from 'vitest';
-import type { PinStep } from '../src/control/cluster/store.ts';
+import type { PinStep } from '../src/cluster/store.ts';
 import { parseValue, shardOf } from '../src/pins/pin-text.ts';
 import {
   backends,

@@ -4,8 +4,8 @@
  * and in the end both instances know of every one of them.
  */
 import { afterEach, expect, onTestFinished, test } from 'vitest';
-import { keySlot } from '../src/control/cluster/redis/slots.ts';
-import { RedisKeys } from '../src/control/cluster/redis-keys.ts';
+import { keySlot } from '../src/cluster/redis/slots.ts';
+import { RedisKeys } from '../src/cluster/redis-keys.ts';
 import { clusterDefaults } from '../src/core/cluster-plan.ts';
 import { listedMax } from '../src/core/limits.ts';
 import { askTcp, clientAddresses, inParallel, tcpClient } from './support/clients.ts';

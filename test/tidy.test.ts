@@ -84,7 +84,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'engine',
     'rooms',
     'checks',
-    'control/cluster',
+    'cluster',
     'control/discovery',
     'front',
     'node:fs',
@@ -92,7 +92,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'node:path',
   ],
   'control/discovery': ['control', 'config', 'core', 'checks', 'node:fs', 'node:path'],
-  'control/cluster': [
+  cluster: [
     'core',
     'pins',
     'rooms',
@@ -123,10 +123,10 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'node:crypto',
     'node:vm',
   ],
-  observe: ['control', 'control/cluster', 'core', 'front', 'rooms', 'pino', 'prom-client'],
+  observe: ['control', 'cluster', 'core', 'front', 'rooms', 'pino', 'prom-client'],
   front: [
     'control',
-    'control/cluster',
+    'cluster',
     'control/discovery',
     'core',
     'pins',

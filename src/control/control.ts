@@ -9,6 +9,7 @@
  */
 import { availableParallelism } from 'node:os';
 import { ChecksClient } from '../checks/client.ts';
+import type { ClusterClient } from '../cluster/client.ts';
 import { readBackendList } from '../config/backend-list.ts';
 import { diffPlans } from '../config/diff.ts';
 import { unhonoured } from '../config/unhonoured.ts';
@@ -29,7 +30,6 @@ import type { FlowRecord, MessageFromWorker, WayCount } from '../worker/messages
 import type { MessageToWorker } from '../worker/messages-to-worker.ts';
 import { AccessLists } from './access-lists.ts';
 import { Backends, type BackendsOptions } from './backends.ts';
-import type { ClusterClient } from './cluster/client.ts';
 import { type DescriptorShares, shareDescriptors, tightDescriptorLimit } from './descriptors.ts';
 import { Discovery } from './discovery/discovery.ts';
 import type { ControlWatcher } from './events.ts';

@@ -1,12 +1,12 @@
 /** What control tells whoever watches it (the log, the demo, tests). One tagged union, plain data. */
 
+import type { ClusterEvent } from '../cluster/events.ts';
 import type { DownReason } from '../core/down-reason.ts';
 import type { FlowFilter } from '../core/flow-filter.ts';
 import type { OperatorState } from '../core/operator-word.ts';
 import type { BindFailure } from '../engine/engine.ts';
 import type { RoomName } from '../rooms/client.ts';
 import type { FlowRecord } from '../worker/messages-from-worker.ts';
-import type { ClusterEvent } from './cluster/events.ts';
 import type { RefusalReport } from './refusals.ts';
 
 export type ControlEvent =

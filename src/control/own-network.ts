@@ -1,9 +1,9 @@
 /** What this instance tells the others of its network: where it listens, and which IPs its connections may come from. */
 import { readFileSync, readlinkSync } from 'node:fs';
+import type { MemberNetwork } from '../cluster/member-listeners.ts';
 import { Address } from '../core/address.ts';
 import { memberAddressesMax, memberIpsMax } from '../core/limits.ts';
 import type { LoopListener } from '../core/loops.ts';
-import type { MemberNetwork } from './cluster/member-listeners.ts';
 
 /** @param listeners with the ports they really have */
 export function ownNetwork(listeners: readonly LoopListener[], machineIps: readonly string[]): MemberNetwork {

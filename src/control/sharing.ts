@@ -2,6 +2,11 @@
  * What control lends to the rooms that share or show pins: names for numbers, its own flows, and what it says of itself.
  */
 import { hostname } from 'node:os';
+import { ClusterClient, type ClusterClientOptions } from '../cluster/client.ts';
+import type { SummedListener } from '../cluster/client-sums.ts';
+import type { ClusterFlow } from '../cluster/flow-table.ts';
+import type { MemberNetwork } from '../cluster/member-listeners.ts';
+import { checkRedisFiles } from '../cluster/redis/secrets.ts';
 import type { RedisPlan } from '../core/cluster-plan.ts';
 import type { OperatorRow } from '../core/operator-word.ts';
 import { groupBackends } from '../core/pin-scopes.ts';
@@ -10,11 +15,6 @@ import type { NamesTable } from '../pins/names-table.ts';
 import type { RoomDeath } from '../rooms/client.ts';
 import type { SharedMemory, SharedViews } from '../rooms/shared.ts';
 import type { FlowRecord } from '../worker/messages-from-worker.ts';
-import { ClusterClient, type ClusterClientOptions } from './cluster/client.ts';
-import type { SummedListener } from './cluster/client-sums.ts';
-import type { ClusterFlow } from './cluster/flow-table.ts';
-import type { MemberNetwork } from './cluster/member-listeners.ts';
-import { checkRedisFiles } from './cluster/redis/secrets.ts';
 import type { ControlWatcher } from './events.ts';
 import type { Ids } from './ids.ts';
 import { StartFailure } from './listeners.ts';

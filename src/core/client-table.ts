@@ -16,7 +16,7 @@
  * Rates are kept as the time at which all that has passed would be paid for (the virtual scheduling form of the generic cell rate
  * algorithm, ITU-T I.371): who was quiet for a second may do a second's worth at once.
  *
- * Of a limit that is summed over the pair, the cluster room writes what other instances have open (control/cluster/client-sums.ts):
+ * Of a limit that is summed over the pair, the cluster room writes what other instances have open (cluster/client-sums.ts):
  * with each beat of an era of its own, so that what a beat does not name is 0 without being looked for, and until when it may be
  * believed. Past that each instance has its even share.
  */

@@ -2,9 +2,10 @@
  * What the front room shows of control: plain data, made when a page asks for it. What changes from flow to flow is
  * not in here but in shared memory, which the room reads by itself.
  */
+
+import type { ClusterStatus } from '../cluster/cluster.ts';
 import type { AccessListStatus } from '../control/access-lists.ts';
 import type { BackendStatus } from '../control/backends.ts';
-import type { ClusterStatus } from '../control/cluster/cluster.ts';
 import type { DiscoveryStatus } from '../control/discovery/discovery.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import type { NamesTable } from '../pins/names-table.ts';

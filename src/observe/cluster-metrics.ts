@@ -1,6 +1,6 @@
 /** The cluster's part of the metrics page; nothing of it is there without a `cluster` section. */
 
-import type { ClusterStatus } from '../control/cluster/cluster.ts';
+import type { ClusterStatus } from '../cluster/cluster.ts';
 import type { Family, MetricsSource } from './metrics.ts';
 
 const states = ['in-step', 'resyncing', 'partial', 'away', 'name-taken', 'layout-differs'] as const;

@@ -5,7 +5,7 @@
  * fit are dropped and counted (`pinion_log_lines_dropped_total`).
  */
 import pino, { type DestinationStream, type Logger } from 'pino';
-import type { ClusterEvent } from '../control/cluster/events.ts';
+import type { ClusterEvent } from '../cluster/events.ts';
 import type { ControlEvent, ControlWatcher } from '../control/events.ts';
 import type { Plan } from '../core/plan.ts';
 

@@ -1,8 +1,8 @@
 /** docs/MONITORING.md against the code: everything that can be seen is there, and nothing else. */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { claimOutcomes } from '../control/cluster/claims.ts';
-import { redisFaults } from '../control/cluster/errors.ts';
+import { claimOutcomes } from '../cluster/claims.ts';
+import { redisFaults } from '../cluster/errors.ts';
 import { terminationCodes } from '../core/termination.ts';
 import { eventLevels } from './log.ts';
 

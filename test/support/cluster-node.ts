@@ -4,11 +4,11 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Cluster, createCluster } from '../../src/control/cluster/cluster.ts';
-import type { ClusterEvent } from '../../src/control/cluster/events.ts';
-import type { ClusterFlow } from '../../src/control/cluster/flow-table.ts';
-import { noNetwork } from '../../src/control/cluster/member-listeners.ts';
-import type { FlowCount } from '../../src/control/cluster/members.ts';
+import { type Cluster, createCluster } from '../../src/cluster/cluster.ts';
+import type { ClusterEvent } from '../../src/cluster/events.ts';
+import type { ClusterFlow } from '../../src/cluster/flow-table.ts';
+import { noNetwork } from '../../src/cluster/member-listeners.ts';
+import type { FlowCount } from '../../src/cluster/members.ts';
 import { Address } from '../../src/core/address.ts';
 import { BackendStates } from '../../src/core/backend-states.ts';
 import { type ClusterPlan, clusterPlan, type RedisPlan } from '../../src/core/cluster-plan.ts';

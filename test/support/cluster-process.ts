@@ -2,8 +2,9 @@
  * An instance's cluster side in a process of its own, for what only a process can suffer: SIGSTOP and SIGKILL. The
  * test forks this file's build and calls the node's methods over the channel between the two.
  */
+
+import type { RedisFault } from '../../src/cluster/errors.ts';
 import { parseRedisUrl } from '../../src/config/redis-url.ts';
-import type { RedisFault } from '../../src/control/cluster/errors.ts';
 import { startNode } from './cluster-node.ts';
 
 const [url, name] = process.argv.slice(2);

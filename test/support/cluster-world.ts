@@ -4,11 +4,11 @@
  * Replication with the real pin table; only time and transport are made up.
  */
 
+import type { ClusterEvent } from '../../src/cluster/events.ts';
+import { Faults } from '../../src/cluster/faults.ts';
+import { Replication, type ReplicationStore } from '../../src/cluster/replication.ts';
+import type { StreamEntry } from '../../src/cluster/store.ts';
 import { parseRedisUrl } from '../../src/config/redis-url.ts';
-import type { ClusterEvent } from '../../src/control/cluster/events.ts';
-import { Faults } from '../../src/control/cluster/faults.ts';
-import { Replication, type ReplicationStore } from '../../src/control/cluster/replication.ts';
-import type { StreamEntry } from '../../src/control/cluster/store.ts';
 import { Address } from '../../src/core/address.ts';
 import { type ClusterPlan, clusterPlan } from '../../src/core/cluster-plan.ts';
 import { Key } from '../../src/core/key.ts';

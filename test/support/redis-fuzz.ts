@@ -4,8 +4,8 @@
  * everything that would have ended pinion's thread.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { RedisStore } from '../../src/cluster/redis-store.ts';
 import { parseRedisUrl } from '../../src/config/redis-url.ts';
-import { RedisStore } from '../../src/control/cluster/redis-store.ts';
 import { clusterPlan } from '../../src/core/cluster-plan.ts';
 import { seeded } from './cluster-world.ts';
 import { RedisLiar } from './redis-liar.ts';

@@ -12,7 +12,7 @@ import {
   keysScript,
   pulseScript,
   readScript,
-} from '../../src/control/cluster/scripts.ts';
+} from '../../src/cluster/scripts.ts';
 
 export interface LiarOptions {
   readonly random: () => number;

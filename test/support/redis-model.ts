@@ -2,7 +2,7 @@
  * What the cluster's scripts do, as a model in memory: the same steps on maps instead of keys. A test runs both on the
  * same random steps and compares (cluster-model.test.ts), so that what the simulation proves holds for the scripts.
  */
-import { comparePositions } from '../../src/control/cluster/position.ts';
+import { comparePositions } from '../../src/cluster/position.ts';
 import type {
   ApplyReply,
   Fenced,
@@ -13,7 +13,7 @@ import type {
   ReadReply,
   StreamEntry,
   Verdict,
-} from '../../src/control/cluster/store.ts';
+} from '../../src/cluster/store.ts';
 
 interface Timed {
   readonly value: string;

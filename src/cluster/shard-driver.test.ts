@@ -1,0 +1,38 @@
+import { expect, test } from 'vitest';
+import { clusterPlan } from '../core/cluster-plan.ts';
+import { ShardDriver } from './shard-driver.ts';
+import { ShardReplica } from './shard-replica.ts';
+import type { ClusterStore, PulseMode } from './store.ts';
+
+/** What a driver asks for its lease with. */
+async function firstPulse(start: number): Promise<{ token: string; mode: PulseMode }> {
+  const asked: { token: string; mode: PulseMode }[] = [];
+  const store: Pick<ClusterStore, 'pulse'> = {
+    pulse: async (_shard, token, _incarnation, _epoch, mode) => {
+      asked.push({ token, mode });
+      return { kind: 'ok', epoch: 'e', last: '0-0' };
+    },
+  };
+  const replica = new ShardReplica('me', 10, { learn: () => true, gap: () => {} });
+  const driver = new ShardDriver(0, replica, {
+    store: store as ClusterStore,
+    plan: clusterPlan({ name: 'c', instance: 'me', redis: {} as never }),
+    incarnation: 'run',
+    start,
+    nowMs: () => 0,
+    random: () => 0,
+    failed: () => {},
+    written: () => {},
+  });
+  driver.step();
+  await Promise.resolve();
+  return asked[0]!;
+}
+
+test('each start of the room has tokens of its own, and only the first takes the name from whoever has it', async () => {
+  const pulses = await Promise.all([firstPulse(1), firstPulse(2), firstPulse(3)]);
+  expect(pulses.map(({ mode }) => mode)).toEqual(['seize', 'take', 'take']);
+  expect(new Set(pulses.map(({ token }) => token)).size).toBe(3);
+  // That is how Redis knows the same process.
+  for (const { token } of pulses) expect(token).toMatch(/^run/);
+});
