@@ -235,7 +235,10 @@ describe('wrong usage ends with status 2 and says what is right', () => {
     [['run'], /no configuration is given: pinion run FILE/],
     [['run', '--config'], /argument missing/],
     [['check', '--config', 'x', '--nonsense'], /unknown option '--nonsense'/],
-    [['explain', '--listener', 'front', '--client', 'nobody'], /--client nobody: not an IP address/],
+    [
+      ['explain', '--listener', 'front', '--client', 'nobody'],
+      /--client: nobody is not an IP address, nor a key/,
+    ],
     [['drain', 'nopool'], /nopool: write POOL\/BACKEND/],
   ])('pinion %s', async (args, message) => {
     const { status, stdout, stderr } = await pinionCommand(args);

@@ -201,7 +201,8 @@ test('row 38: a port that is unreachable puts its backend aside; its clients mov
   const down = await pinion.waitForLog((record) => record.event === 'backend-down');
   expect(down).toMatchObject({
     backend: 'a',
-    why: 'its port was unreachable 2 times in a row; left out for 2s',
+    // Clients whose datagrams went out together find it closed together.
+    why: expect.stringMatching(/^its port was unreachable ([2-9]|\d\d+) times in a row; left out for 2s$/),
   });
   await servers[0]!.start();
   await pinion.waitForLog((record) => record.event === 'backend-up' && record.backend === 'a');

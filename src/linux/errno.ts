@@ -9,6 +9,7 @@ export const EINTR = 4;
 export const EIO = 5;
 export const EAGAIN = 11;
 export const ENOMEM = 12;
+export const EACCES = 13;
 export const ENODEV = 19;
 export const EINVAL = 22;
 export const ENFILE = 23;

@@ -13,7 +13,7 @@ import {
   SOL_SOCKET,
 } from '../../linux/constants.ts';
 import { encodeEndpoint } from '../../linux/endpoint.ts';
-import { EADDRINUSE, EINVAL, errnoName } from '../../linux/errno.ts';
+import { EACCES, EADDRINUSE, EINVAL, errnoName } from '../../linux/errno.ts';
 import { bind, close, type Descriptor, setOption } from '../../linux/libc.ts';
 import { inet6Bytes } from '../../wire/sockaddr.ts';
 import type { MachineMeans } from '../machine-means.ts';
@@ -47,9 +47,10 @@ function bindOnce(protocol: Protocol, at: Extract<Bind, { kind: 'inet' }>): stri
     (fd) => {
       if (endpoint.family === AF_INET6) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
       // First, as it decides which addresses there are: link-local ones, and those of its VRF.
-      if (bindToDevice(fd, at.device) < 0) return 0;
+      const hasDevice = bindToDevice(fd, at.device) >= 0;
       const result = bind(fd, name, endpoint.length);
-      // Whoever may not bind it hears that first.
+      // Whoever may not bind it hears that first. Without its device, whether the address is there cannot be told; the right to the port can.
+      if (!hasDevice) return result === -EACCES ? result : 0;
       return result === -EADDRINUSE ? 0 : result;
     },
     [endpoint.family],
