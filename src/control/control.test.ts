@@ -37,7 +37,8 @@ test('the answer to a flow of a thread that died does not reach the flow that ha
   const worker = { starts: 1, post: (message: MessageToWorker) => told.push(message) };
   const answers: (() => void)[] = [];
   const cluster = { claim: (_: unknown, answer: () => void) => answers.push(answer) };
-  Object.assign(control, { workers: [worker], cluster });
+  Object.assign(control, { cluster });
+  Object.assign((control as unknown as { workers: object }).workers, { clients: [worker] });
   const { hear } = control as unknown as { hear(worker: number, message: Claim): void };
   hear.call(control, 0, claim);
   worker.starts = 2;

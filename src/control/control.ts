@@ -24,9 +24,7 @@ import { poolsOf } from '../core/routes.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import type { NamesTable } from '../pins/names-table.ts';
 import { createSharedMemory, type SharedMemory, type SharedViews, sharingWriters } from '../rooms/shared.ts';
-import { Waiting } from '../rooms/waiting.ts';
-import { WorkerClient, type WorkerDeath } from '../worker/client.ts';
-import type { FlowRecord, MessageFromWorker, WayCount } from '../worker/messages-from-worker.ts';
+import type { FlowRecord, MessageFromWorker } from '../worker/messages-from-worker.ts';
 import type { MessageToWorker } from '../worker/messages-to-worker.ts';
 import { AccessLists } from './access-lists.ts';
 import { Backends, type BackendsOptions } from './backends.ts';
@@ -43,13 +41,11 @@ import { Refusals } from './refusals.ts';
 import { Rooms } from './rooms.ts';
 import { addsBackends, createClusterClient, namesTable } from './sharing.ts';
 import { Snapshots } from './snapshots.ts';
+import { type WorkerReport, Workers } from './workers.ts';
 
-/** How long a worker may take to leave when told to. */
-const workerStopMs = 2_000;
-const listFlowsTimeoutMs = 1_000;
+/** How long clients that wait to be accepted may hold up the end of a shutdown without open flows. */
+const lateClientsMs = 2_000;
 const checksStopMs = 500;
-/** A worker that dies this often without serving for a while will not be cured by another start. */
-const workerDeathsMax = 6;
 /** Of the backends that came and went, so many are named. */
 const namesToldMax = 20;
 
@@ -103,20 +99,11 @@ export class Control {
   readonly cluster: ClusterClient | undefined;
   readonly rooms: Rooms;
   readonly shared: SharedMemory;
-  workerRestarts = 0;
   private readonly checks: ChecksClient;
   private readonly options: ControlOptions;
   private readonly listeners: Listeners;
-  private readonly workers: WorkerClient[] = [];
-  /** Workers that have died at least once. */
-  private readonly restarted = new Set<number>();
-  private readonly flowLists = new Map<
-    number,
-    { records: FlowRecord[]; waiting: number; done: () => void }
-  >();
+  private readonly workers: Workers;
   private readonly loopsToldAtMs = new Map<string, number>();
-  private readonly formerCounts = new Waiting<readonly WayCount[] | undefined>();
-  private readonly senderCounts = new Waiting<readonly string[]>();
   private readonly snapshots: Snapshots;
   private readonly refusals: Refusals;
   private readonly loopWatch: LoopWatch;
@@ -124,7 +111,6 @@ export class Control {
   private readonly troubles = new Set<string>();
   /** By listener: the options its engine goes without, as they were told. */
   private unhonoured: ReadonlyMap<string, string> = new Map();
-  private nextRequestId = 1;
   /** Plans are taken into use one after the other. */
   private turn: Promise<unknown> = Promise.resolve();
   private isRediscoveryDue = false;
@@ -171,8 +157,8 @@ export class Control {
         sent: views.counters.backend(backendId, 'datagramsIn'),
         replies: views.counters.backend(backendId, 'datagramsOut'),
       }),
-      sendersTo: (...question) => this.sendersTo(...question),
-      countFormer: () => this.countFormer(),
+      sendersTo: (...question) => this.workers.sendersTo(...question),
+      countFormer: () => this.workers.countFormer(),
       flowsOf: (backendId) => views.counters.backend(backendId, 'active'),
       nowMs: () => this.now(),
       onMoved: () => this.publish(this.published),
@@ -193,8 +179,8 @@ export class Control {
     this.loopWatch = new LoopWatch(() => this.publish(this.published));
     this.snapshots = new Snapshots(this.ids, this.backends, this.access);
     this.refusals = new Refusals(options.watch);
-    const post = (worker: number, message: MessageToWorker): boolean =>
-      this.workers[worker]?.post(message) ?? false;
+    this.workers = this.makeWorkers(workers);
+    const post = (worker: number, message: MessageToWorker): boolean => this.workers.post(worker, message);
     this.listeners = new Listeners(options.watch, post, workers);
     this.kills = new Kills({ plan: () => this.published, workers, post });
     this.cluster = createClusterClient({
@@ -214,20 +200,31 @@ export class Control {
       ...this.rooms.events('cluster', () => this.releaseLocksOf(sharingWriters.cluster)),
     });
     if (this.cluster !== undefined) this.rooms.add(this.cluster.room);
-    for (let index = 0; index < workers; index++) this.workers.push(this.workerOf(index, workers));
   }
 
-  private workerOf(index: number, workers: number): WorkerClient {
-    const { engine, canReusePort } = this.options;
-    const data = { index, shared: this.shared, engine, reusePort: canReusePort && workers > 1 };
-    return new WorkerClient(data, {
-      message: (worker, message) => this.hear(worker, message),
-      died: (worker, death) => this.workerDied(worker, death),
+  private makeWorkers(count: number): Workers {
+    const { engine, canReusePort, watch } = this.options;
+    const { shared, views } = this;
+    return new Workers({
+      count,
+      engine,
+      canReusePort,
+      shared,
+      views,
+      watch,
+      hear: (worker, message) => this.hear(worker, message),
+      died: (worker) => this.listeners.workerDied(worker),
+      restarted: (worker) => this.greet(worker),
     });
   }
 
   get workerCountNow(): number {
-    return this.workers.length;
+    return this.workers.count;
+  }
+
+  /** How often a worker has died. */
+  get workerRestarts(): number {
+    return this.workers.restarts;
   }
 
   get ready(): boolean {
@@ -251,12 +248,12 @@ export class Control {
       config: base.source,
       engine: options.engine,
       why: options.engineReason,
-      workers: this.workers.length,
+      workers: this.workers.count,
       flowsMax,
     });
     const descriptors = tightDescriptorLimit(base, flowsMax);
     if (descriptors !== undefined) options.watch({ event: 'descriptors-few', descriptors, flowsMax });
-    for (const worker of this.workers) worker.start();
+    this.workers.start();
     await this.discovery.prepare(base.pools, firstDiscoveryWithinMs);
     const { plan, lists } = this.discovery.applied(base);
     this.discovery.settle(base, lists);
@@ -299,28 +296,17 @@ export class Control {
   }
 
   toWorkers(message: MessageToWorker): void {
-    for (const worker of this.workers) worker.post(message);
+    this.workers.postAll(message);
   }
 
   /** To one worker, numbered from 0; ignored if there is none. */
   toWorker(worker: number, message: MessageToWorker): void {
-    this.workers[worker]?.post(message);
+    this.workers.post(worker, message);
   }
 
   /** Open flows of all workers, at most `most` of each. A worker that does not answer is left out. */
   listFlows(most: number): Promise<FlowRecord[]> {
-    const requestId = this.nextRequestId++;
-    return new Promise((resolve) => {
-      const finish = (): void => {
-        clearTimeout(timer);
-        this.flowLists.delete(requestId);
-        resolve(list.records);
-      };
-      const list = { records: [] as FlowRecord[], waiting: this.workers.length, done: finish };
-      const timer = setTimeout(finish, listFlowsTimeoutMs);
-      this.flowLists.set(requestId, list);
-      this.toWorkers({ type: 'list-flows', requestId, most });
-    });
+    return this.workers.listFlows(most);
   }
 
   /** What others said, or this instance before it was started again; and what it said while Redis was away. */
@@ -329,32 +315,10 @@ export class Control {
     if (untold.length > 0) this.cluster?.keepWords(untold);
   }
 
-  private async sendersTo(backendId: number, sinceMs: number, most: number): Promise<number> {
-    const answers = await Promise.all(
-      this.workers.map((worker) =>
-        this.senderCounts.wait(listFlowsTimeoutMs, [], (requestId) =>
-          worker.post({ type: 'count-senders', requestId, backendId, sinceMs, most }),
-        ),
-      ),
-    );
-    return new Set(answers.flat()).size;
-  }
-
   /** Those that have come since the order was given are not meant. */
   private async hearKill({ filter, overMs }: KillOrder, from: string, ageMs: number): Promise<void> {
     const { connections } = await this.kills.kill(filter, overMs, this.now() - ageMs);
     this.options.watch({ event: 'kill-heard', from, connections, filter });
-  }
-
-  private async countFormer(): Promise<readonly WayCount[] | undefined> {
-    const answers = await Promise.all(
-      this.workers.map((worker) =>
-        this.formerCounts.wait(listFlowsTimeoutMs, undefined, (requestId) =>
-          worker.post({ type: 'count-former', requestId }),
-        ),
-      ),
-    );
-    return answers.includes(undefined) ? undefined : answers.flatMap((counts) => counts!);
   }
 
   /**
@@ -490,7 +454,7 @@ export class Control {
       hurried = true;
     });
     // A client whose connection lies in the queue of accepts is counted once its worker has closed the listener.
-    const late = new Promise((resolve) => setTimeout(resolve, Math.min(drainMs, workerStopMs)).unref());
+    const late = new Promise((resolve) => setTimeout(resolve, Math.min(drainMs, lateClientsMs)).unref());
     await Promise.race([this.listeners.closeAll(), hurry, late]);
     while (!hurried && performance.now() < deadline && this.hasClients()) {
       await new Promise((resolve) => setTimeout(resolve, 20));
@@ -535,7 +499,7 @@ export class Control {
     this.access.stop();
     this.backends.stop();
     this.loopWatch.stop();
-    await Promise.all(this.workers.map((worker) => worker.stop(workerStopMs)));
+    await this.workers.stop();
     await Promise.all([this.cluster?.stop(), this.checks.stop(checksStopMs)]);
   }
 
@@ -564,7 +528,7 @@ export class Control {
     });
     // Before the workers: a pin they make must find its names.
     this.cluster?.tellNews();
-    for (const worker of this.workers) this.tellSnapshot(worker, this.snapshot);
+    this.workers.postAll(this.snapshotMessage(this.snapshot));
   }
 
   private findLoops(plan: Plan): void {
@@ -582,8 +546,8 @@ export class Control {
     });
   }
 
-  private tellSnapshot(worker: WorkerClient, snapshot: Snapshot): void {
-    worker.post({ type: 'snapshot', snapshot, spareDescriptors: this.shares.sparePerWorker });
+  private snapshotMessage(snapshot: Snapshot): MessageToWorker {
+    return { type: 'snapshot', snapshot, spareDescriptors: this.shares.sparePerWorker };
   }
 
   private useShares(shares: DescriptorShares): void {
@@ -592,15 +556,12 @@ export class Control {
   }
 
   private descriptorShares(plan: Plan): DescriptorShares {
-    return shareDescriptors(plan, { engine: this.options.engine, workers: this.workers.length });
+    return shareDescriptors(plan, { engine: this.options.engine, workers: this.workers.count });
   }
 
-  private hear(worker: number, message: MessageFromWorker): void {
+  private hear(worker: number, message: WorkerReport): void {
     const { watch } = this.options;
     switch (message.type) {
-      case 'ready':
-        if (this.snapshot !== undefined) this.greet(worker);
-        break;
       case 'listening':
       case 'bind-failed':
         this.listeners.answered(worker, message);
@@ -617,15 +578,6 @@ export class Control {
         break;
       case 'ending':
         this.kills.counted(message.requestId, message.flows);
-        break;
-      case 'former-counted':
-        this.formerCounts.answer(message.requestId, message.counts);
-        break;
-      case 'senders-counted':
-        this.senderCounts.answer(message.requestId, message.senders);
-        break;
-      case 'flows':
-        this.flowsListed(message.requestId, message.records);
         break;
       case 'backend-suspect':
         this.backends.suspect(message.backendId, faultOf(message));
@@ -651,6 +603,7 @@ export class Control {
       case 'claim':
         this.claim(worker, message);
         break;
+      case 'ready':
       case 'stopped':
         break;
     }
@@ -699,52 +652,24 @@ export class Control {
 
   /** A worker's flow waits for the shared table's word; the answer goes into the pin table, then to the worker. */
   private claim(worker: number, message: Extract<MessageFromWorker, { type: 'claim' }>): void {
-    const client = this.workers[worker]!;
-    const { starts } = client;
-    const answer = (): void => {
-      // The flow that asked died with its thread; the one that has its number now waits for another answer.
-      if (client.starts === starts) client.post({ type: 'claimed', flowId: message.flowId });
-    };
+    // The flow that asked may die with its thread; the one that has its number then waits for another answer.
+    const reply = this.workers.answerer(worker);
+    const answer = (): void => reply({ type: 'claimed', flowId: message.flowId });
     const { poolId, kind, words, backendId, claimTtlMs, deadlineMs, publish } = message;
     if (this.cluster === undefined) answer();
     else this.cluster.claim({ poolId, kind, words, backendId, claimTtlMs, deadlineMs, publish }, answer);
   }
 
-  /** A worker that has started again gets what the others have. The first time it finds all in its queue. */
-  private greet(worker: number): void {
-    const client = this.workers[worker];
-    if (client === undefined || !this.restarted.has(worker)) return;
-    this.tellSnapshot(client, this.snapshot!);
+  /** A worker that has started again is told what the others know. */
+  private greet(worker: number): boolean {
+    if (this.snapshot === undefined) return false;
+    this.workers.post(worker, this.snapshotMessage(this.snapshot));
     this.listeners.openOn(worker);
-    this.options.watch({ event: 'worker-restarted', worker });
-  }
-
-  private workerDied(worker: number, { error, restartInMs, inARow, leftOpen }: WorkerDeath): void {
-    this.workerRestarts++;
-    this.restarted.add(worker);
-    this.views.counters.clearOpenOf(worker);
-    this.releaseLocksOf(worker);
-    this.views.dials.clearAll();
-    const message = error?.message ?? 'the thread exited';
-    this.options.watch({ event: 'worker-died', worker, message, restartInMs });
-    this.listeners.workerDied(worker);
-    // Uncaught on purpose: the process ends as for any other defect, and the service manager decides.
-    if (leftOpen) throw new Error(`worker ${worker} died and left its sockets open: ${message}`);
-    if (inARow >= workerDeathsMax)
-      throw new Error(`worker ${worker} died ${inARow} times in a row: ${message}`);
+    return true;
   }
 
   /** The thread is gone: what it had locked in the tables of pins and clients is free. Its number as `attachSharedMemory` counts. */
   releaseLocksOf(thread: number): void {
-    this.views.pins.releaseLocksOf(thread + 1);
-    this.views.counters.clients.releaseLocksOf(thread);
-  }
-
-  private flowsListed(requestId: number, records: readonly FlowRecord[]): void {
-    const list = this.flowLists.get(requestId);
-    if (list === undefined) return;
-    list.records.push(...records);
-    list.waiting--;
-    if (list.waiting === 0) list.done();
+    this.workers.releaseLocksOf(thread);
   }
 }
