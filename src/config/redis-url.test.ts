@@ -77,3 +77,11 @@ test.each([
   expect(message).toContain(says);
   expect(message).not.toContain('sec');
 });
+
+test.each(['127.0.0.1:6379', 'redis.example.org:6380', '[::1]:6379'])('%s is told with its scheme', (text) =>
+  expect(() => parseRedisUrl(text)).toThrow(`write redis://${text}`),
+);
+
+test.each(['geheim', 'user:geheim:6379', ':geheim:6379', '-geheim:1'])('%s is not repeated', (text) =>
+  expect(() => parseRedisUrl(text)).toThrow(/^(?!.*geheim)/),
+);

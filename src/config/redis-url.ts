@@ -28,6 +28,9 @@ export function parseRedisUrl(text: string): RedisPlan {
   }
   const match = shape.exec(text);
   if (match === null) {
+    // A bare host and port, the usual slip. It has no user, so no password either.
+    if (/^(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9a-f:.]+\]):\d{1,5}$/.test(text))
+      throw new RangeError(`write redis://${text}`);
     throw new RangeError('not one of redis://, rediss://, unix:/path, redis+sentinel://, redis+cluster://');
   }
   const [, scheme, form, user, hosts, path] = match;

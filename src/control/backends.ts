@@ -591,7 +591,7 @@ export class Backends {
     const hadTarget = old?.target !== undefined;
     const text = addressText(plan);
     const target = this.targetFor(found, old, text);
-    const unresolved = target === undefined ? unresolvedBecause(found) : undefined;
+    const unresolved = target === undefined ? unresolvedBecause(found, plan) : undefined;
     const backend: Backend = old ?? {
       id,
       pool,
@@ -904,7 +904,7 @@ export class Backends {
     const isForgiven = this.forgiveMoved(backend, target);
     const before = wayOf(backend);
     backend.target = target;
-    backend.unresolved = target === undefined ? unresolvedBecause(found) : undefined;
+    backend.unresolved = target === undefined ? unresolvedBecause(found, backend.plan) : undefined;
     this.noteMoved(backend, before);
     this.check(backend, hadTarget);
     if (target !== undefined) {

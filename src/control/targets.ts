@@ -38,6 +38,9 @@ export async function findTargets(
 }
 
 /** Why a backend is down that has no address. */
-export function unresolvedBecause(target: Target): string {
-  return target === 'unanswered' ? 'no answer for its name yet' : 'its name does not resolve';
+export function unresolvedBecause(target: Target, { address }: BackendPlan): string {
+  const host = address.kind === 'name' ? address.host : 'its name';
+  return target === 'unanswered'
+    ? `${host}: no name server has answered yet`
+    : `${host} has no address: neither the name servers of /etc/resolv.conf nor /etc/hosts know it`;
 }

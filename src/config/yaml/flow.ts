@@ -4,7 +4,7 @@
  */
 import type { ListMarks, MapMarks, YamlMap } from './contents.ts';
 import { type Cursor, endOfSpaces } from './cursor.ts';
-import { refuseBareIpv6 } from './mistakes.ts';
+import { refuseBareIpv6, refuseVariable } from './mistakes.ts';
 import {
   isProperty,
   noProperties,
@@ -157,6 +157,7 @@ function skipComma(cursor: Cursor, brackets: Brackets, close: string, start: num
   if (cursor.char === ',') cursor.at++;
   else if (cursor.char !== close) {
     refuseBareIpv6(cursor, start);
+    refuseVariable(cursor);
     cursor.fail(`a comma or ${close} is missing`);
   }
 }

@@ -23,3 +23,14 @@ export function refuseJoinedColon(cursor: Cursor, text: string, start: number): 
   if (key === undefined || !/^[ \t-]*$/.test(before)) return;
   cursor.fail('a space is missing after this colon', start + key.length);
 }
+
+/** `${DB1}`, which a shell or a compose file would fill in. In brackets it is the word `$` and then a map to YAML. */
+export function refuseVariable(cursor: Cursor): void {
+  const { text, at } = cursor;
+  const name =
+    text.charAt(at) === '{' && text.charAt(at - 1) === '$'
+      ? /^\{(\w{1,64})/.exec(text.slice(at, at + 66))?.[1]
+      : undefined;
+  if (name !== undefined)
+    cursor.fail(`pinion fills in no variables: write the value in place of \${${name}}`, at - 1);
+}
