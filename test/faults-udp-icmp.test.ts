@@ -6,8 +6,9 @@
  */
 import { afterEach, expect, test } from 'vitest';
 import { configText, listener, noCheck } from './support/config.ts';
-import { createNetwork, hostsWork, type Network } from './support/hosts.ts';
+import { createNetwork, type Network } from './support/hosts.ts';
 import { runInNamespaceOf } from './support/namespace.ts';
+import { hostsWork } from './support/namespaces.ts';
 import { type Pinion, startPinion } from './support/pinion.ts';
 import { runToEnd, stopEverything } from './support/processes.ts';
 import { requirePackage } from './support/require-package.ts';

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { reload } from './support/config.ts';
 import { eventually } from './support/eventually.ts';
-import { hostsWork } from './support/hosts.ts';
+import { hostsWork } from './support/namespaces.ts';
 import { type Balancer, type Clients, createPair, type Pair, virtualAddress } from './support/pair.ts';
 import type { Report } from './support/pair-clients.ts';
 import { stopEverything } from './support/processes.ts';

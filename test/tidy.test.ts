@@ -59,7 +59,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   wire: ['core'],
   // Dialects of checks declare their own options.
   config: ['core', 'checks', 'control/discovery', 'zod', 'node:fs', 'node:crypto', 'node:path', 'node:os'],
-  linux: ['core', 'wire', 'koffi', 'node:os', 'node:fs'],
+  // The nft command, where libnftables is missing.
+  linux: ['core', 'wire', 'koffi', 'node:os', 'node:fs', 'node:child_process'],
   engine: ['core', 'engine/epoll'],
   'engine/portable': ['engine', 'core', 'wire', 'node:net', 'node:dgram', 'node:os', 'node:fs'],
   'engine/epoll': ['engine', 'core', 'wire', 'linux', 'node:fs'],

@@ -52,6 +52,8 @@ const patient = [
   'faults-tcp',
   'faults-udp',
   'hostile-redis',
+  'kernel-bucket',
+  'kernel-means',
   'kill',
   'last-words',
   'limits',

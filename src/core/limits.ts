@@ -367,6 +367,9 @@ export const rebindTriesPerSecondMax = 2_000;
 export const rebindSilenceMs = 250;
 /** Addresses of a wildcard bind that get a UDP socket of their own (portable engine). */
 export const localSocketsMax = 256;
+/** What nft may list (a map of a million pins takes some 100 MB), and how long the command may take. */
+export const nftOutputBytesMax = 256 * 1024 * 1024;
+export const nftRunMsMax = 60_000;
 /** Pipes one worker of the epoll engine may hold for flows whose reader is slow, and the descriptors of each. */
 export const pipesPerWorkerMax = 256;
 export const descriptorsPerPipe = 2;

@@ -25,6 +25,7 @@ import {
   MSG_NOSIGNAL,
   MSG_PEEK,
   SIOCOUTQ,
+  SO_ATTACH_FILTER,
   SO_MEMINFO,
   SOL_SOCKET,
   SPLICE_F_MOVE,
@@ -136,8 +137,9 @@ export function exitAtOnce(status: number): never {
   return cExit(status);
 }
 
-export function socket(family: number, type: number): Descriptor {
-  return checked(cSocket(family, type, 0)) as Descriptor;
+/** `protocol` 0 is the usual one of the family and type. */
+export function socket(family: number, type: number, protocol = 0): Descriptor {
+  return checked(cSocket(family, type, protocol)) as Descriptor;
 }
 
 /** bind(2) to the socket address in the first `length` bytes of `name`. */
@@ -196,6 +198,16 @@ export function setOptionText(fd: Descriptor, level: number, option: number, tex
 export function option(fd: Descriptor, level: number, name: number): number {
   const result = optionWords(fd, level, name, 1);
   return result < 0 ? result : scratch[0]!;
+}
+
+/** Makes the kernel drop what a program of classic BPF (instructions of 8 bytes) says is not for this socket. 0 or a negative errno. */
+export function attachFilter(fd: Descriptor, program: Region): number {
+  // struct sock_fprog: the count, and behind padding where the instructions are.
+  scratch[0] = program.length / 8;
+  scratch[1] = 0;
+  scratch[2] = program.address % 0x1_0000_0000;
+  scratch[3] = Math.floor(program.address / 0x1_0000_0000);
+  return checked(cSetsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, scratchAddress, 16));
 }
 
 /** Words of SO_MEMINFO, and the one that counts drops: SK_MEMINFO_VARS and SK_MEMINFO_DROPS of linux/sock_diag.h. */
@@ -295,4 +307,67 @@ export function sendMany(fd: Descriptor, headers: Region, first: number, count: 
   const start = clampOffset(headers, first * messageHeaderBytes);
   const most = Math.min(count, Math.floor((headers.length - start) / messageHeaderBytes));
   return checked(cSendMany(fd, headers.address + start, most, MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
+/** A context of libnftables(3): one thing after the other, each in a thread of libuv's pool. */
+export interface NftablesLibrary {
+  /**
+   * Runs commands, as one transaction.
+   * @param text as nft(8) takes it with -f, in UTF-8
+   * @param isJson whether what is listed comes as JSON
+   * @returns the status (0 is success), what was listed, and what was wrong
+   */
+  run(text: Uint8Array, isJson: boolean): Promise<{ status: number; output: string; error: string }>;
+  free(): void;
+}
+
+/** NFT_CTX_OUTPUT_JSON of nftables/libnftables.h. */
+const nftablesJson = 1 << 4;
+
+/**
+ * libnftables; undefined where it is not installed, or makes no context. The pointer to its context never leaves here, and is used by one
+ * call at a time.
+ */
+export function openNftables(): NftablesLibrary | undefined {
+  const nftables = loadNftables();
+  if (nftables === undefined) return undefined;
+  const define = (definition: string) => nftables.func(definition);
+  const runBuffer = define('int nft_run_cmd_from_buffer(uintptr_t, uintptr_t)');
+  const setFlags = define('void nft_ctx_output_set_flags(uintptr_t, uint)');
+  const outputOf = define('const char *nft_ctx_get_output_buffer(uintptr_t)');
+  const errorOf = define('const char *nft_ctx_get_error_buffer(uintptr_t)');
+  const free = define('void nft_ctx_free(uintptr_t)');
+  const context: number = define('uintptr_t nft_ctx_new(uint32_t)')(0);
+  if (context === 0) return undefined;
+  define('int nft_ctx_buffer_output(uintptr_t)')(context);
+  define('int nft_ctx_buffer_error(uintptr_t)')(context);
+  let last: Promise<unknown> = Promise.resolve();
+  const runOnce = (text: Uint8Array, isJson: boolean) =>
+    new Promise<{ status: number; output: string; error: string }>((resolve, reject) => {
+      const buffer = new ArrayBuffer(text.length + 1);
+      new Uint8Array(buffer).set(text);
+      setFlags(context, isJson ? nftablesJson : 0);
+      runBuffer.async(context, addressOf(buffer), (fault: unknown, status: number) => {
+        // It also keeps the buffer alive until here.
+        if (fault !== null && fault !== undefined) reject(fault);
+        else if (buffer.byteLength > 0)
+          resolve({ status, output: outputOf(context), error: errorOf(context) });
+      });
+    });
+  return {
+    run(text, isJson) {
+      const result = last.then(() => runOnce(text, isJson));
+      last = result.catch(() => undefined);
+      return result;
+    },
+    free: () => void last.then(() => free(context)),
+  };
+}
+
+function loadNftables(): ReturnType<typeof koffi.load> | undefined {
+  try {
+    return koffi.load('libnftables.so.1');
+  } catch {
+    return undefined;
+  }
 }

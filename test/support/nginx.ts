@@ -6,7 +6,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { requireCommand } from './packages.ts';
 import { freePort, type Transport, waitUntilBound } from './ports.ts';
-import { type RunningProcess, startProcess } from './processes.ts';
+import { type ProcessOptions, type RunningProcess, startProcess } from './processes.ts';
 import { temporaryFolder } from './temporary.ts';
 
 const streamModule = '/usr/lib/nginx/modules/ngx_stream_module.so';
@@ -18,6 +18,7 @@ export interface NginxOptions {
   readonly port: number;
   readonly transport?: Transport;
   readonly core?: number | undefined;
+  readonly wrapper?: ProcessOptions['wrapper'];
   /** Client and server sides together. */
   readonly connectionsMax?: number;
 }
@@ -45,6 +46,7 @@ export async function startNginx(options: NginxOptions): Promise<RunningProcess>
     command: requireCommand('nginx', 'nginx'),
     args: ['-p', folder, '-e', 'stderr', '-c', file],
     core: options.core,
+    wrapper: options.wrapper,
   });
   await waitUntilBound(options.transport ?? 'tcp', options.port, started);
   return started;
@@ -58,6 +60,7 @@ export interface StaticHttpOptions {
   /** 0 closes after every answer. Seconds. */
   readonly keepAliveSeconds?: number;
   readonly core?: number | undefined;
+  readonly wrapper?: ProcessOptions['wrapper'];
   readonly connectionsMax?: number;
 }
 
@@ -80,7 +83,7 @@ export async function startStaticHttp(
     '  }',
     '}',
   ].join('\n');
-  const { core, connectionsMax } = options;
+  const { core, wrapper, connectionsMax } = options;
   const more = connectionsMax === undefined ? {} : { connectionsMax };
-  return { host, port, process: await startNginx({ blocks, port, core, ...more }) };
+  return { host, port, process: await startNginx({ blocks, port, core, wrapper, ...more }) };
 }

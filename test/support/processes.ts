@@ -21,6 +21,8 @@ export interface ProcessOptions {
   readonly folder?: string;
   /** The one CPU it may run on (taskset), children included. */
   readonly core?: number | undefined;
+  /** A command it is started through, which must end by becoming it (exec): that of a network namespace. */
+  readonly wrapper?: readonly string[] | undefined;
   /** Become this user first; needs root and setpriv. */
   readonly user?: string | undefined;
   /** Each line of standard output, without its end. */
@@ -56,7 +58,7 @@ const running = new Set<RunningProcess>();
 
 /** The argument vector with the wrappers that pin it, change its user and tie its life to ours. */
 function commandLine(options: ProcessOptions): string[] {
-  const line = [options.command, ...(options.args ?? [])];
+  const line = [...(options.wrapper ?? []), options.command, ...(options.args ?? [])];
   if (options.core !== undefined) line.unshift('taskset', '--cpu-list', String(options.core));
   if (setprivPath === undefined) {
     if (options.user !== undefined)
