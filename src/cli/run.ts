@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import type { Loaded } from '../config/load.ts';
 import { StartFailure } from '../control/listeners.ts';
 import { createLog, logEvents } from '../observe/log.ts';
+import { watchConfig } from './config-watch.ts';
 import { demo } from './demo.ts';
 import { exitStatus } from './exit.ts';
 import { Instance } from './instance.ts';
@@ -12,29 +13,36 @@ import { MachineFailure } from './machine.ts';
 export function runCommand(): Command {
   return withConfigFile(new Command('run'))
     .description('run the balancer with a configuration')
+    .option('-w, --watch', 'reload when the file has changed')
     .addHelpText(
       'after',
       '\nSignals: SIGTERM and SIGINT drain (shutdown.drain), a second one ends at once; SIGHUP reads the file again.',
     )
-    .action(async (file: string | undefined, _options: object, command: Command) => {
+    .action(async (file: string | undefined, options: RunOptions, command: Command) => {
       const loaded = loadedOrComplain(requiredConfigFile(command, file));
-      if (loaded !== undefined) await run(loaded);
+      if (loaded !== undefined) await run(loaded, options);
     });
+}
+
+interface RunOptions {
+  /** Reload when the file has changed. */
+  readonly watch?: boolean;
 }
 
 /** What `npm start` runs: the demo, or `run` when a configuration is given. */
 export function startCommand(): Command {
   return withConfigFile(new Command('start'))
     .description('run the demo, or the balancer when a configuration is given')
-    .action(async (file: string | undefined, _options: object, command: Command) => {
+    .option('-w, --watch', 'reload when the file has changed')
+    .action(async (file: string | undefined, options: RunOptions, command: Command) => {
       const path = configFileOf(command, file);
       if (path === undefined) return demo();
       const loaded = loadedOrComplain(path);
-      if (loaded !== undefined) await run(loaded);
+      if (loaded !== undefined) await run(loaded, options);
     });
 }
 
-async function run(loaded: Loaded): Promise<void> {
+async function run(loaded: Loaded, options: RunOptions): Promise<void> {
   const { plan } = loaded;
   const log = createLog(plan.log.level);
   let isFailing = false;
@@ -56,6 +64,7 @@ async function run(loaded: Loaded): Promise<void> {
       logLinesDropped: () => log.dropped(),
     });
     await instance.start();
+    if (options.watch) watchConfig(plan.source, () => void instance.reload());
   } catch (error) {
     if (!(error instanceof StartFailure)) throw error;
     const lines = error instanceof MachineFailure ? error.lines : [`pinion: ${error.message}`];

@@ -226,7 +226,7 @@ export const listenerOptions = {
   affinity,
   timeouts: group('When to give up.', timeoutOptions),
   limits: group('How much this listener carries; what is above is turned away.', listenerLimits),
-  tcp: { ...group(tcpMeaning, tcpOptions), scope: 'tcp' },
+  tcp: { ...group(tcpMeaning, tcpOptions), scope: 'tcp', atBind: true },
   udp: { ...optionalGroup(udpMeaning, udpOptions), scope: 'udp' },
   bandwidth: optionalGroup(
     'How fast payload may move, over all workers. TCP is read more slowly, datagrams above are dropped. Who was quiet may move a second of it at once.',

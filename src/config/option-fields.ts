@@ -38,8 +38,14 @@ export function sectionOf<const S extends Options>(description: string, options:
   return section(description, fieldsOf(options));
 }
 
+/** The keyword of the schema that says when a change of a key takes effect; one without it, and nothing around it with it: at once. */
+export const takesEffectKeyword = 'x-takes-effect';
+export type TakesEffect = 'restart' | 'next bind';
+
 function fieldOf(option: Option<unknown, unknown>): z.ZodType {
-  const field = kindOf(option);
+  const made = kindOf(option);
+  const effect: TakesEffect | undefined = option.waits ? 'restart' : option.atBind ? 'next bind' : undefined;
+  const field = effect === undefined ? made : made.meta({ ...made.meta(), [takesEffectKeyword]: effect });
   return option.isRequired === true && field instanceof z.ZodOptional ? (field.unwrap() as z.ZodType) : field;
 }
 

@@ -3,6 +3,7 @@
  * as Markdown. Made from the definition that checks the file; docs/CONFIGURATION.md is this text and a test
  * holds the two together.
  */
+import { takesEffectKeyword } from './option-fields.ts';
 import { jsonSchema } from './schema.ts';
 
 interface Node {
@@ -20,6 +21,7 @@ interface Node {
   readonly additionalProperties?: boolean | Node;
   readonly items?: Node;
   readonly anyOf?: readonly Node[];
+  readonly [takesEffectKeyword]?: string;
 }
 
 const preface = `# Configuration
@@ -37,36 +39,40 @@ A backend that is a listener of the same file is refused if its pool leads back 
 as this machine; no name server is asked), and warned of if it leads on to servers: all clients of that second listener then come
 from this machine, so one of them is one client to its affinity and limits.
 
+\`a change\` says when a change of a key takes effect: \`at once\` with the reload (new connections, or those that are open where its meaning says
+so), at the \`next bind\` of its socket (another address, or a restart), or with a \`restart\`. \`pinion reload\` names what waits for one.
+
 This page is printed by \`pinion schema --markdown\`.
 `;
 
 /** The text of docs/CONFIGURATION.md. */
 export function reference(): string {
   const rows: string[] = [];
-  walk(jsonSchema() as Node, '', rows);
+  walk(jsonSchema() as Node, '', 'at once', rows);
   // Alternatives of one map share keys.
   const table = [...new Set(rows)].join('\n');
-  return `${preface}\n| key | takes | default | meaning |\n|---|---|---|---|\n${table}\n`;
+  return `${preface}\n| key | takes | default | a change | meaning |\n|---|---|---|---|---|\n${table}\n`;
 }
 
 /** One row for each key below `node`, then those below them; `[]` stands for each of a list, `*` for each name. */
-function walk(node: Node, path: string, rows: string[]): void {
+function walk(node: Node, path: string, effect: string, rows: string[]): void {
   for (const branch of node.anyOf ?? [node]) {
-    if (branch.items !== undefined) walk(branch.items, `${path}[]`, rows);
+    if (branch.items !== undefined) walk(branch.items, `${path}[]`, effect, rows);
     if (typeof branch.additionalProperties === 'object') {
-      walk(branch.additionalProperties, path === '' ? '*' : `${path}.*`, rows);
+      walk(branch.additionalProperties, path === '' ? '*' : `${path}.*`, effect, rows);
     }
     for (const [key, value] of Object.entries(branch.properties ?? {})) {
       const at = path === '' ? key : `${path}.${key}`;
-      rows.push(row(at, value, branch.required?.includes(key) === true));
-      walk(value, at, rows);
+      const own = value[takesEffectKeyword] ?? effect;
+      rows.push(row(at, value, branch.required?.includes(key) === true, own));
+      walk(value, at, own, rows);
     }
   }
 }
 
-function row(path: string, node: Node, required: boolean): string {
+function row(path: string, node: Node, required: boolean, effect: string): string {
   const fallback = required ? 'required' : node.default === undefined ? '' : `\`${String(node.default)}\``;
-  const cells = [`\`${path}\``, takes(node), fallback, node.description ?? ''];
+  const cells = [`\`${path}\``, takes(node), fallback, effect, node.description ?? ''];
   return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
 }
 

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { parsePlan } from './load.ts';
+import { takesEffectKeyword } from './option-fields.ts';
 import { jsonSchema, keysAt } from './schema.ts';
 import { instanceLimits } from './shape.ts';
 
@@ -20,7 +21,17 @@ function faultsOf(value: unknown, schema: Schema, path: string): string[] {
   const faults: string[] = [];
   const check = (ok: boolean, keyword: string): unknown => ok || faults.push(`${path}: ${keyword}`);
   for (const [keyword, rule] of Object.entries(schema)) {
-    if (['description', 'default', 'title', '$schema', 'properties', 'propertyNames'].includes(keyword))
+    if (
+      [
+        'description',
+        'default',
+        'title',
+        '$schema',
+        'properties',
+        'propertyNames',
+        takesEffectKeyword,
+      ].includes(keyword)
+    )
       continue;
     if (keyword === 'type')
       check(typeOf(value) === rule || (rule === 'number' && typeof value === 'number'), keyword);

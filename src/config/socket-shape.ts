@@ -71,7 +71,7 @@ const epollOnly = { engines: ['epoll'] } as const;
 const probing = { key: 'keepalive', isNot: 0 } as const;
 
 export const tcpMeaning =
-  'Socket options of a TCP listener. A change is for new connections; on the side of clients it waits for the next bind.';
+  'Socket options of a TCP listener. A change is for new connections: of backends at once, of clients from the next bind on.';
 export const tcpOptions = {
   /** 4096 is the kernel's own ceiling (net.core.somaxconn) since Linux 5.4. */
   backlog: whole('Connections the kernel holds until they are accepted.', 1, 65_535, 4_096),
@@ -143,12 +143,14 @@ export const udpOptions = {
   receiveBufferBytes: as(
     'receive_buffer',
     buffer('Datagrams of all clients that wait for us (SO_RCVBUF). Without it 4MiB.'),
+    { atBind: true },
   ),
   sendBufferBytes: as(
     'send_buffer',
     buffer(
       'Replies to all clients that wait for the network (SO_SNDBUF). Without it 4MiB on the epoll engine.',
     ),
+    { atBind: true },
   ),
   backendReceiveBufferBytes: as(
     'backend_receive_buffer',

@@ -61,6 +61,8 @@ export interface Rules {
   readonly engines?: readonly ('epoll' | 'portable')[];
   /** A change waits for a restart. */
   readonly waits?: boolean;
+  /** A change waits until its socket is bound again: with another address, or at a restart. */
+  readonly atBind?: boolean;
   /** What the plan has for what is written, or for nothing. Absent: the same, or what an absent key stands for. */
   readonly build?: (written: unknown, around: Around) => unknown;
 }
