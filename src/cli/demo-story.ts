@@ -4,7 +4,7 @@
  */
 import type { Control } from '../control/control.ts';
 import type { ControlEvent } from '../control/events.ts';
-import { inWords } from '../observe/log.ts';
+import { inWords } from '../observe/in-words.ts';
 import type { FlowRecord } from '../worker/messages-from-worker.ts';
 import { print } from './standard-output.ts';
 

@@ -7,14 +7,16 @@ import { hostname } from 'node:os';
 import { diffPlans } from '../config/diff.ts';
 import { type Loaded, loadPlan, problemLines, warningLines } from '../config/load.ts';
 import { Control } from '../control/control.ts';
-import type { ControlWatcher } from '../control/events.ts';
+import type { ControlEvent, ControlWatcher } from '../control/events.ts';
 import { StartFailure } from '../control/listeners.ts';
+import { viewOf } from '../control/view.ts';
 import { formatAddress } from '../core/address-text.ts';
 import type { Bind, Plan } from '../core/plan.ts';
 import { reusePortSupported } from '../engine/portable/portable.ts';
 import { decideEngine, type EngineDecision } from '../engine/select.ts';
 import { FrontClient, PageFailure } from '../front/client.ts';
 import type { PageData } from '../front/entry.ts';
+import { EventsKept } from '../front/events-kept.ts';
 import type { Answer } from '../front/http.ts';
 import type { FrontState, Published } from '../front/state.ts';
 import { sharingWriters } from '../rooms/shared.ts';
@@ -22,6 +24,7 @@ import { exitStatus, leave } from './exit.ts';
 import { warn } from './load.ts';
 import { lookAtMachine, MachineFailure } from './machine.ts';
 import { obey } from './orders.ts';
+import { previewReload } from './preview-reload.ts';
 import { Reloads } from './reloads.ts';
 import { version } from './version.ts';
 
@@ -37,8 +40,10 @@ export class Instance {
   private readonly options: InstanceOptions;
   private readonly startedWith: Plan;
   private readonly engine: EngineDecision['engine'];
+  private readonly events = new EventsKept();
   private front: FrontClient | undefined;
   private published: Published | undefined;
+  private compared: { readonly plan: Plan; readonly needRestart: readonly string[] } | undefined;
   private readonly reloads = new Reloads(() => this.reloadOnce());
   private shutdownStarted = false;
   private hurry: () => void = () => {};
@@ -65,7 +70,7 @@ export class Instance {
     this.startedWith = plan;
     this.engine = engine;
     this.control = new Control(plan, {
-      watch: options.watch,
+      watch: (event) => this.watch(event),
       engine,
       version,
       engineReason: reason,
@@ -94,6 +99,12 @@ export class Instance {
     }
   }
 
+  private watch(event: ControlEvent): void {
+    this.options.watch(event);
+    const kept = this.events.add(event);
+    if (kept !== undefined) this.front?.tell(kept);
+  }
+
   /** The first call drains, a second one ends at once. The process leaves by itself when all is closed. */
   async stop(): Promise<void> {
     if (this.shutdownStarted) {
@@ -118,7 +129,7 @@ export class Instance {
 
   private async reloadOnce(): Promise<Answer> {
     const refuse = (problems: readonly string[]): Answer => {
-      this.options.watch({ event: 'reload-refused', problems });
+      this.watch({ event: 'reload-refused', problems });
       return {
         status: 422,
         body: { error: 'the new configuration was refused, the old one stays', problems },
@@ -130,8 +141,7 @@ export class Instance {
     if (machine.problems.length > 0) return refuse(machine.problems);
     try {
       await this.control.reload(loaded.plan);
-      // Against the first plan and not the last: what a reload left for a restart still waits at the next one.
-      const { needRestart } = diffPlans(this.startedWith, loaded.plan);
+      const needRestart = this.pendingRestart(loaded.plan);
       return {
         status: 200,
         body: {
@@ -160,14 +170,16 @@ export class Instance {
       shards: cluster?.shards,
       pages,
       state: () => this.state(),
-      obey: (order) => obey(control, () => this.reload(), order),
+      events: () => this.events.all(),
+      run: control.startedAt.getTime().toString(36),
+      obey: (order) => obey(control, this.orders, order),
       ...control.rooms.events('front', () => control.releaseLocksOf(sharingWriters.front)),
     });
     control.rooms.add(this.front.room);
     try {
       for (const { page, bind, port } of await this.front.open()) {
         const address = placeOf(bind);
-        this.options.watch({ event: 'listening', listener: page, protocol: 'http', address, port });
+        this.watch({ event: 'listening', listener: page, protocol: 'http', address, port });
       }
     } catch (error) {
       if (!(error instanceof PageFailure)) throw error;
@@ -176,26 +188,28 @@ export class Instance {
     }
   }
 
+  private readonly orders = {
+    reload: () => this.reload(),
+    previewReload: () => previewReload(this.control, this.engine, (plan) => this.pendingRestart(plan)),
+  };
+
   private state(): FrontState {
     const { control } = this;
-    const { plan, cluster } = control;
+    const { plan } = control;
     return {
-      startedAt: control.startedAt.toISOString(),
-      ready: control.ready,
-      source: plan.source,
-      digest: plan.digest,
-      workers: control.workerCountNow,
-      workerRestarts: control.workerRestarts,
+      ...viewOf(control),
       logLinesDropped: this.options.logLinesDropped(),
-      rooms: control.rooms.status(),
-      backends: control.backends.status(),
-      discovery: control.discovery.status(),
-      accessLists: control.access.status(),
-      cluster: cluster?.status(),
-      writers: cluster?.writers ?? [''],
       instance: plan.cluster?.instance ?? hostname(),
+      pendingRestart: this.pendingRestart(plan),
       published: this.publishedNow(),
     };
+  }
+
+  /** Against the first plan and not the last: what a reload left for a restart still waits at the next one. */
+  private pendingRestart(plan: Plan): readonly string[] {
+    if (this.compared?.plan !== plan)
+      this.compared = { plan, needRestart: diffPlans(this.startedWith, plan).needRestart };
+    return this.compared.needRestart;
   }
 
   /** Made once for each: it is as large as the configuration. */

@@ -3,18 +3,26 @@ import type { Control } from '../control/control.ts';
 import type { Answer } from '../front/http.ts';
 import type { Fault, Order } from '../front/messages-from-front.ts';
 
-export async function obey(control: Control, reload: () => Promise<Answer>, order: Order): Promise<Answer> {
+/** What the instance does by itself. */
+export interface OwnOrders {
+  readonly reload: () => Promise<Answer>;
+  readonly previewReload: () => Promise<Answer>;
+}
+
+export async function obey(control: Control, own: OwnOrders, order: Order): Promise<Answer> {
   try {
-    return await carryOut(control, reload, order);
+    return await carryOut(control, own, order);
   } catch (error) {
     return { status: 500, body: { error: error instanceof Error ? error.message : String(error) } };
   }
 }
 
-async function carryOut(control: Control, reload: () => Promise<Answer>, order: Order): Promise<Answer> {
+async function carryOut(control: Control, own: OwnOrders, order: Order): Promise<Answer> {
   switch (order.kind) {
     case 'reload':
-      return reload();
+      return own.reload();
+    case 'preview-reload':
+      return own.previewReload();
     case 'operate':
       return operate(control, order);
     case 'connections':

@@ -36,6 +36,7 @@ import { isSameTarget, isSameWay, type Way } from '../core/way.ts';
 import { BackupClosing } from './backup-closing.ts';
 import { type EjectionStatus, Ejections, type SparedFor, type SparedStatus } from './ejections.ts';
 import type { ControlWatcher } from './events.ts';
+import { type Flip, Flips } from './flips.ts';
 import { type FormerStatus, FormerWays, type FormerWaysOptions } from './former-ways.ts';
 import type { Ids } from './ids.ts';
 import type { OperatorWords } from './operator-words.ts';
@@ -80,6 +81,7 @@ interface Backend {
   sinceMs: number;
   /** How often it went down. */
   flaps: number;
+  readonly flips: Flips;
   /** It has come with its pool: there is nobody who would have its clients while it starts slowly. */
   startsWhole: boolean;
   /** Whoever reads the log knows that it is down. */
@@ -101,6 +103,10 @@ export interface BackendStatus {
   readonly address: string;
   /** In force: an operator's, else the file's. */
   readonly weight: number;
+  /** The file's. */
+  readonly configuredWeight: number;
+  /** 0: no limit. */
+  readonly maxConnections: number;
   readonly priority: number;
   readonly backup: boolean;
   readonly zone: string | null;
@@ -114,6 +120,8 @@ export interface BackendStatus {
   readonly sinceMs: number;
   /** How often it went down. */
   readonly flaps: number;
+  /** When it came up or went down, the oldest first. */
+  readonly flips: readonly Flip[];
   /** The last health check; null: none so far. */
   readonly check: {
     readonly passed: boolean;
@@ -323,6 +331,8 @@ export class Backends {
       id: backend.id,
       address: addressText(backend.plan),
       weight: weightOf(backend.will, backend.plan),
+      configuredWeight: backend.plan.weight,
+      maxConnections: backend.plan.maxConnections,
       priority: backend.plan.priority ?? 1,
       backup: backend.plan.isBackup ?? false,
       zone: backend.plan.zone ?? null,
@@ -332,6 +342,7 @@ export class Backends {
       why: backend.verdict.why,
       sinceMs: Math.round(this.options.nowMs() - backend.sinceMs),
       flaps: backend.flaps,
+      flips: backend.flips.list(),
       check: this.checkStatus(backend),
       slowStart: this.slowStarts.shareOf(backend.id) ?? null,
       draining: backend.will.state === 'drain',
@@ -610,6 +621,7 @@ export class Backends {
       verdict: unknown,
       sinceMs: this.options.nowMs(),
       flaps: 0,
+      flips: new Flips(),
       startsWhole: isNewPool,
       isDownTold: false,
       checker: undefined,
@@ -754,6 +766,12 @@ export class Backends {
     const nowMs = this.options.nowMs();
     if (effect === 'up' || effect === 'down') {
       backend.sinceMs = nowMs;
+      backend.flips.add({
+        atMs: Date.now(),
+        isUp: now.isUp,
+        reason: now.reason ?? null,
+        why: now.isUp ? upNow : now.why,
+      });
       // Before anybody comes: not after the first has found it whole.
       if (now.isUp) this.startSlowly(backend);
       this.options.states.setUp(backend.id, now.isUp);

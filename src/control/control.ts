@@ -231,6 +231,19 @@ export class Control {
     return this.isReady && !this.isStopping;
   }
 
+  /** The plan in use as its file has it, without the backends that were found. */
+  get configured(): Plan {
+    return this.base;
+  }
+
+  get draining(): boolean {
+    return this.isStopping;
+  }
+
+  get engine(): { readonly engine: string; readonly engineWhy: string } {
+    return { engine: this.options.engine, engineWhy: this.options.engineReason };
+  }
+
   /**
    * Starts workers, checks and listeners. `shutdown` may come meanwhile: then it goes no further, and whoever asked for
    * the shutdown hears when it is done.
@@ -553,6 +566,16 @@ export class Control {
   private useShares(shares: DescriptorShares): void {
     this.shares = shares;
     this.checks.limit(shares.checksInFlightMax);
+  }
+
+  /** Why this plan would be refused for what the instance has already; undefined: nothing of that. */
+  refusalOf(plan: Plan): string | undefined {
+    try {
+      this.descriptorShares(plan);
+      return undefined;
+    } catch (error) {
+      return (error as Error).message;
+    }
   }
 
   private descriptorShares(plan: Plan): DescriptorShares {

@@ -212,6 +212,15 @@ export const explainPoliciesMax = 8;
 export const heavyPagesWaitingMax = 16;
 /** Slots of the pin table, each with a pin or without, that are looked at in one turn of the loop when all are. */
 export const pinSlotsPerTurnMax = 8_192;
+/** Times a backend came up or went down that are remembered of each. */
+export const flipsKeptMax = 20;
+/** Events that are remembered for who asks later what happened. */
+export const eventsKeptMax = 1_000;
+/** Failed flows a second that are events each; further ones are counted with the next. */
+export const failedFlowsToldPerS = 5;
+/** Who follows the state and events of an instance (`/v1/stream`), on one address; and of one peer. */
+export const streamsMax = 32;
+export const streamsPerPeerMax = 8;
 /** A page shows a state of control that is at most this old. */
 export const stateFreshMs = 100;
 /** Until a page says that control does not answer. */

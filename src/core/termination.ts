@@ -52,3 +52,20 @@ export type TerminationCode = (typeof terminationCodes)[number];
 export const terminationIndex: ReadonlyMap<TerminationCode, number> = new Map(
   terminationCodes.map((code, index) => [code, index]),
 );
+
+/** Ends that somebody has to look at: what the client came for it did not get. */
+export const failedCodes: ReadonlySet<TerminationCode> = new Set<TerminationCode>([
+  'backend-reset',
+  'no-backend',
+  'backend-refused',
+  'backend-timeout',
+  'backend-unreachable',
+  'loop',
+  'local-fault',
+  'proxy-header',
+  'unidentified',
+  'no-route',
+  'backend-down',
+  'limit-memory',
+  'worker-error',
+]);

@@ -14,15 +14,50 @@ export interface EncodedAnswer extends Answer {
   readonly contentType: string;
 }
 
+/** An answer that goes on until its client goes: it is begun once its head has been sent. */
+export interface StreamedAnswer {
+  readonly status: 200;
+  readonly contentType: string;
+  readonly begin: (stream: OutStream) => void;
+}
+
+/** The way to a client that is told what happens. */
+export interface OutStream {
+  /** What was written before has been taken from us. False: who writes now makes us hold more. */
+  readonly isTaken: boolean;
+  write(bytes: Uint8Array): void;
+  /** Called when all that was written has been taken. */
+  onTaken: () => void;
+  /** Called once, when the client is gone. */
+  onGone: () => void;
+  /** It does not take what it is told. */
+  cut(): void;
+}
+
+/** What whoever asks may do. `none`: nothing but ask whether this instance lives. */
+export type Access = 'none' | 'read' | 'write';
+
 export interface RouteRequest {
   readonly params: Readonly<Record<string, string>>;
   readonly query: URLSearchParams;
+  /** Absent in tests: whoever asks the handler itself may do everything. */
+  readonly access?: Access;
+  /** Of server-sent events: the id of the last one that the client has. */
+  readonly lastEventId?: string | undefined;
 }
 
 export type Handle = (request: RouteRequest) => Answer | Promise<Answer>;
 
+/** For `GET` alone. */
+export type StreamHandle = (
+  request: RouteRequest,
+) => Answer | StreamedAnswer | Promise<Answer | StreamedAnswer>;
+
 /** `GET /pools/:name`: a segment that starts with a colon is passed in `params`. */
 export type Routes = Readonly<Record<string, Handle>>;
+
+/** The same, with pages that go on. */
+export type AllRoutes = Readonly<Record<string, StreamHandle>>;
 
 const text = 'text/plain; charset=utf-8';
 

@@ -7,6 +7,7 @@ import type { Bind } from '../core/plan.ts';
 import { RoomClient, type RoomDeath } from '../rooms/client.ts';
 import type { SharedMemory } from '../rooms/shared.ts';
 import type { FrontRoomData, PageData } from './entry.ts';
+import type { KeptEvent } from './events-kept.ts';
 import type { Answer } from './http.ts';
 import type { MessageFromFront, Order, PageName } from './messages-from-front.ts';
 import type { MessageToFront } from './messages-to-front.ts';
@@ -19,6 +20,10 @@ export interface FrontClientOptions {
   readonly shards: number | undefined;
   readonly pages: readonly PageData[];
   readonly state: () => FrontState;
+  /** What a new thread is told of what has happened. */
+  readonly events: () => readonly KeptEvent[];
+  /** Tells this process from its predecessors. */
+  readonly run: string;
   /** Never rejects. */
   readonly obey: (order: Order) => Promise<Answer>;
   readonly died: (death: RoomDeath) => void;
@@ -59,7 +64,7 @@ export class FrontClient {
       data: () => this.roomData(),
       heapMibMax: frontHeapMibMax,
       message: (message) => this.hear(message),
-      started: () => {},
+      started: () => this.room.post({ type: 'events', events: options.events() }),
       died: (death) => {
         this.opening?.reject(new Error(`the front room died: ${death.message}`));
         died(death);
@@ -91,17 +96,23 @@ export class FrontClient {
     });
   }
 
+  /** One more has happened. */
+  tell(event: KeptEvent): void {
+    this.room.post({ type: 'events', events: [event] });
+  }
+
   /** Stops listening, and cuts off who is connected. */
   stop(): Promise<void> {
     return this.room.stop({ type: 'stop' }, stopWithinMs);
   }
 
   private roomData(): FrontRoomData {
-    const { shared, version, shards, pages } = this.options;
+    const { shared, version, shards, run, pages } = this.options;
     return {
       shared,
       version,
       shards,
+      run,
       pages: pages.map(({ page, bind }) => ({ page, bind: this.drawn(page, bind) })),
     };
   }

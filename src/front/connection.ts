@@ -6,9 +6,9 @@ import { httpPatienceMs, httpPeerShare } from '../core/limits.ts';
 
 /**
  * asking: its request is not complete; answering: its page is being made; taking: it is being sent; idle: no request;
- * leaving: it was told why it is refused, and is closed once that is sent.
+ * streaming: it is told what happens until it goes; leaving: it was told why it is refused, and is closed once that is sent.
  */
-export type Phase = 'asking' | 'idle' | 'answering' | 'taking' | 'leaving';
+export type Phase = 'asking' | 'idle' | 'answering' | 'taking' | 'streaming' | 'leaving';
 
 export class Connection {
   readonly number: number;
@@ -78,6 +78,7 @@ function rankOf({ phase, bytesInPhase, sinceMs }: Connection, nowMs: number): nu
     case 'taking':
       return nowMs - sinceMs > httpPatienceMs ? 3 : 4;
     case 'answering':
+    case 'streaming':
       return 4;
   }
 }

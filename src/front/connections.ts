@@ -11,6 +11,9 @@
  * newcomer out. A newcomer is always let in; somebody goes for it once the loop has read everybody, so a request that
  * has arrived is answered first. How long `answering` takes is up to the page: only want of places ends it.
  *
+ * Who is told what happens (streaming, from answering on) has places of its own, too: a few, which are never taken away, and who comes
+ * when there are none is refused. One that does not take what it is told is cut by its stream.
+ *
  * It does not promise a place to somebody who is slower than 128 newcomers from as many addresses.
  */
 import { STATUS_CODES } from 'node:http';
@@ -30,6 +33,8 @@ export const httpRefusals = [
   'peer',
   'crowded',
   'full',
+  'token',
+  'streams',
   'failed',
 ] as const;
 export type HttpRefusal = (typeof httpRefusals)[number];
@@ -41,6 +46,7 @@ const limitMs: Readonly<Record<Phase, number>> = {
   idle: limits.httpIdleMs + 2_000,
   answering: Number.POSITIVE_INFINITY,
   taking: limits.httpTakenMs,
+  streaming: Number.POSITIVE_INFINITY,
   leaving: limits.httpLeaveMs,
 };
 
@@ -54,6 +60,7 @@ export class Connections {
   readonly #untaken = new Map<Uint8Array, number>();
   #untakenBytes = 0;
   #owed = 0;
+  #streams = 0;
   #numbers = 0;
   #isSettling = false;
   readonly #sweeper: NodeJS.Timeout;
@@ -84,8 +91,18 @@ export class Connections {
     this.#leavePhase(connection);
     connection.enter(phase, performance.now());
     if (connection.isOwed) this.#owed += 1;
+    if (phase === 'streaming') this.#streams += 1;
     if (body !== undefined) this.#hold(connection, body);
     this.#settle();
+  }
+
+  /** Whether there is a place for one more of this client's address that is told what happens. */
+  mayStream({ peer }: Connection): boolean {
+    if (this.#streams >= limits.streamsMax) return false;
+    if (peer === undefined) return true;
+    let ofPeer = 0;
+    for (const one of this.#open.values()) if (one.phase === 'streaming' && one.peer === peer) ofPeer += 1;
+    return ofPeer < limits.streamsPerPeerMax;
   }
 
   count(reason: HttpRefusal): void {
@@ -111,7 +128,7 @@ export class Connections {
   refuse(connection: Connection, status: number, reason: HttpRefusal): void {
     const { socket, phase } = connection;
     if (phase === 'leaving') return;
-    if (connection.isOwed || !socket.writable) {
+    if (!isWaiting(connection) || !socket.writable) {
       this.cut(connection, reason);
       return;
     }
@@ -138,6 +155,7 @@ export class Connections {
 
   #leavePhase(connection: Connection): void {
     if (connection.isOwed) this.#owed -= 1;
+    if (connection.phase === 'streaming') this.#streams -= 1;
     const { body } = connection;
     if (body === undefined) return;
     connection.body = undefined;
@@ -193,8 +211,12 @@ export class Connections {
     });
   }
 
+  #waiting(): number {
+    return this.#open.size - this.#owed - this.#streams;
+  }
+
   #isCrowded(): boolean {
-    const waiting = this.#open.size - this.#owed;
+    const waiting = this.#waiting();
     if (waiting > limits.httpWaitingMax || this.#owed > limits.httpAnsweringMax) return true;
     return this.#crowdingPeer() !== undefined;
   }
@@ -206,8 +228,8 @@ export class Connections {
       if (first === undefined) break;
       this.cut(first, 'peer');
     }
-    while (this.#open.size - this.#owed > limits.httpWaitingMax) {
-      const first = this.#firstToGo((connection) => !connection.isOwed && wasRead(connection));
+    while (this.#waiting() > limits.httpWaitingMax) {
+      const first = this.#firstToGo((one) => isWaiting(one) && wasRead(one));
       if (first === undefined) break;
       this.cut(first, 'crowded');
     }
@@ -238,4 +260,9 @@ export class Connections {
     for (const [peer, number] of this.#perPeer) if (number > limits.httpPerPeerMax) return peer;
     return undefined;
   }
+}
+
+/** It owes us a request. */
+function isWaiting({ isOwed, phase }: Connection): boolean {
+  return !isOwed && phase !== 'streaming';
 }

@@ -10,6 +10,11 @@ import { PinNames } from '../pins/names.ts';
 import { TableNames } from '../pins/names-table.ts';
 import { leaveRoom, type RoomPost, serveRoom } from '../rooms/serve.ts';
 import { attachSharedMemory, type SharedMemory, sharedClock, sharingWriters } from '../rooms/shared.ts';
+import { EventLog } from './api/events.ts';
+import { Overview } from './api/overview.ts';
+import { PinCounter } from './api/pin-counts.ts';
+import { RateWatch } from './api/rates.ts';
+import { StreamHub } from './api/stream.ts';
 import { type HttpService, serveHttp } from './http.ts';
 import type { MessageFromFront, PageName } from './messages-from-front.ts';
 import type { MessageToFront } from './messages-to-front.ts';
@@ -24,6 +29,8 @@ export interface FrontRoomData {
   readonly version: string;
   /** Parts the pins of the cluster are divided into; undefined without a cluster. */
   readonly shards: number | undefined;
+  /** Tells this process from its predecessors. */
+  readonly run: string;
   readonly pages: readonly PageData[];
 }
 
@@ -64,6 +71,15 @@ async function serve(
   const outside = new Outside(post);
   const views = attachSharedMemory(data.shared, sharingWriters.front);
   const { version, shards } = data;
+  const nowMs = sharedClock(data.shared.clockOriginMs);
+  const events = new EventLog(data.run);
+  const overview = new Overview({
+    outside,
+    views,
+    version,
+    rates: new RateWatch(views.counters, nowMs),
+    pins: new PinCounter(views.pins, nowMs),
+  });
   const services: HttpService[] = [];
   const source: PageSource = {
     outside,
@@ -78,8 +94,13 @@ async function serve(
       httpRefusals: () => sum(services),
       isShared: shards !== undefined,
     }),
-    nowMs: sharedClock(data.shared.clockOriginMs),
+    nowMs,
+    version,
+    overview,
+    events,
+    hub: new StreamHub({ events, state: (access) => overview.statusText(access) }),
   };
+  overview.watch();
   const rendered = renderedPages(source);
   for (const { page, bind } of data.pages) {
     try {
@@ -92,6 +113,7 @@ async function serve(
     }
   }
   return (message) => {
+    if (message.type === 'events') return events.take(message.events);
     if (message.type !== 'stop') return outside.hear(message);
     for (const service of services) service.close();
     leaveRoom();

@@ -221,11 +221,16 @@ describe('requests', () => {
     expect((await ask(port, 'GET', '/page', { origin: 'http://evil.example' })).status).toBe(200);
     expect((await ask(port, 'POST', '/change', { 'sec-fetch-site': 'none' })).status).toBe(200);
     expect((await ask(port, 'POST', '/change')).status).toBe(200);
+    // Our own page.
+    expect((await ask(port, 'POST', '/change', { origin: 'http://localhost' })).status).toBe(200);
+    expect((await ask(port, 'POST', '/change', { origin: 'http://localhost:81' })).status).toBe(403);
+    // A browser reaches a unix socket that is forwarded: ssh -L 9465:/run/pinion/admin.sock.
     const path = join(folder, 'admin.sock');
     await serveUnix(path);
-    // No browser reaches a unix socket; a proxy somebody put in front of it is that person's decision.
-    expect((await ask(path, 'POST', '/change', { origin: 'http://evil.example' })).status).toBe(200);
-    expect(changes).toEqual(['change', 'change', 'change']);
+    expect((await ask(path, 'POST', '/change', { origin: 'http://evil.example' })).status).toBe(403);
+    expect((await ask(path, 'GET', '/page', { host: 'evil.example' })).status).toBe(421);
+    expect((await ask(path, 'POST', '/change', { host: 'pinion' })).status).toBe(200);
+    expect(changes).toEqual(Array(4).fill('change'));
   });
 });
 

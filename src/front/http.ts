@@ -11,11 +11,14 @@ import type { Socket } from 'node:net';
 import { bindHints } from '../control/listeners.ts';
 import * as limits from '../core/limits.ts';
 import type { Bind } from '../core/plan.ts';
-import { type Answer, type EncodedAnswer, encode, type Routes } from './answer.ts';
+import { type AllRoutes, type Answer, type EncodedAnswer, encode, type StreamedAnswer } from './answer.ts';
 import { skipBody } from './body.ts';
 import type { Connection } from './connection.ts';
 import { Connections, type HttpRefusalCounts } from './connections.ts';
-import { foreignness, malformation, Router } from './router.ts';
+import { foreignness, malformation } from './foreign.ts';
+import { type Gate, openGate } from './gate.ts';
+import { HttpStream } from './http-stream.ts';
+import { Router } from './router.ts';
 import { listenAtPath } from './unix-socket.ts';
 
 export type { Answer, RouteRequest, Routes } from './answer.ts';
@@ -36,9 +39,10 @@ interface Exchange {
 
 /**
  * Unix sockets are made for their owner alone (0600); one that nobody answers on is replaced.
+ * @param gate who may do what here; default: everybody everything
  * @throws Error saying why the address cannot be had and what to do
  */
-export async function serveHttp(bind: Bind, routes: Routes): Promise<HttpService> {
+export async function serveHttp(bind: Bind, routes: AllRoutes, gate: Gate = openGate): Promise<HttpService> {
   const server = createServer({
     maxHeaderSize: limits.httpHeaderBytesMax,
     insecureHTTPParser: false,
@@ -53,7 +57,7 @@ export async function serveHttp(bind: Bind, routes: Routes): Promise<HttpService
   server.maxHeadersCount = limits.httpHeadersMax + 1;
   server.maxConnections = limits.httpWaitingMax + limits.httpAnsweringMax + limits.httpBurstMax;
   const connections = new Connections();
-  attach(server, connections, new Exchanges(connections, new Router(routes), bind.kind === 'unix'));
+  attach(server, connections, new Exchanges(connections, new Router(routes, gate), bind.kind === 'unix'));
   let removePath = (): void => {};
   try {
     if (bind.kind === 'unix') removePath = await listenAtPath(server, bind.path);
@@ -139,6 +143,12 @@ function parseInPieces(socket: Socket, connections: Connections): void {
   });
 }
 
+const tooManyStreams: Answer = {
+  status: 503,
+  body: { error: 'too many follow this instance already; close one of them' },
+  headers: { 'retry-after': '5' },
+};
+
 function isRefused({ phase }: Connection): boolean {
   return phase === 'leaving';
 }
@@ -147,13 +157,13 @@ function isRefused({ phase }: Connection): boolean {
 class Exchanges {
   readonly #connections: Connections;
   readonly #router: Router;
-  readonly #isTrusted: boolean;
+  readonly #isUnix: boolean;
   readonly #queues = new WeakMap<Connection, Exchange[]>();
 
-  constructor(connections: Connections, router: Router, isTrusted: boolean) {
+  constructor(connections: Connections, router: Router, isUnix: boolean) {
     this.#connections = connections;
     this.#router = router;
-    this.#isTrusted = isTrusted;
+    this.#isUnix = isUnix;
   }
 
   take(exchange: Exchange): void {
@@ -196,13 +206,18 @@ class Exchanges {
     }
     // Whoever was cut or refused meanwhile, over what came behind this request, has been told that nothing is done.
     if (this.#connections.find(connection.socket) === undefined || isRefused(connection)) return;
-    let answer: EncodedAnswer;
+    let answer: EncodedAnswer | StreamedAnswer;
     if (refusal === undefined) {
       this.#connections.enter(connection, 'answering');
       answer = await this.#answer(request);
     } else answer = encode(refusal);
     // Whoever has gone meanwhile, or was refused in the middle of its body, is answered nothing.
     if (!connection.socket.writable || response.destroyed) return;
+    if ('begin' in answer) {
+      if (this.#connections.mayStream(connection)) return this.#stream(connection, response, answer);
+      this.#connections.count('streams');
+      answer = encode(tooManyStreams);
+    }
     this.#connections.enter(connection, 'taking', answer.body);
     const isOld = performance.now() - connection.openedMs > limits.httpAgeMs;
     response.writeHead(answer.status, {
@@ -217,9 +232,28 @@ class Exchanges {
     await closed;
   }
 
-  async #answer(request: IncomingMessage): Promise<EncodedAnswer> {
+  /** Resolves once the client is gone. */
+  async #stream(connection: Connection, response: ServerResponse, answer: StreamedAnswer): Promise<void> {
+    this.#connections.enter(connection, 'streaming');
+    const closed = new Promise((resolve) => response.once('close', resolve));
+    response.writeHead(answer.status, {
+      'content-type': answer.contentType,
+      'cache-control': 'no-store',
+      // A proxy in front of us must not collect it (nginx).
+      'x-accel-buffering': 'no',
+      connection: 'close',
+    });
+    response.flushHeaders();
+    answer.begin(new HttpStream(response, () => this.#connections.cut(connection, 'slow-reader')));
+    await closed;
+  }
+
+  async #answer(request: IncomingMessage): Promise<EncodedAnswer | StreamedAnswer> {
     try {
-      return encode(await this.#router.route(request));
+      const answer = await this.#router.route(request);
+      if ('begin' in answer) return answer;
+      if (answer.status === 401 || answer.status === 403) this.#connections.count('token');
+      return encode(answer);
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
       const status = (error as { status?: number } | undefined)?.status ?? 500;
@@ -233,7 +267,7 @@ class Exchanges {
       this.#connections.count('malformed');
       return malformed;
     }
-    const foreign = this.#isTrusted ? undefined : foreignness(request);
+    const foreign = foreignness(request, this.#isUnix);
     if (foreign !== undefined) this.#connections.count('foreign');
     return foreign;
   }

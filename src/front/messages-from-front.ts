@@ -10,6 +10,8 @@ export type PageName = 'metrics' | 'admin';
 /** What only control may do. Each gets an answer that is passed on to who asked. */
 export type Order =
   | { readonly kind: 'reload' }
+  /** What a reload would do now. */
+  | { readonly kind: 'preview-reload' }
   | {
       readonly kind: 'operate';
       readonly pool: string;

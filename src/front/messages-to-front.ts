@@ -1,4 +1,5 @@
 /** What control tells the front room: a tagged union of plain data. */
+import type { KeptEvent } from './events-kept.ts';
 import type { Answer } from './http.ts';
 import type { SentState } from './state.ts';
 
@@ -7,4 +8,6 @@ export type MessageToFront =
   | { readonly type: 'state'; readonly id: number; readonly state: SentState }
   /** The answer to `order`. */
   | { readonly type: 'answer'; readonly id: number; readonly answer: Answer }
+  /** All that are kept, or the next. */
+  | { readonly type: 'events'; readonly events: readonly KeptEvent[] }
   | { readonly type: 'stop' };

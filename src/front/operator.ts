@@ -9,8 +9,10 @@ import { everywhereRule, hasValue } from './most.ts';
 import type { Outside } from './outside.ts';
 
 type Read = (query: URLSearchParams) => OperatorOrder | { readonly refused: string };
+export type OperatorWord = 'drain' | 'undrain' | 'maintenance' | 'weight';
 
-const orders: Readonly<Record<string, Read>> = {
+/** What each word orders, with what stands beside it. */
+export const operatorWords: Readonly<Record<OperatorWord, Read>> = {
   drain: (query) => {
     const pinned = query.get('pinned') ?? 'stay';
     if (pinned !== 'stay' && pinned !== 'move')
@@ -31,7 +33,7 @@ const orders: Readonly<Record<string, Read>> = {
 
 export function operatorRoutes(outside: Outside): Routes {
   return Object.fromEntries(
-    Object.entries(orders).map(([word, read]): [string, Handle] => [
+    Object.entries(operatorWords).map(([word, read]): [string, Handle] => [
       `POST /pools/:pool/backends/:backend/${word}`,
       ({ params, query }) => give(outside, params, query, read(query)),
     ]),

@@ -38,7 +38,7 @@ export class Outside {
     this.post = post;
   }
 
-  hear(message: Exclude<MessageToFront, { type: 'stop' }>): void {
+  hear(message: Exclude<MessageToFront, { type: 'stop' | 'events' }>): void {
     if (message.type === 'state') this.states.answer(message.id, message.state);
     else this.orders.answer(message.id, message.answer);
   }

@@ -1,112 +1,119 @@
 /**
- * Which page a request is for, and what is refused before any page is asked.
- *
- * On TCP we ask nobody for a password, and a browser on this machine reaches us for any web page. So there only requests
- * are answered whose Host is this machine or an IP address (DNS rebinding: a page reaches us through a name it controls),
- * and nothing is changed for a page of another origin (which needs no such name to send a POST).
+ * Which page a request is for, and whether whoever asks may have it. Finding the page is Hono's business; how much is read of whom, and
+ * how an answer is sent, stays with the server in front (http.ts), whose bounds hold for every page. So handlers give an
+ * {@link Answer} rather than a Response: one body for a hundred readers stays one.
  */
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
-import { isIP } from 'node:net';
-import { httpHeadersMax } from '../core/limits.ts';
-import type { Answer, Handle, Routes } from './answer.ts';
+import type { IncomingMessage } from 'node:http';
+import { type Context, Hono } from 'hono';
+import type { Access, AllRoutes, Answer, StreamedAnswer, StreamHandle } from './answer.ts';
+import type { Gate } from './gate.ts';
 
-interface Page {
-  readonly method: string;
-  readonly template: readonly string[];
-  readonly handle: Handle;
+interface Env {
+  Bindings: {
+    readonly request: Pick<IncomingMessage, 'method' | 'headers'>;
+    readonly access: Access;
+    answer: Promise<Answer | StreamedAnswer> | Answer | StreamedAnswer;
+  };
 }
 
-export class Router {
-  readonly #pages: readonly Page[];
-  readonly #list: string;
+/** What everybody may ask who may ask at all. */
+const openPages: ReadonlySet<string> = new Set(['GET /healthz', 'GET /readyz', 'GET /', 'GET /page/:file']);
 
-  constructor(routes: Routes) {
-    this.#list = Object.keys(routes).join(', ');
-    this.#pages = Object.entries(routes).map(([pattern, handle]) => {
+export class Router {
+  readonly #app = new Hono<Env>();
+  readonly #methods: ReadonlySet<string>;
+  readonly #list: string;
+  readonly #gate: Gate;
+
+  constructor(routes: AllRoutes, gate: Gate) {
+    this.#gate = gate;
+    const patterns = Object.keys(routes);
+    this.#list = patterns.join(', ');
+    this.#methods = new Set(patterns.map((pattern) => pattern.slice(0, pattern.indexOf(' '))));
+    for (const [pattern, handle] of Object.entries(routes)) {
       const [method = '', path = ''] = pattern.split(' ');
-      return { method, template: path.split('/').slice(1), handle };
+      const needs = openPages.has(pattern) ? 'none' : method === 'GET' ? 'read' : 'write';
+      this.#app.on(method, path, (context) => keep(context, handle, needs));
+    }
+    this.#app.notFound((context) => {
+      context.env.answer = this.#nothing(context.env.request.method ?? '', context.req.path);
+      return nothingMore();
+    });
+    this.#app.onError((error) => {
+      throw error;
     });
   }
 
   /** May throw or reject with what a page throws. */
-  route(request: IncomingMessage): Answer | Promise<Answer> {
-    const target = targetOf(request.url ?? '/');
-    if (target === undefined) return { status: 400, body: { error: 'this is not the path of a page' } };
-    const method = request.method === 'HEAD' ? 'GET' : request.method;
-    const allowed: string[] = [];
-    for (const page of this.#pages) {
-      const params = match(page.template, target.path);
-      if (params === undefined) continue;
-      if (method === page.method) return page.handle({ params, query: target.query });
-      allowed.push(...(page.method === 'GET' ? ['GET', 'HEAD'] : [page.method]));
-    }
-    if (allowed.length === 0) {
+  async route(request: IncomingMessage): Promise<Answer | StreamedAnswer> {
+    const url = urlOf(request.url ?? '/');
+    if (url === undefined) return { status: 400, body: { error: 'this is not the path of a page' } };
+    const access = this.#gate(request);
+    if (access === 'wrong-token') return wrongToken;
+    const { method = 'GET' } = request;
+    const isKnown = method === 'HEAD' || this.#methods.has(method);
+    const env: Env['Bindings'] = { request, access, answer: this.#nothing(method, url.pathname) };
+    // Some methods (TRACE) are refused by Request itself; no page has them.
+    if (isKnown) await this.#app.fetch(new Request(url, { method }), env);
+    return env.answer;
+  }
+
+  #nothing(method: string, path: string): Answer {
+    const allowed = [...this.#methods].filter((one) => this.#app.router.match(one, path)[0].length > 0);
+    if (allowed.length === 0)
       return { status: 404, body: { error: `no such page; there are: ${this.#list}` } };
-    }
-    return {
-      status: 405,
-      body: { error: `${request.method} is not for /${target.path.join('/')}` },
-      headers: { allow: allowed.join(', ') },
-    };
+    const allow = allowed.flatMap((one) => (one === 'GET' ? ['GET', 'HEAD'] : [one])).join(', ');
+    return { status: 405, body: { error: `${method} is not for ${path}` }, headers: { allow } };
   }
 }
 
-/** What is wrong with a request whatever it is for. */
-export function malformation({
-  httpVersionMinor,
-  headersDistinct,
-  rawHeaders,
-}: IncomingMessage): Answer | undefined {
-  // Node's parser leaves out the headers beyond its own bound, which is one above ours.
-  if (rawHeaders.length / 2 > httpHeadersMax) {
-    return { status: 431, body: { error: `requests have at most ${httpHeadersMax} headers` } };
+async function keep(context: Context<Env>, handle: StreamHandle, needs: Access): Promise<Response> {
+  const { env, req } = context;
+  const { request, access } = env;
+  if (needs !== 'none' && (access === 'none' || (needs === 'write' && access === 'read'))) {
+    env.answer = access === 'none' ? noToken : readOnly;
+    return nothingMore();
   }
-  const hosts = headersDistinct.host?.length ?? 0;
-  if (hosts > 1 || (hosts === 0 && httpVersionMinor > 0)) {
-    return { status: 400, body: { error: 'a request has one Host' } };
-  }
-  return undefined;
+  const { 'last-event-id': lastEventId } = request.headers;
+  const query = new URL(req.url).searchParams;
+  const asked = { params: req.param(), query, access, lastEventId: lastEventId?.toString() };
+  env.answer = await handle(asked);
+  return nothingMore();
 }
 
-/** What a web page must not do through the browser of somebody who can reach us. */
-export function foreignness({ method, headers }: IncomingMessage): Answer | undefined {
-  if (!isOwnHost(headers.host)) return { status: 421, body: { error: 'ask by IP address or as localhost' } };
-  if (method === 'GET' || method === 'HEAD' || !isFromPage(headers)) return undefined;
-  return { status: 403, body: { error: 'a web page may not change anything here; use the pinion command' } };
+/** The answer is where {@link Router.route} finds it. */
+function nothingMore(): Response {
+  return new Response(null);
 }
 
-/** Browsers send Origin with every request that is not GET or HEAD, and say how its page is related to us. */
-function isFromPage(headers: IncomingHttpHeaders): boolean {
-  const site = headers['sec-fetch-site'];
-  return headers.origin !== undefined || (site !== undefined && site !== 'none' && site !== 'same-origin');
-}
+const challenge = { 'www-authenticate': 'Bearer realm="pinion"' };
 
-function isOwnHost(host: string | undefined): boolean {
-  if (host === undefined) return true;
-  // RFC 9110, 4.2.3: the case of a host does not matter.
-  const name = host
-    .toLowerCase()
-    .replace(/:\d+$/, '')
-    .replace(/^\[|\]$/g, '');
-  return name === 'localhost' || isIP(name) !== 0;
-}
+const wrongToken: Answer = {
+  status: 401,
+  body: { error: 'this token is not one of admin.tokens' },
+  headers: challenge,
+};
+const noToken: Answer = {
+  status: 401,
+  body: { error: 'from another machine a token is needed: Authorization: Bearer TOKEN (admin.tokens)' },
+  headers: challenge,
+};
+const readOnly: Answer = {
+  status: 403,
+  body: {
+    error:
+      'this changes something: give the token for writing (admin.tokens.write_file; Authorization: Bearer TOKEN), or use a unix socket (admin.listen: unix:/run/pinion/admin.sock)',
+  },
+  headers: challenge,
+};
 
-/** The decoded segments of a request's path and its query; undefined for what is no path: `//`, `/%`. */
-function targetOf(text: string): { readonly path: string[]; readonly query: URLSearchParams } | undefined {
+/** undefined for what is no path: `//`, `/%`. */
+function urlOf(text: string): URL | undefined {
   try {
     const url = new URL(text, 'http://localhost');
-    return { path: url.pathname.split('/').slice(1).map(decodeURIComponent), query: url.searchParams };
+    for (const segment of url.pathname.split('/')) decodeURIComponent(segment);
+    return url;
   } catch {
     return undefined;
   }
-}
-
-function match(template: readonly string[], path: readonly string[]): Record<string, string> | undefined {
-  if (template.length !== path.length) return undefined;
-  const params: Record<string, string> = {};
-  for (const [i, segment] of template.entries()) {
-    if (segment.startsWith(':')) params[segment.slice(1)] = path[i]!;
-    else if (segment !== path[i]) return undefined;
-  }
-  return params;
 }

@@ -19,7 +19,7 @@ function bench(policy: string) {
   const source = { outside: { state: async () => known, known }, turns, policies } as unknown as PageSource;
   const explain = adminRoutes(source, {} as RenderedPages)['GET /explain']!;
   const ask = async (): Promise<Answer> =>
-    explain({ params: {}, query: new URLSearchParams('listener=front&client=x') });
+    (await explain({ params: {}, query: new URLSearchParams('listener=front&client=x') })) as Answer;
   return { ask, pool, policies, turns, take: vi.spyOn(turns, 'take') };
 }
 

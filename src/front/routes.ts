@@ -10,7 +10,11 @@ import { poolsOf } from '../core/routes.ts';
 import type { PoolView, Snapshot } from '../core/snapshot.ts';
 import type { PinsByHand } from '../pins/by-hand.ts';
 import type { SharedViews } from '../rooms/shared.ts';
-import type { Answer, Handle, Routes } from './answer.ts';
+import type { AllRoutes, Answer, Handle, Routes, StreamHandle } from './answer.ts';
+import { apiRoutes } from './api/api.ts';
+import type { EventLog } from './api/events.ts';
+import type { Overview } from './api/overview.ts';
+import type { StreamHub } from './api/stream.ts';
 import { type Asks, type ExplainSource, explain, leadOf } from './explain.ts';
 import { faultRoutes } from './faults.ts';
 import { killRoutes } from './kill.ts';
@@ -30,6 +34,10 @@ export interface PageSource extends ExplainSource {
   /** For pages that cost more than a moment. */
   readonly turns: Turns;
   readonly metrics: Registry;
+  readonly version: string;
+  readonly overview: Overview;
+  readonly events: EventLog;
+  readonly hub: StreamHub;
 }
 
 /** The pages that are rendered, one for all addresses. */
@@ -63,9 +71,9 @@ export function metricsRoutes({ outside }: PageSource, rendered: RenderedPages):
   };
 }
 
-export function adminRoutes(source: PageSource, rendered: RenderedPages): Routes {
-  const { outside } = source;
-  const routes: Routes = {
+export function adminRoutes(source: PageSource, rendered: RenderedPages): AllRoutes {
+  const { outside, version } = source;
+  const older: Routes = {
     ...metricsRoutes(source, rendered),
     'GET /status': rendered.status,
     'GET /explain': explainPage(source),
@@ -76,19 +84,24 @@ export function adminRoutes(source: PageSource, rendered: RenderedPages): Routes
     ...killRoutes(outside),
     ...faultRoutes(outside),
   };
-  return forgettingAfterChange(routes, rendered);
+  return forgettingAfterChange({ ...older, ...apiRoutes({ ...source, older }, version) }, source, rendered);
 }
 
 /** Who has changed something and then looks sees what it has changed. */
-function forgettingAfterChange(routes: Routes, rendered: RenderedPages): Routes {
-  const forgetting = Object.entries(routes).map(([pattern, handle]): [string, Routes[string]] => {
+function forgettingAfterChange(
+  routes: AllRoutes,
+  { overview }: PageSource,
+  rendered: RenderedPages,
+): AllRoutes {
+  const forgetting = Object.entries(routes).map(([pattern, handle]): [string, StreamHandle] => {
     if (pattern.startsWith('GET ')) return [pattern, handle];
-    const changing: Routes[string] = async (request) => {
+    const changing: StreamHandle = async (request) => {
       try {
         return await handle(request);
       } finally {
         rendered.metrics.forget();
         rendered.status.forget();
+        overview.forget();
       }
     };
     return [pattern, changing];
@@ -127,7 +140,7 @@ function status(state: FrontState, { counters, pins, states }: SharedViews): obj
       name: pool.plan.name,
       panic: isInPanic(pool, states),
     })),
-    backends: state.backends.map((backend) => ({
+    backends: state.backends.map(({ flips: _, ...backend }) => ({
       ...backend,
       flows: counters.backend(backend.id, 'active'),
     })),

@@ -1,36 +1,17 @@
 /**
- * What the front room shows of control: plain data, made when a page asks for it. What changes from flow to flow is
- * not in here but in shared memory, which the room reads by itself.
+ * What the front room shows: control's view of itself, and what is known beside it. Plain data, made when a page asks for it. What
+ * changes from flow to flow is not in here but in shared memory, which the room reads by itself.
  */
-
-import type { ClusterStatus } from '../cluster/cluster.ts';
-import type { AccessListStatus } from '../control/access-lists.ts';
-import type { BackendStatus } from '../control/backends.ts';
-import type { DiscoveryStatus } from '../control/discovery/discovery.ts';
+import type { ControlView } from '../control/view.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import type { NamesTable } from '../pins/names-table.ts';
-import type { RoomStatus } from '../rooms/client.ts';
 
-export interface FrontState {
-  /** ISO 8601. */
-  readonly startedAt: string;
-  /** Listeners are open and it does not drain. */
-  readonly ready: boolean;
-  /** The configuration file. */
-  readonly source: string;
-  readonly digest: string;
-  readonly workers: number;
-  readonly workerRestarts: number;
+export interface FrontState extends ControlView {
   readonly logLinesDropped: number;
-  readonly rooms: readonly RoomStatus[];
-  readonly backends: readonly BackendStatus[];
-  readonly discovery: readonly DiscoveryStatus[];
-  readonly accessLists: readonly AccessListStatus[];
-  readonly cluster: ClusterStatus | undefined;
-  /** The instances pins were learned from, by their numbers in the table. */
-  readonly writers: readonly string[];
   /** This instance among the others; its host without a cluster. */
   readonly instance: string;
+  /** Keys of the configuration that wait for a restart. */
+  readonly pendingRestart: readonly string[];
   readonly published: Published;
 }
 

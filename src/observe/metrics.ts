@@ -12,6 +12,7 @@ import { terminationCodes } from '../core/termination.ts';
 import type { FrontState } from '../front/state.ts';
 import type { SharedViews } from '../rooms/shared.ts';
 import { clusterFamilies } from './cluster-metrics.ts';
+import { datagramDrops } from './drops.ts';
 
 export interface MetricsSource {
   readonly views: SharedViews;
@@ -129,21 +130,6 @@ function instanceFamilies({ views, state, version, httpRefusals }: MetricsSource
     ...pinFamilies(views),
   ];
 }
-
-/** Datagrams that were dropped, by why. */
-const drops = [
-  ['droppedQueueFull', 'queue-full'],
-  ['droppedTooLong', 'too-long'],
-  ['droppedWaiting', 'waiting-full'],
-  ['droppedUnknown', 'unknown-source'],
-  ['droppedShutdown', 'shutdown'],
-  ['droppedRate', 'rate'],
-  ['droppedReceiveBuffer', 'receive-buffer-full'],
-  ['droppedBackendBuffer', 'backend-receive-buffer-full'],
-  ['droppedServerSource', 'server-source'],
-  ['droppedProxyHeader', 'proxy-header'],
-  ['droppedRebind', 'rebind-limit'],
-] as const;
 
 function pinFamilies({ pins }: SharedViews): Family[] {
   return [
@@ -263,7 +249,7 @@ function listenerFamilies({ views, state }: MetricsSource): Family[] {
       'Datagrams dropped.',
       ['reason'],
       (id, add) => {
-        for (const [counter, reason] of drops) add(counters.listener(id, counter), reason);
+        for (const [counter, reason] of datagramDrops) add(counters.listener(id, counter), reason);
       },
     ),
     ...rebindFamilies(family, counters),

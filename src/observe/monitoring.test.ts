@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { claimOutcomes } from '../cluster/claims.ts';
 import { redisFaults } from '../cluster/errors.ts';
 import { terminationCodes } from '../core/termination.ts';
-import { eventLevels } from './log.ts';
+import { eventLevels } from './in-words.ts';
 
 const read = (file: string): string => readFileSync(new URL(file, import.meta.url), 'utf8');
 const page = read('../../docs/MONITORING.md');

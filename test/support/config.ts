@@ -50,7 +50,7 @@ export async function reload(pinion: Pinion, text: string): Promise<void> {
 /** Asks a page of the admin address. Returns the status and the parsed answer. */
 export async function admin(
   pinion: Pinion,
-  method: 'GET' | 'POST',
+  method: 'GET' | 'POST' | 'DELETE',
   path: string,
 ): Promise<{ readonly status: number; readonly body: unknown }> {
   const response = await fetch(`http://127.0.0.1:${pinion.port('admin')}${path}`, { method });
