@@ -39,13 +39,23 @@ export async function runLoad(
   settings: BenchSettings,
   more: Readonly<Record<string, number>> = {},
 ): Promise<Measured> {
-  const { measureMs, warmMs, cores } = settings;
-  const loadSettings = { host: relay.host, port: relay.port, measureMs, warmMs, ...more };
+  const { measureMs, warmMs, cores, places } = settings;
+  const { host: clientHost, addresses: clientAddresses, wrapper } = places.clients;
+  const loadSettings = {
+    host: relay.host,
+    port: relay.port,
+    measureMs,
+    warmMs,
+    clientHost,
+    clientAddresses,
+    ...more,
+  };
   let meter = startMeter(relay);
   let end: { result: LoadResult; cost: Cost } | undefined;
   const started = startProcess({
     ...commandOf(script, loadSettings),
     core: cores.load,
+    wrapper,
     onLine(line) {
       const message = JSON.parse(line) as { phase: 'begin' } | { phase: 'end'; result: LoadResult };
       if (message.phase === 'begin') meter = startMeter(relay);
@@ -66,16 +76,22 @@ export async function runLoad(
 /** Runs a script that checks something; rejects with what it wrote when it exits with anything but 0. */
 export async function runCheck(script: Script, { relay }: Subject, settings: BenchSettings, more: object) {
   const loadSettings = { host: relay.host, port: relay.port, measureMs: 0, warmMs: 0, ...more };
-  await runToEnd({ ...commandOf(script, loadSettings), core: settings.cores.load });
+  const { cores, places } = settings;
+  await runToEnd({
+    ...commandOf(script, loadSettings),
+    core: cores.load,
+    wrapper: places.clients.wrapper,
+  });
 }
 
 /** Starts one of our own backends on the load's core. */
 export async function startEcho(transport: Transport, settings: BenchSettings): Promise<Service> {
-  const host = '127.0.0.1';
+  const { host, wrapper } = settings.places.backend;
   const port = await freePort(transport);
   const started = startProcess({
     ...commandOf(`${transport}-echo`, { host, port }),
     core: settings.cores.load,
+    wrapper,
   });
   await waitUntilBound(transport, port, started);
   return asService(host, port, started);

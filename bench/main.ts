@@ -8,12 +8,13 @@ import { availableParallelism, loadavg } from 'node:os';
 import { ensurePackages, serverPackages } from '../test/support/packages.ts';
 import { stopEverything } from '../test/support/processes.ts';
 import { checkPages, writePages } from './documents.ts';
+import { createKernelNetwork, type KernelNetwork } from './kernel/network.ts';
 import { describeMachine, type Machine, machineText } from './machine.ts';
 import { type BenchOptions, readOptions, usage } from './options.ts';
 import { runWork, type WorkResult } from './rounds.ts';
 import { figure } from './summary.ts';
 import { markdownTable, omissions, terminalTable } from './table.ts';
-import type { BenchSettings } from './work.ts';
+import { type BenchSettings, loopback, type Places } from './work.ts';
 
 const warmMs = 1_000;
 
@@ -22,8 +23,14 @@ function say(text: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${text}`);
 }
 
+const kernelPlaces = [
+  `Client, relay and backend are network namespaces in a row, joined by veth; with no relay the one in the middle only routes.`,
+  `Clients have 250 addresses.`,
+].join(' ');
+
 function explanation(options: BenchOptions, machine: Machine): string {
   return [
+    ...(options.kernel ? [kernelPlaces] : []),
     `Medians of ${options.rounds} alternating rounds of ${options.seconds} s; relay on one core, load and backend on`,
     `another. In brackets: pinion over the better of HAProxy and nginx in the same round. \`relay\` is the CPU of the`,
     `relay's processes, \`machine\` that of the whole machine, load and backend included.`,
@@ -49,8 +56,8 @@ function toJson(options: BenchOptions, machine: Machine, results: readonly WorkR
   return `${JSON.stringify({ machine, rounds, seconds, works }, undefined, 2)}\n`;
 }
 
-async function measure(options: BenchOptions): Promise<void> {
-  if (options.write) checkPages();
+async function measure(options: BenchOptions, places: Places): Promise<void> {
+  if (options.write) checkPages(options.kernel ? 'bench-kernel' : 'bench');
   const { missing } = await ensurePackages();
   for (const name of missing) console.error(`not installed: ${serverPackages[name].debian.join(' ')}`);
   const machine = await describeMachine();
@@ -60,6 +67,7 @@ async function measure(options: BenchOptions): Promise<void> {
   if (!pinned) console.log('one core only: nothing is pinned, relay and load disturb each other');
   const settings: BenchSettings = {
     cores: pinned ? { relay: 0, load: 1 } : { relay: undefined, load: undefined },
+    places,
     measureMs: options.seconds * 1000,
     warmMs,
   };
@@ -85,7 +93,7 @@ async function measure(options: BenchOptions): Promise<void> {
   ) {
     throw new Error('pages not written: pinion itself is missing from a work');
   }
-  writePages(page);
+  writePages(page, options.kernel ? 'bench-kernel' : 'bench');
 }
 
 async function main(): Promise<void> {
@@ -111,13 +119,16 @@ async function main(): Promise<void> {
       void stopEverything().finally(() => process.exit(code));
     });
   }
+  let network: KernelNetwork | undefined;
   try {
-    await measure(options);
+    network = options.kernel ? await createKernelNetwork() : undefined;
+    await measure(options, network?.places ?? loopback);
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
     process.exitCode = 1;
   } finally {
     await stopEverything();
+    network?.close();
   }
 }
 

@@ -1,12 +1,14 @@
 /** The command line of `npm run bench`. */
 import { parseArgs } from 'node:util';
-import { peers as allPeers, extraPeers, otherBuild } from './peers.ts';
+import { peers as allPeers, extraKernelPeers, extraPeers, kernelPeers, otherBuild } from './peers.ts';
 import type { Peer, Work } from './work.ts';
-import { allWorks, selectWorks } from './works.ts';
+import { allWorks, kernelWorks, selectWorks } from './works.ts';
 
 export interface BenchOptions {
   readonly works: readonly Work[];
   readonly peers: readonly Peer[];
+  /** Client, relay and backend on hosts of their own, and with relays that are in the kernel. */
+  readonly kernel: boolean;
   readonly rounds: number;
   readonly seconds: number;
   readonly write: boolean;
@@ -23,10 +25,15 @@ export function usage(): string {
     .join(', ')} (udp is both)
   --peers NAME,...  ${[...allPeers, ...extraPeers].map((peer) => peer.name).join(', ')}
   --other DIR       the build of another checkout beside this one's epoll engine; it takes the rivals' place
+  --kernel          client, relay and backend on hosts of their own (network namespaces; needs root), with relays
+                    of the kernel. Works: ${kernelWorks()
+                      .map((work) => work.name)
+                      .join(', ')}
+                    Peers: ${[...kernelPeers, ...extraKernelPeers].map((peer) => peer.name).join(', ')}
   --rounds N        alternating rounds, 1 to ${roundsMax} (5)
   --seconds N       measured part of one run, 1 to ${secondsMax} (3)
   --json FILE       every sample, as JSON
-  --write           rewrite the table in README.md and docs/BENCHMARKS.md (whole runs only)`;
+  --write           rewrite the table of this suite in README.md and docs/BENCHMARKS.md (whole runs only)`;
 }
 
 function wholeNumber(name: string, text: string | undefined, fallback: number, max: number): number {
@@ -35,9 +42,10 @@ function wholeNumber(name: string, text: string | undefined, fallback: number, m
   return value;
 }
 
-function selectPeers(names: readonly string[] | undefined): readonly Peer[] {
-  if (names === undefined) return allPeers;
-  const known = [...allPeers, ...extraPeers];
+function selectPeers(names: readonly string[] | undefined, kernel: boolean): readonly Peer[] {
+  const usual = kernel ? kernelPeers : allPeers;
+  if (names === undefined) return usual;
+  const known = [...usual, ...(kernel ? extraKernelPeers : extraPeers)];
   const unknown = names.find((name) => !known.some((peer) => peer.name === name));
   if (unknown !== undefined) throw new Error(`no peer is called ${unknown}`);
   return known.filter((peer) => names.includes(peer.name));
@@ -57,6 +65,7 @@ export function readOptions(args: readonly string[]): BenchOptions | undefined {
       seconds: text,
       json: text,
       write: flag,
+      kernel: flag,
       help: flag,
     },
   });
@@ -64,16 +73,17 @@ export function readOptions(args: readonly string[]): BenchOptions | undefined {
   if (values.write && (values.only !== undefined || values.peers !== undefined)) {
     throw new Error('--write takes whole runs only: figures of different runs must not share a table');
   }
-  const { other } = values;
-  if (other !== undefined && (values.write || values.peers !== undefined)) {
-    throw new Error('--other compares two builds: it goes with neither --write nor --peers');
+  const { other, kernel } = values;
+  if (other !== undefined && (values.write || kernel || values.peers !== undefined)) {
+    throw new Error('--other compares two builds: it goes with none of --write, --peers and --kernel');
   }
   return {
-    works: selectWorks(values.only?.split(',')),
+    works: selectWorks(kernel ? kernelWorks() : allWorks(), values.only?.split(',')),
     peers:
       other === undefined
-        ? selectPeers(values.peers?.split(','))
-        : [otherBuild(other), ...selectPeers(['pinion-epoll'])],
+        ? selectPeers(values.peers?.split(','), kernel)
+        : [otherBuild(other), ...selectPeers(['pinion-epoll'], false)],
+    kernel,
     rounds: wholeNumber('rounds', values.rounds, 5, roundsMax),
     seconds: wholeNumber('seconds', values.seconds, 3, secondsMax),
     write: values.write,

@@ -3,7 +3,7 @@
  * other, figures of different rounds do not, so every round visits every peer and the next one begins with
  * another. A peer that cannot start or fails is left out with the reason, and the others go on.
  */
-import type { BenchSettings, Peer, Sample, Service, Subject, Work } from './work.ts';
+import type { BenchSettings, Peer, Sample, Service, Subject, Target, Work } from './work.ts';
 
 export interface PeerSamples {
   readonly peer: Peer;
@@ -53,7 +53,7 @@ export async function runWork(
       entry.failure = `${what}: ${error instanceof Error ? error.message : String(error)}`.trim();
       entry.samples.length = 0;
     }
-    if (work.freshRelay || entry.failure !== undefined) await stopRelay(entry);
+    if (work.freshRelay || entry.peer.alone || entry.failure !== undefined) await stopRelay(entry);
   }
 
   try {
@@ -77,9 +77,14 @@ export async function runWork(
   };
 }
 
-function startRelay(work: Work, peer: Peer, backend: Service, { cores }: BenchSettings): Promise<Service> {
-  const { transport, flowsMax } = work;
-  return peer.start({ transport, backend, core: cores.relay, flowsMax });
+/** Also for a work that needs another relay for its own preparations. */
+export function startRelay(
+  { transport, flowsMax }: Pick<Work, 'transport' | 'flowsMax'>,
+  peer: Peer,
+  backend: Target,
+  { cores, places }: BenchSettings,
+): Promise<Service> {
+  return peer.start({ transport, backend, core: cores.relay, place: places.relay, flowsMax });
 }
 
 async function stopRelay(entry: Entry): Promise<void> {

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { replaceBetweenMarkers } from './documents.ts';
+import { addressAfter } from './load/libc.ts';
 import type { PeerSamples, WorkResult } from './rounds.ts';
 import { figure, median } from './summary.ts';
 import { markdownTable } from './table.ts';
@@ -74,4 +75,17 @@ test('only what stands between the markers is replaced', () => {
   const page = 'a\n<!-- bench:begin -->\nold\n<!-- bench:end -->\nz\n';
   expect(replaceBetweenMarkers(page, 'new')).toBe('a\n<!-- bench:begin -->\nnew\n<!-- bench:end -->\nz\n');
   expect(() => replaceBetweenMarkers('no markers', 'new')).toThrow(/bench:begin/);
+  const both = `${page}${page.replaceAll('bench:', 'bench-kernel:')}`;
+  expect(replaceBetweenMarkers(both, 'new', 'bench-kernel')).toBe(
+    `${page}${page.replaceAll('bench:', 'bench-kernel:').replace('old', 'new')}`,
+  );
+});
+
+test('clients have addresses in a row', () => {
+  expect([0, 1, 249].map((i) => addressAfter('10.91.1.1', i))).toEqual([
+    '10.91.1.1',
+    '10.91.1.2',
+    '10.91.1.250',
+  ]);
+  expect(addressAfter('10.91.1.255', 2)).toBe('10.91.2.1');
 });

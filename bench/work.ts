@@ -16,9 +16,31 @@ export interface Service extends Target {
   stop(): Promise<void>;
 }
 
+/** Where a part runs: the address its servers listen at, and what its command lines begin with (`ip netns exec ...`). */
+export interface Place {
+  readonly host: string;
+  readonly wrapper: readonly string[];
+}
+
+/** Clients have addresses of their own, the first of a row. */
+export interface Places {
+  readonly clients: Place & { readonly addresses: number };
+  readonly relay: Place;
+  readonly backend: Place;
+}
+
+const here: Place = { host: '127.0.0.1', wrapper: [] };
+/** Everything on the loopback of this machine; clients at another address than servers. */
+export const loopback: Places = {
+  clients: { host: '127.0.0.2', wrapper: [], addresses: 1 },
+  relay: here,
+  backend: here,
+};
+
 export interface RelayOptions {
   readonly transport: Transport;
   readonly backend: Target;
+  readonly place: Place;
   readonly core: number | undefined;
   /** Open flows it must be able to hold. */
   readonly flowsMax: number;
@@ -29,9 +51,11 @@ export interface Peer {
   readonly name: string;
   /** Column heading. */
   readonly title: string;
-  /** `rival` is what pinion is compared with, `direct` is no relay at all. */
-  readonly role: 'direct' | 'rival' | 'pinion';
+  /** `rival` is what pinion is compared with, `direct` is no relay at all, `reference` stands beside. */
+  readonly role: 'direct' | 'rival' | 'reference' | 'pinion';
   readonly transports: readonly Transport[];
+  /** It is in the way of all others while it is there (rules of the kernel): started for each run, stopped after it. */
+  readonly alone?: boolean;
   /** Rejects with a reason for people when it cannot start here. */
   start(options: RelayOptions): Promise<Service>;
 }
@@ -44,6 +68,7 @@ export interface Cores {
 
 export interface BenchSettings {
   readonly cores: Cores;
+  readonly places: Places;
   /** The measured part of one run. */
   readonly measureMs: number;
   readonly warmMs: number;

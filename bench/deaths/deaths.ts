@@ -18,6 +18,7 @@ import { type RunningProcess, startProcess } from '../../test/support/processes.
 import { cpuMicroseconds } from '../../test/support/procfs.ts';
 import { raiseDescriptorLimit } from '../hold/hold.ts';
 import { startEcho } from '../load.ts';
+import { loopback } from '../work.ts';
 
 export interface DeathOptions {
   readonly engine: 'epoll' | 'portable';
@@ -136,7 +137,12 @@ function startRelay(
 export async function die(options: DeathOptions): Promise<DeathResult> {
   const most = Math.floor((raiseDescriptorLimit() - descriptorsBeside) / descriptorsPerTcpFlow);
   const connections = Math.min(options.connections, most - 100);
-  const settings = { cores: { relay: undefined, load: undefined }, measureMs: 0, warmMs: 0 };
+  const settings = {
+    cores: { relay: undefined, load: undefined },
+    places: loopback,
+    measureMs: 0,
+    warmMs: 0,
+  };
   const [doomed, lives] = [await startEcho('tcp', settings), await startEcho('tcp', settings)];
   const pinion = await startRelay(options, connections, doomed.port, lives.port);
   const holders = startHolders(pinion.port('doomed'), connections);

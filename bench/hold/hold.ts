@@ -18,6 +18,7 @@ import { cpuMicroseconds, descriptorLimit, machineMicroseconds } from '../../tes
 import { temporaryFolder } from '../../test/support/temporary.ts';
 import type { LoadResult } from '../load/phases.ts';
 import { startEcho } from '../load.ts';
+import { loopback } from '../work.ts';
 
 export interface HoldOptions {
   /** Wanted; fewer are held where `instances` cannot hold them. */
@@ -169,7 +170,12 @@ export async function hold(options: HoldOptions): Promise<HoldResult> {
   const share = Math.min(1, (instances * perInstance) / wanted);
   const connections = Math.floor(options.connections * share);
   const conversations = Math.floor(options.conversations * share);
-  const settings = { cores: { relay: undefined, load: undefined }, measureMs: options.holdMs, warmMs: 0 };
+  const settings = {
+    cores: { relay: undefined, load: undefined },
+    places: loopback,
+    measureMs: options.holdMs,
+    warmMs: 0,
+  };
   const [tcpBackend, udpBackend] = [await startEcho('tcp', settings), await startEcho('udp', settings)];
   const pinions: Pinion[] = [];
   const flows = Math.ceil((connections + conversations) / instances) + spareFlows;

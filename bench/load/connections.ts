@@ -8,6 +8,7 @@
 
 import { answerBytes, httpRequest } from './http.ts';
 import {
+  addressAfter,
   closeDescriptor,
   connectTcp,
   EAGAIN,
@@ -39,10 +40,19 @@ const received = new Uint32Array(concurrent);
 const startedAt = new Float64Array(concurrent);
 const phases = new Phases(settings);
 
+/** With one address the kernel chooses it. */
+const sources =
+  settings.clientAddresses === 1
+    ? [undefined]
+    : Array.from({ length: settings.clientAddresses }, (_, i) =>
+        socketAddress(addressAfter(settings.clientHost, i), 0),
+      );
+let opened = 0;
+
 function open(slot: number): void {
   startedAt[slot] = performance.now();
   received[slot] = 0;
-  descriptors[slot] = connectTcp(target);
+  descriptors[slot] = connectTcp(target, sources[opened++ % sources.length]);
   poller.add(descriptors[slot]!, EPOLLOUT, slot);
 }
 

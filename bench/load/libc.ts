@@ -80,6 +80,12 @@ export function socketAddress(host: string, port: number): Memory {
   return memory;
 }
 
+/** The IPv4 address so many after another. */
+export function addressAfter(host: string, steps: number): string {
+  const number = host.split('.').reduce((sum, part) => sum * 256 + Number(part), 0) + steps;
+  return [24, 16, 8, 0].map((shift) => (number >>> shift) & 255).join('.');
+}
+
 const SOCK_NONBLOCK = 0x800;
 const SOCK_CLOEXEC = 0x80000;
 

@@ -10,6 +10,9 @@ import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 export interface LoadSettings {
   readonly host: string;
   readonly port: number;
+  /** The first of so many addresses that clients have where their address matters. */
+  readonly clientHost: string;
+  readonly clientAddresses: number;
   readonly warmMs: number;
   readonly measureMs: number;
 }

@@ -8,7 +8,17 @@
  * The clients have the same addresses in every run. Fresh ones would leave the relay with the flows of all
  * runs before, up to whatever it holds at most.
  */
-import { connectUdp, EPOLLIN, Memory, MSG_DONTWAIT, Poller, receive, send, socketAddress } from './libc.ts';
+import {
+  addressAfter,
+  connectUdp,
+  EPOLLIN,
+  Memory,
+  MSG_DONTWAIT,
+  Poller,
+  receive,
+  send,
+  socketAddress,
+} from './libc.ts';
 import { type LoadSettings, Phases, readSettings } from './phases.ts';
 
 interface UdpSettings extends LoadSettings {
@@ -18,15 +28,16 @@ interface UdpSettings extends LoadSettings {
 }
 
 const lostAfterMs = 500;
-const clientHost = '127.0.0.2';
 const firstClientPort = 10_240;
 const settings = readSettings<UdpSettings>();
-const { sockets, datagramBytes } = settings;
+const { sockets, datagramBytes, clientHost, clientAddresses } = settings;
 const target = socketAddress(settings.host, settings.port);
 const descriptors = new Int32Array(sockets);
-for (let opened = 0, port = firstClientPort; opened < sockets; port++) {
+for (let opened = 0, tried = 0; opened < sockets; tried++) {
+  const port = firstClientPort + Math.floor(tried / clientAddresses);
   if (port > 65_535) throw new Error(`not enough free ports on ${clientHost}`);
-  const descriptor = connectUdp(socketAddress(clientHost, port), target);
+  const client = addressAfter(clientHost, tried % clientAddresses);
+  const descriptor = connectUdp(socketAddress(client, port), target);
   if (descriptor !== undefined) descriptors[opened++] = descriptor;
 }
 const poller = new Poller(256);

@@ -9,8 +9,7 @@ export const haproxy: Peer = {
   title: 'HAProxy',
   role: 'rival',
   transports: ['tcp'],
-  async start({ backend, core, flowsMax }) {
-    const host = '127.0.0.1';
+  async start({ backend, core, place: { host, wrapper }, flowsMax }) {
     const port = await freePort();
     const config = `
 global
@@ -31,6 +30,6 @@ frontend bench
 backend bench
   server only ${backend.host}:${backend.port}
 `;
-    return asService(host, port, await startHaproxy({ config, port, core }));
+    return asService(host, port, await startHaproxy({ config, port, core, wrapper }));
   },
 };

@@ -9,8 +9,7 @@ export const nginx: Peer = {
   title: 'nginx stream',
   role: 'rival',
   transports: ['tcp', 'udp'],
-  async start({ transport, backend, core, flowsMax }) {
-    const host = '127.0.0.1';
+  async start({ transport, backend, core, place: { host, wrapper }, flowsMax }) {
     const port = await freePort(transport);
     const listen = transport === 'udp' ? `${host}:${port} udp` : `${host}:${port} backlog=4096`;
     const blocks = [
@@ -24,6 +23,7 @@ export const nginx: Peer = {
       '}',
     ].join('\n');
     const connectionsMax = flowsMax * 2 + 128;
-    return asService(host, port, await startNginx({ blocks, port, transport, core, connectionsMax }));
+    const started = await startNginx({ blocks, port, transport, core, wrapper, connectionsMax });
+    return asService(host, port, started);
   },
 };

@@ -26,8 +26,7 @@ export function pinion(
         : `pinion of ${checkout}`,
     role: checkout === undefined ? 'pinion' : 'rival',
     transports: ['tcp', 'udp'],
-    async start({ transport, backend, core }) {
-      const host = '127.0.0.1';
+    async start({ transport, backend, core, place: { host, wrapper } }) {
       const port = await freePort(transport);
       const redis = clustered ? await startRedis({}) : undefined;
       const config = `
@@ -45,6 +44,7 @@ pools:
 `;
       const started = await startPinion(config, {
         core,
+        wrapper,
         readyWhenBound: { transport, port },
         startTimeoutMs: 15_000,
         ...(checkout === undefined ? {} : { main: join(checkout, 'dist/src/main.js') }),

@@ -7,6 +7,7 @@ import { freePort, waitUntilBound } from '../../test/support/ports.ts';
 import { runToEnd, startProcess } from '../../test/support/processes.ts';
 import { asService, runCheck, startEcho } from '../load.ts';
 import { startMeter } from '../meter.ts';
+import { startRelay } from '../rounds.ts';
 import type { Work } from '../work.ts';
 
 const checkMegabytes = 64;
@@ -26,27 +27,29 @@ export const bulk: Work = {
     { key: 'relaySeconds', title: 'relay CPU s/GB', better: 'lower', decimals: 2 },
     { key: 'machineSeconds', title: 'machine CPU s/GB', better: 'lower', decimals: 2 },
   ],
-  async startBackend({ cores }) {
-    const host = '127.0.0.1';
+  async startBackend({ cores, places: { backend } }) {
+    const { host, wrapper } = backend;
     const port = await freePort();
     const command = requireCommand('iperf3', 'iperf3');
-    const server = startProcess({ command, args: ['-s', '-B', host, '-p', String(port)], core: cores.load });
+    const args = ['-s', '-B', host, '-p', String(port)];
+    const server = startProcess({ command, args, core: cores.load, wrapper });
     await waitUntilBound('tcp', port, server);
     return asService(host, port, server);
   },
   async prepare({ peer }, settings) {
     const echo = await startEcho('tcp', settings);
-    const { transport, flowsMax } = bulk;
-    const relay = await peer.start({ transport, backend: echo, core: settings.cores.relay, flowsMax });
+    const relay = await startRelay(bulk, peer, echo, settings);
     await runCheck('checksum', { peer, relay }, settings, { megabytes: checkMegabytes });
     await relay.stop();
     await echo.stop();
   },
-  async run({ relay }, { cores, measureMs }) {
+  async run({ relay }, { cores, places, measureMs }) {
     const seconds = String(Math.ceil(measureMs / 1000));
     const args = ['-c', relay.host, '-p', String(relay.port), '-t', seconds, '-J'];
     const meter = startMeter(relay);
-    const text = await runToEnd({ command: requireCommand('iperf3', 'iperf3'), args, core: cores.load });
+    const { wrapper } = places.clients;
+    const command = requireCommand('iperf3', 'iperf3');
+    const text = await runToEnd({ command, args, core: cores.load, wrapper });
     const cost = meter();
     const report = JSON.parse(text) as IperfReport;
     if (report.error !== undefined) throw new Error(`iperf3: ${report.error}`);

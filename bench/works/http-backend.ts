@@ -5,7 +5,12 @@ import type { BenchSettings, Service } from '../work.ts';
 
 /** @param keepAliveSeconds 0 closes after every answer */
 export async function startHttpBackend(settings: BenchSettings, keepAliveSeconds: number): Promise<Service> {
-  const options = { body: 'hello', keepAliveSeconds, core: settings.cores.load, connectionsMax: 4096 };
-  const { host, port, process } = await startStaticHttp(options);
-  return asService(host, port, process);
+  const { port, process } = await startStaticHttp({
+    ...settings.places.backend,
+    body: 'hello',
+    keepAliveSeconds,
+    core: settings.cores.load,
+    connectionsMax: 4096,
+  });
+  return asService(settings.places.backend.host, port, process);
 }

@@ -1,6 +1,9 @@
-/** Small HTTP requests over 64 keep-alive connections: the cost of moving little data often. */
+/**
+ * Small HTTP requests over 64 keep-alive connections: the cost of moving little data often. Once from the load generator that people
+ * know, once from one that costs less than a relay, so that the machine's CPU tells the relays apart.
+ */
 import { runLoad } from '../load.ts';
-import { unitMeasures, unitSample } from '../measures.ts';
+import { latencyMeasures, unitMeasures, unitSample } from '../measures.ts';
 import type { Work } from '../work.ts';
 import { startHttpBackend } from './http-backend.ts';
 
@@ -15,5 +18,14 @@ export const requests: Work = {
   startBackend: (settings) => startHttpBackend(settings, 3600),
   async run(subject, settings) {
     return unitSample(await runLoad('requests', subject, settings, { connections }));
+  },
+};
+
+export const smallRequests: Work = {
+  ...requests,
+  title: `${connections} keep-alive connections, small HTTP requests, as fast as answers come`,
+  measures: [...unitMeasures('request'), ...latencyMeasures],
+  async run(subject, settings) {
+    return unitSample(await runLoad('keepalive', subject, settings, { connections }));
   },
 };
