@@ -54,6 +54,7 @@ const patient = [
   'hostile-redis',
   'kernel-bucket',
   'kernel-means',
+  'kernel-ruleset',
   'kill',
   'last-words',
   'limits',

@@ -7,7 +7,7 @@
  * What the plan in use asks already refuses no reload: a device that is away for a moment must not stand in the way of other changes.
  * `check` has warnings only, as it may run on another machine, or as another user.
  */
-import { accessSync, constants, readdirSync, readFileSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { dirname } from 'node:path';
 import { type Demand, demandsOf, type Want } from '../config/demands.ts';
@@ -116,6 +116,10 @@ async function troubleWith(want: Want, means: MachineMeans): Promise<Trouble | u
       return say(fileProblem(passwordPath(want.file), constants.R_OK));
     case 'program':
       return say(fileProblem(want.file, constants.X_OK));
+    case 'rules':
+      return say(await rulesProblem());
+    case 'setting':
+      return settingTrouble(want);
   }
 }
 
@@ -129,6 +133,37 @@ function lacksNetAdmin(code: string | undefined): string | undefined {
   if (code === undefined) return undefined;
   if (code === 'EPERM' || code === 'EACCES') return `${code}: ${capability('CAP_NET_ADMIN')}`;
   return `${code}: the kernel here does not offer it`;
+}
+
+/** By asking for what is there: the kernel answers that, too, only to whoever may change it. */
+async function rulesProblem(): Promise<string | undefined> {
+  if (process.platform !== 'linux') return 'relay: kernel needs Linux';
+  const { openNft } = await import('../linux/nft.ts');
+  const nft = openNft();
+  if (nft === undefined)
+    return 'relay: kernel needs nftables: install libnftables1 (or nftables, for its command nft)';
+  const answer = await nft.list('list tables');
+  nft.close();
+  if (answer.ok) return undefined;
+  return /permitted|EPERM/.test(answer.error)
+    ? `EPERM: relay: kernel ${capability('CAP_NET_ADMIN')}`
+    : `${nft.means}: ${answer.error}`;
+}
+
+function settingTrouble({ name, least, otherwise }: Extract<Want, { asks: 'setting' }>): Trouble | undefined {
+  const text = readText(`/proc/sys/${name.replaceAll('.', '/')}`).trim();
+  if (text !== '' && Number(text) >= least) return undefined;
+  if (text !== '')
+    return {
+      message: `${name} is ${text}, so ${otherwise}: sysctl -w ${name}=${least}, and a line in /etc/sysctl.d to keep it`,
+    };
+  if (!existsSync('/proc/sys/net'))
+    return { message: `${name} cannot be read here: under systemd write ProcSubset=all`, mayServe: true };
+  // Connection tracking comes with the first rule that needs it, where its module can be loaded.
+  return {
+    message: `there is no ${name} yet: modprobe nf_conntrack, and look again (below ${least} ${otherwise})`,
+    mayServe: true,
+  };
 }
 
 function deviceProblem(device: string, code: string | undefined): string | undefined {

@@ -8,6 +8,7 @@ import { checkListeners } from './check-listeners.ts';
 import { checkLoops } from './check-loops.ts';
 import { checkPools } from './check-pools.ts';
 import { checkPorts } from './check-ports.ts';
+import { checkRelay } from './check-relay.ts';
 import { checkTiers } from './check-tiers.ts';
 import type { Draft } from './draft.ts';
 import type { LocalNames } from './machine.ts';
@@ -32,6 +33,7 @@ export function checkDraft(
   checkListeners(draft, report);
   checkPools(draft, report);
   checkPorts(draft, report);
+  checkRelay(draft, report);
   checkTiers(draft, report);
   checkGroups(draft, report);
   checkLoops(draft, names, report);

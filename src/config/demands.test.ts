@@ -71,3 +71,33 @@ pools: { p: { backends: [ { name: x, address: "10.0.0.9:same" } ] } }
   });
   expect(demandsOf(loaded.plan)).toEqual([bindAt('10.0.0.1', 500), bindAt('10.0.0.2', 69)]);
 });
+
+test('relay: kernel asks for rules and settings of the kernel, once, and binds nothing', () => {
+  const loaded = parsePlan(
+    `
+limits: { flows: 50000 }
+listeners:
+  - { name: u, bind: "tcp://10.0.0.1:79", pool: p }
+  - { name: a, bind: "tcp://10.0.0.1:80", relay: kernel, pool: p }
+  - { name: b, bind: "tcp://10.0.0.1:81", relay: kernel, pool: p }
+pools: { p: { backends: [ { name: x, address: "10.0.0.9:1" } ] } }
+`,
+    'f',
+  );
+  if (!('plan' in loaded)) throw new Error(JSON.stringify(loaded.problems));
+  const asked = demandsOf(loaded.plan).map(({ path, want, refuses }) => [path.join('.'), refuses, want]);
+  const conntrack = (what: string, least = 1): unknown => [
+    'listeners.1.relay',
+    'never',
+    expect.objectContaining({ asks: 'setting', name: `net.netfilter.nf_conntrack_${what}`, least }),
+  ];
+  expect(asked).toEqual([
+    ['listeners.0.bind', 'always', expect.objectContaining({ asks: 'bind' })],
+    ['listeners.1.relay', 'always', { asks: 'rules' }],
+    ['listeners.1.relay', 'always', expect.objectContaining({ name: 'net.ipv4.ip_forward', least: 1 })],
+    conntrack('max', 50_000),
+    conntrack('acct'),
+    conntrack('tcp_loose'),
+    conntrack('tcp_be_liberal'),
+  ]);
+});

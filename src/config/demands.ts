@@ -31,7 +31,17 @@ export type Want =
   | { readonly asks: 'server'; readonly file: string }
   /** A file to read; `credential:NAME` is one of systemd. */
   | { readonly asks: 'file'; readonly file: string }
-  | { readonly asks: 'program'; readonly file: string };
+  | { readonly asks: 'program'; readonly file: string }
+  /** Rules of the kernel: a table of nftables of our own. */
+  | { readonly asks: 'rules' }
+  /** A setting of the kernel (sysctl) that is `least` or more. */
+  | {
+      readonly asks: 'setting';
+      readonly name: string;
+      readonly least: number;
+      /** What happens where it is less. */
+      readonly otherwise: string;
+    };
 
 export interface Demand {
   readonly path: Path;
@@ -49,6 +59,7 @@ export function demandsOf(plan: Plan): Demand[] {
     ...servicesOf(plan),
     ...redisOf(plan),
     ...plan.listeners.flatMap(listenerOf),
+    ...kernelOf(plan),
     ...plan.pools.flatMap(poolOf),
   ];
 }
@@ -81,12 +92,50 @@ function listenerOf(listener: ListenerPlan, index: number): Demand[] {
   const files = Object.entries({ allow, deny }).flatMap(([key, list]) =>
     (list?.files ?? []).map((file) => demand([...path, key], { asks: 'file', file })),
   );
-  const binds = bindsOf(listener);
+  // The kernel's listeners bind nothing.
+  const binds = listener.relay === 'kernel' ? [] : bindsOf(listener);
   const device = binds.flatMap((bind) => (bind.kind === 'inet' ? (bind.device ?? []) : []))[0];
   return [
     ...asked(binds).map((bind) => demand([...path, 'bind'], bindOf(protocol, bind, binds.length > 1))),
     ...(device === undefined ? [] : [demand([...path, 'bind_device'], { asks: 'device', device })]),
     ...files,
+  ];
+}
+
+/** What all of the kernel's listeners ask together, at the first of them. */
+function kernelOf({ listeners, limits }: Plan): Demand[] {
+  const first = listeners.findIndex(({ relay }) => relay === 'kernel');
+  if (first < 0) return [];
+  const path = ['listeners', first, 'relay'];
+  const ips = listeners.flatMap((each) =>
+    each.relay === 'kernel' ? bindsOf(each).flatMap((bind) => (bind.kind === 'inet' ? bind.ip : [])) : [],
+  );
+  const isAny = ips.includes('::');
+  const setting = (
+    name: string,
+    otherwise: string,
+    { least = 1, refuses = 'never' }: { least?: number; refuses?: Demand['refuses'] } = {},
+  ): Demand => demand(path, { asks: 'setting', name, least, otherwise }, refuses);
+  const nothingPasses = 'packets are not passed on to backends';
+  const conntrack = 'net.netfilter.nf_conntrack';
+  return [
+    demand(path, { asks: 'rules' }),
+    ...(isAny || ips.some((ip) => !ip.includes(':'))
+      ? [setting('net.ipv4.ip_forward', nothingPasses, { refuses: 'always' })]
+      : []),
+    ...(ips.some((ip) => ip.includes(':'))
+      ? [setting('net.ipv6.conf.all.forwarding', nothingPasses, { refuses: 'always' })]
+      : []),
+    ...(limits.flows === 'auto'
+      ? []
+      : [
+          setting(`${conntrack}_max`, 'fewer connections than limits.flows can be open', {
+            least: limits.flows,
+          }),
+        ]),
+    setting(`${conntrack}_acct`, 'bytes and packets of connections are not counted'),
+    setting(`${conntrack}_tcp_loose`, 'connections do not outlive the machine that carried them'),
+    setting(`${conntrack}_tcp_be_liberal`, 'a takeover may reset connections that are busy'),
   ];
 }
 

@@ -216,6 +216,25 @@ export const listenerOptions = {
     ),
     { scope: 'inet', engines: ['epoll'] },
   ),
+  relay: built(
+    choice(
+      "What carries its packets. user: this program, which takes connections and makes others to backends. kernel: rules of the kernel (nftables), which rewrite packets in passing: a third of the CPU, backends see the client's own address, and connections outlive pinion and its host; docs/KERNEL.md says what it needs and what it cannot do.",
+      ['user', 'kernel'],
+      'user',
+    ),
+    (written): ListenerPlan['relay'] => (written === 'kernel' ? written : undefined),
+  ),
+  source: {
+    ...built(
+      choice(
+        "relay: kernel: where packets to backends come from. client: the client's own address, so backends' answers have to be routed by this machine; masquerade: this machine's address, for backends whose way back is another one. With masquerade a connection does not outlive the machine.",
+        ['client', 'masquerade'],
+        'client',
+      ),
+      (written): ListenerPlan['source'] => (written === 'masquerade' ? written : undefined),
+    ),
+    needs: { key: 'relay', is: 'kernel' },
+  },
   pool: name(
     'The pool that serves its clients; with routes, those whom no route is for. It may be left out then: they are refused.',
   ),

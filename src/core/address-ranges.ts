@@ -148,6 +148,22 @@ export class AddressRanges {
     return this.place(address) >= 0;
   }
 
+  /** All of them, sorted, with their lines. */
+  *networks(): Generator<ListedCidr> {
+    const { words, v4Count, v6Count, v6At } = this;
+    for (let i = 0; i < v4Count; i++) {
+      const word = words[headerWords + v4Count + i]!;
+      const address = Address.v4(words[headerWords + i]!, 0);
+      yield { address, bits: word & bitsMask, line: word >>> lineShift };
+    }
+    for (let i = 0; i < v6Count; i++) {
+      const word = words[v6At + v6Count * 4 + i]!;
+      const at = v6At + i * 4;
+      const address = new Address(words[at]!, words[at + 1]!, words[at + 2]!, words[at + 3]!, 0);
+      yield { address, bits: word & bitsMask, line: word >>> lineShift };
+    }
+  }
+
   /** The network that holds `address`, and its line; undefined: none does. */
   find(address: Address): ListedCidr | undefined {
     const place = this.place(address);

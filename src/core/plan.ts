@@ -146,6 +146,10 @@ export interface ListenerPlan {
   readonly bind: Bind;
   /** All of them, the first included, where it has several: see core/binds.ts. */
   readonly binds?: readonly Bind[];
+  /** What carries its packets: the kernel, by rules (src/kernel/). Absent: this program. */
+  readonly relay?: 'kernel';
+  /** With the kernel: what leaves towards backends leaves from this machine's address. Absent: from the client's. */
+  readonly source?: 'masquerade';
   /** Of clients whom no route is for; undefined: they are refused. */
   readonly pool: string | undefined;
   /** The first one that fits counts. Absent: there are none. */

@@ -9,7 +9,7 @@
  *     world.start('balancer', { command: 'haproxy', args: [...] });
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readlinkSync } from 'node:fs';
 import { findCommand } from './packages.ts';
 import { type ProcessOptions, type RunningProcess, runToEnd, startProcess } from './processes.ts';
 
@@ -88,6 +88,10 @@ export class Namespaces {
     const name = this.namespace(host);
     await runToEnd({ command: 'ip', args: ['netns', 'add', name] });
     this.#names.push(name);
+    // Whatever is done on a host would be done to this machine if its wrapper led nowhere.
+    const own = readlinkSync('/proc/self/ns/net');
+    if ((await this.run(host, 'readlink', '/proc/self/ns/net')).trim() === own)
+      throw new Error(`${name} is no network namespace of its own`);
     await this.ip(host, 'link', 'set', 'lo', 'up');
     // A link-local address serves at once: without one, a neighbour cannot be asked for on behalf of a foreign source.
     await this.sysctl(host, 'net.ipv6.conf.default.accept_dad', 0);

@@ -1,0 +1,194 @@
+/**
+ * How the clients of a pool are spread over its backends: the buckets of the kernel's hash, the clients that are pinned elsewhere, and the
+ * targets that both lead to, each under its mark. A change of one pin is one element.
+ */
+import type { Address } from '../core/address.ts';
+import { maskAddress } from '../core/key.ts';
+import type { ListenerView } from '../core/snapshot.ts';
+import { type Family, familiesOf, targetFamily, targetText } from './doors.ts';
+import type { Collection, Ruleset } from './form.ts';
+import { bucketOffset, markOf, masqueradeBit, safeName } from './layout.ts';
+import type { TargetNumbers } from './target-numbers.ts';
+import { type KernelListener, kernelKeyOf, type RulesetView } from './view.ts';
+
+/** The listeners of a view with their pools. One whose pool is not there is left out. */
+export function kernelListeners({
+  listeners,
+  pools,
+}: Pick<RulesetView, 'listeners' | 'pools'>): KernelListener[] {
+  const known = listeners.flatMap((view) => {
+    const pool = pools.find(({ id }) => id === view.poolId);
+    return pool === undefined
+      ? []
+      : [{ view, pool, key: kernelKeyOf(view), form: formOf(view, pool.backends) }];
+  });
+  return known.map(({ view, pool, key, form }) => {
+    const isShared = known.every((other) => other.pool !== pool || other.form === form);
+    const name = safeName(pool.plan.name);
+    return { view, pool, key, spread: isShared ? name : `${name}/${safeName(view.plan.name)}` };
+  });
+}
+
+/** Equal for listeners of a pool whose clients are hashed and led alike. */
+function formOf({ id, plan }: ListenerView, backends: KernelListener['pool']['backends']): string {
+  const { key, prefixV4, prefixV6 } = plan.affinity;
+  const isShifted = backends.some(({ target }) => target?.kind === 'inet' && (target.portShift ?? 0) !== 0);
+  return JSON.stringify([
+    key,
+    ...(key === 'client-subnet' ? [prefixV4, prefixV6] : []),
+    ...(isShifted ? [id] : []),
+  ]);
+}
+
+export function bucketsMap({ spread }: KernelListener, family: Family): string {
+  return `buckets/${spread}/${family}`;
+}
+
+export function pinsMap({ spread }: KernelListener, family: Family): string {
+  return `pins/${spread}/${family}`;
+}
+
+/** Of targets with a port, or of those that keep the client's. */
+export function targetsMap(family: Family, keepsPort: boolean): string {
+  return `targets/${keepsPort ? 'same-port/' : ''}${family}`;
+}
+
+export function hasPins({ key }: KernelListener): boolean {
+  return key === 'client-ip' || key === 'client-subnet';
+}
+
+/** What is set as the mark of a listener's connections, besides the number of the target. */
+export function markBase({ view }: KernelListener, table: string): number {
+  const { mark } = markOf(table);
+  return view.plan.source === 'masquerade' ? (mark | masqueradeBit) >>> 0 : mark;
+}
+
+/** The key in its map of pins: an address, or that of its network. */
+export function pinKey({ key, view }: KernelListener, client: Address): string {
+  const { prefixV4, prefixV6 } = view.plan.affinity;
+  return (key === 'client-subnet' ? maskAddress(client, prefixV4, prefixV6) : client).ip;
+}
+
+const typeOf = { 4: 'ipv4_addr', 6: 'ipv6_addr' } as const;
+
+/** Adds the maps of one listener. Listeners with the same spread add the same, but for their own marks. */
+export function addSpread(
+  listener: KernelListener,
+  view: RulesetView,
+  numbers: TargetNumbers,
+  collections: Map<string, Collection>,
+  targets: Set<string>,
+): void {
+  const { pool } = listener;
+  const byId = new Map(pool.backends.map(({ id, target }) => [id, targetText(target, listener)]));
+  for (const text of byId.values()) {
+    if (text === undefined) continue;
+    targets.add(text);
+    addTarget(text, numbers.of(text), markBase(listener, view.table), collections);
+  }
+  for (const family of familiesOf(listener)) {
+    const numberOf = (id: number): number => {
+      const text = byId.get(id);
+      return text === undefined || targetFamily(text) !== family ? 0 : numbers.of(text);
+    };
+    addBuckets(listener, family, view, numberOf, collections);
+    if (hasPins(listener)) addPins(listener, family, view, numberOf, collections);
+  }
+}
+
+function addTarget(text: string, number: number, base: number, collections: Map<string, Collection>): void {
+  const family = targetFamily(text);
+  const keepsPort = !text.includes(' . ');
+  const name = targetsMap(family, keepsPort);
+  const head = `type mark : ${typeOf[family]}${keepsPort ? '' : ' . inet_service'};`;
+  elementsOf(collections, name, { kind: 'map', head }).set(String(base + number), text);
+}
+
+function addBuckets(
+  listener: KernelListener,
+  family: Family,
+  view: RulesetView,
+  numberOf: (id: number) => number,
+  collections: Map<string, Collection>,
+): void {
+  const name = bucketsMap(listener, family);
+  if (collections.has(name)) return;
+  const known = new Map<number, number>();
+  const buckets = view.bucketsOf(listener.pool, family);
+  const numbers = Uint16Array.from(buckets, (id) => {
+    const number = known.get(id) ?? numberOf(id);
+    known.set(id, number);
+    return number;
+  });
+  const head = `type mark : mark; size ${Math.max(1, numbers.length)};`;
+  collections.set(name, { kind: 'map', head, content: { kind: 'buckets', numbers } });
+}
+
+function addPins(
+  listener: KernelListener,
+  family: Family,
+  view: RulesetView,
+  numberOf: (id: number) => number,
+  collections: Map<string, Collection>,
+): void {
+  const name = pinsMap(listener, family);
+  if (collections.has(name)) return;
+  const elements = elementsOf(collections, name, { kind: 'map', head: `type ${typeOf[family]} : mark;` });
+  for (const { client, backendId } of view.pinsOf(listener.pool, listener.view)) {
+    const number = client.family === family ? numberOf(backendId) : 0;
+    if (number !== 0) elements.set(pinKey(listener, client), String(number));
+  }
+}
+
+/** The elements of a collection, which is made if it is not there. */
+export function elementsOf(
+  collections: Map<string, Collection>,
+  name: string,
+  { kind, head }: Pick<Collection, 'kind' | 'head'>,
+  contents: 'elements' | 'verdicts' = 'elements',
+): Map<string, string> {
+  const known = collections.get(name);
+  if (known?.content.kind === contents) return known.content.elements;
+  const elements = new Map<string, string>();
+  collections.set(name, { kind, head, content: { kind: contents, elements } });
+  return elements;
+}
+
+/** The element of a bucket in its map. */
+export function bucketKey(bucket: number): number {
+  return bucket + bucketOffset;
+}
+
+/**
+ * Pins one client, in the kernel's table and in `ruleset`, which says how it is. Listeners that share their pins need it once.
+ * @param backendId a backend of the listener's pool; undefined: the client's bucket says where it goes
+ * @returns text for nft; empty: it is so already
+ */
+export function pinChange(
+  ruleset: Ruleset,
+  listener: KernelListener,
+  client: Address,
+  backendId: number | undefined,
+  numbers: TargetNumbers,
+): string {
+  const map = pinsMap(listener, client.family);
+  const content = ruleset.collections.get(map)?.content;
+  if (content?.kind !== 'elements') return '';
+  const { elements } = content;
+  const key = pinKey(listener, client);
+  const backend = listener.pool.backends.find(({ id }) => id === backendId);
+  const text = targetText(backend?.target, listener);
+  const isLed = text !== undefined && targetFamily(text) === client.family;
+  const now = isLed ? String(numbers.of(text)) : undefined;
+  const before = elements.get(key);
+  if (now === before) return '';
+  const place = `element inet ${ruleset.table} ${map}`;
+  const lines: string[] = [];
+  if (before !== undefined) lines.push(`delete ${place} { ${key} }`);
+  if (now === undefined) elements.delete(key);
+  else {
+    lines.push(`add ${place} { ${key} : ${now} }`);
+    elements.set(key, now);
+  }
+  return `${lines.join('\n')}\n`;
+}

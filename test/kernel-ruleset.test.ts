@@ -1,0 +1,255 @@
+/**
+ * The rules of `relay: kernel`, by the kernel itself: a client, two balancers and servers, each in a network namespace. That nft takes
+ * the text, that clients reach the server their bucket or pin says, over IPv4 and IPv6, and what limits, ends and a takeover do.
+ */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Address } from '../src/core/address.ts';
+import { kernelBucket } from '../src/core/kernel-bucket.ts';
+import type { Ruleset } from '../src/kernel/form.ts';
+import { bucketSeed } from '../src/kernel/layout.ts';
+import { countersOf, presentOf } from '../src/kernel/present.ts';
+import { wantedOf } from '../src/kernel/ruleset.ts';
+import { kernelListeners, pinChange } from '../src/kernel/spread.ts';
+import { TargetNumbers } from '../src/kernel/target-numbers.ts';
+import { removal, transaction } from '../src/kernel/transaction.ts';
+import { type Given, viewOf } from './support/kernel-view.ts';
+import { createNamespaces, hostsWork, type Namespaces } from './support/namespaces.ts';
+import { startTalker, stopTalkers, type Talker } from './support/talker.ts';
+import { temporaryFile } from './support/temporary.ts';
+
+const text = `
+listeners:
+  - { name: web, bind: ["tcp://10.9.0.100:8080", "tcp://[fd09::100]:8080"], relay: kernel, pool: web }
+  - { name: dns, bind: "udp://10.9.0.100:53", relay: kernel, pool: dns, affinity: { key: client-subnet, prefix_v4: 30 } }
+  - { name: strict, bind: "tcp://10.9.0.100:8081", relay: kernel, pool: strict, deny: [10.9.0.20/31], limits: { flows_per_client: 2, new_flows_per_client: 50 } }
+  - { name: slow, bind: "udp://10.9.0.100:54", relay: kernel, pool: slow, limits: { datagrams_per_client: 3 } }
+  - { name: far, bind: "tcp://[::]:9090", relay: kernel, pool: far, source: masquerade }
+  - { name: ports, bind: "udp://10.9.0.100:7000-7003", relay: kernel, pool: ports }
+pools:
+  web: { table_size: 1009, backends: [ { name: a, address: "10.9.1.2:80" }, { name: b, address: "10.9.1.3:80" }, { name: c, address: "[fd0a::2]:80" }, { name: d, address: "[fd0a::3]:80" } ] }
+  dns: { table_size: 1009, backends: [ { name: a, address: "10.9.1.2:53" }, { name: b, address: "10.9.1.3:53" } ] }
+  strict: { table_size: 1009, backends: [ { name: a, address: "10.9.1.2:81" } ] }
+  slow: { table_size: 1009, backends: [ { name: a, address: "10.9.1.2:54" } ] }
+  far: { table_size: 1009, backends: [ { name: a, address: "10.9.1.2:90" } ] }
+  ports: { table_size: 1009, health: { type: none }, backends: [ { name: a, address: "10.9.1.2:same" } ] }
+`;
+const clients4 = Array.from({ length: 12 }, (_, i) => `10.9.0.${10 + i}`);
+const clients6 = clients4.map((_, i) => `fd09::${(16 + i).toString(16)}`);
+const table = 'pinion_test';
+const isPossible = hostsWork();
+
+let world: Namespaces;
+let client: Talker;
+let servers: Talker;
+
+async function nft(host: string, commands: string): Promise<void> {
+  const file = temporaryFile('rules.nft', commands);
+  await world.run(host, 'nft', '-f', file);
+}
+
+async function listed(host: string, what = `table inet ${table}`): Promise<unknown> {
+  return JSON.parse(await world.run(host, 'nft', '-j', 'list', ...what.split(' ')));
+}
+
+/** Both balancers have it, as the instances of a pair do. */
+function rules(given?: Given): { readonly ruleset: Ruleset; readonly numbers: TargetNumbers } {
+  const numbers = new TargetNumbers();
+  return { ruleset: wantedOf(viewOf(text, given), numbers), numbers };
+}
+
+/** Of the two servers of a family, the one the bucket of a client says; the fixture gives buckets in turn. */
+function serverOf(ip: string, down?: 1): string {
+  const address = Address.parse(ip, 0)!;
+  const how = { key: 'client-ip', prefixV4: 24, prefixV6: 64, seed: bucketSeed, modulus: 1009 } as const;
+  const second = down === undefined && kernelBucket(address, how) % 2 === 1;
+  return address.family === 4 ? `10.9.1.${second || down === 1 ? 3 : 2}` : `fd0a::${second ? 3 : 2}`;
+}
+
+const vip = (ip: string): string => (ip.includes(':') ? 'fd09::100' : '10.9.0.100');
+
+beforeAll(async () => {
+  if (!isPossible) return;
+  world = await createNamespaces('client', 'lb1', 'lb2', 'servers');
+  for (const [i, lb] of ['lb1', 'lb2'].entries()) {
+    await world.link('client', [`10.8.${i}.2/24`, `fd08:${i}::2/64`], lb, [
+      `10.8.${i}.1/24`,
+      `fd08:${i}::1/64`,
+    ]);
+    await world.link('servers', [`10.7.${i}.2/24`, `fd07:${i}::2/64`], lb, [
+      `10.7.${i}.1/24`,
+      `fd07:${i}::1/64`,
+    ]);
+    for (const [family, clients, ours] of [
+      ['-4', '10.9.0.0/25', '10.9.1.0/24'],
+      ['-6', 'fd09::/112', 'fd0a::/64'],
+    ] as const) {
+      const at = family === '-4' ? ['10.8.', '10.7.', '.2'] : ['fd08:', 'fd07:', '::2'];
+      await world.ip(lb, family, 'route', 'add', clients, 'via', `${at[0]}${i}${at[2]}`);
+      await world.ip(lb, family, 'route', 'add', ours, 'via', `${at[1]}${i}${at[2]}`);
+    }
+    for (const name of ['net.ipv4.ip_forward', 'net.ipv6.conf.all.forwarding'])
+      await world.sysctl(lb, name, 1);
+  }
+  for (const ip of [...clients4, ...clients6])
+    await world.ip('client', 'address', 'add', `${ip}/${ip.includes(':') ? 128 : 32}`, 'dev', 'lo');
+  for (const ip of ['10.9.1.2', '10.9.1.3', 'fd0a::2', 'fd0a::3'])
+    await world.ip('servers', 'address', 'add', `${ip}/${ip.includes(':') ? 128 : 32}`, 'dev', 'lo');
+  await moveRoutes(0);
+  client = startTalker(world, 'client');
+  servers = startTalker(world, 'servers');
+  for (const ip of ['10.9.1.2', '10.9.1.3', 'fd0a::2', 'fd0a::3']) await servers.serve(ip, 80);
+  for (const port of [53, 81, 54, 90, 7001])
+    for (const ip of ['10.9.1.2', '10.9.1.3']) await servers.serve(ip, port);
+});
+
+afterAll(() => {
+  stopTalkers();
+  if (isPossible) world.close();
+});
+
+/** All that goes through goes through this balancer. */
+async function moveRoutes(i: number): Promise<void> {
+  await world.ip('client', '-4', 'route', 'replace', 'default', 'via', `10.8.${i}.1`);
+  await world.ip('client', '-6', 'route', 'replace', 'default', 'via', `fd08:${i}::1`);
+  await world.ip('servers', '-4', 'route', 'replace', 'default', 'via', `10.7.${i}.1`);
+  await world.ip('servers', '-6', 'route', 'replace', 'default', 'via', `fd07:${i}::1`);
+}
+
+test.skipIf(!isPossible)(
+  'clients reach the server of their bucket, or that of their pin, and it sees them',
+  async () => {
+    const { ruleset, numbers } = rules();
+    await nft('lb1', transaction(undefined, ruleset));
+    for (const ip of [...clients4, ...clients6])
+      expect(await client.open(ip, ip, vip(ip), 8080)).toBe(`${serverOf(ip)} ${ip}`);
+    expect(await client.ask('10.9.0.13', 4000, '10.9.0.100', 53)).toMatch(
+      /^10\.9\.1\.[23] 10\.9\.0\.13 4000$/,
+    );
+    // A port of a range stays as it is.
+    expect(await client.ask('10.9.0.13', 4001, '10.9.0.100', 7001)).toBe('10.9.1.2 10.9.0.13 4001');
+    expect(await client.ask('10.9.0.13', 4001, '10.9.0.100', 7002)).toBe('silence');
+
+    const [web] = kernelListeners(viewOf(text));
+    for (const [ip, id] of [
+      ['10.9.0.10', serverOf('10.9.0.10') === '10.9.1.2' ? 2 : 1],
+      ['fd09::10', serverOf('fd09::10') === 'fd0a::2' ? 4 : 3],
+    ] as const) {
+      await nft('lb1', pinChange(ruleset, web!, Address.parse(ip, 0)!, id, numbers));
+      expect(await client.open('pinned', ip, vip(ip), 8080)).toBe(
+        `${['10.9.1.2', '10.9.1.3', 'fd0a::2', 'fd0a::3'][id - 1]} ${ip}`,
+      );
+      await nft('lb1', pinChange(ruleset, web!, Address.parse(ip, 0)!, undefined, numbers));
+      expect(await client.open('unpinned', ip, vip(ip), 8080)).toBe(`${serverOf(ip)} ${ip}`);
+    }
+  },
+);
+
+test.skipIf(!isPossible)(
+  'who may not come in, and who has enough, is refused; and how many is counted',
+  async () => {
+    expect(await client.open('denied', '10.9.0.20', '10.9.0.100', 8081)).toBe('ECONNREFUSED');
+    for (const id of ['one', 'two'])
+      expect(await client.open(id, '10.9.0.10', '10.9.0.100', 8081)).toBe('10.9.1.2 10.9.0.10');
+    expect(await client.open('three', '10.9.0.10', '10.9.0.100', 8081)).toBe('ECONNREFUSED');
+    expect(await client.open('other', '10.9.0.11', '10.9.0.100', 8081)).toBe('10.9.1.2 10.9.0.11');
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, (_, i) => client.ask('10.9.0.12', 5000 + i, '10.9.0.100', 54)),
+    );
+    expect(answers.filter((answer) => answer !== 'silence')).toHaveLength(3);
+    const counts = countersOf(await listed('lb1', `counters table inet ${table}`), table);
+    expect(counts.get('refused/denied/strict')).toBe(1);
+    expect(counts.get('refused/limit-client/strict')).toBe(1);
+    expect(counts.get('refused/no-backend/web')).toBe(0);
+  },
+);
+
+test.skipIf(!isPossible)(
+  'masquerade, a listener on any address, and clients on the balancer itself',
+  async () => {
+    expect(await client.open('far', '10.9.0.10', '10.8.0.1', 9090)).toBe('10.9.1.2 10.7.0.1');
+    // No server has an address of IPv6.
+    expect(await client.open('far6', 'fd09::10', 'fd08:0::1', 9090)).toBe('ECONNREFUSED');
+    const own = startTalker(world, 'lb1');
+    expect(await own.open('own', '10.8.0.1', '10.9.0.100', 8080)).toMatch(/^10\.9\.1\.[23] 10\.7\.0\.1$/);
+    expect(await own.open('own6', 'fd08:0::1', 'fd09::100', 8080)).toMatch(/^fd0a::[23] fd07::1$/);
+  },
+);
+
+test.skipIf(!isPossible)(
+  'a server that is down gets no new clients; what is open stays; the same table has nothing to do',
+  async () => {
+    const { ruleset, numbers } = rules();
+    expect(transaction(ruleset, wantedOf(viewOf(text), numbers))).toBe('');
+    const without = wantedOf(viewOf(text, { down: [1] }), numbers);
+    const change = transaction(ruleset, without);
+    expect(
+      change
+        .trim()
+        .split('\n')
+        .map((line) => line.slice(0, 50)),
+    ).toEqual([
+      expect.stringMatching(/^delete element inet pinion_test buckets\/web\/4 /),
+      expect.stringMatching(/^add element inet pinion_test buckets\/web\/4 /),
+    ]);
+    await nft('lb1', change);
+    for (const ip of clients4)
+      expect(await client.open(`new ${ip}`, ip, vip(ip), 8080)).toBe(`10.9.1.3 ${ip}`);
+    for (const ip of clients4) expect(await client.say(ip, 'still')).toBe('still');
+    await nft('lb1', transaction(without, ruleset));
+  },
+);
+
+test.skipIf(!isPossible)('a successor takes over the table it finds, whatever is open', async () => {
+  const found = presentOf(await listed('lb1'), table)!;
+  const numbers = new TargetNumbers(found);
+  const want = wantedOf(viewOf(text), numbers);
+  const change = transaction(found, want);
+  // Rules and networks are written anew; of all else nothing is another.
+  expect(
+    change.split('\n').filter((line) => /^(add|delete) (element|map|set|chain|ct|counter)/.test(line)),
+  ).toEqual(['add element inet pinion_test deny/strict/4 { 10.9.0.20/31 }']);
+  await nft('lb1', change);
+  for (const ip of [...clients4, ...clients6]) expect(await client.say(ip, 'after')).toBe('after');
+  for (const ip of [...clients4, ...clients6])
+    expect(await client.open(`again ${ip}`, ip, vip(ip), 8080)).toBe(`${serverOf(ip)} ${ip}`);
+  // Of another layout: all of it is replaced.
+  await nft('lb2', `${removal(table)}table inet ${table} { set layout/0 { type mark; }\n }`);
+  const foreign = presentOf(await listed('lb2'), table)!;
+  await nft('lb2', transaction(foreign, wantedOf(viewOf(text), new TargetNumbers(foreign))));
+});
+
+test.skipIf(!isPossible)(
+  'another balancer with the same rules carries what is open, whoever speaks first',
+  async () => {
+    await moveRoutes(1);
+    // The first half of the clients is silent.
+    const talking = [...clients4.slice(6), ...clients6.slice(6)];
+    for (const ip of talking) expect(await client.say(ip, 'moved')).toBe('moved');
+    await servers.push('hello');
+    for (const ip of [...clients4, ...clients6]) expect(await client.hear(ip)).toBe('hello');
+    for (const ip of [...clients4, ...clients6]) expect(await client.say(ip, 'there')).toBe('there');
+  },
+);
+
+test.skipIf(!isPossible)(
+  'a connection that is to end is reset with its next packet, and no other one',
+  async () => {
+    const numbers = new TargetNumbers();
+    const calm = wantedOf(viewOf(text), numbers);
+    await nft('lb2', transaction(calm, wantedOf(viewOf(text, { isEnding: true }), numbers)));
+    const ports = await world.run('client', 'ss', '-tnH', 'src', '10.9.0.14', 'dst', '10.9.0.100');
+    for (const [, port] of ports.matchAll(/10\.9\.0\.14:(\d+)/g))
+      await nft(
+        'lb2',
+        `add element inet ${table} gone/4 { 10.9.0.14 . ${port} . ${serverOf('10.9.0.14')} . 80 timeout 60s }\n`,
+      );
+    expect(await client.say('10.9.0.14', 'x')).toBe('ECONNRESET');
+    expect(await client.say('10.9.0.15', 'x')).toBe('x');
+    expect(await client.open('fresh', '10.9.0.14', '10.9.0.100', 8080)).toBe(
+      `${serverOf('10.9.0.14')} 10.9.0.14`,
+    );
+    await nft('lb2', transaction(wantedOf(viewOf(text, { isEnding: true }), numbers), calm));
+    await nft('lb2', removal(table));
+    expect(await world.run('lb2', 'nft', 'list', 'tables')).toBe('');
+  },
+);
