@@ -32,7 +32,8 @@ test.each(['epoll', 'portable'])('engine %s', async (engine) => {
     }),
   );
   const command = async (...args: string[]) => {
-    const { status, stdout } = await pinionCommand([...args, '--admin', `127.0.0.1:${pinion.port('admin')}`]);
+    const at = ['--json', '--admin', `127.0.0.1:${pinion.port('admin')}`];
+    const { status, stdout } = await pinionCommand([...args, ...at]);
     return { status, body: JSON.parse(stdout) };
   };
   const socket = createSocket('udp4');

@@ -120,7 +120,7 @@ test('connections lists as many as asked for, and says which numbers it takes', 
   const client = await tcpClient(pinion.port('front'), { from: '127.3.2.9' });
   await client.line();
   const at = ['--admin', `127.0.0.1:${pinion.port('admin')}`];
-  const { status, stdout } = await pinionCommand(['connections', ...at, '--most', '5']);
+  const { status, stdout } = await pinionCommand(['connections', ...at, '--json', '--most', '5']);
   expect({ status, listed: JSON.parse(stdout).connections.length }).toEqual({ status: 0, listed: 1 });
   for (const most of ['abc', '0', '-1', '1.5', '100001', '']) {
     expect(await pinionCommand(['connections', ...at, '--most', most])).toEqual({
@@ -254,9 +254,9 @@ test('status, connections and drain speak with a running instance', async () => 
   const at = ['--admin', `127.0.0.1:${pinion.port('admin')}`];
   const client = await tcpClient(pinion.port('front'), { from: '127.4.0.2' });
   const name = await client.line();
-  const status = JSON.parse((await pinionCommand(['status', ...at])).stdout);
+  const status = JSON.parse((await pinionCommand(['status', '--json', ...at])).stdout);
   expect(status).toMatchObject({ ready: true, flows: 1, config: pinion.configPath });
-  const flows = JSON.parse((await pinionCommand(['connections', ...at])).stdout);
+  const flows = JSON.parse((await pinionCommand(['connections', '--json', ...at])).stdout);
   expect(flows.connections).toMatchObject([
     { listener: 'front', backend: name, client: expect.stringMatching(/^127\.4\.0\.2:/) },
   ]);

@@ -86,7 +86,7 @@ describe('the admin address', () => {
 });
 
 async function statusOf(path: string): Promise<Record<string, unknown>> {
-  const { stdout } = await pinionCommand(['status', '--admin', `unix:${path}`]);
+  const { stdout } = await pinionCommand(['status', '--json', '--admin', `unix:${path}`]);
   return JSON.parse(stdout);
 }
 
@@ -149,28 +149,28 @@ test('a reload is waited for longer than anything else that is asked', async () 
   });
   const port = await freePort();
   await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
-  const result = await pinionCommand(['reload', '-a', `127.0.0.1:${port}`]);
+  const result = await pinionCommand(['reload', '--json', '-a', `127.0.0.1:${port}`]);
   server.close();
   expect(result).toEqual({ status: 0, stdout: '{\n  "digest": "slow"\n}\n', stderr: '' });
 });
 
 test('reload says what waits for a restart, also the next time', async () => {
   const pinion = await startPinion(config({ workers: 1 }));
-  const reload = () => pinionCommand(['reload', '--admin', `127.0.0.1:${pinion.port('admin')}`]);
-  const unchanged = await reload();
-  expect({ stderr: unchanged.stderr, ...JSON.parse(unchanged.stdout) }).toMatchObject({
-    stderr: '',
-    needRestart: [],
-  });
+  const reload = (...more: string[]) =>
+    pinionCommand(['reload', '--admin', `127.0.0.1:${pinion.port('admin')}`, ...more]);
+  expect(JSON.parse((await reload('--json')).stdout)).toMatchObject({ needRestart: [] });
   writeFileSync(
     pinion.configPath,
     config({ workers: 2, shutdown: { drain: '1s' }, log: { level: 'debug' } }),
   );
   for (let round = 0; round < 2; round++) {
     const { status, stdout, stderr } = await reload();
-    expect({ status, stderr }).toEqual({ status: 0, stderr: 'restart to change workers, log\n' });
-    expect(JSON.parse(stdout)).toMatchObject({ needRestart: ['workers', 'log'] });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(stdout).toMatch(/^the configuration is in use \(digest \S+\)\nrestart to change workers, log\n$/);
   }
+  const { status, stdout, stderr } = await reload('--json');
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+  expect(JSON.parse(stdout)).toMatchObject({ needRestart: ['workers', 'log'] });
 });
 
 test('a password file that is missing is a refused configuration', async () => {

@@ -48,6 +48,7 @@ async function say(pinion: Pinion, word: string, about: string, query = ''): Pro
 async function sayByCommand(pinion: Pinion, ...args: string[]): Promise<unknown> {
   const { status, stdout, stderr } = await pinionCommand([
     ...args,
+    '--json',
     '--admin',
     `127.0.0.1:${pinion.port('admin')}`,
   ]);
@@ -102,7 +103,8 @@ test.each(['epoll', 'portable'])('%s: drain, weight and maintenance are in force
     '--admin',
     `127.0.0.1:${pinion.port('admin')}`,
   ]);
-  expect([wrong.status, wrong.stdout]).toEqual([1, expect.stringContaining('999 is not a weight')]);
+  expect([wrong.status, wrong.stdout]).toEqual([1, '']);
+  expect(wrong.stderr).toContain('999 is not a weight');
   const alone = await pinionCommand([
     'drain',
     'pool/a',
@@ -110,7 +112,8 @@ test.each(['epoll', 'portable'])('%s: drain, weight and maintenance are in force
     '--admin',
     `127.0.0.1:${pinion.port('admin')}`,
   ]);
-  expect([alone.status, alone.stdout]).toEqual([1, expect.stringContaining('no cluster section')]);
+  expect([alone.status, alone.stdout]).toEqual([1, '']);
+  expect(alone.stderr).toContain('no cluster section');
 });
 
 requirePackage('redis')('in a cluster', () => {
@@ -189,12 +192,12 @@ requirePackage('redis')('in a cluster', () => {
     const late = await tcpClient(third.port('front'), { from: clients[0]! });
     expect(await late.line()).toBe('a');
     await redis.stop();
-    const { status, stdout } = await pinionCommand([
+    const { status, stderr } = await pinionCommand([
       ...kill,
       '--admin',
       `127.0.0.1:${pinions[0]!.port('admin')}`,
     ]);
-    expect([status, stdout]).toEqual([1, expect.stringContaining('the other instances were not told')]);
+    expect([status, stderr]).toEqual([1, expect.stringContaining('the other instances were not told')]);
     expect([stays.socket.closed, late.socket.closed]).toEqual([false, false]);
     expect(third.events('kill-heard')).toEqual([]);
   });

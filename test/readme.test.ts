@@ -139,5 +139,5 @@ test('the ten-line file of README balances two servers, and its commands work as
 
   const status = startAsWritten('node dist/src/main.js status', file);
   expect(await status.exited, status.output()).toEqual({ code: 0, signal: null });
-  expect(JSON.parse(status.output())).toMatchObject({ ready: true, listeners: [{ name: 'web' }] });
+  expect(status.output()).toMatch(/ READY [\s\S]*^web +tcp:\/\/127\.0\.0\.1:\d+ +servers /m);
 });

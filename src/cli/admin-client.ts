@@ -1,15 +1,13 @@
 /** Asking a running instance over its admin socket. */
-import { request } from 'node:http';
+import { type RequestOptions, request } from 'node:http';
 import { formatAddress } from '../core/address-text.ts';
 import type { Bind } from '../core/plan.ts';
+import { AdminFailure } from './admin-failure.ts';
 
 export interface AdminAnswer {
   readonly status: number;
   readonly body: unknown;
 }
-
-/** Something is at the admin address and cannot be spoken with. The message says where, why, and what to do. */
-export class AdminFailure extends Error {}
 
 const answerTimeoutMs = 5_000;
 /** A reload waits for a start or another reload that is under way: for names, for Redis (15 s), for workers that bind. */
@@ -19,12 +17,15 @@ const reloadTimeoutMs = 60_000;
  * @returns undefined when nobody listens there
  * @throws AdminFailure when something listens but may not be asked, or does not answer as pinion would
  */
-export function askAdmin(bind: Bind, method: 'GET' | 'POST', path: string): Promise<AdminAnswer | undefined> {
+export function askAdmin(
+  bind: Bind,
+  method: 'GET' | 'POST' | 'DELETE',
+  path: string,
+): Promise<AdminAnswer | undefined> {
   const place = formatAddress(bind);
-  const timeout = path === '/reload' ? reloadTimeoutMs : answerTimeoutMs;
+  const timeout = /^(\/v1)?\/reload/.test(path) ? reloadTimeoutMs : answerTimeoutMs;
   return new Promise((resolve, reject) => {
-    const where = bind.kind === 'unix' ? { socketPath: bind.path } : { host: bind.ip, port: bind.port };
-    const call = request({ ...where, method, path, timeout, headers: { host: 'localhost' } }, (response) => {
+    const call = request({ ...placeOf(bind), method, path, timeout }, (response) => {
       let text = '';
       response.setEncoding('utf8');
       response.on('data', (chunk: string) => {
@@ -52,7 +53,13 @@ export function askAdmin(bind: Bind, method: 'GET' | 'POST', path: string): Prom
   });
 }
 
-function failure(place: string, error: NodeJS.ErrnoException): AdminFailure {
+/** What a request to it begins with. */
+export function placeOf(bind: Bind): RequestOptions {
+  const place = bind.kind === 'unix' ? { socketPath: bind.path } : { host: bind.ip, port: bind.port };
+  return { ...place, headers: { host: 'localhost' } };
+}
+
+export function failure(place: string, error: NodeJS.ErrnoException): AdminFailure {
   if (error instanceof AdminFailure) return error;
   const code = error.code ?? '';
   if (code === 'EACCES' || code === 'EPERM') {

@@ -1,35 +1,34 @@
 /** `pinion check`: is this configuration good? */
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import { formatProblem } from '../config/load.ts';
 import { printPlan } from '../config/print.ts';
 import { decideEngine } from '../engine/select.ts';
-import { loadedOrComplain, requiredConfigFile, warn, withConfigFile } from './load.ts';
+import { loadedOrComplain, requiredConfigFile, warn } from './load.ts';
 import { lookAtMachine } from './machine.ts';
 import { print } from './standard-output.ts';
 
-export function checkCommand(): Command {
-  return withConfigFile(new Command('check'))
-    .description('check a configuration and say everything that is wrong with it, each with file:line:column')
-    .option('--print', 'print what it means, with every default filled in, as JSON')
-    .action(async (file: string | undefined, options: { print?: boolean }, command: Command) => {
-      const path = requiredConfigFile(command, file);
-      const loaded = loadedOrComplain(path);
-      if (loaded === undefined) return;
-      const { plan } = loaded;
-      const { engine, works, reason } = await decideEngine(plan.engine);
-      // Without it nobody knows what could be done.
-      if (!works) warn([formatProblem(loaded.problemAt(['engine'], `epoll does not work here: ${reason}`))]);
-      else {
-        const { problems, warnings } = await lookAtMachine(loaded, engine);
-        warn([...problems.map((line) => `${line} (run would not start here)`), ...warnings]);
-      }
-      if (options.print) {
-        print(`${printPlan(plan)}\n`);
-        return;
-      }
-      const backends = plan.pools.reduce((count, pool) => count + pool.backends.length, 0);
-      print(
-        `${path} is good: listeners ${plan.listeners.length}, pools ${plan.pools.length}, backends ${backends}\n`,
-      );
-    });
+export async function check(
+  command: Command,
+  file: string | undefined,
+  options: { readonly print?: boolean },
+): Promise<void> {
+  const path = requiredConfigFile(command, file);
+  const loaded = loadedOrComplain(path);
+  if (loaded === undefined) return;
+  const { plan } = loaded;
+  const { engine, works, reason } = await decideEngine(plan.engine);
+  // Without it nobody knows what could be done.
+  if (!works) warn([formatProblem(loaded.problemAt(['engine'], `epoll does not work here: ${reason}`))]);
+  else {
+    const { problems, warnings } = await lookAtMachine(loaded, engine);
+    warn([...problems.map((line) => `${line} (run would not start here)`), ...warnings]);
+  }
+  if (options.print) {
+    print(`${printPlan(plan)}\n`);
+    return;
+  }
+  const backends = plan.pools.reduce((count, pool) => count + pool.backends.length, 0);
+  print(
+    `${path} is good: listeners ${plan.listeners.length}, pools ${plan.pools.length}, backends ${backends}\n`,
+  );
 }

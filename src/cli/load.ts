@@ -6,13 +6,6 @@ import { mayHoldSecret } from '../config/secret.ts';
 import type { Plan } from '../core/plan.ts';
 import { exitStatus } from './exit.ts';
 
-/** Adds the two ways to name it: `pinion check FILE` and `pinion check --config FILE`. */
-export function withConfigFile(command: Command): Command {
-  return command
-    .argument('[file]', 'the configuration')
-    .option('-c, --config <file>', 'the configuration, as an option');
-}
-
 /**
  * The file a command was given; undefined when none was.
  * @throws CommanderError when it is named twice, or by nothing

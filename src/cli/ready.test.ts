@@ -7,7 +7,6 @@ describe('ready', () => {
   test('follows what the instance says of itself', () => {
     expect(refusalIn(answer({ ready: true }), false)).toBeUndefined();
     expect(refusalIn(answer({ ready: false }), false)).toMatch('starting or draining');
-    expect(refusalIn(undefined, false)).toMatch('no pinion');
     expect(refusalIn({ status: 500, body: { error: 'broken' } }, false)).toMatch('500');
   });
 

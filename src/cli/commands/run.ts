@@ -1,0 +1,76 @@
+/** The commands that need no running instance: the balancer itself, the demo, what checks a file or prints. */
+import { Command } from 'commander';
+import type { Protocol } from '../../core/plan.ts';
+import { withConfigFile } from './options.ts';
+
+export interface RunOptions {
+  /** Reload when the file has changed. */
+  readonly watch?: boolean;
+}
+
+export function runCommand(): Command {
+  return withConfigFile(new Command('run'))
+    .description('run the balancer with a configuration')
+    .option('-w, --watch', 'reload when the file has changed')
+    .addHelpText(
+      'after',
+      '\nSignals: SIGTERM and SIGINT drain (shutdown.drain), a second one ends at once; SIGHUP reads the file again.',
+    )
+    .action(async (file: string | undefined, options: RunOptions, command: Command) =>
+      (await import('../run.ts')).run(command, file, options),
+    );
+}
+
+/** What `npm start` runs: the demo, or `run` when a configuration is given. */
+export function startCommand(): Command {
+  return withConfigFile(new Command('start'))
+    .description('run the demo, or the balancer when a configuration is given')
+    .option('-w, --watch', 'reload when the file has changed')
+    .action(async (file: string | undefined, options: RunOptions, command: Command) =>
+      (await import('../run.ts')).start(command, file, options),
+    );
+}
+
+export function checkCommand(): Command {
+  return withConfigFile(new Command('check'))
+    .description('check a configuration and say everything that is wrong with it, each with file:line:column')
+    .option('--print', 'print what it means, with every default filled in, as JSON')
+    .action(async (file: string | undefined, options: { print?: boolean }, command: Command) =>
+      (await import('../check.ts')).check(command, file, options),
+    );
+}
+
+export function demoCommand(): Command {
+  return new Command('demo')
+    .description('run the balancer with sample backends on this machine, and show what happens')
+    .action(async () => (await import('../demo.ts')).demo());
+}
+
+/** One sample backend; the demo starts it as a process of its own. */
+export function sampleBackendCommand(): Command {
+  return new Command('sample-backend')
+    .requiredOption('--protocol <tcp|udp>')
+    .requiredOption('--ip <ip>')
+    .requiredOption('--port <port>')
+    .requiredOption('--name <name>')
+    .action(async (options: { protocol: Protocol; ip: string; port: string; name: string }) =>
+      (await import('../sample-backend.ts')).serveSample(
+        options.protocol,
+        options.ip,
+        Number(options.port),
+        options.name,
+      ),
+    );
+}
+
+export function schemaCommand(): Command {
+  return new Command('schema')
+    .description('print the JSON Schema of the configuration file, for editors')
+    .addHelpText(
+      'after',
+      '\nExample: pinion schema > pinion.schema.json, and as first line of the file:\n' +
+        '  # yaml-language-server: $schema=pinion.schema.json',
+    )
+    .option('--markdown', 'print the reference for people instead: every key with its default and meaning')
+    .action(async (options: { markdown?: boolean }) => (await import('../schema.ts')).printSchema(options));
+}

@@ -1,0 +1,75 @@
+/** Showing what an instance answers: once or with `--watch`, for people or with `--json`. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { answerOf, ask, refusalLines } from '../ask.ts';
+import type { LookOptions } from '../commands/options.ts';
+import { exitStatus } from '../exit.ts';
+import { type Line, span } from '../screen/line.ts';
+import { type Terminal, terminalOf, textOf } from '../screen/terminal.ts';
+import { print } from '../standard-output.ts';
+
+export interface View<Body> {
+  /** What is asked. */
+  readonly path: string;
+  /** What `--json` prints, where that is something else. */
+  readonly jsonPath?: string;
+  /** @throws Mistake if what the command names is not there */
+  readonly draw: (body: Body, width: number) => readonly Line[];
+}
+
+/** The command asked for something that the answer does not have. */
+export class Mistake extends Error {}
+
+const watchEveryMs = 1_000;
+
+export async function look<Body>(options: LookOptions, view: View<Body>): Promise<void> {
+  if (options.watch === true) return watch(options, view);
+  const body = await ask<Body>(options, 'GET', options.json ? (view.jsonPath ?? view.path) : view.path);
+  if (body === undefined) return;
+  const { width, isColoured } = terminalOf(process.stdout, process.env);
+  try {
+    print(textOf(view.draw(body, width), isColoured));
+  } catch (error) {
+    if (!(error instanceof Mistake)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    process.exitCode = exitStatus.refused;
+  }
+}
+
+/** Until the process is ended. An instance that goes away meanwhile may come back. */
+async function watch<Body>(options: LookOptions, view: View<Body>): Promise<void> {
+  const { json, every = watchEveryMs } = options;
+  const path = json ? (view.jsonPath ?? view.path) : view.path;
+  let first = true;
+  for (;;) {
+    const answer = await answerOf(options, 'GET', path);
+    if (answer === undefined && first) return;
+    if (answer !== undefined) {
+      if (json) print(`${JSON.stringify(answer.body)}\n`);
+      else {
+        const terminal = terminalOf(process.stdout, process.env);
+        const lines: readonly Line[] =
+          answer.status < 400
+            ? view.draw(answer.body as Body, terminal.width)
+            : refusalLines(answer).map((line) => [span(line, 'bad')]);
+        print(redrawn(lines, terminal, first));
+      }
+    }
+    first = false;
+    await sleep(every);
+  }
+}
+
+/** Over what was there, on a terminal; else below it, after an empty line. */
+export function redrawn(lines: readonly Line[], terminal: Terminal, isFirst: boolean): string {
+  const { height, isColoured } = terminal;
+  if (height === Number.POSITIVE_INFINITY) return `${isFirst ? '' : '\n'}${textOf(lines, isColoured)}`;
+  const most = height - 1;
+  const left = lines.length - most + 1;
+  const shown =
+    lines.length <= most
+      ? lines
+      : [...lines.slice(0, most - 1), [span(`${left} more lines; this terminal is too low`, 'dim' as const)]];
+  // Home; each line and the rest of its row; the rest of the screen (ECMA-48 CUP, EL, ED).
+  const rows = textOf(shown, isColoured).replaceAll('\n', '\x1b[K\n');
+  return `${isFirst ? '\x1b[2J' : ''}\x1b[H${rows}\x1b[J`;
+}

@@ -1,0 +1,175 @@
+/**
+ * The commands that ask a running instance, as docs/OPERATING.md has them: each for people and with --json, what they say when
+ * something is wrong, events as they come, and completion in a real bash.
+ */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { tcpClient } from './support/clients.ts';
+import { pinionCommand } from './support/command.ts';
+import { backendsOf, configText, listener } from './support/config.ts';
+import { eventually } from './support/eventually.ts';
+import { type Pinion, pinionMain, startPinion } from './support/pinion.ts';
+import { freePort } from './support/ports.ts';
+import { startProcess, stopEverything } from './support/processes.ts';
+import { namedTcp, stopServers } from './support/servers.ts';
+import { temporaryFolder } from './support/temporary.ts';
+
+let pinion: Pinion;
+let at: string[];
+let admin: string;
+/** A folder with a command of this name, as on a PATH. */
+let bin: string;
+
+beforeAll(async () => {
+  const folder = temporaryFolder('commands');
+  admin = `unix:${join(folder, 'admin.sock')}`;
+  at = ['--admin', admin];
+  const backends = [
+    ...backendsOf(await namedTcp(['pg1', 'pg2'])),
+    { name: 'pg3', address: `127.0.0.1:${await freePort()}` },
+  ];
+  pinion = await startPinion(
+    configText({
+      admin: { listen: admin },
+      listeners: [listener('pg', 'tcp', 'pg')],
+      pools: { pg: { health: { interval: '500ms' }, backends } },
+    }),
+  );
+  const client = await tcpClient(pinion.port('pg'), { from: '127.0.0.1' });
+  await client.line();
+  await eventually('pg3 is down', () =>
+    pinion.events('backend-down').some(({ backend }) => backend === 'pg3'),
+  );
+  bin = temporaryFolder('bin');
+  const script = `#!/bin/sh\nexec ${process.execPath} ${pinionMain()} "$@"\n`;
+  writeFileSync(join(bin, 'pinion'), script);
+  chmodSync(join(bin, 'pinion'), 0o755);
+});
+
+afterAll(async () => {
+  await stopEverything();
+  await stopServers();
+});
+
+describe('for people and for scripts', () => {
+  test.each<[string[], RegExp, object]>([
+    [['status'], /^pinion \S+ .* READY [\s\S]*^pg\/pg3 +DOWN .* refused: ECONNREFUSED/m, { ready: true }],
+    [
+      ['backends'],
+      /^pg\/pg1 +UP [\s\S]*^pg\/pg3 +DOWN /m,
+      { backends: [{}, {}, { state: 'down', code: 'refused' }] },
+    ],
+    [['pools'], /^pg +DEGRADED +2 of 3 /m, { pools: [{ pool: 'pg', state: 'degraded' }] }],
+    [['listeners'], /^pg +tcp:\/\/127\.0\.0\.1:\d+ +pg +1 /m, { listeners: [{ listener: 'pg', flows: 1 }] }],
+    [
+      ['connections'],
+      /^127\.0\.0\.1:\d+ +pg +pg\/pg[12] +policy [\s\S]*^1 connection$/m,
+      { connections: [{ listener: 'pg' }] },
+    ],
+    [
+      ['pins', 'list'],
+      /^127\.0\.0\.1 +pg\/pg[12] +policy .*\n1 pin$/m,
+      { pins: [{ pool: 'pg', client: '127.0.0.1' }] },
+    ],
+    [['events'], / ! {2}backend-down +pg\/pg3 is down: /, { isGap: false }],
+    [['version'], /^pinion \S+ .*\n\S+ runs on unix:/, { running: { version: expect.any(String) } }],
+    [
+      ['drain', 'pg/pg1', '--dry-run'],
+      /^ {2}pg2 {2}50 % -> 100 %\nNothing was changed\.$/m,
+      { dryRun: true, pool: 'pg' },
+    ],
+    [['reload', '--dry-run'], /^Nothing changes\.$/m, { dryRun: true, errors: [] }],
+  ])('%j', async (words, text, json) => {
+    const [said, told] = await Promise.all([
+      pinionCommand([...words, ...at]),
+      pinionCommand([...words, ...at, '--json']),
+    ]);
+    expect(said).toMatchObject({ status: 0, stderr: '', stdout: expect.stringMatching(text) });
+    expect(said.stdout, 'a pipe gets no colour').not.toContain('\x1b');
+    expect({ ...told, stdout: JSON.parse(told.stdout) }).toMatchObject({
+      status: 0,
+      stderr: '',
+      stdout: json,
+    });
+  });
+
+  test('what is refused is told in words, and with --json as the instance has said it', async () => {
+    const wrong = ['drain', 'pg/pg9', ...at];
+    const error = 'no backend pg/pg9; there are: pg/pg1, pg/pg2, pg/pg3';
+    expect(await pinionCommand(wrong)).toEqual({ status: 1, stdout: '', stderr: `${error}\n` });
+    const { status, stdout } = await pinionCommand([...wrong, '--json']);
+    expect({ status, body: JSON.parse(stdout) }).toEqual({ status: 1, body: { error } });
+    expect(await pinionCommand(['backends', 'pg/gp1', ...at])).toEqual({
+      status: 1,
+      stdout: '',
+      stderr: 'no backend pg/gp1; did you mean pg/pg1?\n',
+    });
+  });
+
+  test('where nobody is, the address is named, and what to do', async () => {
+    const nobody = 'unix:/nonexistent/admin.sock';
+    expect(await pinionCommand(['ready', '--admin', nobody])).toMatchObject({
+      status: 1,
+      stdout: `not ready: no pinion answers on ${nobody}; is it running, and is this its admin.listen?\n`,
+    });
+    const moved = readFileSync(pinion.configPath, 'utf8').replace(admin, nobody);
+    const file = join(bin, 'moved.yaml');
+    writeFileSync(file, moved);
+    expect(await pinionCommand(['reload', '--config', file])).toEqual({
+      status: 1,
+      stdout: '',
+      stderr: `no pinion answers on ${nobody}, the admin.listen of ${file}; is it running, or does it still listen on the address it was started with? (--admin ADDRESS)\n`,
+    });
+  });
+});
+
+test('--watch shows it again, and events come as they happen', async () => {
+  const start = (...words: string[]) =>
+    startProcess({ name: words[0]!, command: process.execPath, args: [pinionMain(), ...words, ...at] });
+  const [watching, following] = [
+    start('pools', '--watch', '--every', '100ms'),
+    start('events', '--follow', '--json'),
+  ];
+  await watching.waitForOutput(/POOL[\s\S]*\n\nPOOL/);
+  await following.waitForOutput(/"event":"ready"/);
+  await pinionCommand(['drain', 'pg/pg1', ...at]);
+  await following.waitForOutput(/"event":"backend-operated".*pg\/pg1 drains/);
+  await watching.waitForOutput(/^pg +DEGRADED +1 of 3 /m);
+  await pinionCommand(['undrain', 'pg/pg1', ...at]);
+  await Promise.all([watching.stop(), following.stop()]);
+});
+
+test('the commands of docs/OPERATING.md work as they are written', () => {
+  const text = readFileSync(new URL('../docs/OPERATING.md', import.meta.url), 'utf8');
+  const lines = [...text.matchAll(/^```sh\n([\s\S]*?)^```/gm)].flatMap(([, block]) =>
+    block!.trim().split('\n'),
+  );
+  expect(lines.length).toBeGreaterThan(25);
+  // What needs a terminal, a man, or writes where only root may.
+  const here = lines.filter((line) => !/^pinion (top|man|completion)\b/.test(line));
+  const script = here
+    .map((line) => line.replace('/etc/pinion/pinion.yaml', pinion.configPath))
+    .map((line) => `( ${line.replace(/ +# .*/, '')} ) || echo "FAILED $?: ${line.replaceAll('"', "'")}"`);
+  const { stdout, stderr } = spawnSync('sh', ['-c', script.join('\n')], {
+    encoding: 'utf8',
+    env: { ...process.env, PATH: `${bin}:${process.env.PATH}`, PINION_ADMIN: admin },
+  });
+  expect(stdout.match(/^FAILED.*/gm) ?? []).toEqual([]);
+  expect(stderr).toBe('');
+});
+
+test('bash completes commands, options and the names of the instance', () => {
+  const complete = (line: string): string[] => {
+    const script = `source <(pinion completion bash)
+      COMP_LINE=${JSON.stringify(line)}; COMP_POINT=\${#COMP_LINE}; read -ra COMP_WORDS <<< "$COMP_LINE"
+      [[ $COMP_LINE == *' ' ]] && COMP_WORDS+=(""); COMP_CWORD=$(( \${#COMP_WORDS[@]} - 1 ))
+      _pinion; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const env = { ...process.env, PATH: `${bin}:${process.env.PATH}`, PINION_ADMIN: admin };
+    return execFileSync('bash', ['-c', script], { encoding: 'utf8', env }).trim().split('\n');
+  };
+  expect(complete('pinion expl')).toEqual(['explain']);
+  expect(complete('pinion drain pg/')).toEqual(['pg/pg1', 'pg/pg2', 'pg/pg3']);
+  expect(complete('pinion drain pg/pg1 --f')).toEqual(['--force']);
+});
