@@ -5,10 +5,10 @@ import { afterEach, expect, test } from 'vitest';
 import { eventually } from './support/eventually.ts';
 import { findCommand } from './support/packages.ts';
 import { pinionMain } from './support/pinion.ts';
-import { isBound } from './support/ports.ts';
+import { freePortWith, isBound } from './support/ports.ts';
 
-/** Of config/demo.yaml. */
-const ashPort = 9101;
+/** In config/demo.yaml ash is so much above the port of the listeners. */
+const ashOffset = 101;
 
 let terminal: ChildProcessWithoutNullStreams | undefined;
 
@@ -22,7 +22,10 @@ test('keys stop, start and drain a backend, again and again; q gives the termina
   const script = findCommand('script');
   expect(script, 'script is missing: install bsdutils').toBeDefined();
   const mode = `stty -a | grep -oE -- '-?icanon'`;
-  const command = `${mode}; ${process.execPath} ${pinionMain()} demo; echo "status $?"; ${mode}`;
+  // Not that of test/demo.test.ts.
+  const port = await freePortWith(ashOffset);
+  const demo = `${process.execPath} ${pinionMain()} demo --port ${port}`;
+  const command = `${mode}; ${demo}; echo "status $?"; ${mode}`;
   terminal = spawn(script!, ['--quiet', '--flush', '--return', '--command', command, '/dev/null']);
   let shown = '';
   terminal.stdout.setEncoding('utf8').on('data', (text) => {
@@ -40,10 +43,12 @@ test('keys stop, start and drain a backend, again and again; q gives the termina
     await press('1', /sample backend trees\/ash has stopped/);
     await press('1', /starting sample backend trees\/ash/);
     // Not until the demo says that it is up: it may be back before a check has missed it.
-    await eventually('ash to listen', () => isBound('tcp', ashPort));
+    await eventually('ash to listen', () => isBound('tcp', port + ashOffset));
     // And the demo has heard so from it.
     await sleep(200);
   }
+  await press('b', /trees\/oak drains/);
+  await press('b', /trees\/oak takes new clients again/);
   await press('@', /trees\/oak drains/);
   await press('@', /trees\/oak takes new clients again/);
   await press('46', /echoes\/(ash|elm) has stopped[\s\S]*echoes\/(ash|elm) has stopped/);

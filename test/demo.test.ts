@@ -97,7 +97,7 @@ test('a second demo says that there is one already', async () => {
   const second = startProcess({ name: 'demo', command: process.execPath, args: [pinionMain(), 'demo'] });
   expect(await second.exited).toEqual({ code: 1, signal: null });
   expect(second.output()).toMatch(/sample backend ash: cannot bind 127\.0\.0\.1:9101: EADDRINUSE/);
-  expect(second.output()).toMatch(/is it already running\?\n$/);
+  expect(second.output()).toMatch(/is it already running\? To use other ports: pinion demo --port 9500/);
   expect(await talk('127.100.1.2'), 'the first one goes on').toMatch(/^(ash|oak|elm)$/);
 });
 

@@ -7,11 +7,12 @@ import { Address } from '../src/core/address.ts';
 import { kernelBucket } from '../src/core/kernel-bucket.ts';
 import type { Ruleset } from '../src/kernel/form.ts';
 import { bucketSeed } from '../src/kernel/layout.ts';
-import { countersOf, presentOf } from '../src/kernel/present.ts';
+import { countersOf, readPresent } from '../src/kernel/present.ts';
 import { wantedOf } from '../src/kernel/ruleset.ts';
 import { kernelListeners, pinChange } from '../src/kernel/spread.ts';
 import { TargetNumbers } from '../src/kernel/target-numbers.ts';
 import { removal, transaction } from '../src/kernel/transaction.ts';
+import type { NftResult } from '../src/linux/nft.ts';
 import { type Given, viewOf } from './support/kernel-view.ts';
 import { createNamespaces, hostsWork, type Namespaces } from './support/namespaces.ts';
 import { startTalker, stopTalkers, type Talker } from './support/talker.ts';
@@ -47,8 +48,16 @@ async function nft(host: string, commands: string): Promise<void> {
   await world.run(host, 'nft', '-f', file);
 }
 
-async function listed(host: string, what = `table inet ${table}`): Promise<unknown> {
-  return JSON.parse(await world.run(host, 'nft', '-j', 'list', ...what.split(' ')));
+async function list(host: string, command: string): Promise<NftResult> {
+  try {
+    return { ok: true, output: await world.run(host, 'nft', '-j', ...command.split(' ')) };
+  } catch (error) {
+    return { ok: false, error: String(error) };
+  }
+}
+
+async function present(host: string): Promise<Ruleset | undefined> {
+  return readPresent((command) => list(host, command), table);
 }
 
 /** Both balancers have it, as the instances of a pair do. */
@@ -156,7 +165,8 @@ test.skipIf(!isPossible)(
       Array.from({ length: 8 }, (_, i) => client.ask('10.9.0.12', 5000 + i, '10.9.0.100', 54)),
     );
     expect(answers.filter((answer) => answer !== 'silence')).toHaveLength(3);
-    const counts = countersOf(await listed('lb1', `counters table inet ${table}`), table);
+    const counted = await list('lb1', `list counters table inet ${table}`);
+    const counts = countersOf(JSON.parse(counted.ok ? counted.output : ''), table);
     expect(counts.get('refused/denied/strict')).toBe(1);
     expect(counts.get('refused/limit-client/strict')).toBe(1);
     expect(counts.get('refused/no-backend/web')).toBe(0);
@@ -200,7 +210,7 @@ test.skipIf(!isPossible)(
 );
 
 test.skipIf(!isPossible)('a successor takes over the table it finds, whatever is open', async () => {
-  const found = presentOf(await listed('lb1'), table)!;
+  const found = (await present('lb1'))!;
   const numbers = new TargetNumbers(found);
   const want = wantedOf(viewOf(text), numbers);
   const change = transaction(found, want);
@@ -213,8 +223,9 @@ test.skipIf(!isPossible)('a successor takes over the table it finds, whatever is
   for (const ip of [...clients4, ...clients6])
     expect(await client.open(`again ${ip}`, ip, vip(ip), 8080)).toBe(`${serverOf(ip)} ${ip}`);
   // Of another layout: all of it is replaced.
+  expect(await present('lb2')).toBeUndefined();
   await nft('lb2', `${removal(table)}table inet ${table} { set layout/0 { type mark; }\n }`);
-  const foreign = presentOf(await listed('lb2'), table)!;
+  const foreign = (await present('lb2'))!;
   await nft('lb2', transaction(foreign, wantedOf(viewOf(text), new TargetNumbers(foreign))));
 });
 

@@ -75,7 +75,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'node:fs',
     'node:crypto',
   ],
-  kernel: ['core', 'node:path'],
+  kernel: ['core', 'linux', 'node:path'],
   pins: ['core'],
   rooms: ['core', 'node:worker_threads', 'node:dns', 'node:dns/promises', 'node:fs', 'node:path'],
   control: [

@@ -2,10 +2,15 @@
  * `pinion demo`: the real balancer on config/demo.yaml, with sample backends that say their name, and what happens
  * told line by line.
  */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Loaded } from '../config/load.ts';
 import { StartFailure } from '../control/listeners.ts';
+import { formatAddress } from '../core/address-text.ts';
 import type { Plan, Protocol } from '../core/plan.ts';
+import { demoPort } from './commands/run.ts';
 import { type Sample, samplesOf, startSample, stopSample } from './demo-samples.ts';
 import { say, tell, tellBeginnings } from './demo-story.ts';
 import { exitStatus } from './exit.ts';
@@ -13,11 +18,12 @@ import { Instance } from './instance.ts';
 import { loadedOrComplain } from './load.ts';
 import { print } from './standard-output.ts';
 
+const otherPorts = 'To use other ports: pinion demo --port 9500 (or npm start -- --port 9500)';
 // dist/src/cli/demo.js is three folders below the project.
 const demoFile = fileURLToPath(new URL('../../../config/demo.yaml', import.meta.url));
 
-export async function demo(): Promise<void> {
-  const loaded = loadedOrComplain(demoFile);
+export async function demo(port = demoPort): Promise<void> {
+  const loaded = loadedOrComplain(port === demoPort ? demoFile : fileForPort(port));
   if (loaded === undefined) return;
   const { plan } = loaded;
   const samples = samplesOf(plan);
@@ -26,11 +32,23 @@ export async function demo(): Promise<void> {
   });
   const listening = await Promise.all(samples.map((sample) => startSample(sample, say)));
   if (listening.includes(false))
-    refuse('the demo needs these ports for its sample backends; is it already running?');
+    refuse(`the demo needs these ports for its sample backends; is it already running? ${otherPorts}`);
   const instance = await startInstance(loaded);
   explainHowToPlay(plan, samples);
   tellBeginnings(instance.control);
   if (process.stdin.isTTY) obeyKeys(instance, samples);
+}
+
+/** The demo's file with its ports moved; it is there as long as the demo runs, for a reload reads it again. */
+function fileForPort(port: number): string {
+  const folder = mkdtempSync(join(tmpdir(), 'pinion-demo-'));
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+  const text = readFileSync(demoFile, 'utf8')
+    .replaceAll(/(127\.0\.0\.1[: ])(\d{4})/g, (_, ip, at) => `${ip}${Number(at) - demoPort + port}`)
+    .replaceAll('pinion-demo.sock', `pinion-demo-${port}.sock`);
+  const file = join(folder, 'demo.yaml');
+  writeFileSync(file, text);
+  return file;
 }
 
 async function startInstance(loaded: Loaded): Promise<Instance> {
@@ -44,7 +62,7 @@ async function startInstance(loaded: Loaded): Promise<Instance> {
     return instance;
   } catch (error) {
     if (!(error instanceof StartFailure)) throw error;
-    return refuse(error.message);
+    return refuse(`${error.message}${error.message.includes('EADDRINUSE') ? `. ${otherPorts}` : ''}`);
   }
 }
 
@@ -60,8 +78,8 @@ function explainHowToPlay(plan: Plan, samples: readonly Sample[]): void {
   };
   const victim = samples.find(({ protocol }) => protocol === 'tcp');
   const rows = samples.map(
-    ({ key, pool, name, protocol, ip, port, process: child }) =>
-      `  ${key}  ${`${pool}/${name}`.padEnd(12)} ${protocol} ${ip}:${port}   pid ${child?.pid ?? 'none'}`,
+    ({ key, pool, name, protocol, ip, port, process: child }, i) =>
+      `  ${key} ${drainKeys[i] ?? ' '}  ${`${pool}/${name}`.padEnd(12)} ${protocol} ${ip}:${port}   pid ${child?.pid ?? 'none'}`,
   );
   const things = [
     [`nc ${place('tcp')}`, 'a TCP client: type a line, the backend answers with its name'],
@@ -74,9 +92,13 @@ function explainHowToPlay(plan: Plan, samples: readonly Sample[]): void {
       `kill ${victim?.process?.pid ?? 'PID'}`,
       `stop ${victim?.name ?? 'a backend'}: its clients move, the others stay`,
     ],
-    ['curl -s 127.0.0.1:9464/metrics', 'the metrics page'],
+    [
+      `curl -s ${plan.metrics === undefined ? '' : formatAddress(plan.metrics.listen)}/metrics`,
+      'the metrics page',
+    ],
   ] as const;
-  const keys = `1-${samples.length} stop or start that backend, shift+1-${samples.length} (!@#...) drain it or end its drain, q quit`;
+  const count = samples.length;
+  const keys = `1-${count} stop or start that backend, a-${drainKeys[count - 1]} (or shift and its digit) drain it or end its drain, q quit`;
   print(`
 pinion is balancing. Sample backends:
 
@@ -88,6 +110,8 @@ ${process.stdin.isTTY ? `\nKeys: ${keys}\n` : ''}
 `);
 }
 
+/** One for each sample, on every keyboard; and what shift and its digit gives on a US one. */
+const drainKeys = 'abcdefghi';
 const shifted = '!@#$%^&*(';
 
 function obeyKeys(instance: Instance, samples: readonly Sample[]): void {
@@ -109,8 +133,8 @@ function obey(key: string, instance: Instance, samples: readonly Sample[]): void
   }
   const pressed = samples.find((sample) => sample.key === key);
   if (pressed !== undefined) toggle(pressed);
-  const drained = samples[shifted.indexOf(key)];
-  if (drained !== undefined && shifted.includes(key)) {
+  const drained = samples[Math.max(drainKeys.indexOf(key), shifted.indexOf(key))];
+  if (drained !== undefined) {
     const { backends } = instance.control;
     const status = backends.status().find((row) => row.pool === drained.pool && row.backend === drained.name);
     backends.operate(drained.pool, drained.name, { state: status?.draining === true ? 'ready' : 'drain' });

@@ -5,10 +5,11 @@
 
 import { hostname } from 'node:os';
 import { diffPlans } from '../config/diff.ts';
-import { type Loaded, loadPlan, problemLines, warningLines } from '../config/load.ts';
+import { formatProblem, type Loaded, loadPlan, problemLines, warningLines } from '../config/load.ts';
 import { Control } from '../control/control.ts';
 import type { ControlEvent, ControlWatcher } from '../control/events.ts';
 import { StartFailure } from '../control/listeners.ts';
+import type { PassedSockets } from '../control/passed-sockets.ts';
 import { viewOf } from '../control/view.ts';
 import { formatAddress } from '../core/address-text.ts';
 import type { Bind, Plan } from '../core/plan.ts';
@@ -22,10 +23,12 @@ import type { FrontState, Published } from '../front/state.ts';
 import { sharingWriters } from '../rooms/shared.ts';
 import { exitStatus, leave } from './exit.ts';
 import { warn } from './load.ts';
-import { lookAtMachine, MachineFailure } from './machine.ts';
+import { lookAtMachine, MachineFailure, type MachineFindings } from './machine.ts';
 import { obey } from './orders.ts';
 import { previewReload } from './preview-reload.ts';
 import { Reloads } from './reloads.ts';
+import type { ServiceManager } from './service-manager.ts';
+import { Terminal } from './terminal.ts';
 import { version } from './version.ts';
 
 export interface InstanceOptions {
@@ -33,6 +36,10 @@ export interface InstanceOptions {
   /** Called last, before the process ends by itself. */
   readonly flush: () => Promise<void>;
   readonly logLinesDropped: () => number;
+  /** Who is told how it is. */
+  readonly manager?: ServiceManager | undefined;
+  /** Sockets that are bound already. */
+  readonly passed?: PassedSockets | undefined;
 }
 
 export class Instance {
@@ -45,6 +52,7 @@ export class Instance {
   private published: Published | undefined;
   private compared: { readonly plan: Plan; readonly needRestart: readonly string[] } | undefined;
   private readonly reloads = new Reloads(() => this.reloadOnce());
+  private readonly terminal = new Terminal();
   private shutdownStarted = false;
   private hurry: () => void = () => {};
 
@@ -59,10 +67,14 @@ export class Instance {
       throw new StartFailure(
         `engine: epoll does not work here: ${engine.reason}; use engine: auto or portable`,
       );
-    const { problems, warnings } = await lookAtMachine(loaded, engine.engine);
+    const { problems, warnings } = await lookAtMachine(loaded, engine.engine, undefined, options.passed);
     warn(warnings);
     if (problems.length > 0) throw new MachineFailure(problems);
-    return new Instance(plan, options, engine);
+    const instance = new Instance(plan, options, engine);
+    const misfits = instance.passedProblems(loaded);
+    if (misfits.length > 0) throw new MachineFailure(misfits);
+    warn(instance.passedWarnings(plan));
+    return instance;
   }
 
   private constructor(plan: Plan, options: InstanceOptions, { engine, reason }: EngineDecision) {
@@ -75,7 +87,32 @@ export class Instance {
       version,
       engineReason: reason,
       canReusePort: engine === 'epoll' || reusePortSupported(),
+      passed: options.passed,
     });
+  }
+
+  /** At what this machine can do of a plan that is to follow on the one in use. */
+  private async look(loaded: Loaded): Promise<MachineFindings> {
+    const { passed } = this.options;
+    const { problems, warnings } = await lookAtMachine(loaded, this.engine, this.control.plan, passed);
+    return {
+      problems: [...problems, ...this.passedProblems(loaded)],
+      warnings: [...warnings, ...this.passedWarnings(loaded.plan)],
+    };
+  }
+
+  /** What a plan cannot have with the sockets that are passed, with its place. */
+  private passedProblems({ plan, problemAt }: Loaded): string[] {
+    const problems = this.options.passed?.problems(plan, this.control.workerCountNow) ?? [];
+    return problems.map(({ listener, message }) =>
+      formatProblem(problemAt(['listeners', listener, 'bind'], message)),
+    );
+  }
+
+  private passedWarnings(plan: Plan): string[] {
+    return (this.options.passed?.unused(plan) ?? []).map(
+      (text) => `${text} is passed, and no listener has this address: who connects there waits for ever`,
+    );
   }
 
   /** Starts everything and takes over the process's signals. Throws StartFailure with one clear message. */
@@ -89,7 +126,7 @@ export class Instance {
   private async startAll(): Promise<void> {
     process.on('SIGTERM', () => void this.stop());
     process.on('SIGINT', () => void this.stop());
-    process.on('SIGHUP', () => void this.reload());
+    process.on('SIGHUP', () => void this.hangUp());
     try {
       await this.openPages();
       await this.control.start();
@@ -97,6 +134,23 @@ export class Instance {
       await this.front?.stop();
       throw error;
     }
+    if (this.control.ready) this.tellManager();
+  }
+
+  private tellManager(): void {
+    const { control } = this;
+    this.options.manager?.ready({
+      status: () => statusText(control.views.counters.flows(), control.backends.summary()),
+      beats: () => control.workerBeats(),
+      workerStuck: (worker, silentMs) => this.watch({ event: 'worker-stuck', worker, silentMs }),
+    });
+  }
+
+  /** SIGHUP: to whom a terminal was given it says that it is gone; else it is an order. */
+  private async hangUp(): Promise<void> {
+    if (!this.terminal.isGone) await this.reload();
+    // Its shell may say so as well as the kernel: once is enough.
+    else if (!this.shutdownStarted) await this.stop();
   }
 
   private watch(event: ControlEvent): void {
@@ -115,7 +169,9 @@ export class Instance {
     const hurry = new Promise<void>((resolve) => {
       this.hurry = resolve;
     });
-    await this.control.shutdown(this.control.plan.shutdown.drainMs, hurry);
+    const { drainMs } = this.control.plan.shutdown;
+    this.options.manager?.stopping(drainMs, this.control.views.counters.flows());
+    await this.control.shutdown(drainMs, hurry);
     await this.front?.stop();
     await this.options.flush();
     // Whatever still holds the loop (an agent's kept connection, say) must not hold the service manager.
@@ -128,6 +184,14 @@ export class Instance {
   }
 
   private async reloadOnce(): Promise<Answer> {
+    this.options.manager?.reloading();
+    const answer = await this.readAgain();
+    const { problems } = answer.body as { readonly problems?: readonly string[] };
+    this.options.manager?.reloaded(problems?.join('; '));
+    return answer;
+  }
+
+  private async readAgain(): Promise<Answer> {
     const refuse = (problems: readonly string[]): Answer => {
       this.watch({ event: 'reload-refused', problems });
       return {
@@ -137,7 +201,7 @@ export class Instance {
     };
     const loaded = loadPlan(this.control.plan.source);
     if ('problems' in loaded) return refuse(problemLines(loaded));
-    const machine = await lookAtMachine(loaded, this.engine, this.control.plan);
+    const machine = await this.look(loaded);
     if (machine.problems.length > 0) return refuse(machine.problems);
     try {
       await this.control.reload(loaded.plan);
@@ -190,7 +254,12 @@ export class Instance {
 
   private readonly orders = {
     reload: () => this.reload(),
-    previewReload: () => previewReload(this.control, this.engine, (plan) => this.pendingRestart(plan)),
+    previewReload: () =>
+      previewReload(
+        this.control,
+        (loaded) => this.look(loaded),
+        (plan) => this.pendingRestart(plan),
+      ),
   };
 
   private state(): FrontState {
@@ -220,6 +289,15 @@ export class Instance {
       this.published = { generation, snapshot, names: this.control.names() };
     return this.published;
   }
+}
+
+/** In a line, for `systemctl status`. */
+function statusText(
+  flows: number,
+  { all, up, poolsDown }: ReturnType<Control['backends']['summary']>,
+): string {
+  const down = poolsDown.length === 0 ? '' : `; pools without a backend: ${poolsDown.join(', ')}`;
+  return `${flows} flows; ${up} of ${all} backends are up${down}`;
 }
 
 function placeOf(bind: Bind): string {

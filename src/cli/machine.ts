@@ -14,6 +14,7 @@ import { type Demand, demandsOf, type Want } from '../config/demands.ts';
 import { formatProblem, type Loaded, type Problem } from '../config/load.ts';
 import { unhonouredPaths } from '../config/unhonoured.ts';
 import { bindHints, StartFailure } from '../control/listeners.ts';
+import type { PassedSockets } from '../control/passed-sockets.ts';
 import { bindsText } from '../core/binds.ts';
 import type { Plan } from '../core/plan.ts';
 import type { MachineMeans } from '../engine/machine-means.ts';
@@ -41,11 +42,13 @@ const namedMax = 8;
 
 /**
  * @param inUse the plan of the running instance, for a reload
+ * @param passed sockets that are bound already, and nothing has to be asked for
  */
 export async function lookAtMachine(
   { plan, problemAt }: Loaded,
   engine: 'portable' | 'epoll',
   inUse?: Plan,
+  passed?: PassedSockets,
 ): Promise<MachineFindings> {
   const means = await meansOf(engine);
   const known = new Set(inUse === undefined ? [] : demandsOf(inUse).map(keyOf));
@@ -54,6 +57,7 @@ export async function lookAtMachine(
   const warnings: Problem[] = [];
   for (const demand of demandsOf(plan)) {
     const key = keyOf(demand);
+    if (isPassed(demand.want, passed)) continue;
     if (inUse !== undefined && (isHeld(demand.want) || demand.refuses === 'start') && known.has(key))
       continue;
     if (!asked.has(key)) asked.set(key, await troubleWith(demand.want, means));
@@ -82,6 +86,11 @@ function keyOf({ want }: Demand): string {
 /** The running instance has it already, and what is asked of the machine is to make it. */
 function isHeld({ asks }: Want): boolean {
   return asks === 'bind' || asks === 'socket';
+}
+
+function isPassed(want: Want, passed: PassedSockets | undefined): boolean {
+  if (want.asks === 'bind') return passed?.has(want.protocol, want.bind) === true;
+  return want.asks === 'socket' && passed?.has('tcp', { kind: 'unix', path: want.file }) === true;
 }
 
 function inOrder(problems: Problem[]): string[] {

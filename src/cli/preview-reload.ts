@@ -1,24 +1,23 @@
 /** What a reload would do, were it asked for now: the file is read and judged as for a reload, and nothing is changed. */
 import { diffPlans } from '../config/diff.ts';
-import { loadPlan, problemLines, warningLines } from '../config/load.ts';
+import { type Loaded, loadPlan, problemLines, warningLines } from '../config/load.ts';
 import type { Control } from '../control/control.ts';
 import type { Plan } from '../core/plan.ts';
-import type { EngineDecision } from '../engine/select.ts';
 import type { ReloadPreview } from '../front/api/shapes.ts';
 import type { Answer } from '../front/http.ts';
-import { lookAtMachine } from './machine.ts';
+import type { MachineFindings } from './machine.ts';
 
 type Change = ReloadPreview['changes'][number];
 
 export async function previewReload(
   control: Control,
-  engine: EngineDecision['engine'],
+  look: (loaded: Loaded) => Promise<MachineFindings>,
   pendingRestart: (plan: Plan) => readonly string[],
 ): Promise<Answer> {
   const loaded = loadPlan(control.plan.source);
   if ('problems' in loaded) return refusedWith(problemLines(loaded), []);
   const { plan } = loaded;
-  const machine = await lookAtMachine(loaded, engine, control.plan);
+  const machine = await look(loaded);
   const warnings = [...warningLines(loaded), ...machine.warnings];
   const refusal = control.refusalOf(plan);
   const errors = [...machine.problems, ...(refusal === undefined ? [] : [refusal])];

@@ -3,12 +3,14 @@ import type { Command } from 'commander';
 import type { Loaded } from '../config/load.ts';
 import { StartFailure } from '../control/listeners.ts';
 import { createLog, logEvents } from '../observe/log.ts';
-import type { RunOptions } from './commands/run.ts';
+import type { DemoOptions, RunOptions } from './commands/run.ts';
 import { watchConfig } from './config-watch.ts';
 import { exitStatus } from './exit.ts';
 import { Instance } from './instance.ts';
-import { configFileOf, loadedOrComplain, requiredConfigFile } from './load.ts';
+import { configFileOf, loadedOrComplain, requiredConfigFile, warn } from './load.ts';
 import { MachineFailure } from './machine.ts';
+import { takePassedSockets } from './passed-sockets.ts';
+import { ServiceManager } from './service-manager.ts';
 
 export async function run(command: Command, file: string | undefined, options: RunOptions): Promise<void> {
   const loaded = loadedOrComplain(requiredConfigFile(command, file));
@@ -16,9 +18,13 @@ export async function run(command: Command, file: string | undefined, options: R
 }
 
 /** What `npm start` runs: the demo, or `run` when a configuration is given. */
-export async function start(command: Command, file: string | undefined, options: RunOptions): Promise<void> {
+export async function start(
+  command: Command,
+  file: string | undefined,
+  options: RunOptions & DemoOptions,
+): Promise<void> {
   const path = configFileOf(command, file);
-  if (path === undefined) return (await import('./demo.ts')).demo();
+  if (path === undefined) return (await import('./demo.ts')).demo(options.port);
   const loaded = loadedOrComplain(path);
   if (loaded !== undefined) await runLoaded(loaded, options);
 }
@@ -26,11 +32,15 @@ export async function start(command: Command, file: string | undefined, options:
 async function runLoaded(loaded: Loaded, options: RunOptions): Promise<void> {
   const { plan } = loaded;
   const log = createLog(plan.log.level);
+  const complain = (line: string): void => warn([line]);
+  const manager = await ServiceManager.take(process.env, complain);
+  const passed = await takePassedSockets(process.env, complain);
   let isFailing = false;
   const fail = async (error: unknown, status: number): Promise<void> => {
     // What fails while the end is under way has nobody to be told to.
     if (isFailing) return;
     isFailing = true;
+    manager?.failed(error instanceof Error ? error.message : String(error));
     log.logger.fatal({ event: 'failed', err: error }, error instanceof Error ? error.message : String(error));
     await log.flush();
     process.exit(status);
@@ -43,6 +53,8 @@ async function runLoaded(loaded: Loaded, options: RunOptions): Promise<void> {
       watch: logEvents(log.logger, plan.log.flows.level),
       flush: () => log.flush(),
       logLinesDropped: () => log.dropped(),
+      manager,
+      passed,
     });
     await instance.start();
     if (options.watch) watchConfig(plan.source, () => void instance.reload());

@@ -318,6 +318,13 @@ export class Backends {
     });
   }
 
+  /** How many there are, how many are up, and the pools without any. */
+  summary(): { readonly all: number; readonly up: number; readonly poolsDown: readonly string[] } {
+    let up = 0;
+    for (const { verdict } of this.backends.values()) if (verdict.isUp) up++;
+    return { all: this.backends.size, up, poolsDown: [...this.downPools] };
+  }
+
   status(): BackendStatus[] {
     const tiers = new Map<PoolPlan, ReadonlyMap<BackendPlan, number>>();
     const tierOf = ({ pool, plan }: Backend): number => {

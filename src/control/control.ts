@@ -24,6 +24,7 @@ import { poolsOf } from '../core/routes.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import type { NamesTable } from '../pins/names-table.ts';
 import { createSharedMemory, type SharedMemory, type SharedViews, sharingWriters } from '../rooms/shared.ts';
+import type { Beat } from '../worker/client.ts';
 import type { FlowRecord, MessageFromWorker } from '../worker/messages-from-worker.ts';
 import type { MessageToWorker } from '../worker/messages-to-worker.ts';
 import { AccessLists } from './access-lists.ts';
@@ -37,6 +38,7 @@ import { Listeners, StartFailure } from './listeners.ts';
 import { LoopWatch } from './loop-watch.ts';
 import { OperatorWords } from './operator-words.ts';
 import { ownNetwork } from './own-network.ts';
+import type { PassedSockets } from './passed-sockets.ts';
 import { Refusals } from './refusals.ts';
 import { Rooms } from './rooms.ts';
 import { addsBackends, createClusterClient, namesTable } from './sharing.ts';
@@ -85,6 +87,8 @@ export interface ControlOptions {
   /** The portable engine can share a port between threads only where Node can (22.12, 23.1). */
   readonly canReusePort: boolean;
   readonly version: string;
+  /** Sockets that are bound already. */
+  readonly passed?: PassedSockets | undefined;
 }
 
 export class Control {
@@ -181,7 +185,7 @@ export class Control {
     this.refusals = new Refusals(options.watch);
     this.workers = this.makeWorkers(workers);
     const post = (worker: number, message: MessageToWorker): boolean => this.workers.post(worker, message);
-    this.listeners = new Listeners(options.watch, post, workers);
+    this.listeners = new Listeners(options.watch, post, workers, options.passed);
     this.kills = new Kills({ plan: () => this.published, workers, post });
     this.cluster = createClusterClient({
       version: options.version,
@@ -301,6 +305,11 @@ export class Control {
   /** What the workers know now; its names in numbers. */
   names(): NamesTable {
     return namesTable(this.ids, this.published);
+  }
+
+  /** Of each worker; undefined: no thread of it runs now. */
+  workerBeats(): readonly (Beat | undefined)[] {
+    return this.workers.beats();
   }
 
   /** Milliseconds on the clock the workers use. */
@@ -579,7 +588,8 @@ export class Control {
   }
 
   private descriptorShares(plan: Plan): DescriptorShares {
-    return shareDescriptors(plan, { engine: this.options.engine, workers: this.workers.count });
+    const { engine, passed } = this.options;
+    return shareDescriptors(plan, { engine, workers: this.workers.count, passed: passed?.count ?? 0 });
   }
 
   private hear(worker: number, message: WorkerReport): void {

@@ -41,6 +41,8 @@ export interface Machine {
   readonly descriptors: number;
   /** Addresses of this machine, IPv4 and IPv6. */
   readonly localIps: readonly string[];
+  /** Sockets that a service manager has passed, which stay open beside those of the workers. Absent: none. */
+  readonly passed?: number;
 }
 
 export interface DescriptorSum {
@@ -88,6 +90,7 @@ export function descriptorSum(plan: Plan, machine: Machine): DescriptorSum {
     roomsMost * descriptorsPerRoom +
     workers * (descriptorsPerWorker + secondLooksPerWorker + arrivalsPerWorker + silenced) +
     descriptorsOfReload +
+    (machine.passed ?? 0) +
     listeners +
     [plan.metrics, plan.admin].filter((page) => page !== undefined).length * pageDescriptors(descriptors) +
     checksInFlightMax +

@@ -30,6 +30,8 @@ export type ControlEvent =
       readonly port: number;
     }
   | { readonly event: 'ready' }
+  /** It has not turned its loop for so long: a service manager's watchdog is not fed until it does. */
+  | { readonly event: 'worker-stuck'; readonly worker: number; readonly silentMs: number }
   | { readonly event: 'backend-up'; readonly pool: string; readonly backend: string; readonly why: string }
   /** The second: it was down already, and is now for another reason. */
   | {

@@ -9,6 +9,7 @@ import type { ListenerView } from '../core/snapshot.ts';
 import type { MessageFromWorker } from '../worker/messages-from-worker.ts';
 import type { MessageToWorker } from '../worker/messages-to-worker.ts';
 import type { ControlWatcher } from './events.ts';
+import type { PassedSockets } from './passed-sockets.ts';
 
 /** The plan cannot be put to use on this machine. The message says which part, why, and what to do. */
 export class StartFailure extends Error {}
@@ -33,6 +34,7 @@ export class Listeners {
   private readonly watch: ControlWatcher;
   private readonly post: (worker: number, message: MessageToWorker) => boolean;
   private readonly workers: number;
+  private readonly passed: PassedSockets | undefined;
   private readonly open = new Map<number, OpenListener>();
   /** By worker and listener: the doors a living worker has been told to open. */
   private readonly told = new Map<string, Set<string>>();
@@ -46,10 +48,13 @@ export class Listeners {
     /** Returns false if the worker does not run now. */
     post: (worker: number, message: MessageToWorker) => boolean,
     workers: number,
+    /** Sockets that are bound already. */
+    passed?: PassedSockets,
   ) {
     this.watch = watch;
     this.post = post;
     this.workers = workers;
+    this.passed = passed;
   }
 
   /**
@@ -115,7 +120,7 @@ export class Listeners {
       for (const door of doors.values()) {
         // Its turn comes, or it has been asked while it did not run.
         if (door.isOpening && !this.waiting.has(`${worker} ${view.id} ${door.key}`)) continue;
-        if (worker < this.workersOf(door)) this.openLate(worker, view, door);
+        if (worker < this.workersOf(view, door)) this.openLate(worker, view, door);
       }
     }
   }
@@ -152,7 +157,7 @@ export class Listeners {
   /** Asks the workers that do not have it. */
   private complete({ view, doors }: OpenListener): void {
     for (const door of doors.values()) {
-      for (let worker = 0; worker < this.workersOf(door); worker++) {
+      for (let worker = 0; worker < this.workersOf(view, door); worker++) {
         if (!this.wasTold(worker, view.id, door.key)) this.openLate(worker, view, door);
       }
     }
@@ -175,8 +180,9 @@ export class Listeners {
   }
 
   /** One path cannot be bound twice: on unix sockets one worker serves. */
-  private workersOf({ bind }: Door): number {
-    return bind.kind === 'unix' ? 1 : this.workers;
+  private workersOf({ plan }: ListenerView, { bind }: Door): number {
+    if (bind.kind === 'unix') return 1;
+    return this.passed?.workersOf(plan.protocol, bind, this.workers) ?? this.workers;
   }
 
   /** Single doors; a listener without any is closed with its last one. */
@@ -268,7 +274,7 @@ export class Listeners {
     view: ListenerView,
     doors: readonly Door[],
   ): Promise<StartFailure | undefined> {
-    const asked = doors.filter((door) => worker < this.workersOf(door));
+    const asked = doors.filter((door) => worker < this.workersOf(view, door));
     const answers = await Promise.all(asked.map((door) => this.ask(worker, view, door)));
     for (const [i, answer] of answers.entries()) {
       const door = asked[i]!;
@@ -280,7 +286,8 @@ export class Listeners {
   }
 
   /** Asks a worker to listen, once. One that does not run now is asked when it has started again. */
-  private ask(worker: number, { id }: ListenerView, door: Door): Promise<Answer | undefined> {
+  private ask(worker: number, view: ListenerView, door: Door): Promise<Answer | undefined> {
+    const { id } = view;
     const { key, port } = door;
     const asked = `${worker} ${id} ${key}`;
     const others = this.waiting.get(asked);
@@ -295,12 +302,20 @@ export class Listeners {
       });
       if (this.wasTold(worker, id, key)) return;
       const isFirst = !Array.from({ length: this.workers }).some((_, other) => this.wasTold(other, id, key));
-      if (!this.post(worker, { type: 'listen', listenerId: id, door: key, bind: boundOf(door), isFirst }))
-        return;
+      if (!this.postListen(worker, view, door, isFirst)) return;
       const told = this.told.get(`${worker} ${id}`);
       if (told === undefined) this.told.set(`${worker} ${id}`, new Set([key]));
       else told.add(key);
     });
+  }
+
+  private postListen(worker: number, { id, plan }: ListenerView, door: Door, isFirst: boolean): boolean {
+    const passed = this.passed?.descriptorFor(worker, plan.protocol, door.bind);
+    const { key } = door;
+    const bind = boundOf(door);
+    if (this.post(worker, { type: 'listen', listenerId: id, door: key, bind, isFirst, passed })) return true;
+    if (passed !== undefined) this.passed?.giveBack(passed);
+    return false;
   }
 }
 

@@ -6,7 +6,7 @@
  */
 import type { SharedMemory, SharedViews } from '../rooms/shared.ts';
 import { Waiting } from '../rooms/waiting.ts';
-import { WorkerClient, type WorkerDeath } from '../worker/client.ts';
+import { type Beat, WorkerClient, type WorkerDeath } from '../worker/client.ts';
 import type { FlowRecord, MessageFromWorker, WayCount } from '../worker/messages-from-worker.ts';
 import type { MessageToWorker } from '../worker/messages-to-worker.ts';
 import type { ControlWatcher } from './events.ts';
@@ -66,6 +66,11 @@ export class Workers {
 
   get count(): number {
     return this.clients.length;
+  }
+
+  /** Signs of life of each; undefined: no thread of it runs now. */
+  beats(): readonly (Beat | undefined)[] {
+    return this.clients.map(({ beat }) => beat);
   }
 
   start(): void {

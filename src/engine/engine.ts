@@ -213,12 +213,15 @@ export interface Engine {
    * bind fails: workers share a port by SO_REUSEPORT, which would let in any process of the same user.
    * @param door a name for the address, `plan.bind` of this view. A listener that has several is told to listen for each of them;
    * all are one listener: what is counted and `update` are its own, a flow's `local` says which one its client used.
+   * @param passed a socket that is bound there already, and over TCP listens; other threads may have it too, under another number. It
+   * is the engine's from this call on. Clients who have connected and were not accepted are left to whoever has it next, at `shutdown`.
    */
   listen(
     listener: ListenerView,
     done: (result: { readonly port: number } | BindFailure) => void,
     isFirst?: boolean,
     door?: string,
+    passed?: number,
   ): void;
 
   /** Uses the new view for flows accepted from now on (same id, same bind). */

@@ -19,6 +19,9 @@ export function faultRoutes(outside: Outside): Routes {
     /** One worker uses up its heap: the thread is ended, and none of its code runs any more. */
     'POST /faults/workers/:worker/heap': ({ params }) =>
       cause({ of: 'worker', worker: Number(params.worker), how: 'fill-heap' }),
+    /** One worker serves nobody any more, and does not end. */
+    'POST /faults/workers/:worker/loop': ({ params }) =>
+      cause({ of: 'worker', worker: Number(params.worker), how: 'loop' }),
     /** Each worker throws while it serves its next flow. */
     'POST /faults/flow': () => cause({ of: 'flow' }),
     /** Nobody catches what the main thread throws. */

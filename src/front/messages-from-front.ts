@@ -36,7 +36,7 @@ export type Order =
 
 /** Faults on request, for tests: only a process started with PINION_TEST_FAULTS=1 obeys. */
 export type Fault =
-  | { readonly of: 'worker'; readonly worker: number; readonly how: 'exit' | 'fill-heap' }
+  | { readonly of: 'worker'; readonly worker: number; readonly how: 'exit' | 'fill-heap' | 'loop' }
   | { readonly of: 'flow' }
   | { readonly of: 'main' }
   | { readonly of: 'room'; readonly room: RoomName; readonly how: RoomFault };

@@ -10,7 +10,10 @@ import type { Plan } from '../core/plan.ts';
 import { hashText } from '../core/policy/hash-text.ts';
 
 export const layoutVersion = 1;
-/** A set without elements: whose the table is, and in which form. */
+/**
+ * The catalogue: a set with a comment for each set, map, counter and timeout of the table. It says in which form the table is, and what
+ * is there: nft reads all elements of all maps to list anything else, for which it takes minutes where there are a million.
+ */
 export const layoutMarker = `layout/${layoutVersion}`;
 
 /** Of the kernel's hash of a client ("pini"); all instances, and all their lives, have to have the same. */
@@ -41,11 +44,15 @@ export function hex(mark: number): string {
   return `0x${mark.toString(16)}`;
 }
 
-/** A name of the configuration, as one that nft takes: other names never have the same. */
+/** Two of them fit into a comment of nft, of 128 characters. */
+const safeCharactersMax = 40;
+
+/** A name of the configuration, as one that nft takes: other names hardly ever have the same. */
 export function safeName(name: string): string {
-  if (/^[A-Za-z0-9._-]+$/.test(name)) return name;
-  const hash = (hashText(name, 0) >>> 0).toString(16);
-  return `${name.replaceAll(/[^A-Za-z0-9._-]/g, '_')}/${hash}`;
+  if (/^[A-Za-z0-9._-]+$/.test(name) && name.length <= safeCharactersMax) return name;
+  const hash = hashText(name, 0).toString(16).padStart(8, '0');
+  const plain = name.replaceAll(/[^A-Za-z0-9._-]/g, '_').slice(0, safeCharactersMax - hash.length - 1);
+  return `${plain}/${hash}`;
 }
 
 /** Sets of TCP connections that are to be ended with their next packet: client's address and port, backend's address and port. */

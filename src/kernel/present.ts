@@ -1,31 +1,88 @@
 /**
- * The table as it is, read from what `nft -j list table` says (libnftables-json(5)): what a started instance finds of its predecessor.
- * Rules are not compared: their text is not what was written, so a successor writes them anew, in the same transaction with the
- * rest. Anything that is not understood is left out, or of unknown contents, and then written anew as well.
+ * The table as it is, read from what nft says of it (libnftables-json(5)): what a started instance finds of its predecessor. Rules are
+ * not compared: their text is not what was written, so a successor writes them anew, in the same transaction with the rest.
+ * Pins are not read, and written anew as well: there may be a million. Nor is anything that is not understood.
+ *
+ * To list a table, a chain or a counter, nft 1.0.6 reads every element of every table; a set or a map it lists by itself. So the names are
+ * read from the catalogue, a set of the table, and then each map that matters.
  */
+import type { NftResult } from '../linux/nft.ts';
 import type { Chain, Collection, Content, Ruleset } from './form.ts';
-import { bucketOffset } from './layout.ts';
+import { bucketOffset, layoutMarker } from './layout.ts';
 
-/** @param json parsed. @returns undefined: there is no table in it */
-export function presentOf(json: unknown, table: string): Ruleset | undefined {
-  const timeouts = new Map<string, string>();
-  const counters = new Set<string>();
-  const collections = new Map<string, Collection>();
-  const chains = new Map<string, Chain>();
-  let isThere = false;
-  for (const [what, object] of objectsOf(json)) {
-    if (object.family !== 'inet') continue;
-    if (what === 'table' && object.name === table) isThere = true;
-    const { name } = object;
-    if (object.table !== table || typeof name !== 'string') continue;
-    if (what === 'ct timeout') timeouts.set(name, '');
-    else if (what === 'counter') counters.add(name);
-    else if (what === 'set' || what === 'map')
-      collections.set(name, { kind: what, head: '', content: contentOf(name, what, object) });
-    else if (what === 'chain')
-      chains.set(name, { base: typeof object.hook === 'string' ? object.hook : undefined, rules: undefined });
+/** Maps and sets that are compared. */
+const compared = /^(layout|targets|buckets|doors|datagrams|servers|strays)\//;
+
+/**
+ * @param list a command of nft, answered in JSON
+ * @returns undefined: there is no table; without collections: it is of another layout. Rejects with what nft said if it lists nothing
+ */
+export async function readPresent(
+  list: (command: string) => Promise<NftResult>,
+  table: string,
+): Promise<Ruleset | undefined> {
+  const all = await list('list chains');
+  if (!all.ok) throw new Error(all.error);
+  const found = presentOf(JSON.parse(all.output), table);
+  const catalogue = await list(`list set inet ${table} ${layoutMarker}`);
+  if (!catalogue.ok) {
+    // A table without a chain is listed nowhere above.
+    return found.chains.size > 0 || (await list(`list counters table inet ${table}`)).ok ? found : undefined;
   }
-  return isThere ? { table, timeouts, counters, collections, chains } : undefined;
+  const { collections, counters, timeouts } = found;
+  addCatalogued(JSON.parse(catalogue.output), table, found);
+  for (const [name, { kind }] of collections) {
+    if (!compared.test(name)) continue;
+    const answer = await list(`list ${kind} inet ${table} ${name}`);
+    const read = answer.ok ? presentOf(JSON.parse(answer.output), table).collections.get(name) : undefined;
+    if (read !== undefined) collections.set(name, read);
+  }
+  return { table, chains: found.chains, collections, counters, timeouts };
+}
+
+interface Found extends Ruleset {
+  readonly timeouts: Map<string, string>;
+  readonly counters: Set<string>;
+  readonly collections: Map<string, Collection>;
+  readonly chains: Map<string, Chain>;
+}
+
+function addCatalogued(json: unknown, table: string, { collections, counters, timeouts }: Found): void {
+  const content = presentOf(json, table).collections.get(layoutMarker)?.content;
+  collections.set(layoutMarker, { kind: 'set', head: '', content: { kind: 'unknown' } });
+  if (content?.kind !== 'elements') return;
+  for (const text of content.elements.keys()) {
+    const [, what, name] = /"(\S+) (\S+)"$/.exec(text) ?? [];
+    if (name === undefined) continue;
+    if (what === 'set' || what === 'map')
+      collections.set(name, { kind: what, head: '', content: { kind: 'unknown' } });
+    else if (what === 'counter') counters.add(name);
+    else if (what === 'timeout') timeouts.set(name, '');
+  }
+}
+
+/** What one answer says of a table. @param json parsed */
+export function presentOf(json: unknown, table: string): Found {
+  const found: Found = {
+    table,
+    timeouts: new Map(),
+    counters: new Set(),
+    collections: new Map(),
+    chains: new Map(),
+  };
+  for (const [what, object] of objectsOf(json)) {
+    const { family, name } = object;
+    if (family !== 'inet' || object.table !== table || typeof name !== 'string') continue;
+    if (what === 'ct timeout') found.timeouts.set(name, '');
+    else if (what === 'counter') found.counters.add(name);
+    else if (what === 'set' || what === 'map')
+      found.collections.set(name, { kind: what, head: '', content: contentOf(name, what, object) });
+    else if (what === 'chain') {
+      const base = typeof object.hook === 'string' ? object.hook : undefined;
+      found.chains.set(name, { base, rules: undefined });
+    }
+  }
+  return found;
 }
 
 /** Packets that were counted by each named counter of a table. */
@@ -74,7 +131,12 @@ function textOf(value: unknown): string | undefined {
   if (typeof value === 'number') return String(value);
   if (!isMap(value)) return undefined;
   const { elem, concat, goto } = value;
-  if (isMap(elem)) return textOf(elem.val);
+  if (isMap(elem)) {
+    const text = textOf(elem.val);
+    return typeof elem.comment === 'string' && text !== undefined
+      ? `${text} comment "${elem.comment}"`
+      : text;
+  }
   if (isMap(goto)) return typeof goto.target === 'string' ? `goto ${goto.target}` : undefined;
   if ('drop' in value) return 'drop';
   if (!Array.isArray(concat)) return undefined;

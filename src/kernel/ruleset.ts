@@ -15,6 +15,7 @@ import type { AddressList } from '../core/access.ts';
 import { AddressRanges, RangesBuilder } from '../core/address-ranges.ts';
 import { formatCidr } from '../core/cidr.ts';
 import type { Protocol } from '../core/plan.ts';
+import { hashText } from '../core/policy/hash-text.ts';
 import {
   clientsChain,
   datagramsChain,
@@ -52,7 +53,6 @@ export function wantedOf(view: RulesetView, numbers: TargetNumbers): Ruleset {
   };
   const { collections, chains } = parts;
   const listeners = kernelListeners(view);
-  collections.set(layoutMarker, { kind: 'set', head: 'type mark;', content: { kind: 'alive' } });
   addGoneSets(collections);
   const targets = new Set<string>();
   for (const listener of listeners) {
@@ -62,7 +62,25 @@ export function wantedOf(view: RulesetView, numbers: TargetNumbers): Ruleset {
   numbers.keep(targets);
   for (const listener of listeners) addClients(listener, markBase(listener, view.table), parts, chains);
   addBaseChains(listeners, view, parts, chains);
+  addCatalogue(parts);
   return { table: view.table, ...parts };
+}
+
+/** Elements have to differ; what tells one from another is in the comment. */
+function addCatalogue({ collections, counters, timeouts }: ListenerParts): void {
+  const texts = [
+    ...[...collections].map(([name, { kind }]) => `${kind} ${name}`),
+    ...[...counters].map((name) => `counter ${name}`),
+    ...[...timeouts.keys()].map((name) => `timeout ${name}`),
+  ];
+  const elements = elementsOf(collections, layoutMarker, { kind: 'set', head: 'type mark;' });
+  const taken = new Set<number>();
+  for (const text of texts.sort()) {
+    let key = hashText(text, 0);
+    while (taken.has(key)) key = (key + 1) >>> 0;
+    taken.add(key);
+    elements.set(`${key} comment "${text}"`, '');
+  }
 }
 
 function addGoneSets(collections: Map<string, Collection>): void {

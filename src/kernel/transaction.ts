@@ -144,7 +144,7 @@ function elementChanges(
   const come: string[] = [];
   // What is the same map is the same: pins are changed in place, with the kernel's.
   if (is === want) return nothing;
-  for (const [key, value] of is ?? []) if (want.get(key) !== value) gone.push(key);
+  for (const [key, value] of is ?? []) if (want.get(key) !== value) gone.push(key.replace(/ comment .*/, ''));
   for (const [key, value] of want)
     if (is?.get(key) !== value) come.push(value === '' ? key : `${key} : ${value}`);
   return { gone, come, flushes: false };

@@ -33,6 +33,7 @@ import {
   EFD_NONBLOCK,
   EPOLL_CLOEXEC,
   EPOLL_CTL_ADD,
+  EPOLL_CTL_DEL,
   EPOLL_CTL_MOD,
   EPOLLET,
   EPOLLIN,
@@ -181,6 +182,15 @@ export class Reactor {
     if (handler.slot < 0) return;
     this.#slots.release(handler.slot);
     handler.slot = -1;
+  }
+
+  /**
+   * As {@link remove}, for a socket that others have under another number: closing `fd` would leave it in the kernel's set, with events
+   * for whoever gets that number next (epoll(7), questions and answers).
+   */
+  removeShared(fd: Descriptor, handler: Handler): void {
+    if (handler.slot >= 0) epollControl(this.#epoll, EPOLL_CTL_DEL, fd, 0, 0, 0);
+    this.remove(handler);
   }
 
   /** Calls `handler.onAgain` in the next turn, which then does not sleep. */

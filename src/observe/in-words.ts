@@ -37,6 +37,7 @@ export const eventLevels: Readonly<Record<Exclude<ControlEvent['event'], 'flow-e
   'flow-fault': 'error',
   'worker-died': 'error',
   'worker-restarted': 'info',
+  'worker-stuck': 'error',
   'room-died': 'error',
   'room-restarted': 'info',
   'bind-failed': 'error',
@@ -134,13 +135,20 @@ function accessInWords(event: Told<'access-list-read'> | Told<'access-list-faile
 }
 
 function threadInWords(
-  event: Told<'worker-died'> | Told<'worker-restarted'> | Told<'room-died'> | Told<'room-restarted'>,
+  event:
+    | Told<'worker-died'>
+    | Told<'worker-restarted'>
+    | Told<'worker-stuck'>
+    | Told<'room-died'>
+    | Told<'room-restarted'>,
 ): string {
   switch (event.event) {
     case 'worker-died':
       return `worker ${event.worker} died (${event.message}); again in ${event.restartInMs} ms`;
     case 'worker-restarted':
       return `worker ${event.worker} serves again`;
+    case 'worker-stuck':
+      return `worker ${event.worker} has served nobody for ${Math.round(event.silentMs)} ms; the watchdog of the service manager is not fed`;
     case 'room-died':
       return `the ${event.room} room died (${event.message}); again in ${event.restartInMs} ms; flows are not affected`;
     case 'room-restarted':
@@ -199,6 +207,7 @@ export function inWords(event: ControlEvent): string {
       return `defect while serving ${event.flow || 'no flow'}: ${event.message}`;
     case 'worker-died':
     case 'worker-restarted':
+    case 'worker-stuck':
     case 'room-died':
     case 'room-restarted':
       return threadInWords(event);

@@ -21,6 +21,14 @@ export interface WorkerEvents {
   died(index: number, death: WorkerDeath): void;
 }
 
+/** A sign of life. */
+export interface Beat {
+  /** Which thread of this worker it is of, from 1. */
+  readonly thread: number;
+  /** Grows as long as its loop turns, by one each 500 ms or more often; 0 until it serves. */
+  readonly beats: number;
+}
+
 export interface WorkerDeath {
   readonly error: Error | undefined;
   readonly restartInMs: number;
@@ -46,8 +54,9 @@ export class WorkerClient {
   readonly index: number;
   /** How often a thread was started. Each one numbers its flows from 1: an answer to one thread is not for the next. */
   starts = 0;
-  private readonly data: Omit<WorkerData, 'held'>;
+  private readonly data: Omit<WorkerData, 'held' | 'beats'>;
   private held = new Int32Array(new SharedArrayBuffer(4));
+  private beats = new Int32Array(new SharedArrayBuffer(4));
   private readonly events: WorkerEvents;
   private thread: Worker | undefined;
   private wakeDescriptor = -1;
@@ -58,7 +67,7 @@ export class WorkerClient {
   private isStopping = false;
   private onStopped: (() => void) | undefined;
 
-  constructor(data: Omit<WorkerData, 'held'>, events: WorkerEvents) {
+  constructor(data: Omit<WorkerData, 'held' | 'beats'>, events: WorkerEvents) {
     this.index = data.index;
     this.data = data;
     this.events = events;
@@ -69,9 +78,10 @@ export class WorkerClient {
     this.starts++;
     this.startedAtMs = performance.now();
     this.held = new Int32Array(new SharedArrayBuffer(4));
+    this.beats = new Int32Array(new SharedArrayBuffer(4));
     let failure: Error | undefined;
     const thread = new Worker(new URL('./entry.js', import.meta.url), {
-      workerData: { ...this.data, held: this.held.buffer } satisfies WorkerData,
+      workerData: { ...this.data, held: this.held.buffer, beats: this.beats.buffer } satisfies WorkerData,
       name: `pinion-${this.index}`,
       resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMib },
     });
@@ -87,6 +97,11 @@ export class WorkerClient {
     });
     thread.on('exit', () => this.exited(failure));
     this.thread = thread;
+  }
+
+  /** Undefined: no thread runs now. */
+  get beat(): Beat | undefined {
+    return this.thread && { thread: this.starts, beats: Atomics.load(this.beats, 0) };
   }
 
   /** @returns false if no thread runs now, or it is leaving: the message is lost */

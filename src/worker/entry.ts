@@ -5,6 +5,7 @@
  * ever: no promise and no timer of Node's runs then, so messages are polled in `onWake`, which the engine calls
  * in every turn (control writes to the wake descriptor after it has posted).
  */
+import { closeSync } from 'node:fs';
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import type { BindFailure, Engine } from '../engine/engine.ts';
 import { attachSharedMemory, type SharedMemory, sharedClock } from '../rooms/shared.ts';
@@ -19,6 +20,8 @@ export interface WorkerData {
   readonly reusePort: boolean;
   /** One 32-bit word: 1 while the thread holds descriptors that nobody else can close. */
   readonly held: SharedArrayBuffer;
+  /** One 32-bit word that grows with each tick. */
+  readonly beats: SharedArrayBuffer;
 }
 
 /** How often work that is owed to no event is done. Milliseconds. */
@@ -28,14 +31,20 @@ const idleSleepMs = 500;
 
 async function main(port: MessagePort, data: WorkerData): Promise<void> {
   const nowMs = sharedClock(data.shared.clockOriginMs);
+  const beats = new Int32Array(data.beats);
   const director = new Director({
     worker: data.index,
     ...attachSharedMemory(data.shared, data.index),
     nowMs,
     post: (message) => port.postMessage(message),
   });
-  if (data.engine === 'epoll') await serveWithEpoll(port, director, nowMs, data);
-  else await servePortably(port, director, nowMs, data.reusePort);
+  /** What is owed to no event; and that this thread lives is told. True: there is more. */
+  const tick = (): boolean => {
+    Atomics.add(beats, 0, 1);
+    return director.tick();
+  };
+  if (data.engine === 'epoll') await serveWithEpoll(port, director, tick, nowMs, data);
+  else await servePortably(port, director, tick, nowMs, data.reusePort);
 }
 
 // Each engine's modules are loaded only where it runs: koffi need not exist for the portable one.
@@ -43,6 +52,7 @@ async function main(port: MessagePort, data: WorkerData): Promise<void> {
 async function serveWithEpoll(
   port: MessagePort,
   director: Director,
+  tick: () => boolean,
   nowMs: () => number,
   { reusePort, held }: WorkerData,
 ): Promise<void> {
@@ -57,7 +67,7 @@ async function serveWithEpoll(
       if (obey(next.message as MessageToWorker, port, director)) return 0;
     }
     if (!isDue) return tickIntervalMs;
-    tickedAtMs = director.tick() ? 0 : now;
+    tickedAtMs = tick() ? 0 : now;
     if (tickedAtMs === 0) return 0;
     return director.registry.size > 0 ? tickIntervalMs : idleSleepMs;
   };
@@ -83,6 +93,7 @@ async function serveWithEpoll(
 async function servePortably(
   port: MessagePort,
   director: Director,
+  tick: () => boolean,
   nowMs: () => number,
   reusePort: boolean,
 ): Promise<void> {
@@ -92,19 +103,19 @@ async function servePortably(
   /** Whoever is served has had a turn by then. One alone: a tick or a message meanwhile must not make two of it. */
   let next: NodeJS.Immediate | undefined;
   const turn = (): void => {
-    next = !stopping && director.tick() ? setImmediate(turn) : undefined;
+    next = !stopping && tick() ? setImmediate(turn) : undefined;
   };
-  const tick = (): void => {
+  const turnSoon = (): void => {
     if (next === undefined) turn();
   };
-  const ticker = setInterval(tick, tickIntervalMs);
+  const ticker = setInterval(turnSoon, tickIntervalMs);
   port.on('message', (message: MessageToWorker) => {
     stopping = obey(message, port, director);
     if (stopping) {
       clearInterval(ticker);
       port.close();
     } else {
-      tick();
+      turnSoon();
     }
   });
   port.postMessage({ type: 'ready', engine: 'portable', wakeDescriptor: -1 } satisfies MessageFromWorker);
@@ -169,18 +180,20 @@ function handle(
     case 'break':
       if (message.how === 'throw-in-flow') director.breakNextFlow();
       else if (message.how === 'exit') process.exit(1);
+      else if (message.how === 'loop') for (;;);
       else fillHeap();
       break;
   }
 }
 
 function listen(
-  { listenerId, door, bind, isFirst }: Extract<MessageToWorker, { type: 'listen' }>,
+  { listenerId, door, bind, isFirst, passed }: Extract<MessageToWorker, { type: 'listen' }>,
   director: Director,
   post: (message: MessageFromWorker) => void,
 ): void {
   const view = director.listener(listenerId);
   if (view === undefined) {
+    if (passed !== undefined) closeSync(passed);
     const failure = { code: 'ENOENT', message: 'the snapshot has no such listener' };
     return post({ type: 'bind-failed', listenerId, door, failure });
   }
@@ -191,7 +204,7 @@ function listen(
     }
     post({ type: 'listening', listenerId, door, port: result.port });
   };
-  director.engine.listen({ ...view, plan: { ...view.plan, bind } }, answer, isFirst, door);
+  director.engine.listen({ ...view, plan: { ...view.plan, bind } }, answer, isFirst, door, passed);
 }
 
 /** Small objects, as a leak has them: V8 14 (Node 26) does not notice its limit while arrays of numbers are made. */

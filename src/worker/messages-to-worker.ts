@@ -50,6 +50,8 @@ export type MessageToWorker =
       readonly bind: Bind;
       /** No other worker has it yet. */
       readonly isFirst: boolean;
+      /** A socket that is bound there already; from here on this worker closes it. Absent: bind one. */
+      readonly passed?: number | undefined;
     }
   | {
       readonly type: 'unlisten';
@@ -92,5 +94,5 @@ export type MessageToWorker =
   | { readonly type: 'claimed'; readonly flowId: number }
   /** End everything now and leave the thread. */
   | { readonly type: 'stop' }
-  /** For tests of what a defect does: throw while serving the next flow, leave the thread at once, run out of heap. */
-  | { readonly type: 'break'; readonly how: 'throw-in-flow' | 'exit' | 'fill-heap' };
+  /** For tests of what a defect does: throw while serving the next flow, leave the thread at once, run out of heap, turn no more. */
+  | { readonly type: 'break'; readonly how: 'throw-in-flow' | 'exit' | 'fill-heap' | 'loop' };

@@ -1,5 +1,5 @@
 /** The commands that need no running instance: the balancer itself, the demo, what checks a file or prints. */
-import { Command } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Protocol } from '../../core/plan.ts';
 import { withConfigFile } from './options.ts';
 
@@ -14,7 +14,7 @@ export function runCommand(): Command {
     .option('-w, --watch', 'reload when the file has changed')
     .addHelpText(
       'after',
-      '\nSignals: SIGTERM and SIGINT drain (shutdown.drain), a second one ends at once; SIGHUP reads the file again.',
+      '\nSignals: SIGTERM and SIGINT drain (shutdown.drain), a second one ends at once; SIGHUP reads the file again, or drains when its terminal was closed.',
     )
     .action(async (file: string | undefined, options: RunOptions, command: Command) =>
       (await import('../run.ts')).run(command, file, options),
@@ -26,7 +26,8 @@ export function startCommand(): Command {
   return withConfigFile(new Command('start'))
     .description('run the demo, or the balancer when a configuration is given')
     .option('-w, --watch', 'reload when the file has changed')
-    .action(async (file: string | undefined, options: RunOptions, command: Command) =>
+    .addOption(demoPortOption())
+    .action(async (file: string | undefined, options: RunOptions & DemoOptions, command: Command) =>
       (await import('../run.ts')).start(command, file, options),
     );
 }
@@ -43,7 +44,30 @@ export function checkCommand(): Command {
 export function demoCommand(): Command {
   return new Command('demo')
     .description('run the balancer with sample backends on this machine, and show what happens')
-    .action(async () => (await import('../demo.ts')).demo());
+    .addOption(demoPortOption())
+    .action(async ({ port }: DemoOptions) => (await import('../demo.ts')).demo(port));
+}
+
+export interface DemoOptions {
+  readonly port: number;
+}
+
+/** Of the demo's listeners, in its file. */
+export const demoPort = 9_000;
+/** Its metrics page is 464 ports above. */
+const demoPortMax = 65_535 - 464;
+
+function demoPortOption(): Option {
+  return new Option(
+    '--port <port>',
+    'where clients of the demo connect; its other ports follow, up to PORT+464',
+  )
+    .default(demoPort)
+    .argParser((text) => {
+      const port = Number(text);
+      if (Number.isInteger(port) && port > 0 && port <= demoPortMax) return port;
+      throw new InvalidArgumentError(`must be a port from 1 to ${demoPortMax}`);
+    });
 }
 
 /** One sample backend; the demo starts it as a process of its own. */

@@ -11,11 +11,11 @@ import { descriptorsPerPipe, pipesPerWorkerMax } from '../../core/limits.ts';
 import type { ListenerView } from '../../core/snapshot.ts';
 import type { TerminationCode } from '../../core/termination.ts';
 import { errnoName } from '../../linux/errno.ts';
-import { close } from '../../linux/libc.ts';
+import { close, type Descriptor } from '../../linux/libc.ts';
 import { Reactor, type TurnEnd } from '../../linux/reactor.ts';
 import type { BindFailure, Engine, EngineHost } from '../engine.ts';
 import { Context, type ContextLimits } from './context.ts';
-import { addressInUse, bindListener } from './sockets.ts';
+import { addressInUse, bindListener, useListener } from './sockets.ts';
 import { TcpArrival } from './tcp-arrival.ts';
 import { TcpFlow } from './tcp-flow.ts';
 import { TcpListener } from './tcp-listener.ts';
@@ -105,10 +105,17 @@ export class EpollEngine implements Engine {
     this.#reactor.turn(mostMs);
   }
 
-  listen(view: ListenerView, done: (result: ListenResult) => void, isFirst = true, door = ''): void {
+  listen(
+    view: ListenerView,
+    done: (result: ListenResult) => void,
+    isFirst = true,
+    door = '',
+    passed?: number,
+  ): void {
     const { name } = this.#context;
-    const stranger = isFirst && this.#reusePort ? addressInUse(view.plan, name) : undefined;
-    const result = stranger ?? this.#bind(view, door);
+    const mayBeTaken = isFirst && this.#reusePort && passed === undefined;
+    const stranger = mayBeTaken ? addressInUse(view.plan, name) : undefined;
+    const result = stranger ?? this.#bind(view, door, passed as Descriptor | undefined);
     if (this.#answers.length === 0) this.#reactor.atTurnEnd(this.#answering);
     this.#answers.push(() => done(result));
   }
@@ -135,7 +142,7 @@ export class EpollEngine implements Engine {
           continue;
         }
         listener.close(code, own);
-      } else listener.close(false);
+      } else listener.close(code === 'shutdown' && listener.isPassed);
       doors.delete(key);
     }
     if (doors.size === 0) this.#listeners.delete(listenerId);
@@ -207,13 +214,17 @@ export class EpollEngine implements Engine {
     return found;
   }
 
-  #bind(view: ListenerView, door: string): ListenResult {
-    const fd = bindListener(view.plan, this.#context.name, this.#reusePort);
+  #bind(view: ListenerView, door: string, passed: Descriptor | undefined): ListenResult {
+    const { name } = this.#context;
+    const fd =
+      passed === undefined
+        ? bindListener(view.plan, name, this.#reusePort)
+        : useListener(view.plan, passed, name);
     if (typeof fd !== 'number') return fd;
     const listener =
       view.plan.protocol === 'tcp'
-        ? new TcpListener(this.#context, view, fd)
-        : new UdpListener(this.#context, view, fd);
+        ? new TcpListener(this.#context, view, fd, passed !== undefined)
+        : new UdpListener(this.#context, view, fd, passed !== undefined);
     const result = listener.open();
     if (result < 0) {
       close(fd);

@@ -7,11 +7,14 @@ import type { Region } from '../../linux/arena.ts';
 import {
   AF_INET6,
   AF_UNIX,
+  F_GETFL,
+  F_SETFL,
   IP_PKTINFO,
   IPPROTO_IP,
   IPPROTO_IPV6,
   IPV6_RECVPKTINFO,
   IPV6_V6ONLY,
+  O_NONBLOCK,
   SO_LINGER,
   SO_OOBINLINE,
   SO_REUSEADDR,
@@ -44,11 +47,13 @@ import {
   bind,
   close,
   connect,
+  control,
   type Descriptor,
   listen,
   setOption,
   setOptionPair,
   socket,
+  socketName,
 } from '../../linux/libc.ts';
 import { decodeAddress } from '../../wire/sockaddr.ts';
 import type { BindFailure, DialFailure } from '../engine.ts';
@@ -104,18 +109,38 @@ export function bindListener(plan: ListenerPlan, name: Region, reusePort: boolea
   if (result === -EADDRINUSE && plan.bind.kind === 'unix' && removeStale(plan.bind.path, endpoint, name)) {
     result = bind(fd, name, endpoint.length);
   }
-  if (result === 0 && plan.protocol === 'tcp') {
-    if (endpoint.family !== AF_UNIX) setBeforeHandshake(fd, plan.tcp);
-    result = listen(fd, plan.tcp.backlog);
-    if (result === 0 && endpoint.family !== AF_UNIX) setOnListening(fd, plan.tcp);
-  } else if (result === 0) {
-    setDatagramOptions(fd, plan.udp);
-    // Which of our addresses a datagram came to: the reply must leave from it. A socket with one address knows.
-    if (decodeAddress(name.view, 0)?.isWildcard === true) setReportsLocal(fd, endpoint.family);
-  }
+  if (result === 0) result = prepare(plan, fd, name, endpoint.family);
   if (result === 0) return fd;
   close(fd);
   return failure(result, 'bind', plan.bind);
+}
+
+/** A socket that is bound to the address in `name`: 0, and it has its options and listens, or a negative errno. */
+function prepare(plan: ListenerPlan, fd: Descriptor, name: Region, family: number): number {
+  if (plan.protocol === 'udp') {
+    setDatagramOptions(fd, plan.udp);
+    // Which of our addresses a datagram came to: the reply must leave from it. A socket with one address knows.
+    if (decodeAddress(name.view, 0)?.isWildcard === true) setReportsLocal(fd, family);
+    return 0;
+  }
+  if (family !== AF_UNIX) setBeforeHandshake(fd, plan.tcp);
+  const result = listen(fd, plan.tcp.backlog);
+  if (result === 0 && family !== AF_UNIX) setOnListening(fd, plan.tcp);
+  return result;
+}
+
+/** As {@link bindListener}, with a socket that somebody else has bound for us. Its options are for all who have it. */
+export function useListener(plan: ListenerPlan, fd: Descriptor, name: Region): Descriptor | BindFailure {
+  const flags = control(fd, F_GETFL, 0);
+  let result = flags < 0 ? flags : control(fd, F_SETFL, flags | O_NONBLOCK);
+  if (result >= 0) result = socketName(fd, name);
+  if (result === 0) {
+    if (plan.protocol === 'tcp') keepUrgentInline(fd);
+    result = prepare(plan, fd, name, name.view.getUint16(0, true));
+  }
+  if (result === 0) return fd;
+  close(fd);
+  return failure(result, 'use the socket that is passed for', plan.bind);
 }
 
 /**

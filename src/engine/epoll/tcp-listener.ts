@@ -41,6 +41,8 @@ export class TcpListener implements Handler, Timed, Starved {
   readonly #context: Context;
   readonly #fd: Descriptor;
   readonly #unixPath: string | undefined;
+  /** Others have the socket too: its path is theirs, and whoever waits there at the end. */
+  readonly isPassed: boolean;
   #accepts = 1;
   #paused = false;
   /** The host has heard of a pause and not of its end. */
@@ -50,11 +52,12 @@ export class TcpListener implements Handler, Timed, Starved {
   #exhausted = false;
 
   /** @param fd bound and listening; the listener owns it */
-  constructor(context: Context, view: ListenerView, fd: Descriptor) {
+  constructor(context: Context, view: ListenerView, fd: Descriptor, isPassed = false) {
     this.#context = context;
     this.view = view;
     this.#fd = fd;
     const { bind } = view.plan;
+    this.isPassed = isPassed;
     this.#unixPath = bind.kind === 'unix' ? bind.path : undefined;
     socketName(fd, context.name);
     this.local = decodeAddress(context.name.view, 0) ?? noAddress;
@@ -80,17 +83,19 @@ export class TcpListener implements Handler, Timed, Starved {
 
   /**
    * Stops accepting. Connections the kernel has completed already are taken first, because closing would reset
-   * them, unless all is stopping. A path is given up before all: once the socket is closed a successor may bind it, and
+   * them, unless all is stopping or they are left to others. A path is given up before all: once the socket is closed a successor may bind it, and
    * we would unlink theirs.
    */
-  close(isStopping: boolean): void {
+  close(takesNobody: boolean): void {
     if (this.#closed) return;
-    if (this.#unixPath !== undefined && !this.#unixPath.startsWith('@')) removeSocketFile(this.#unixPath);
-    if (!isStopping) for (let i = 0; i < lastAcceptsMax && this.#acceptOne(); i++);
+    if (this.#unixPath !== undefined && !this.#unixPath.startsWith('@') && !this.isPassed)
+      removeSocketFile(this.#unixPath);
+    if (!takesNobody) for (let i = 0; i < lastAcceptsMax && this.#acceptOne(); i++);
     this.#closed = true;
     this.#context.shortage.remove(this);
     this.#context.reactor.wheel.clear(this);
-    this.#context.reactor.remove(this);
+    if (this.isPassed) this.#context.reactor.removeShared(this.#fd, this);
+    else this.#context.reactor.remove(this);
     close(this.#fd);
     if (this.#pauseTold) this.#context.host.acceptPaused(this.view, false);
   }

@@ -49,6 +49,7 @@ export class UdpListener implements Handler, Timed {
   readonly nameBytes: number;
   readonly backlog = new UdpBacklog();
   readonly #context: Context;
+  readonly #isPassed: boolean;
   readonly #nameWords: number;
   readonly #readThrough: ReadThrough;
   #lookedAtMs = 0;
@@ -57,9 +58,13 @@ export class UdpListener implements Handler, Timed {
   #drops = 0;
   #closed = false;
 
-  /** @param fd bound; the listener owns it */
-  constructor(context: Context, view: ListenerView, fd: Descriptor) {
+  /**
+   * @param fd bound; the listener owns it
+   * @param isPassed others have the socket too
+   */
+  constructor(context: Context, view: ListenerView, fd: Descriptor, isPassed = false) {
     this.#context = context;
+    this.#isPassed = isPassed;
     this.view = view;
     this.id = view.id;
     this.door = context.nextDoor++;
@@ -166,7 +171,8 @@ export class UdpListener implements Handler, Timed {
     for (const conversation of own) conversation.reset(code);
     this.#countDrops();
     this.#context.reactor.wheel.clear(this);
-    this.#context.reactor.remove(this);
+    if (this.#isPassed) this.#context.reactor.removeShared(this.fd, this);
+    else this.#context.reactor.remove(this);
     close(this.fd);
   }
 

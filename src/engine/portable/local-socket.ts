@@ -2,7 +2,8 @@
  * One bound UDP socket of a listener, and the address clients reach it by. Replies leave through it, so they come from
  * the address the client used.
  */
-import { createSocket, type RemoteInfo, type Socket, type SocketOptions } from 'node:dgram';
+import { type BindOptions, createSocket, type RemoteInfo, type Socket, type SocketOptions } from 'node:dgram';
+import { closeSync } from 'node:fs';
 import { Address } from '../../core/address.ts';
 import { replyQueueBytesMax } from '../../core/limits.ts';
 import type { ListenerPlan } from '../../core/plan.ts';
@@ -47,6 +48,23 @@ export class LocalSocket {
    * @param ip a literal, with a zone for a link-local address; `::` takes IPv4 as well
    */
   static bind(ip: string, port: number, sharing: PortSharing, buffers: SocketBuffers): Promise<LocalSocket> {
+    return LocalSocket.#open(ip, { address: ip, port, exclusive: true }, sharing, buffers);
+  }
+
+  /**
+   * As {@link bind}, with a socket that is bound already.
+   * @param passed its descriptor; it is closed with the socket, also when it cannot be used
+   */
+  static use(passed: number, ip: string, buffers: SocketBuffers): Promise<LocalSocket> {
+    return LocalSocket.#open(ip, { fd: passed, exclusive: true }, 'none', buffers);
+  }
+
+  static #open(
+    ip: string,
+    place: BindOptions,
+    sharing: PortSharing,
+    buffers: SocketBuffers,
+  ): Promise<LocalSocket> {
     const family = ip.includes(':') ? 6 : 4;
     // `reusePort` is in Node from 22.12 and 23.1; the types here are older.
     const recvBufferSize = buffers?.receiveBufferBytes ?? receiveBufferBytes;
@@ -65,10 +83,18 @@ export class LocalSocket {
         socket.close();
         reject(error);
       });
-      socket.bind({ address: ip, port, exclusive: true }, () => {
+      const bound = (): void => {
         socket.removeAllListeners('error');
         resolve(new LocalSocket(socket, recvBufferSize));
-      });
+      };
+      try {
+        socket.bind(place, bound);
+      } catch (error) {
+        // A descriptor that is no UDP socket: it has not become this socket's.
+        socket.close();
+        if (place.fd !== undefined) closeSync(place.fd);
+        reject(error as Error);
+      }
     });
   }
 

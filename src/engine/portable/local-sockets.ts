@@ -60,6 +60,19 @@ export class LocalSockets {
     return sockets;
   }
 
+  /**
+   * With a socket that is bound already. On a wildcard it is the only one: replies leave from the address the kernel picks, as the ones
+   * of single addresses would need the right to the port.
+   */
+  static async use(
+    passed: number,
+    ip: string,
+    buffers: SocketBuffers,
+    opened: (socket: LocalSocket) => void,
+  ): Promise<LocalSockets> {
+    return new LocalSockets(await LocalSocket.use(passed, ip, buffers), 'none', buffers, opened);
+  }
+
   get local(): Address {
     return this.#first.local;
   }

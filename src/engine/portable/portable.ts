@@ -75,6 +75,7 @@ class PortableEngine implements Engine {
     done: (result: { readonly port: number } | BindFailure) => void,
     isFirst = true,
     door = '',
+    passed?: number,
   ): void {
     const doors = this.#listeners.get(view.id) ?? new Map<string, TcpListener | UdpListener>();
     assert.ok(!doors.has(door), `listener ${view.id} is bound already`);
@@ -82,9 +83,11 @@ class PortableEngine implements Engine {
     doors.set(door, listener);
     this.#listeners.set(view.id, doors);
     const stranger =
-      isFirst && this.#context.reusePort ? this.#addressInUse(view) : Promise.resolve(undefined);
+      isFirst && this.#context.reusePort && passed === undefined
+        ? this.#addressInUse(view)
+        : Promise.resolve(undefined);
     void stranger
-      .then(async (inUse) => inUse ?? (await listener.listen()))
+      .then(async (inUse) => inUse ?? (await listener.listen(passed)))
       .then((result) => {
         const isWanted = doors.get(door) === listener;
         if (isWanted && 'code' in result) this.#forget(view.id, door);

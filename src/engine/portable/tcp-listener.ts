@@ -6,6 +6,7 @@
  * cannot stop a listener from accepting: this engine never calls `acceptPaused`. The flow limit, which the host
  * checks against the descriptor limit at start, keeps it from getting there.
  */
+import { closeSync } from 'node:fs';
 import { createServer, type ListenOptions, type Server, type Socket } from 'node:net';
 import { noAddress } from '../../core/address.ts';
 import type { Bind } from '../../core/plan.ts';
@@ -35,11 +36,15 @@ export class TcpListener {
     this.#server.on('connection', (socket) => this.#accepted(socket));
   }
 
-  /** Binds and starts accepting; answers later, never from inside. */
-  async listen(): Promise<Bound> {
+  /**
+   * Binds and starts accepting; answers later, never from inside.
+   * @param passed a socket that is bound already, and closed with this listener
+   */
+  async listen(passed?: number): Promise<Bound> {
     const bind = this.#bound;
-    let result = await this.#bind();
-    if ('code' in result && result.code === 'EADDRINUSE' && bind.kind === 'unix') {
+    let result = await this.#bind(passed);
+    if ('code' in result && passed !== undefined) closeSync(passed);
+    else if ('code' in result && result.code === 'EADDRINUSE' && bind.kind === 'unix') {
       if (await removeStaleSocket(bind.path)) result = await this.#bind();
     }
     if ('port' in result) this.#server.on('error', (error) => this.#context.host.fault(error, undefined));
@@ -53,17 +58,24 @@ export class TcpListener {
     this.#server.close();
   }
 
-  #bind(): Promise<Bound> {
+  #bind(passed?: number): Promise<Bound> {
     if (this.#isClosed) return Promise.resolve(unlistened);
     const server = this.#server;
     const bind = this.#bound;
     const { tcp } = this.view.plan;
     // `reusePort` is in Node from 22.12 and 23.1; the types here are older.
-    const options: ListenOptions & { reusePort?: boolean } =
-      bind.kind === 'unix'
-        ? { path: bind.path, backlog: tcp.backlog, exclusive: true }
-        : { host: bind.ip, port: bind.port, backlog: tcp.backlog, exclusive: true };
-    if (this.#context.reusePort && bind.kind === 'inet') options.reusePort = true;
+    const place =
+      passed !== undefined
+        ? { fd: passed }
+        : bind.kind === 'unix'
+          ? { path: bind.path }
+          : { host: bind.ip, port: bind.port };
+    const options: ListenOptions & { reusePort?: boolean } = {
+      ...place,
+      backlog: tcp.backlog,
+      exclusive: true,
+    };
+    if (this.#context.reusePort && passed === undefined && bind.kind === 'inet') options.reusePort = true;
     return new Promise((resolve) => {
       const settle = (result: Bound): void => {
         server.removeAllListeners('error');

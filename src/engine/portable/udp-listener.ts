@@ -38,15 +38,20 @@ export class UdpListener {
     this.#bound = view.plan.bind;
   }
 
-  /** Binds and starts receiving; answers later, never from inside. */
-  async listen(): Promise<Bound> {
+  /**
+   * Binds and starts receiving; answers later, never from inside.
+   * @param passed a socket that is bound already, and closed with this listener
+   */
+  async listen(passed?: number): Promise<Bound> {
     const bind = this.#bound;
     const { udp } = this.view.plan;
     if (bind.kind === 'unix') return { code: 'EINVAL', message: 'UDP is not served on a unix socket' };
     try {
-      const sockets = await LocalSockets.bind(bind.ip, bind.port, this.#context.reusePort, udp, (socket) =>
-        this.#receive(socket),
-      );
+      const receive = (socket: LocalSocket): void => this.#receive(socket);
+      const sockets =
+        passed === undefined
+          ? await LocalSockets.bind(bind.ip, bind.port, this.#context.reusePort, udp, receive)
+          : await LocalSockets.use(passed, bind.ip, udp, receive);
       if (!this.#isClosed) {
         this.#sockets = sockets;
         return { port: sockets.local.port };
