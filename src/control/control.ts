@@ -22,6 +22,7 @@ import type { OperatorRow } from '../core/operator-word.ts';
 import type { Plan } from '../core/plan.ts';
 import { poolsOf } from '../core/routes.ts';
 import type { Snapshot } from '../core/snapshot.ts';
+import { tableOf } from '../kernel/layout.ts';
 import type { NamesTable } from '../pins/names-table.ts';
 import { createSharedMemory, type SharedMemory, type SharedViews, sharingWriters } from '../rooms/shared.ts';
 import type { Beat } from '../worker/client.ts';
@@ -143,7 +144,11 @@ export class Control {
     this.published = plan;
     this.options = options;
     const workers = this.workerCount(plan);
-    const { shared, ...views } = createSharedMemory(workers, plan.limits.pins);
+    const kernelTable = hasKernelRelay(plan) ? tableOf(plan) : undefined;
+    const { shared, ...views } = createSharedMemory(
+      workers + (kernelTable === undefined ? 0 : 1),
+      plan.limits.pins,
+    );
     this.shared = shared;
     this.views = views;
     this.rooms = new Rooms(options.watch);
@@ -183,10 +188,10 @@ export class Control {
     this.loopWatch = new LoopWatch(() => this.publish(this.published));
     this.snapshots = new Snapshots(this.ids, this.backends, this.access);
     this.refusals = new Refusals(options.watch);
-    this.workers = this.makeWorkers(workers);
+    this.workers = this.makeWorkers(workers, kernelTable);
     const post = (worker: number, message: MessageToWorker): boolean => this.workers.post(worker, message);
     this.listeners = new Listeners(options.watch, post, workers, options.passed);
-    this.kills = new Kills({ plan: () => this.published, workers, post });
+    this.kills = new Kills({ plan: () => this.published, workers: workers + 1, post });
     this.cluster = createClusterClient({
       version: options.version,
       plan: () => this.plan,
@@ -206,11 +211,12 @@ export class Control {
     if (this.cluster !== undefined) this.rooms.add(this.cluster.room);
   }
 
-  private makeWorkers(count: number): Workers {
+  private makeWorkers(count: number, kernelTable: string | undefined): Workers {
     const { engine, canReusePort, watch } = this.options;
     const { shared, views } = this;
     return new Workers({
       count,
+      kernelTable,
       engine,
       canReusePort,
       shared,
@@ -352,6 +358,7 @@ export class Control {
     return this.inTurn(async () => {
       this.refuseWhenStopping();
       if (!this.isReady) throw new StartFailure('this instance has not started yet');
+      this.refuseLateKernel(base);
       const shares = this.descriptorShares(base);
       const old = this.plan;
       try {
@@ -375,6 +382,14 @@ export class Control {
         needRestart,
       });
     });
+  }
+
+  /** Counts of the kernel's worker are in memory that was made at the start. */
+  private refuseLateKernel(plan: Plan): void {
+    if (!hasKernelRelay(plan) || this.workers.hasKernel) return;
+    throw new StartFailure(
+      'this instance was started without a listener of `relay: kernel` and cannot take its first one while it runs; restart it',
+    );
   }
 
   /** What is found is another list: as a reload of the same file would be. Names that are known are not asked for again. */
@@ -705,4 +720,8 @@ export class Control {
   releaseLocksOf(thread: number): void {
     this.workers.releaseLocksOf(thread);
   }
+}
+
+function hasKernelRelay({ listeners }: Pick<Plan, 'listeners'>): boolean {
+  return listeners.some(({ relay }) => relay === 'kernel');
 }

@@ -34,7 +34,7 @@ export class Ids {
    * A listener that moves to another address is another listener: its old one may still have flows. One that keeps an address of
    * several is the same. (Of two that it has been by its addresses, it is the one that it was last.)
    */
-  listener(plan: Pick<ListenerPlan, 'name' | 'protocol' | 'bind' | 'binds'>): number {
+  listener(plan: Pick<ListenerPlan, 'name' | 'protocol' | 'bind' | 'binds' | 'relay'>): number {
     const keys = listenerKeys(plan);
     let id = this.knownListener(keys);
     if (id === undefined) {
@@ -170,8 +170,10 @@ function backendKey(pool: string, backend: string): string {
   return `${pool}\n${backend}`;
 }
 
-function listenerKeys(plan: Pick<ListenerPlan, 'name' | 'protocol' | 'bind' | 'binds'>): string[] {
-  return bindsOf(plan).map((bind) => `${plan.name}\n${plan.protocol} ${bindKey(bind)}`);
+function listenerKeys(plan: Pick<ListenerPlan, 'name' | 'protocol' | 'bind' | 'binds' | 'relay'>): string[] {
+  // Who carries it must let go of its address before another one has it.
+  const by = plan.relay === 'kernel' ? ' kernel' : '';
+  return bindsOf(plan).map((bind) => `${plan.name}\n${plan.protocol} ${bindKey(bind)}${by}`);
 }
 
 function check(map: Map<string, number>, names: readonly string[], most: number, what: string): void {

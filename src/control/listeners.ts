@@ -82,15 +82,20 @@ export class Listeners {
     const isInTheWay = ({ view, door }: (typeof gone)[number]): boolean => places.has(placeOf(view, door));
     await this.closeDoors(gone.filter(isInTheWay));
     const opened: { view: ListenerView; door: Door }[] = [];
-    for (const { view, doors } of fresh) {
-      const failure = doors.length === 0 ? undefined : await this.openEverywhere(view, doors);
-      if (failure !== undefined) {
-        await this.closeDoors(opened);
-        return failure;
+    for (const some of inTurns(fresh)) {
+      const failures = await Promise.all(
+        some.map(({ view, doors }) => (doors.length === 0 ? undefined : this.openEverywhere(view, doors))),
+      );
+      for (const [i, { view, doors }] of some.entries()) {
+        if (failures[i] !== undefined) continue;
+        opened.push(...doors.map((door) => ({ view, door })));
+        const listener = this.open.get(view.id);
+        if (listener !== undefined) listener.view = view;
       }
-      opened.push(...doors.map((door) => ({ view, door })));
-      const listener = this.open.get(view.id);
-      if (listener !== undefined) listener.view = view;
+      const failure = failures.find((one) => one !== undefined);
+      if (failure === undefined) continue;
+      await this.closeDoors(opened);
+      return failure;
     }
     await this.closeDoors(gone.filter((one) => !isInTheWay(one)));
     // Workers that answered, died and started anew in the meantime.
@@ -120,7 +125,7 @@ export class Listeners {
       for (const door of doors.values()) {
         // Its turn comes, or it has been asked while it did not run.
         if (door.isOpening && !this.waiting.has(`${worker} ${view.id} ${door.key}`)) continue;
-        if (worker < this.workersOf(view, door)) this.openLate(worker, view, door);
+        if (this.workersOf(view, door).includes(worker)) this.openLate(worker, view, door);
       }
     }
   }
@@ -157,7 +162,7 @@ export class Listeners {
   /** Asks the workers that do not have it. */
   private complete({ view, doors }: OpenListener): void {
     for (const door of doors.values()) {
-      for (let worker = 0; worker < this.workersOf(view, door); worker++) {
+      for (const worker of this.workersOf(view, door)) {
         if (!this.wasTold(worker, view.id, door.key)) this.openLate(worker, view, door);
       }
     }
@@ -179,10 +184,20 @@ export class Listeners {
     return this.told.get(`${worker} ${listenerId}`)?.has(door) === true;
   }
 
-  /** One path cannot be bound twice: on unix sockets one worker serves. */
-  private workersOf({ plan }: ListenerView, { bind }: Door): number {
-    if (bind.kind === 'unix') return 1;
-    return this.passed?.workersOf(plan.protocol, bind, this.workers) ?? this.workers;
+  /**
+   * Who binds it: all workers of the data plane, or the one of the kernel, whose number follows on theirs. One path cannot be bound
+   * twice: on unix sockets one worker serves.
+   */
+  private workersOf({ plan }: ListenerView, { bind }: Door): number[] {
+    if (plan.relay === 'kernel') return [this.workers];
+    const count =
+      bind.kind === 'unix' ? 1 : (this.passed?.workersOf(plan.protocol, bind, this.workers) ?? this.workers);
+    return Array.from({ length: count }, (_, worker) => worker);
+  }
+
+  /** Whoever may have it open. */
+  private everybody(): number[] {
+    return Array.from({ length: this.workers + 1 }, (_, worker) => worker);
   }
 
   /** Single doors; a listener without any is closed with its last one. */
@@ -203,7 +218,7 @@ export class Listeners {
       const keys = doors.map(({ key }) => key);
       for (const key of keys) listener.doors.delete(key);
       // Together: for a thousand of them a worker looks through its conversations once.
-      for (let worker = 0; worker < this.workers; worker++)
+      for (const worker of this.everybody())
         done.push(this.close(worker, listenerId, 'listener-removed', keys));
     }
     await Promise.all(done);
@@ -216,7 +231,7 @@ export class Listeners {
     const done: Promise<void>[] = [];
     for (const listenerId of listenerIds) {
       this.open.delete(listenerId);
-      for (let worker = 0; worker < this.workers; worker++) done.push(this.close(worker, listenerId, code));
+      for (const worker of this.everybody()) done.push(this.close(worker, listenerId, code));
     }
     await Promise.all(done);
   }
@@ -251,7 +266,7 @@ export class Listeners {
     // From now on a worker that starts anew binds them as well.
     this.open.set(view.id, listener);
     for (const door of doors) listener.doors.set(door.key, door);
-    for (let worker = 0; worker < this.workers; worker++) {
+    for (const worker of this.everybody()) {
       const failure = await this.openAt(worker, view, doors);
       if (failure === undefined) continue;
       await this.closeDoors(doors.map((door) => ({ view, door })));
@@ -274,7 +289,7 @@ export class Listeners {
     view: ListenerView,
     doors: readonly Door[],
   ): Promise<StartFailure | undefined> {
-    const asked = doors.filter((door) => worker < this.workersOf(view, door));
+    const asked = doors.filter((door) => this.workersOf(view, door).includes(worker));
     const answers = await Promise.all(asked.map((door) => this.ask(worker, view, door)));
     for (const [i, answer] of answers.entries()) {
       const door = asked[i]!;
@@ -317,6 +332,14 @@ export class Listeners {
     if (passed !== undefined) this.passed?.giveBack(passed);
     return false;
   }
+}
+
+/** One after the other; those that the kernel carries together, as they are one table. */
+function inTurns<T extends { readonly view: ListenerView }>(fresh: readonly T[]): T[][] {
+  const isKernel = ({ view }: T): boolean => view.plan.relay === 'kernel';
+  const together = fresh.filter(isKernel);
+  const turns = fresh.filter((one) => !isKernel(one)).map((one) => [one]);
+  return together.length === 0 ? turns : [...turns, together];
 }
 
 function closingKey(worker: number, listenerId: number, doors: readonly string[] | undefined): string {

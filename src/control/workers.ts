@@ -1,5 +1,5 @@
 /**
- * The data-plane workers together: starting them, starting again what died, telling one or all of them something, and
+ * The workers together, those of the data plane and the one whose data plane is the kernel (`relay: kernel`): starting them, starting again what died, telling one or all of them something, and
  * questions that each of them answers a part of. What workers report by themselves goes on to control (`hear`).
  *
  * Does not decide what anybody is told: a worker that has started again is told all of it by control (`restarted`).
@@ -17,12 +17,17 @@ const answersWithinMs = 1_000;
 /** A worker that dies this often without serving for a while will not be cured by another start. */
 const workerDeathsMax = 6;
 
+const kernelEntry = new URL('../kernel/entry.js', import.meta.url);
+
 /** Answers to questions of this file; all else is a report. */
 type Answer = Extract<MessageFromWorker, { type: 'former-counted' | 'senders-counted' | 'flows' }>;
 export type WorkerReport = Exclude<MessageFromWorker, Answer>;
 
 export interface WorkersOptions {
+  /** Of the data plane. */
   readonly count: number;
+  /** The table of nftables for listeners that the kernel carries, by one more worker whose number is `count`; undefined: there are none. */
+  readonly kernelTable: string | undefined;
   readonly engine: 'portable' | 'epoll';
   /** Threads can share a port. */
   readonly canReusePort: boolean;
@@ -39,6 +44,8 @@ export interface WorkersOptions {
 export class Workers {
   /** How often one was started again. */
   restarts = 0;
+  /** Of the data plane. */
+  readonly count: number;
   private readonly options: WorkersOptions;
   private readonly clients: WorkerClient[] = [];
   /** Workers that have died at least once. */
@@ -53,19 +60,23 @@ export class Workers {
 
   constructor(options: WorkersOptions) {
     this.options = options;
-    const { count, engine, canReusePort, shared } = options;
+    const { count, kernelTable, engine, canReusePort, shared } = options;
+    this.count = count;
+    const events = {
+      message: (worker: number, message: MessageFromWorker): void => this.hear(worker, message),
+      died: (worker: number, death: WorkerDeath): void => this.died(worker, death),
+    };
     for (let index = 0; index < count; index++) {
       const data = { index, shared, engine, reusePort: canReusePort && count > 1 };
-      const client = new WorkerClient(data, {
-        message: (worker, message) => this.hear(worker, message),
-        died: (worker, death) => this.died(worker, death),
-      });
-      this.clients.push(client);
+      this.clients.push(new WorkerClient(data, events));
     }
+    if (kernelTable === undefined) return;
+    const data = { index: count, shared, engine, reusePort: false, kernelTable };
+    this.clients.push(new WorkerClient(data, events, kernelEntry));
   }
 
-  get count(): number {
-    return this.clients.length;
+  get hasKernel(): boolean {
+    return this.options.kernelTable !== undefined;
   }
 
   /** Signs of life of each; undefined: no thread of it runs now. */

@@ -76,6 +76,8 @@ export class Flow {
   hasLasted = false;
   /** It was given a backend once, and is counted among those its listener has opened. */
   isCounted = false;
+  /** The kernel moves its bytes, and has let it in by itself (kernel/). */
+  isCarried = false;
   /** No backend could be given to it: it is counted with those that were not let in, and leaves no record. */
   isTurnedAway = false;
   /** Its place in the worker's list of open flows; -1: it is not there. */

@@ -382,6 +382,22 @@ export const nftRunMsMax = 60_000;
 /** Pipes one worker of the epoll engine may hold for flows whose reader is slow, and the descriptors of each. */
 export const pipesPerWorkerMax = 256;
 export const descriptorsPerPipe = 2;
+/** The kernel's worker hears what conntrack has said this often. */
+export const kernelTurnMs = 20;
+/** Room for events of conntrack that were not read yet: some 30,000. */
+export const conntrackBufferBytes = 8 * 1024 * 1024;
+/** Calls that read events, before others have their turn. */
+export const conntrackReadsPerTurnMax = 64;
+/** All entries of conntrack are listed this often, for counts of bytes that no event tells. */
+export const listEveryMs = 10_000;
+/** A connection of `relay: kernel` that is over stays known to the kernel for so long: its last packets may come again. */
+export const lingerOverMs = 1_000;
+/** Flows of the kernel that are ended in one transaction. */
+export const flowsEndedPerTurnMax = 2_000;
+/** Connections that were ended are known by their clients, so many. */
+export const endedKnownMax = 100_000;
+/** A side of a connection that was ended is reset if it speaks within this time. */
+export const goneMs = 3_600_000;
 
 assert.ok(oneWayMsMin < unconfirmedPinTtlMs);
 assert.ok(membersAnswerBytesMax + membersMax * 1_024 < redisReplyBytesMax);

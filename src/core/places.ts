@@ -103,6 +103,20 @@ export class Places {
     this.give(row + field.open);
   }
 
+  /**
+   * A flow that the kernel carries: it holds no descriptor, so it takes nothing of `limits.flows`, and is counted at its listener
+   * alone. A worker's own count of such flows is below 0.
+   */
+  takeCarried(listenerId: number): void {
+    Atomics.add(this.words, rowOf(listenerId) + field.open, 1);
+    this.words[this.ownAt + listenerId]!--;
+  }
+
+  giveCarried(listenerId: number): void {
+    this.words[this.ownAt + listenerId]!++;
+    this.give(rowOf(listenerId) + field.open);
+  }
+
   /** Takes a place at the backend. @returns false: it has `max` flows already */
   takeBackend(id: number, max: number): boolean {
     if (!this.take(backendsAt + id, max)) return false;
@@ -123,7 +137,9 @@ export class Places {
     const { words } = this;
     const ownAt = sharedWords + worker * ownWords;
     for (let id = 0; id < listenersMax; id++) {
-      for (let left = words[ownAt + id]! - takenOver(id); left > 0; left--) this.giveFor(id);
+      const own = words[ownAt + id]!;
+      if (own < 0) Atomics.add(words, rowOf(id) + field.open, own);
+      for (let left = own - takenOver(id); left > 0; left--) this.giveFor(id);
     }
     for (let id = 0; id <= backendIdsMax; id++) {
       const taken = words[ownAt + listenersMax + id]!;

@@ -12,6 +12,8 @@ export const terminationCodes = [
   'idle', // nothing moved for timeouts.idle, in the kernel neither
   'half-close-timeout', // one side had ended, the other went silent for timeouts.half_close
   'expired', // a UDP conversation that was quiet for timeouts.idle: its ordinary end
+  'closed', // relay: kernel; both sides ended, and the kernel does not say which one first
+  'reset', // relay: kernel; one side broke off
   // No backend was reached.
   'no-backend', // every backend of the pool is down, draining or full
   'backend-refused',

@@ -204,7 +204,7 @@ export interface BindFailure {
 }
 
 export interface Engine {
-  readonly name: 'portable' | 'epoll';
+  readonly name: 'portable' | 'epoll' | 'kernel';
 
   /**
    * Binds and starts accepting. `done` is called once, never from inside `listen`, with the bound port (which

@@ -58,6 +58,7 @@ export class WorkerClient {
   private held = new Int32Array(new SharedArrayBuffer(4));
   private beats = new Int32Array(new SharedArrayBuffer(4));
   private readonly events: WorkerEvents;
+  private readonly entry: URL;
   private thread: Worker | undefined;
   private wakeDescriptor = -1;
   private backoffMs = backoffMsMin;
@@ -67,10 +68,16 @@ export class WorkerClient {
   private isStopping = false;
   private onStopped: (() => void) | undefined;
 
-  constructor(data: Omit<WorkerData, 'held' | 'beats'>, events: WorkerEvents) {
+  /** @param entry the built entry module of the thread */
+  constructor(
+    data: Omit<WorkerData, 'held' | 'beats'>,
+    events: WorkerEvents,
+    entry: URL = new URL('./entry.js', import.meta.url),
+  ) {
     this.index = data.index;
     this.data = data;
     this.events = events;
+    this.entry = entry;
   }
 
   start(): void {
@@ -80,7 +87,7 @@ export class WorkerClient {
     this.held = new Int32Array(new SharedArrayBuffer(4));
     this.beats = new Int32Array(new SharedArrayBuffer(4));
     let failure: Error | undefined;
-    const thread = new Worker(new URL('./entry.js', import.meta.url), {
+    const thread = new Worker(this.entry, {
       workerData: { ...this.data, held: this.held.buffer, beats: this.beats.buffer } satisfies WorkerData,
       name: `pinion-${this.index}`,
       resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMib },

@@ -10,7 +10,7 @@ import { Chooser, pinIdOf } from '../core/choose.ts';
 import type { Counters } from '../core/counters.ts';
 import type { DialTable } from '../core/dial-table.ts';
 import { targetAt } from '../core/dial-target.ts';
-import { Flow } from '../core/flow.ts';
+import { type ChoiceReason, Flow } from '../core/flow.ts';
 import type { Identity } from '../core/identity.ts';
 import { keyOf } from '../core/key.ts';
 import {
@@ -331,6 +331,56 @@ export class Director implements EngineHost {
       // Not from within: the engine is about to open another one.
       this.settled.push(givenUp[0]);
     }
+  }
+
+  /**
+   * A client whom the kernel has let in and led to this backend by itself (kernel/): it is entered as it is, whatever the limits.
+   * UDP: it is served from here on. TCP: `dialed` follows, or {@link silent}.
+   */
+  enter(listener: ListenerView, client: Address, local: Address, pool: PoolView, backend: BackendView): Flow {
+    const { counters } = this.options;
+    const nowMs = this.options.nowMs();
+    const key = keyOf(client, listener.plan.affinity);
+    const flow = new Flow(this.nextFlowId++, listener, client, local, key, nowMs);
+    flow.isCarried = true;
+    flow.lead(pool);
+    flow.pinScope = pool.scope?.id ?? pool.id;
+    flow.backend = backend;
+    flow.reason = this.pinCarried(flow, nowMs);
+    flow.isCounted = true;
+    counters.places.takeCarried(listener.id);
+    counters.places.takeBackend(backend.id, Number.POSITIVE_INFINITY);
+    counters.addListener(listener.id, 'opened', 1);
+    this.registry.add(flow);
+    if (listener.plan.protocol === 'udp') this.dialed(flow);
+    return flow;
+  }
+
+  /** Its client's pin is where the kernel has led it, unless it has one that is followed: the kernel hears of that one a moment later. */
+  private pinCarried({ listener, pinScope, poolId, key, backend }: Flow, nowMs: number): ChoiceReason {
+    const { pins } = this.options;
+    const { affinity } = listener.plan;
+    if (affinity.key === 'none') return 'policy';
+    const id = pinIdOf(backend!);
+    const claimTtlMs = Math.min(affinity.ttlMs, unconfirmedPinTtlMs);
+    const pinnedId = pins.touch(pinScope, key, claimTtlMs, nowMs);
+    if (pinnedId === id) return 'pin';
+    const chooser = this.choosers.get(poolId);
+    const pinned = chooser?.pinned(pinnedId);
+    if (pinnedId === 0) pins.claim(pinScope, key, id, claimTtlMs, nowMs, 'policy');
+    else if (
+      chooser?.isElsewhere(pinnedId) !== true &&
+      (pinned === undefined || !chooser!.follows(pinned, []))
+    )
+      pins.move(pinScope, key, pinnedId, id, claimTtlMs, nowMs, 'policy');
+    return 'policy';
+  }
+
+  /** The backend to which the kernel has led a flow refuses it, or says nothing for too long. The flow stays until it is closed. */
+  silent(flow: Flow, failure: 'backend-refused' | 'backend-timeout'): void {
+    flow.lastFailure = failure;
+    this.options.counters.addBackend(flow.backend!.id, 'dialFailures', 1);
+    this.suspect(flow, flow.backend!, 'dial');
   }
 
   private lead(flow: Flow, { number, pool: name }: RouteFound): void {

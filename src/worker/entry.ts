@@ -5,19 +5,20 @@
  * ever: no promise and no timer of Node's runs then, so messages are polled in `onWake`, which the engine calls
  * in every turn (control writes to the wake descriptor after it has posted).
  */
-import { closeSync } from 'node:fs';
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import type { BindFailure, Engine } from '../engine/engine.ts';
 import { attachSharedMemory, type SharedMemory, sharedClock } from '../rooms/shared.ts';
 import { Director } from './director.ts';
 import type { MessageFromWorker } from './messages-from-worker.ts';
 import type { MessageToWorker } from './messages-to-worker.ts';
+import { obey } from './orders.ts';
 
 export interface WorkerData {
   readonly index: number;
   readonly shared: SharedMemory;
   readonly engine: 'portable' | 'epoll';
   readonly reusePort: boolean;
+  /** Of nftables, for the worker of the kernel. */
+  readonly kernelTable?: string;
   /** One 32-bit word: 1 while the thread holds descriptors that nobody else can close. */
   readonly held: SharedArrayBuffer;
   /** One 32-bit word that grows with each tick. */
@@ -58,13 +59,14 @@ async function serveWithEpoll(
 ): Promise<void> {
   const { createEpollEngine } = await import('../engine/epoll/engine.ts');
   const holds = new Int32Array(held);
+  const post = (message: MessageFromWorker): void => port.postMessage(message);
   let tickedAtMs = 0;
   const onWake = (isWoken: boolean): number => {
     const now = nowMs();
     const isDue = now - tickedAtMs >= tickIntervalMs;
     if (!isWoken && !isDue) return tickIntervalMs;
     for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port)) {
-      if (obey(next.message as MessageToWorker, port, director)) return 0;
+      if (obey(next.message as MessageToWorker, director, post)) return 0;
     }
     if (!isDue) return tickIntervalMs;
     tickedAtMs = tick() ? 0 : now;
@@ -99,6 +101,7 @@ async function servePortably(
 ): Promise<void> {
   const { createPortableEngine } = await import('../engine/portable/portable.ts');
   director.engine = createPortableEngine(director, { nowMs, reusePort });
+  const post = (message: MessageFromWorker): void => port.postMessage(message);
   let stopping = false;
   /** Whoever is served has had a turn by then. One alone: a tick or a message meanwhile must not make two of it. */
   let next: NodeJS.Immediate | undefined;
@@ -110,7 +113,7 @@ async function servePortably(
   };
   const ticker = setInterval(turnSoon, tickIntervalMs);
   port.on('message', (message: MessageToWorker) => {
-    stopping = obey(message, port, director);
+    stopping = obey(message, director, post);
     if (stopping) {
       clearInterval(ticker);
       port.close();
@@ -119,98 +122,6 @@ async function servePortably(
     }
   });
   port.postMessage({ type: 'ready', engine: 'portable', wakeDescriptor: -1 } satisfies MessageFromWorker);
-}
-
-/** @returns true when the thread is to leave */
-function obey(message: MessageToWorker, port: MessagePort, director: Director): boolean {
-  const post = (answer: MessageFromWorker): void => port.postMessage(answer);
-  if (message.type !== 'stop') {
-    handle(message, director, post);
-    return false;
-  }
-  director.engine.stop();
-  director.tick();
-  post({ type: 'stopped' });
-  return true;
-}
-
-function handle(
-  message: Exclude<MessageToWorker, { type: 'stop' }>,
-  director: Director,
-  post: (message: MessageFromWorker) => void,
-): void {
-  const engine: Engine = director.engine;
-  switch (message.type) {
-    case 'snapshot':
-      director.useSnapshot(message.snapshot);
-      engine.spareDescriptors(message.spareDescriptors);
-      engine.limitArrivals(message.snapshot.arrivalsMax);
-      for (const listener of message.snapshot.listeners) engine.update(listener);
-      engine.waysChanged();
-      break;
-    case 'listen':
-      listen(message, director, post);
-      break;
-    case 'unlisten':
-      director.unlistens(message.listenerId, message.doors);
-      try {
-        engine.unlisten(message.listenerId, message.code, message.doors);
-      } finally {
-        post({ type: 'unlistened', listenerId: message.listenerId, doors: message.doors });
-      }
-      break;
-    case 'end-flows':
-      director.endFlows(message.select, message.code, message.overMs, message.requestId);
-      break;
-    case 'keep-flows':
-      director.keepFlows(message.backendId, message.way, message.codes);
-      break;
-    case 'claimed':
-      director.claimed(message.flowId);
-      break;
-    case 'count-former':
-      director.countFormer(message.requestId);
-      break;
-    case 'count-senders':
-      director.countSenders(message.requestId, message.backendId, message.sinceMs, message.most);
-      break;
-    case 'list-flows':
-      director.listFlows(message.requestId, message.most);
-      break;
-    case 'break':
-      if (message.how === 'throw-in-flow') director.breakNextFlow();
-      else if (message.how === 'exit') process.exit(1);
-      else if (message.how === 'loop') for (;;);
-      else fillHeap();
-      break;
-  }
-}
-
-function listen(
-  { listenerId, door, bind, isFirst, passed }: Extract<MessageToWorker, { type: 'listen' }>,
-  director: Director,
-  post: (message: MessageFromWorker) => void,
-): void {
-  const view = director.listener(listenerId);
-  if (view === undefined) {
-    if (passed !== undefined) closeSync(passed);
-    const failure = { code: 'ENOENT', message: 'the snapshot has no such listener' };
-    return post({ type: 'bind-failed', listenerId, door, failure });
-  }
-  const answer = (result: { readonly port: number } | BindFailure): void => {
-    if ('code' in result) return post({ type: 'bind-failed', listenerId, door, failure: result });
-    if (bind.kind === 'inet' && view.plan.protocol === 'udp') {
-      director.listens(listenerId, door, { ...bind, port: result.port });
-    }
-    post({ type: 'listening', listenerId, door, port: result.port });
-  };
-  director.engine.listen({ ...view, plan: { ...view.plan, bind } }, answer, isFirst, door, passed);
-}
-
-/** Small objects, as a leak has them: V8 14 (Node 26) does not notice its limit while arrays of numbers are made. */
-function fillHeap(): never {
-  const kept: object[] = [];
-  for (;;) kept.push({ place: kept.length });
 }
 
 if (parentPort !== null) await main(parentPort, workerData as WorkerData);

@@ -186,6 +186,7 @@ export class FlowLimits {
   closed(flow: Flow): void {
     const { places, evictable } = this.counters;
     const { id, plan } = flow.listener;
+    if (flow.isCarried) return places.giveCarried(id);
     if (plan.protocol === 'udp' && evictable.pay(id, flow.isProved)) places.disown(id);
     else places.giveFlow(id);
     this.counters.clients.give(flow.clientSlot);

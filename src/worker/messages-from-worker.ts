@@ -47,7 +47,11 @@ export interface WayCount {
 }
 
 export type MessageFromWorker =
-  | { readonly type: 'ready'; readonly engine: 'portable' | 'epoll'; readonly wakeDescriptor: number }
+  | {
+      readonly type: 'ready';
+      readonly engine: 'portable' | 'epoll' | 'kernel';
+      readonly wakeDescriptor: number;
+    }
   | {
       readonly type: 'listening';
       readonly listenerId: number;

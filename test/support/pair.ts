@@ -220,7 +220,7 @@ export class Clients {
   }
 }
 
-function ask(socketPath: string, method: string, path: string): Promise<unknown> {
+export function ask(socketPath: string, method: string, path: string): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const call = request({ socketPath, method, path, headers: { host: 'localhost' } }, (response) => {
       let text = '';
@@ -235,7 +235,7 @@ function ask(socketPath: string, method: string, path: string): Promise<unknown>
 }
 
 /** A built script beside this file's build. */
-function script(name: string): string {
+export function script(name: string): string {
   const path = join(pinionMain(), '../../test/support', `${name}.js`);
   if (!existsSync(path)) throw new Error(`${path} is missing: run \`npm run build\` first`);
   return path;

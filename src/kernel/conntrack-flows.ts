@@ -1,0 +1,300 @@
+/**
+ * What the kernel's connection tracking says, as flows that begin, are answered and end. Pure: entries come in, the host is
+ * called; sockets and clocks are elsewhere.
+ *
+ *    TCP   opening --answered--> open --both have ended, or a reset--> over --destroyed--> closed
+ *             \--- destroyed unanswered: refused; silent for too long: timed out, once ---/
+ *    UDP   open (from its first datagram) --an answer--> answered --destroyed--> closed
+ *
+ * An entry of conntrack is known by the number the kernel gave it and its source port. Events can be lost (the socket's buffer was
+ * full) and a successor begins with none: a list of all entries then says what is there ({@link beginList}, {@link endList}), and
+ * anything that is heard of an unknown entry is its beginning.
+ *
+ * Does not promise: to know which side ended a connection, which the kernel does not say; to have seen a flow that began and
+ * ended while events were lost.
+ */
+import type { TerminationCode } from '../core/termination.ts';
+import { type ConntrackEntry, conntrackStatus, tcpState } from '../wire/conntrack.ts';
+
+/** Moved so far, as conntrack counts: with the headers of IP and what is above. */
+export interface Moved {
+  readonly packetsIn: number;
+  readonly bytesIn: number;
+  readonly packetsOut: number;
+  readonly bytesOut: number;
+}
+
+/** What the tuples of an entry mean here. `F` is the host's own flow. */
+export interface FlowHost<Sight extends { readonly isReversed: boolean }, F> {
+  /** Undefined: it is nobody's here. `isReversed`: it was picked up from a packet of the backend. */
+  recognise(entry: ConntrackEntry): Sight | undefined;
+  /** @returns undefined: it is not followed */
+  begun(sight: Sight, entry: ConntrackEntry): F | undefined;
+  /** TCP: it is open. UDP: its backend has answered. Once. */
+  answered(flow: F): void;
+  /** TCP: its backend refused it, or has not answered in time. Once, and `closed` follows now or later. */
+  failed(flow: F, how: 'backend-refused' | 'backend-timeout'): void;
+  /** TCP: both sides have ended it, or one broke it off; the entry stays for a while. Once. */
+  over(flow: F, entry: ConntrackEntry): void;
+  moved(flow: F, moved: Moved): void;
+  /** The entry is gone. Once for each flow. */
+  closed(flow: F, code: TerminationCode): void;
+}
+
+interface Followed<F> {
+  readonly flow: F;
+  readonly protocol: 'tcp' | 'udp';
+  readonly isReversed: boolean;
+  readonly beganAtMs: number;
+  /** TCP, unanswered: how long it may be. */
+  readonly answerWithinMs: number;
+  entry: ConntrackEntry;
+  isAnswered: boolean;
+  hasFailed: boolean;
+  isOver: boolean;
+  /** The last of {@link tcpState}. */
+  state: number;
+  /** Why it is to end, if we end it. */
+  endedBy: TerminationCode | undefined;
+  endedAtMs: number;
+  /** The list in which, or since which, it was seen last. */
+  seenInList: number;
+}
+
+/** An entry that we have deleted and of whose end nothing is heard has ended all the same. */
+const destroyWithinMs = 2_000;
+/** The kernel's time for a first answer is in whole seconds, and begins before we hear of it. */
+const forgottenEarlyMsMax = 1_000;
+/** Of one map, so that a single turn does not look at a hundred thousand. */
+const lookedAtPerTurn = 5_000;
+
+export class ConntrackFlows<Sight extends { readonly isReversed: boolean }, F> {
+  private readonly host: FlowHost<Sight, F>;
+  private readonly followed = new Map<number, Followed<F>>();
+  /** TCP flows that wait for an answer, oldest first. */
+  private readonly opening = new Map<number, Followed<F>>();
+  /** Those that we have ended and that are not gone yet. */
+  private readonly ending = new Map<number, Followed<F>>();
+  private readonly keys = new Map<F, number>();
+  private list = 0;
+  private isListing = false;
+  /** Entries that went while a list was made: it may name them still. */
+  private readonly goneInList = new Set<number>();
+
+  constructor(host: FlowHost<Sight, F>) {
+    this.host = host;
+  }
+
+  get size(): number {
+    return this.followed.size;
+  }
+
+  all(): F[] {
+    return [...this.keys.keys()];
+  }
+
+  isOver(flow: F): boolean {
+    const key = this.keys.get(flow);
+    return key === undefined || this.followed.get(key)?.isOver !== false;
+  }
+
+  /** The newest that was heard of a flow's entry; undefined if it is gone. */
+  entryOf(flow: F): ConntrackEntry | undefined {
+    const key = this.keys.get(flow);
+    return key === undefined ? undefined : this.followed.get(key)?.entry;
+  }
+
+  /** @param answerWithinMs of a TCP flow that begins now */
+  heard(entry: ConntrackEntry, nowMs: number, answerWithinMs: (sight: Sight) => number): void {
+    const key = keyOf(entry);
+    let one = this.followed.get(key);
+    if (one === undefined) {
+      if (entry.event === 'dump' && this.goneInList.has(key)) return;
+      one = this.begin(key, entry, nowMs, answerWithinMs);
+      if (one === undefined) return;
+    }
+    // A number that was given anew: the end of the former one was not heard.
+    else if (!isSame(one.entry, entry)) {
+      this.close(key, one, this.codeOf(one, nowMs));
+      one = this.begin(key, entry, nowMs, answerWithinMs);
+      if (one === undefined) return;
+    }
+    one.seenInList = this.list;
+    this.follow(key, one, entry);
+    if (entry.event === 'destroy') {
+      if (this.isListing) this.goneInList.add(key);
+      this.close(key, one, this.codeOf(one, nowMs));
+    }
+  }
+
+  /** Before all entries are listed; events that come meanwhile are heard as always. */
+  beginList(): void {
+    this.list++;
+    this.isListing = true;
+    this.goneInList.clear();
+  }
+
+  /** All have been heard: what was not among them, and not heard of since, is gone. */
+  endList(nowMs: number): void {
+    this.isListing = false;
+    this.goneInList.clear();
+    for (const [key, one] of this.followed) {
+      if (one.seenInList < this.list) this.close(key, one, this.codeOf(one, nowMs));
+    }
+  }
+
+  /** The list could not be made. */
+  giveUpList(): void {
+    this.isListing = false;
+    this.goneInList.clear();
+  }
+
+  /** The flow's entry is to be deleted for this reason, which is told with its end. @returns false: it is over, or ending */
+  end(flow: F, code: TerminationCode, nowMs: number): boolean {
+    const key = this.keys.get(flow);
+    const one = key === undefined ? undefined : this.followed.get(key);
+    if (key === undefined || one === undefined || one.endedBy !== undefined) return false;
+    one.endedBy = one.isOver ? this.codeOf(one, nowMs) : code;
+    one.endedAtMs = nowMs;
+    this.ending.set(key, one);
+    return true;
+  }
+
+  /** What time alone decides. Call it some times a second. */
+  turn(nowMs: number): void {
+    let left = lookedAtPerTurn;
+    for (const [key, one] of this.opening) {
+      if (left-- === 0) break;
+      if (nowMs - one.beganAtMs < one.answerWithinMs) continue;
+      this.opening.delete(key);
+      this.fail(one, 'backend-timeout');
+    }
+    for (const [key, one] of this.ending) {
+      if (nowMs - one.endedAtMs < destroyWithinMs) break;
+      this.close(key, one, this.codeOf(one, nowMs));
+    }
+  }
+
+  /** Everything is forgotten; each flow is closed. */
+  closeAll(code: TerminationCode): void {
+    for (const [key, one] of this.followed) this.close(key, one, code);
+  }
+
+  private begin(
+    key: number,
+    entry: ConntrackEntry,
+    nowMs: number,
+    answerWithinMs: (sight: Sight) => number,
+  ): Followed<F> | undefined {
+    const sight = this.host.recognise(entry);
+    if (sight === undefined) return undefined;
+    const flow = this.host.begun(sight, entry);
+    if (flow === undefined) return undefined;
+    const one: Followed<F> = {
+      flow,
+      protocol: entry.protocol,
+      isReversed: sight.isReversed,
+      beganAtMs: nowMs,
+      answerWithinMs: answerWithinMs(sight),
+      entry,
+      isAnswered: false,
+      hasFailed: false,
+      isOver: false,
+      state: tcpState.none,
+      endedBy: undefined,
+      endedAtMs: 0,
+      seenInList: this.list,
+    };
+    this.followed.set(key, one);
+    this.keys.set(flow, key);
+    if (entry.protocol === 'tcp') this.opening.set(key, one);
+    return one;
+  }
+
+  private follow(key: number, one: Followed<F>, entry: ConntrackEntry): void {
+    one.entry = entry;
+    if (entry.tcpState !== undefined) one.state = entry.tcpState;
+    const { originalCounters, replyCounters } = entry;
+    if (originalCounters !== undefined && replyCounters !== undefined) {
+      const [up, down] = one.isReversed
+        ? [replyCounters, originalCounters]
+        : [originalCounters, replyCounters];
+      this.host.moved(one.flow, {
+        packetsIn: up.packets,
+        bytesIn: up.bytes,
+        packetsOut: down.packets,
+        bytesOut: down.bytes,
+      });
+    }
+    if (!one.isAnswered && isAnswer(one, entry)) {
+      one.isAnswered = true;
+      this.opening.delete(key);
+      this.host.answered(one.flow);
+    }
+    if (one.isAnswered && !one.isOver && isOverIn(one)) {
+      one.isOver = true;
+      this.host.over(one.flow, entry);
+    }
+  }
+
+  private fail(one: Followed<F>, how: 'backend-refused' | 'backend-timeout'): void {
+    if (one.hasFailed || one.isAnswered) return;
+    one.hasFailed = true;
+    this.host.failed(one.flow, how);
+  }
+
+  private close(key: number, one: Followed<F>, code: TerminationCode): void {
+    this.followed.delete(key);
+    this.opening.delete(key);
+    this.ending.delete(key);
+    this.keys.delete(one.flow);
+    // Conntrack forgets a connection whose first packet is answered by a reset at once.
+    if (one.protocol === 'tcp' && one.endedBy === undefined && isFailure(code)) this.fail(one, code);
+    this.host.closed(one.flow, code);
+  }
+
+  /** How it ended, as far as can be told. */
+  private codeOf(one: Followed<F>, nowMs: number): TerminationCode {
+    if (one.endedBy !== undefined) return one.endedBy;
+    if (one.protocol === 'udp') return 'expired';
+    if (one.state === tcpState.close) return 'reset';
+    // Where packets are counted, a refusal is one. Who never answered is forgotten when its time is over, or for a reason of ours.
+    if (!one.isAnswered) {
+      if (one.hasFailed) return 'backend-timeout';
+      if (one.entry.replyCounters?.packets !== 0) return 'backend-refused';
+      return nowMs - one.beganAtMs >= one.answerWithinMs - forgottenEarlyMsMax ? 'backend-timeout' : 'closed';
+    }
+    return one.state === tcpState.established ? 'idle' : 'closed';
+  }
+}
+
+function isFailure(code: TerminationCode): code is 'backend-refused' | 'backend-timeout' {
+  return code === 'backend-refused' || code === 'backend-timeout';
+}
+
+/** Exact up to 2^53: 32 bits and 16. */
+function keyOf({ id, original }: ConntrackEntry): number {
+  return id * 65_536 + original.source.port;
+}
+
+function isSame(one: ConntrackEntry, other: ConntrackEntry): boolean {
+  return (
+    one.protocol === other.protocol &&
+    one.original.source.equals(other.original.source) &&
+    one.original.destination.equals(other.original.destination)
+  );
+}
+
+/**
+ * TCP: the handshake is done. A connection that was picked up in its middle begins in that state, with the packet of one side
+ * alone. UDP: both have spoken.
+ */
+function isAnswer({ protocol, state }: Followed<unknown>, { status }: ConntrackEntry): boolean {
+  if (protocol === 'udp') return (status & conntrackStatus.seenReply) !== 0;
+  if (state === tcpState.close) return (status & conntrackStatus.seenReply) !== 0;
+  return state >= tcpState.established && state < tcpState.close;
+}
+
+function isOverIn({ protocol, state }: Followed<unknown>): boolean {
+  return protocol === 'tcp' && (state === tcpState.timeWait || state === tcpState.close);
+}

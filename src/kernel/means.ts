@@ -1,0 +1,17 @@
+/**
+ * What the kernel's thread needs of Linux, so that what it decides can be tested without rights: text for nft, the entries of
+ * conntrack as they come and as they are listed, and deleting some. The real ones are in linux-means.ts.
+ */
+import type { Nft } from '../linux/nft.ts';
+import type { ConntrackEntry } from '../wire/conntrack.ts';
+
+export interface KernelMeans {
+  readonly nft: Pick<Nft, 'run' | 'list'>;
+  /** Shows what has come since the last call. @returns false: events were lost */
+  receive(visit: (entry: ConntrackEntry) => void): boolean;
+  /** Shows all entries, of both families. @returns false: the list is not whole */
+  list(visit: (entry: ConntrackEntry) => void): Promise<boolean>;
+  /** Those that are gone already are passed over. */
+  remove(entries: readonly ConntrackEntry[]): void;
+  close(): void;
+}

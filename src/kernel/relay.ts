@@ -1,0 +1,279 @@
+/**
+ * The kernel as an engine: it takes clients in and moves their bytes by itself, by the table that is written here (ruleset.ts,
+ * table-keeper.ts), and what it did is heard from conntrack (conntrack-flows.ts) and told the director, as the other engines tell it.
+ * So control's orders, pins, counters, records and passive health are those of any worker.
+ *
+ *    snapshot, doors, states, pins --> table --> the kernel <-- packets
+ *    director <-- begun, answered, over, closed <-- conntrack <-- the kernel
+ *    terminate --> its addresses into `gone` (both sides are reset at their next packet), its entry is deleted
+ *
+ * `stop` leaves the table where it is: open connections go on, and a successor takes them over.
+ */
+import type { Address } from '../core/address.ts';
+import { bindsOf } from '../core/binds.ts';
+import type { Flow } from '../core/flow.ts';
+import { endedKnownMax, flowsEndedPerTurnMax, goneMs, lingerOverMs, listEveryMs } from '../core/limits.ts';
+import type { Bind } from '../core/plan.ts';
+import type { ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
+import type { TerminationCode } from '../core/termination.ts';
+import { isSameTarget } from '../core/way.ts';
+import type { BindFailure, Engine } from '../engine/engine.ts';
+import { type ConntrackEntry, tcpState } from '../wire/conntrack.ts';
+import type { Director } from '../worker/director.ts';
+import { ConntrackFlows, type Moved } from './conntrack-flows.ts';
+import type { KernelMeans } from './means.ts';
+import { type Sight, Sights } from './sights.ts';
+
+export type RelayHost = Pick<
+  Director,
+  'enter' | 'dialed' | 'replied' | 'silent' | 'closed' | 'backendNow' | 'trouble' | 'fault'
+>;
+
+export interface RelayOptions {
+  readonly host: RelayHost;
+  readonly means: Pick<KernelMeans, 'list' | 'remove'>;
+  /** The table is to be made as it is wanted now. */
+  readonly change: (done?: (error: string | undefined) => void) => void;
+  /** Ends TCP connections wherever their packets come from. */
+  readonly reset: (connections: readonly EndedConnection[]) => Promise<void>;
+  readonly nowMs: () => number;
+}
+
+/** A TCP connection that is to be reset, as packets between its client and its backend have it. */
+export interface EndedConnection {
+  readonly client: Address;
+  readonly backend: Address;
+}
+
+/** A listener as it is open here, with the addresses that are, and its pool. */
+export interface OpenListener {
+  readonly view: ListenerView;
+  readonly pool: PoolView;
+}
+
+export class KernelRelay implements Engine {
+  readonly name = 'kernel';
+  private readonly options: RelayOptions;
+  private readonly flows: ConntrackFlows<Sight, Flow>;
+  /** By listener and door. */
+  private readonly doors = new Map<number, Map<string, Bind>>();
+  private snapshot: Snapshot | undefined;
+  private open: readonly OpenListener[] = [];
+  private sights = new Sights([]);
+  /** TCP flows that are over, and when: their entries go a moment later. */
+  private readonly over: { readonly flow: Flow; readonly atMs: number }[] = [];
+  private toEnd: { readonly flow: Flow; readonly entry: ConntrackEntry }[] = [];
+  /** Clients, and when their connections were ended; oldest first. */
+  private readonly ended = new Map<string, number>();
+  private listedAtMs = Number.NEGATIVE_INFINITY;
+  private isListing = false;
+  private isEnding = false;
+
+  constructor(options: RelayOptions) {
+    this.options = options;
+    const { host } = options;
+    this.flows = new ConntrackFlows<Sight, Flow>({
+      recognise: (entry) => {
+        const sight = this.sights.of(entry);
+        return sight?.backend === undefined || this.isRemnant(sight, entry) ? undefined : sight;
+      },
+      begun: ({ listener, pool, backend, client, local }) =>
+        host.enter(listener, client, local, pool, backend!),
+      answered: (flow) => this.answered(flow),
+      failed: (flow, how) => host.silent(flow, how),
+      over: (flow) => void this.over.push({ flow, atMs: options.nowMs() }),
+      moved: (flow, moved) => account(flow, moved),
+      closed: (flow, code) => host.closed(flow, code),
+    });
+  }
+
+  /** Listeners as they are open here. */
+  openListeners(): readonly OpenListener[] {
+    return this.open;
+  }
+
+  useSnapshot(snapshot: Snapshot): void {
+    this.snapshot = snapshot;
+    this.look();
+    // Before anything is open nothing is wanted, and a predecessor's table is not to be emptied for it.
+    if (this.doors.size > 0) this.options.change();
+  }
+
+  /** Whether all that the kernel is to carry is open. */
+  get isWhole(): boolean {
+    return (this.snapshot?.listeners ?? []).every(
+      ({ id, plan }) => plan.relay !== 'kernel' || this.doors.get(id)?.size === bindsOf(plan).length,
+    );
+  }
+
+  heard(entry: ConntrackEntry): void {
+    this.flows.heard(entry, this.options.nowMs(), ({ listener }) => listener.plan.timeouts.connectMs);
+  }
+
+  /** Events were lost, or an instance before us has left flows: all entries are listed soon. */
+  lost(): void {
+    this.listedAtMs = Number.NEGATIVE_INFINITY;
+  }
+
+  /** Call it some times a second. */
+  turn(): void {
+    const nowMs = this.options.nowMs();
+    this.flows.turn(nowMs);
+    let due = 0;
+    while (due < this.over.length && nowMs - this.over[due]!.atMs >= lingerOverMs) due++;
+    for (const { flow } of this.over.splice(0, due)) this.endLater(flow, 'closed');
+    if (this.toEnd.length > 0 && !this.isEnding) void this.endNow();
+    if (!this.isListing && this.doors.size > 0 && nowMs - this.listedAtMs >= listEveryMs) void this.list();
+  }
+
+  /** Hears of all entries, so that what is counted is as of now. */
+  async list(): Promise<boolean> {
+    if (this.isListing) return false;
+    this.isListing = true;
+    this.listedAtMs = this.options.nowMs();
+    this.flows.beginList();
+    const isWhole = await this.options.means.list((entry) => this.heard(entry));
+    if (isWhole) this.flows.endList(this.options.nowMs());
+    else this.flows.giveUpList();
+    this.isListing = false;
+    return isWhole;
+  }
+
+  // ---- the engine's orders -----------------------------------------------------------------------------------
+
+  listen(
+    { id, plan }: ListenerView,
+    done: (result: { readonly port: number } | BindFailure) => void,
+    _isFirst?: boolean,
+    door = '',
+  ): void {
+    const { bind } = plan;
+    const doors = this.doors.get(id) ?? new Map<string, Bind>();
+    this.doors.set(id, doors);
+    doors.set(door, bind);
+    this.look();
+    this.options.change((error) => {
+      if (error === undefined) {
+        this.lost();
+        return done({ port: bind.kind === 'inet' ? bind.port : 0 });
+      }
+      doors.delete(door);
+      if (doors.size === 0) this.doors.delete(id);
+      this.look();
+      this.options.change();
+      done({ code: 'EIO', message: error });
+    });
+  }
+
+  /** `shutdown`: nothing changes, as the kernel needs nobody to go on. */
+  unlisten(listenerId: number, code: 'listener-removed' | 'shutdown', doors?: readonly string[]): void {
+    if (code === 'shutdown') return;
+    const open = this.doors.get(listenerId);
+    if (open === undefined) return;
+    for (const door of doors ?? [...open.keys()]) open.delete(door);
+    if (open.size === 0) this.doors.delete(listenerId);
+    this.look();
+    this.options.change();
+  }
+
+  update(): void {}
+
+  waysChanged(): void {
+    const { host } = this.options;
+    for (const flow of this.flows.all()) {
+      if (flow.listener.plan.protocol !== 'udp') continue;
+      const before = flow.backend?.target;
+      // The next datagram is led to where the backend is now.
+      if (!isSameTarget(before, host.backendNow(flow).target)) this.endLater(flow, 'address-changed');
+    }
+  }
+
+  abandonDial(flow: Flow): void {
+    this.endLater(flow, 'backend-unreachable');
+  }
+
+  terminate(flow: Flow, code: TerminationCode): void {
+    // The process leaves; what the kernel carries stays.
+    if (code !== 'shutdown') this.endLater(flow, code);
+  }
+
+  stop(): void {
+    this.flows.closeAll('shutdown');
+  }
+
+  spareDescriptors(): void {}
+  limitArrivals(): void {}
+  proceed(): void {}
+  trust(): void {}
+  evict(): boolean {
+    return false;
+  }
+
+  private look(): void {
+    const { listeners = [], pools = [] } = this.snapshot ?? {};
+    this.open = [...this.doors].flatMap(([id, doors]) => {
+      const view = listeners.find((listener) => listener.id === id);
+      const pool = pools.find((one) => one.id === view?.poolId);
+      if (view === undefined || pool === undefined) return [];
+      return [{ view: { ...view, plan: { ...view.plan, binds: [...doors.values()] } }, pool }];
+    });
+    this.sights = new Sights(this.open);
+  }
+
+  /**
+   * A packet of a connection that was ended makes its entry anew, and may be led to another backend, which resets it: that is nobody's
+   * flow. One that begins with a handshake is.
+   */
+  private isRemnant({ client, local }: Sight, { protocol, tcpState: state }: ConntrackEntry): boolean {
+    if (this.ended.size === 0 || protocol !== 'tcp') return false;
+    return (
+      state !== tcpState.synSent && state !== tcpState.synReceived && this.ended.has(`${client} ${local}`)
+    );
+  }
+
+  private forgetEnded(nowMs: number): void {
+    for (const [client, atMs] of this.ended) {
+      if (nowMs - atMs < goneMs && this.ended.size <= endedKnownMax) break;
+      this.ended.delete(client);
+    }
+  }
+
+  private answered(flow: Flow): void {
+    const { host } = this.options;
+    if (flow.listener.plan.protocol === 'tcp') host.dialed(flow);
+    host.replied(flow);
+  }
+
+  private endLater(flow: Flow, code: TerminationCode): void {
+    const entry = this.flows.entryOf(flow);
+    if (entry !== undefined && this.flows.end(flow, code, this.options.nowMs()))
+      this.toEnd.push({ flow, entry });
+  }
+
+  /** First the rule that resets, then the entry: a packet in between would make it anew. */
+  private async endNow(): Promise<void> {
+    this.isEnding = true;
+    const some = this.toEnd.splice(0, flowsEndedPerTurnMax);
+    const open = some.filter(({ flow }) => flow.connectedAtMs !== 0 && !this.flows.isOver(flow));
+    const tcp = open.filter(({ flow }) => flow.listener.plan.protocol === 'tcp');
+    for (const { flow } of tcp) this.ended.set(`${flow.client} ${flow.local}`, this.options.nowMs());
+    this.forgetEnded(this.options.nowMs());
+    const reset = tcp.map(({ flow, entry }) => tupleOf(flow, entry));
+    if (reset.length > 0) await this.options.reset(reset);
+    this.options.means.remove(some.map(({ entry }) => entry));
+    this.isEnding = false;
+  }
+}
+
+/** A flow that was picked up from its backend has it as the source of its first packet. */
+function tupleOf({ client }: Flow, { original, reply }: ConntrackEntry): EndedConnection {
+  return { client, backend: original.source.equals(client) ? reply.source : original.source };
+}
+
+function account(flow: Flow, { bytesIn, bytesOut, packetsIn, packetsOut }: Moved): void {
+  flow.bytesIn = bytesIn;
+  flow.bytesOut = bytesOut;
+  if (flow.listener.plan.protocol === 'tcp') return;
+  flow.datagramsIn = packetsIn;
+  flow.datagramsOut = packetsOut;
+}

@@ -1,0 +1,90 @@
+/**
+ * Whose an entry of conntrack is: which listener's client speaks with which backend. By its addresses alone: numbers of backends
+ * are of one process, and a successor must know the entries of the one before.
+ *
+ *    picked up from the client:    original = client -> listener     reply = backend -> client (or -> this machine, masqueraded)
+ *    picked up from the backend:   original = backend -> client      reply = client -> listener
+ */
+import { Address } from '../core/address.ts';
+import { bindsOf } from '../core/binds.ts';
+import { targetAt } from '../core/dial-target.ts';
+import type { Bind, Protocol } from '../core/plan.ts';
+import type { BackendView, ListenerView, PoolView } from '../core/snapshot.ts';
+import type { ConntrackEntry, Tuple } from '../wire/conntrack.ts';
+
+export interface Sight {
+  readonly listener: ListenerView;
+  readonly pool: PoolView;
+  /** Undefined: the listener's pool has none at that address (any more). */
+  readonly backend: BackendView | undefined;
+  readonly client: Address;
+  /** The address of the listener that the client used. */
+  readonly local: Address;
+  readonly isReversed: boolean;
+}
+
+interface Door {
+  readonly listener: ListenerView;
+  readonly pool: PoolView;
+  /** By address and port, as the clients of this door reach them. */
+  readonly backends: ReadonlyMap<string, BackendView>;
+}
+
+export class Sights {
+  private readonly doors = new Map<string, Door>();
+  /** Doors at a wildcard address, by protocol and port. */
+  private readonly wide = new Map<string, Door>();
+
+  constructor(listeners: readonly { readonly view: ListenerView; readonly pool: PoolView }[]) {
+    for (const { view, pool } of listeners) {
+      for (const bind of bindsOf(view.plan)) this.add(view, pool, bind);
+    }
+  }
+
+  /** Undefined: it is not about a listener of ours. */
+  of({ protocol, original, reply }: ConntrackEntry): Sight | undefined {
+    return this.seen(protocol, original, reply) ?? this.seenReversed(protocol, original, reply);
+  }
+
+  private seen(protocol: Protocol, original: Tuple, reply: Tuple): Sight | undefined {
+    const door = this.doorAt(protocol, original.destination);
+    // Not led anywhere: somebody on this machine serves there, or it was turned away.
+    if (door === undefined || reply.source.equals(original.destination)) return undefined;
+    const { listener, pool } = door;
+    const backend = door.backends.get(reply.source.toString());
+    const { source: client, destination: local } = original;
+    return { listener, pool, backend, client, local, isReversed: false };
+  }
+
+  private seenReversed(protocol: Protocol, original: Tuple, reply: Tuple): Sight | undefined {
+    const door = this.doorAt(protocol, reply.destination);
+    const backend = door?.backends.get(original.source.toString());
+    if (door === undefined || backend === undefined) return undefined;
+    const { listener, pool } = door;
+    const { destination: client } = original;
+    return { listener, pool, backend, client, local: reply.destination, isReversed: true };
+  }
+
+  private doorAt(protocol: Protocol, address: Address): Door | undefined {
+    return (
+      this.doors.get(`${protocol} ${address}`) ??
+      (this.wide.size === 0 ? undefined : this.wide.get(`${protocol} ${address.port}`))
+    );
+  }
+
+  private add(listener: ListenerView, pool: PoolView, bind: Bind): void {
+    const address = bind.kind === 'inet' ? Address.parse(bind.ip, bind.port) : undefined;
+    if (address === undefined) return;
+    const backends = new Map<string, BackendView>();
+    for (const backend of pool.backends) {
+      const target = backend.target && targetAt(backend.target, address.port);
+      const at = target?.kind === 'inet' ? Address.parse(target.ip, target.port) : undefined;
+      // Of two at one address the first one.
+      if (at !== undefined && !backends.has(at.toString())) backends.set(at.toString(), backend);
+    }
+    const { protocol } = listener.plan;
+    const door = { listener, pool, backends };
+    if (address.isWildcard) this.wide.set(`${protocol} ${address.port}`, door);
+    else this.doors.set(`${protocol} ${address}`, door);
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * Keeps our table of nftables as it is wanted: one transaction at a time, of what differs from what is there. What is there is read
+ * where it is not known: at the beginning (a predecessor's table is taken over as it stands), after a transaction that failed, and
+ * when somebody else has deleted the table.
+ *
+ *    change() --> known? -- no --> read
+ *                   \--> wanted --> differs? -- nft --> known
+ *                                          \--> failed: told, and again after a while, unknown
+ *
+ * Does not promise: to notice a single rule or element that somebody else changes in our table.
+ */
+import type { NftResult } from '../linux/nft.ts';
+
+export interface TableKeeperOptions<Table> {
+  readonly run: (commands: string) => Promise<NftResult>;
+  /** What is there; undefined: nothing. */
+  readonly read: () => Promise<Table | undefined>;
+  /** What the table should be now. */
+  readonly want: () => Table;
+  /** What makes one into the other; nothing to do: an empty text. */
+  readonly transaction: (from: Table | undefined, to: Table) => string;
+  /** A command that fails when the table is not there, and is cheap. */
+  readonly probe: string;
+  readonly nowMs: () => number;
+  readonly told: (what: TableNews) => void;
+}
+
+export type TableNews =
+  | { readonly type: 'failed'; readonly message: string }
+  /** Somebody else has deleted the table. */
+  | { readonly type: 'gone' }
+  | { readonly type: 'changed' };
+
+const probeEveryMs = 1_000;
+const againAfterMs = 1_000;
+
+export class TableKeeper<Table> {
+  private readonly options: TableKeeperOptions<Table>;
+  private known: { readonly table: Table | undefined } | undefined;
+  private isDue = false;
+  private isBusy = false;
+  private isClosed = false;
+  private notBeforeMs = Number.NEGATIVE_INFINITY;
+  private probedAtMs = 0;
+  private waiting: ((error: string | undefined) => void)[] = [];
+
+  constructor(options: TableKeeperOptions<Table>) {
+    this.options = options;
+  }
+
+  /** What is wanted may be another now. @param done when a transaction that began after this call went through, or failed */
+  change(done?: (error: string | undefined) => void): void {
+    this.isDue = true;
+    if (done !== undefined) this.waiting.push(done);
+  }
+
+  /** Call it often. */
+  turn(): void {
+    if (this.isBusy || this.isClosed) return;
+    const nowMs = this.options.nowMs();
+    const isProbed = nowMs - this.probedAtMs < probeEveryMs || this.known?.table === undefined;
+    if (this.isDue && nowMs >= this.notBeforeMs) this.carryOut(() => this.apply());
+    else if (!isProbed) this.carryOut(() => this.probe());
+  }
+
+  /** No transaction begins any more; the table stays. */
+  close(): void {
+    this.isClosed = true;
+  }
+
+  private carryOut(run: () => Promise<void>): void {
+    this.isBusy = true;
+    void run().then(() => {
+      this.isBusy = false;
+    });
+  }
+
+  private async apply(): Promise<void> {
+    const { want, read, transaction, run, told, nowMs } = this.options;
+    this.known ??= { table: await read() };
+    this.isDue = false;
+    const done = this.waiting.splice(0);
+    const wanted = want();
+    const text = transaction(this.known.table, wanted);
+    const result = text === '' ? undefined : await run(text);
+    if (result?.ok === false) {
+      this.known = undefined;
+      this.isDue = true;
+      this.notBeforeMs = nowMs() + againAfterMs;
+      told({ type: 'failed', message: result.error });
+      for (const tell of done) tell(result.error);
+      return;
+    }
+    this.known = { table: wanted };
+    this.probedAtMs = nowMs();
+    if (result !== undefined) told({ type: 'changed' });
+    for (const tell of done) tell(undefined);
+  }
+
+  private async probe(): Promise<void> {
+    const { run, probe, told, nowMs } = this.options;
+    this.probedAtMs = nowMs();
+    if ((await run(probe)).ok) return;
+    this.known = undefined;
+    this.isDue = true;
+    told({ type: 'gone' });
+  }
+}

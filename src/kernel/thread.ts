@@ -1,0 +1,192 @@
+/**
+ * Puts the kernel's worker together: the relay that speaks with the director, the keeper of the table, and what the table is made of.
+ * Its `turn` hears what conntrack has said and notices what has changed in shared memory.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { BackendStates } from '../core/backend-states.ts';
+import { goneMs } from '../core/limits.ts';
+import type { PinTable } from '../core/pins/table.ts';
+import type { Snapshot } from '../core/snapshot.ts';
+import type { Director } from '../worker/director.ts';
+import type { MessageToWorker } from '../worker/messages-to-worker.ts';
+import { adoptPins } from './adoption.ts';
+import type { Ruleset } from './form.ts';
+import { goneSet, layoutMarker } from './layout.ts';
+import type { KernelMeans } from './means.ts';
+import { presentOf } from './present.ts';
+import { type EndedConnection, KernelRelay } from './relay.ts';
+import { wantedOf } from './ruleset.ts';
+import { TableKeeper, type TableNews } from './table-keeper.ts';
+import { TargetNumbers } from './target-numbers.ts';
+import { transaction } from './transaction.ts';
+import { Wants } from './wants.ts';
+
+/** How long a part of the listeners may wait for the rest. */
+const partMsMax = 1_000;
+const listTriesMax = 3;
+const listWithinMs = 300;
+/** Of a table in which connections are being ended (ruleset.ts). */
+const endedChain = 'ended';
+
+export interface KernelThreadOptions {
+  readonly director: Director;
+  /** A sentence: this machine has not what it takes. */
+  readonly means: KernelMeans | string;
+  /** Of nftables, family inet. */
+  readonly table: string;
+  readonly pins: PinTable;
+  readonly states: BackendStates;
+  readonly nowMs: () => number;
+}
+
+export class KernelThread {
+  readonly relay: KernelRelay;
+  /** How often events of conntrack were lost. */
+  overruns = 0;
+  private readonly options: KernelThreadOptions;
+  private readonly keeper: TableKeeper<Ruleset>;
+  private readonly wants: Wants;
+  private numbers = new TargetNumbers();
+  private endingUntilMs = 0;
+  private partSinceMs: number | undefined;
+  private hasAdopted = false;
+
+  constructor(options: KernelThreadOptions) {
+    this.options = options;
+    const { director, means, table, nowMs } = options;
+    this.wants = new Wants(options);
+    this.keeper = new TableKeeper<Ruleset>({
+      run: (commands) => (typeof means === 'string' ? refusal(means) : means.nft.run(commands)),
+      read: () => this.read(),
+      want: () => this.want(),
+      transaction,
+      probe: `list set inet ${table} ${layoutMarker}`,
+      nowMs,
+      told: (news) => this.told(news),
+    });
+    const none = { list: () => Promise.resolve(false), remove: () => {} };
+    this.relay = new KernelRelay({
+      host: director,
+      means: typeof means === 'string' ? none : means,
+      change: (done) => this.keeper.change(done),
+      reset: (connections) => this.reset(connections),
+      nowMs,
+    });
+  }
+
+  /** Before the director hears of it. */
+  useSnapshot(snapshot: Snapshot): void {
+    this.relay.useSnapshot(snapshot);
+  }
+
+  /** What an order needs to be known of first. */
+  async before({ type }: MessageToWorker): Promise<void> {
+    if (type !== 'list-flows') return;
+    // Who asks waits a second: what is counted may be ten seconds old then.
+    await Promise.race([this.relay.list(), sleep(listWithinMs)]);
+  }
+
+  /** Call it often: what is new is heard and answered here. */
+  turn(): void {
+    const { means, nowMs } = this.options;
+    if (typeof means !== 'string') {
+      const isWhole = means.receive((entry) => this.relay.heard(entry));
+      if (!isWhole) {
+        this.overruns++;
+        this.relay.lost();
+      }
+      this.relay.turn();
+    }
+    if (this.endingUntilMs !== 0 && nowMs() >= this.endingUntilMs) {
+      this.endingUntilMs = 0;
+      this.keeper.change();
+    }
+    if (this.wants.isOther(this.relay.openListeners())) this.keeper.change();
+    if (this.isDue(nowMs())) this.keeper.turn();
+  }
+
+  /** Listeners that are opened together are one transaction, and none without the others is to be the table of a moment. */
+  private isDue(nowMs: number): boolean {
+    if (this.relay.isWhole || this.relay.openListeners().length === 0) this.partSinceMs = undefined;
+    else this.partSinceMs ??= nowMs;
+    return this.partSinceMs === undefined || nowMs - this.partSinceMs >= partMsMax;
+  }
+
+  /** The table stays, and so do connections. */
+  close(): void {
+    this.keeper.close();
+    if (typeof this.options.means !== 'string') this.options.means.close();
+  }
+
+  private want(): Ruleset {
+    const open = this.relay.openListeners();
+    return wantedOf(
+      {
+        table: this.options.table,
+        listeners: open.map(({ view }) => view),
+        pools: open.map(({ pool }) => pool),
+        bucketsOf: (pool, family) => this.wants.bucketsOf(pool, family),
+        pinsOf: (pool, listener) => this.wants.pinsOf(pool, listener),
+        isEnding: this.endingUntilMs !== 0,
+      },
+      this.numbers,
+    );
+  }
+
+  /** The table as a predecessor has left it, or as it is after something went wrong. */
+  private async read(): Promise<Ruleset | undefined> {
+    const { means, table } = this.options;
+    if (typeof means === 'string') return undefined;
+    const listed = await means.nft.list(`list table inet ${table}`);
+    const found = listed.ok ? presentOf(JSON.parse(listed.output), table) : undefined;
+    this.numbers = new TargetNumbers(found);
+    if (!this.hasAdopted) await this.adopt(found);
+    return found;
+  }
+
+  /** A predecessor's pins and flows are ours before the table is written that is made of them. */
+  private async adopt(found: Ruleset | undefined): Promise<void> {
+    this.hasAdopted = true;
+    const { pins, nowMs } = this.options;
+    if (found !== undefined) {
+      const open = this.relay.openListeners();
+      const view = { listeners: open.map((one) => one.view), pools: open.map(({ pool }) => pool) };
+      adoptPins(found, view, pins, nowMs());
+      if (found.chains.has(endedChain)) this.endingUntilMs = nowMs() + goneMs;
+    }
+    for (let tries = 0; tries < listTriesMax && !(await this.relay.list()); tries++);
+  }
+
+  /** Both sides of these are reset at their next packet, for as long as a side that is silent is waited for. */
+  private async reset(connections: readonly EndedConnection[]): Promise<void> {
+    const { means, table, nowMs } = this.options;
+    if (typeof means === 'string') return;
+    const isFirst = this.endingUntilMs === 0;
+    this.endingUntilMs = nowMs() + goneMs;
+    if (isFirst) await new Promise<void>((resolve) => this.keeper.change(() => resolve()));
+    for (const family of [4, 6] as const) {
+      const those = connections.filter(({ client }) => client.family === family);
+      const elements = those.map(
+        ({ client, backend }) =>
+          `${client.ip} . ${client.port} . ${backend.ip} . ${backend.port} timeout ${goneMs / 1_000}s`,
+      );
+      if (elements.length === 0) continue;
+      await means.nft.run(`add element inet ${table} ${goneSet(family)} { ${elements.join(', ')} }\n`);
+    }
+  }
+
+  private told(news: TableNews): void {
+    const first = this.relay.openListeners()[0];
+    if (news.type === 'changed' || first === undefined) return;
+    const { director, table } = this.options;
+    const text =
+      news.type === 'gone'
+        ? `the table inet ${table} was deleted by somebody else, and is made again`
+        : `nftables refuses a change of the table inet ${table}, which is tried again: ${news.message}`;
+    director.trouble(first.view, undefined, text);
+  }
+}
+
+function refusal(error: string): Promise<{ ok: false; error: string }> {
+  return Promise.resolve({ ok: false, error });
+}
