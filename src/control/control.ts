@@ -144,11 +144,8 @@ export class Control {
     this.published = plan;
     this.options = options;
     const workers = this.workerCount(plan);
-    const kernelTable = hasKernelRelay(plan) ? tableOf(plan) : undefined;
-    const { shared, ...views } = createSharedMemory(
-      workers + (kernelTable === undefined ? 0 : 1),
-      plan.limits.pins,
-    );
+    const hasKernel = hasKernelRelay(plan);
+    const { shared, ...views } = createSharedMemory(workers + Number(hasKernel), plan.limits.pins);
     this.shared = shared;
     this.views = views;
     this.rooms = new Rooms(options.watch);
@@ -188,7 +185,7 @@ export class Control {
     this.loopWatch = new LoopWatch(() => this.publish(this.published));
     this.snapshots = new Snapshots(this.ids, this.backends, this.access);
     this.refusals = new Refusals(options.watch);
-    this.workers = this.makeWorkers(workers, kernelTable);
+    this.workers = this.makeWorkers(workers, hasKernel ? tableOf(plan) : undefined);
     const post = (worker: number, message: MessageToWorker): boolean => this.workers.post(worker, message);
     this.listeners = new Listeners(options.watch, post, workers, options.passed);
     this.kills = new Kills({ plan: () => this.published, workers: workers + 1, post });
