@@ -85,6 +85,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'node:worker_threads',
     'node:timers/promises',
     'node:path',
+    'node:net',
   ],
   pins: ['core'],
   rooms: ['core', 'node:worker_threads', 'node:dns', 'node:dns/promises', 'node:fs', 'node:path'],

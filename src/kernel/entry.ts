@@ -11,15 +11,16 @@ import type { MessageFromWorker } from '../worker/messages-from-worker.ts';
 import type { MessageToWorker } from '../worker/messages-to-worker.ts';
 import { obey } from '../worker/orders.ts';
 import { openLinuxMeans } from './linux-means.ts';
+import { claimTable } from './table-claim.ts';
 import { KernelThread } from './thread.ts';
 
-function main(port: MessagePort, data: WorkerData): void {
+async function main(port: MessagePort, data: WorkerData): Promise<void> {
   const nowMs = sharedClock(data.shared.clockOriginMs);
   const post = (message: MessageFromWorker): void => port.postMessage(message);
   const views = attachSharedMemory(data.shared, data.index);
   const director = new Director({ worker: data.index, ...views, nowMs, post });
-  const means = openLinuxMeans();
   const table = data.kernelTable ?? 'pinion';
+  const means = (await claimTable(table)) ? openLinuxMeans() : othersTable(table);
   const thread = new KernelThread({ ...views, director, means, table, nowMs });
   director.engine = thread.relay;
   const timer = setInterval(() => {
@@ -40,4 +41,8 @@ function main(port: MessagePort, data: WorkerData): void {
   post({ type: 'ready', engine: 'kernel', wakeDescriptor: -1 });
 }
 
-if (parentPort !== null) main(parentPort, workerData as WorkerData);
+function othersTable(table: string): string {
+  return `another instance on this host has the table inet ${table}; give each a file of its own name, or cluster.instance`;
+}
+
+if (parentPort !== null) await main(parentPort, workerData as WorkerData);

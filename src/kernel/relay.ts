@@ -65,6 +65,7 @@ export class KernelRelay implements Engine {
   private toEnd: { readonly flow: Flow; readonly entry: ConntrackEntry }[] = [];
   /** Clients, and when their connections were ended; oldest first. */
   private readonly ended = new Map<string, number>();
+  private strays: { readonly entry: ConntrackEntry; readonly connection: EndedConnection }[] = [];
   private listedAtMs = Number.NEGATIVE_INFINITY;
   private isListing = false;
   private isEnding = false;
@@ -75,7 +76,9 @@ export class KernelRelay implements Engine {
     this.flows = new ConntrackFlows<Sight, Flow>({
       recognise: (entry) => {
         const sight = this.sights.of(entry);
-        return sight?.backend === undefined || this.isRemnant(sight, entry) ? undefined : sight;
+        if (sight === undefined || this.isRemnant(sight, entry)) return undefined;
+        if (sight.backend === undefined) this.noteStray(sight, entry);
+        return sight.backend === undefined ? undefined : sight;
       },
       begun: ({ listener, pool, backend, client, local }) =>
         host.enter(listener, client, local, pool, backend!),
@@ -122,7 +125,7 @@ export class KernelRelay implements Engine {
     let due = 0;
     while (due < this.over.length && nowMs - this.over[due]!.atMs >= lingerOverMs) due++;
     for (const { flow } of this.over.splice(0, due)) this.endLater(flow, 'closed');
-    if (this.toEnd.length > 0 && !this.isEnding) void this.endNow();
+    if (this.toEnd.length + this.strays.length > 0 && !this.isEnding) void this.endNow();
     if (!this.isListing && this.doors.size > 0 && nowMs - this.listedAtMs >= listEveryMs) void this.list();
   }
 
@@ -231,6 +234,13 @@ export class KernelRelay implements Engine {
     );
   }
 
+  /** It was led to a backend that is not in the pool (any more): by the table of a moment ago, or by a predecessor's. */
+  private noteStray({ client, pool }: Sight, entry: ConntrackEntry): void {
+    // A name that is not resolved may be the one.
+    if (entry.event === 'destroy' || pool.backends.some(({ target }) => target === undefined)) return;
+    this.strays.push({ entry, connection: { client, backend: entry.reply.source } });
+  }
+
   private forgetEnded(nowMs: number): void {
     for (const [client, atMs] of this.ended) {
       if (nowMs - atMs < goneMs && this.ended.size <= endedKnownMax) break;
@@ -258,9 +268,13 @@ export class KernelRelay implements Engine {
     const tcp = open.filter(({ flow }) => flow.listener.plan.protocol === 'tcp');
     for (const { flow } of tcp) this.ended.set(`${flow.client} ${flow.local}`, this.options.nowMs());
     this.forgetEnded(this.options.nowMs());
-    const reset = tcp.map(({ flow, entry }) => tupleOf(flow, entry));
+    const strays = this.strays.splice(0, flowsEndedPerTurnMax);
+    const reset = [
+      ...tcp.map(({ flow, entry }) => tupleOf(flow, entry)),
+      ...strays.filter(({ entry }) => entry.protocol === 'tcp').map(({ connection }) => connection),
+    ];
     if (reset.length > 0) await this.options.reset(reset);
-    this.options.means.remove(some.map(({ entry }) => entry));
+    this.options.means.remove([...some, ...strays].map(({ entry }) => entry));
     this.isEnding = false;
   }
 }

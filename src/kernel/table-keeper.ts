@@ -54,6 +54,12 @@ export class TableKeeper<Table> {
     if (done !== undefined) this.waiting.push(done);
   }
 
+  /** Resolves when what is wanted now is there, or could not be made. */
+  settled(): Promise<void> {
+    if (!this.isDue && !this.isBusy) return Promise.resolve();
+    return new Promise((resolve) => this.change(() => resolve()));
+  }
+
   /** Call it often. */
   turn(): void {
     if (this.isBusy || this.isClosed) return;

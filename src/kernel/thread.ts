@@ -163,7 +163,9 @@ export class KernelThread {
     if (typeof means === 'string') return;
     const isFirst = this.endingUntilMs === 0;
     this.endingUntilMs = nowMs() + goneMs;
-    if (isFirst) await new Promise<void>((resolve) => this.keeper.change(() => resolve()));
+    if (isFirst) this.keeper.change();
+    // Who is reset comes back at once, and is to be led by the table that is wanted now.
+    await this.keeper.settled();
     for (const family of [4, 6] as const) {
       const those = connections.filter(({ client }) => client.family === family);
       const elements = those.map(

@@ -7,6 +7,7 @@ import type { BackendStates } from '../core/backend-states.ts';
 import { pinIdOf } from '../core/choose.ts';
 import { isKernelKey, kernelBucket } from '../core/kernel-bucket.ts';
 import { hashWords } from '../core/key.ts';
+import type { Pin } from '../core/pins/record.ts';
 import type { PinTable } from '../core/pins/table.ts';
 import { createPolicy, samePolicy } from '../core/policy/create.ts';
 import type { Policy } from '../core/policy/policy.ts';
@@ -46,6 +47,8 @@ export class Wants {
   private writesSeen = -1;
   private pinsLookedAtMs = 0;
   private pinLookMs = 0;
+  /** The pins by their scopes, as they were at one look. */
+  private looked: { readonly writes: number; readonly byScope: Map<number, Pin[]> } | undefined;
 
   constructor(options: WantsOptions) {
     this.options = options;
@@ -73,19 +76,35 @@ export class Wants {
   *pinsOf(pool: PoolView, { plan }: ListenerView): Generator<ExceptionalPin, void, undefined> {
     const { affinity } = plan;
     if (affinity.key === 'none' || !isKernelKey(affinity.key)) return;
-    const { states, pins, nowMs } = this.options;
+    const { states } = this.options;
     const scopeId = pool.scope?.id ?? pool.id;
     const byPinId = new Map(pool.backends.map((backend) => [pinIdOf(backend), backend]));
     const { key, prefixV4, prefixV6 } = affinity;
     const how = { key, prefixV4, prefixV6, seed: bucketSeed, modulus: pool.plan.tableSize };
-    for (const { poolId, kind, w0, w1, w2, w3, port, backendId } of pins.entries(nowMs())) {
-      if (poolId !== scopeId || kind !== key) continue;
+    for (const { kind, w0, w1, w2, w3, port, backendId } of this.pinsOfScope(scopeId)) {
+      if (kind !== key) continue;
       const backend = byPinId.get(backendId);
       const client = new Address(w0, w1, w2, w3, port);
       if (backend === undefined || !this.follows(backend, client.family, pool, states)) continue;
       const bucket = kernelBucket(client, how);
       if (this.bucketsOf(pool, client.family)[bucket] !== backend.id) yield { client, backendId: backend.id };
     }
+  }
+
+  /** Looked through once for all listeners, and again when something was written. */
+  private pinsOfScope(scopeId: number): readonly Pin[] {
+    const { pins, nowMs } = this.options;
+    const writes = writesOf(pins);
+    if (this.looked?.writes !== writes) {
+      const byScope = new Map<number, Pin[]>();
+      for (const pin of pins.entries(nowMs())) {
+        const known = byScope.get(pin.poolId);
+        if (known === undefined) byScope.set(pin.poolId, [pin]);
+        else known.push(pin);
+      }
+      this.looked = { writes, byScope };
+    }
+    return this.looked.byScope.get(scopeId) ?? [];
   }
 
   private follows(backend: BackendView, family: 4 | 6, pool: PoolView, states: BackendStates): boolean {
@@ -126,8 +145,7 @@ export class Wants {
     const startedMs = nowMs();
     if (startedMs - this.pinsLookedAtMs < Math.max(pinLookMsMin, this.pinLookMs / pinLookShare)) return false;
     this.pinsLookedAtMs = startedMs;
-    const { claims, moves, removals, remotes, evictions, expired } = pins.stats();
-    const writes = claims + moves + removals + remotes + evictions + expired;
+    const writes = writesOf(pins);
     if (writes === this.writesSeen) return false;
     this.writesSeen = writes;
     const sums = open.map(({ view, pool }) => this.sumOf(this.pinsOf(pool, view))).join();
@@ -147,4 +165,10 @@ export class Wants {
     }
     return `${count} ${sum}`;
   }
+}
+
+/** Grows with all that may make another exception, or one less. */
+function writesOf(pins: Pick<PinTable, 'stats'>): number {
+  const { claims, moves, removals, remotes, evictions, expired } = pins.stats();
+  return claims + moves + removals + remotes + evictions + expired;
 }
