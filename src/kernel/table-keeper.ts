@@ -83,24 +83,29 @@ export class TableKeeper<Table> {
 
   private async apply(): Promise<void> {
     const { want, read, transaction, run, told, nowMs } = this.options;
-    this.known ??= { table: await read() };
+    try {
+      this.known ??= { table: await read() };
+    } catch (error) {
+      return this.failed(this.waiting.splice(0), String(error));
+    }
     this.isDue = false;
     const done = this.waiting.splice(0);
     const wanted = want();
     const text = transaction(this.known.table, wanted);
     const result = text === '' ? undefined : await run(text);
-    if (result?.ok === false) {
-      this.known = undefined;
-      this.isDue = true;
-      this.notBeforeMs = nowMs() + againAfterMs;
-      told({ type: 'failed', message: result.error });
-      for (const tell of done) tell(result.error);
-      return;
-    }
+    if (result?.ok === false) return this.failed(done, result.error);
     this.known = { table: wanted };
     this.probedAtMs = nowMs();
     if (result !== undefined) told({ type: 'changed' });
     for (const tell of done) tell(undefined);
+  }
+
+  private failed(waiting: readonly ((error: string) => void)[], message: string): void {
+    this.known = undefined;
+    this.isDue = true;
+    this.notBeforeMs = this.options.nowMs() + againAfterMs;
+    this.options.told({ type: 'failed', message });
+    for (const tell of waiting) tell(message);
   }
 
   private async probe(): Promise<void> {

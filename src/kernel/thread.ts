@@ -7,13 +7,14 @@ import type { BackendStates } from '../core/backend-states.ts';
 import { goneMs } from '../core/limits.ts';
 import type { PinTable } from '../core/pins/table.ts';
 import type { Snapshot } from '../core/snapshot.ts';
+import type { NftResult } from '../linux/nft.ts';
 import type { Director } from '../worker/director.ts';
 import type { MessageToWorker } from '../worker/messages-to-worker.ts';
 import { adoptPins } from './adoption.ts';
 import type { Ruleset } from './form.ts';
 import { goneSet, layoutMarker } from './layout.ts';
 import type { KernelMeans } from './means.ts';
-import { presentOf } from './present.ts';
+import { presentOf, readPresent } from './present.ts';
 import { type EndedConnection, KernelRelay } from './relay.ts';
 import { wantedOf } from './ruleset.ts';
 import { TableKeeper, type TableNews } from './table-keeper.ts';
@@ -25,6 +26,8 @@ import { Wants } from './wants.ts';
 const partMsMax = 1_000;
 const listTriesMax = 3;
 const listWithinMs = 300;
+/** Of the names of maps (spread.ts). */
+const pinsPrefix = 'pins/';
 /** Of a table in which connections are being ended (ruleset.ts). */
 const endedChain = 'ended';
 
@@ -137,10 +140,10 @@ export class KernelThread {
   private async read(): Promise<Ruleset | undefined> {
     const { means, table } = this.options;
     if (typeof means === 'string') return undefined;
-    const listed = await means.nft.list(`list table inet ${table}`);
-    const found = listed.ok ? presentOf(JSON.parse(listed.output), table) : undefined;
+    const list = (command: string): Promise<NftResult> => means.nft.list(command);
+    const found = await readPresent(list, table);
     this.numbers = new TargetNumbers(found);
-    if (!this.hasAdopted) await this.adopt(found);
+    if (!this.hasAdopted) await this.adopt(found && (await withPins(list, found)));
     return found;
   }
 
@@ -187,6 +190,20 @@ export class KernelThread {
         : `nftables refuses a change of the table inet ${table}, which is tried again: ${news.message}`;
     director.trouble(first.view, undefined, text);
   }
+}
+
+/** The pins as well, of which there may be many. */
+async function withPins(list: (command: string) => Promise<NftResult>, found: Ruleset): Promise<Ruleset> {
+  const collections = new Map(found.collections);
+  for (const name of collections.keys()) {
+    if (!name.startsWith(pinsPrefix)) continue;
+    const listed = await list(`list map inet ${found.table} ${name}`);
+    const pins = listed.ok
+      ? presentOf(JSON.parse(listed.output), found.table).collections.get(name)
+      : undefined;
+    if (pins !== undefined) collections.set(name, pins);
+  }
+  return { ...found, collections };
 }
 
 function refusal(error: string): Promise<{ ok: false; error: string }> {
