@@ -23,7 +23,9 @@ async function main(port: MessagePort, data: WorkerData): Promise<void> {
   const means = (await claimTable(table)) ? openLinuxMeans() : othersTable(table);
   const thread = new KernelThread({ ...views, director, means, table, nowMs });
   director.engine = thread.relay;
+  const beats = new Int32Array(data.beats);
   const timer = setInterval(() => {
+    Atomics.add(beats, 0, 1);
     thread.turn();
     director.tick();
   }, kernelTurnMs);
