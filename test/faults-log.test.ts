@@ -1,6 +1,6 @@
 /** Nobody reads the log, or its reader goes away: row 41 of the reliability table. Clients notice nothing. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, readSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { askTcp, clientAddresses, inParallel } from './support/clients.ts';
@@ -26,11 +26,12 @@ interface Mute {
 }
 
 /** A pinion whose standard output is the given descriptor. */
-async function startInto(output: number): Promise<Mute> {
+async function startInto(output: number, log: Readonly<Record<string, unknown>> = {}): Promise<Mute> {
   const servers = await namedTcp(['a', 'b']);
   const [port, metricsPort] = [await freePort(), await freePort()];
   const config = configText({
     metrics: { listen: `127.0.0.1:${metricsPort}` },
+    log,
     listeners: [{ name: 'front', bind: `tcp://127.0.0.1:${port}`, pool: 'pool' }],
     pools: { pool: { health: noCheck, backends: backendsOf(servers) } },
   });
@@ -103,4 +104,34 @@ test('row 41: a reader that goes away (EPIPE) costs the lines, never the process
   const ended = new Promise((resolve) => mute.child.once('exit', (code) => resolve(code)));
   mute.child.kill('SIGTERM');
   expect(await ended).toBe(0);
+});
+
+test('a full disk under the file of finished flows costs its lines; the log goes on', async () => {
+  const path = join(temporaryFolder('logs'), 'log');
+  const mute = await startInto(openSync(path, 'w'), { access: { file: '/dev/full' } });
+  await serves(mute, 200);
+  await eventually(
+    'each line counted as lost',
+    async () => (await mute.metric('pinion_log_lines_dropped_total')) === 200,
+  );
+  expect(readFileSync(path, 'utf8')).toMatch(/"event":"ready".*\n$/);
+});
+
+test('the file of finished flows is opened again by SIGUSR1, and no line is lost', async () => {
+  const path = join(temporaryFolder('logs'), 'access');
+  const mute = await startInto(openSync('/dev/null', 'w'), { level: 'silent', access: { file: path } });
+  const lines = (file: string): number => readFileSync(file, 'latin1').split('\n').length - 1;
+  await serves(mute, 50);
+  await eventually('50 lines', () => lines(path) === 50);
+  renameSync(path, `${path}.1`);
+  mute.child.kill('SIGUSR1');
+  await eventually('the file is there again', () => existsSync(path));
+  await serves(mute, 50);
+  await eventually('50 more', () => lines(path) + lines(`${path}.1`) === 100);
+  expect(lines(path)).toBeGreaterThan(0);
+  expect(JSON.parse(readFileSync(path, 'utf8').split('\n')[0]!)).toMatchObject({
+    event: 'flow',
+    listener: 'front',
+    code: 'client-closed',
+  });
 });

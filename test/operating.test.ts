@@ -27,10 +27,11 @@ function config(more: Section = {}): string {
   });
 }
 
-/** A start that is refused: one line on standard error, exit status 1. */
+/** A start that is refused: one line on standard error and none in the log, exit status 1. */
 async function refusedStart(more: Section): Promise<string> {
-  const { status, stderr } = await pinionCommand(['run', temporaryFile('pinion.yaml', config(more))]);
+  const { status, stdout, stderr } = await pinionCommand(['run', temporaryFile('pinion.yaml', config(more))]);
   expect(status, stderr).toBe(1);
+  expect(stdout.includes('failed'), stdout).toBe(false);
   expect(stderr.split('\n').length, stderr).toBe(2);
   return stderr;
 }

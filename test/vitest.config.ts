@@ -68,6 +68,7 @@ const patient = [
   'operator-words',
   'paced-closing',
   'ports',
+  'prometheus',
   'proxy-mariadb',
   'redis-reshard',
   'redis-reshard-scan',

@@ -30,7 +30,7 @@ export function explainFromPlan(
     secondLooksMax: 0,
     arrivalsMax: 0,
     shares: shareFlows(plan.listeners, 1, plan.limits.udpShare),
-    flowLogSample: 0,
+    flowLog: { which: 'none', sample: 0 },
     isShared: false,
     machineIps: [],
     memberListeners: [],

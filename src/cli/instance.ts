@@ -10,6 +10,7 @@ import { Control } from '../control/control.ts';
 import type { ControlEvent, ControlWatcher } from '../control/events.ts';
 import { StartFailure } from '../control/listeners.ts';
 import type { PassedSockets } from '../control/passed-sockets.ts';
+import { ReloadTally } from '../control/reload-tally.ts';
 import { viewOf } from '../control/view.ts';
 import { formatAddress } from '../core/address-text.ts';
 import type { Bind, Plan } from '../core/plan.ts';
@@ -53,6 +54,7 @@ export class Instance {
   private compared: { readonly plan: Plan; readonly needRestart: readonly string[] } | undefined;
   private readonly reloads = new Reloads(() => this.reloadOnce());
   private readonly terminal = new Terminal();
+  private readonly reloadTally = new ReloadTally();
   private shutdownStarted = false;
   private hurry: () => void = () => {};
 
@@ -154,6 +156,7 @@ export class Instance {
   }
 
   private watch(event: ControlEvent): void {
+    this.reloadTally.note(event);
     this.options.watch(event);
     const kept = this.events.add(event);
     if (kept !== undefined) this.front?.tell(kept);
@@ -268,6 +271,7 @@ export class Instance {
     return {
       ...viewOf(control),
       logLinesDropped: this.options.logLinesDropped(),
+      reloads: this.reloadTally.status,
       instance: plan.cluster?.instance ?? hostname(),
       pendingRestart: this.pendingRestart(plan),
       published: this.publishedNow(),

@@ -1,8 +1,8 @@
 /** `pinion run`: the balancer. */
 import type { Command } from 'commander';
-import type { Loaded } from '../config/load.ts';
+import { formatProblem, type Loaded } from '../config/load.ts';
 import { StartFailure } from '../control/listeners.ts';
-import { createLog, logEvents } from '../observe/log.ts';
+import { createLog, type Log, lastWords, logEvents } from '../observe/log.ts';
 import type { DemoOptions, RunOptions } from './commands/run.ts';
 import { watchConfig } from './config-watch.ts';
 import { exitStatus } from './exit.ts';
@@ -31,7 +31,8 @@ export async function start(
 
 async function runLoaded(loaded: Loaded, options: RunOptions): Promise<void> {
   const { plan } = loaded;
-  const log = createLog(plan.log.level);
+  const log = openLog(loaded);
+  if (log === undefined) return;
   const complain = (line: string): void => warn([line]);
   const manager = await ServiceManager.take(process.env, complain);
   const passed = await takePassedSockets(process.env, complain);
@@ -41,16 +42,23 @@ async function runLoaded(loaded: Loaded, options: RunOptions): Promise<void> {
     if (isFailing) return;
     isFailing = true;
     manager?.failed(error instanceof Error ? error.message : String(error));
-    log.logger.fatal({ event: 'failed', err: error }, error instanceof Error ? error.message : String(error));
+    if (error instanceof StartFailure) tellFailedStart(error);
+    else
+      log.logger.fatal(
+        { event: 'failed', err: error },
+        error instanceof Error ? error.message : String(error),
+      );
     await log.flush();
     process.exit(status);
   };
   // A defect leaves the process in a state nobody knows: say so and let the service manager start a fresh one.
   process.on('uncaughtException', (error) => void fail(error, exitStatus.defect));
   process.on('unhandledRejection', (error) => void fail(error, exitStatus.defect));
+  // Also without a file to open: Node would open the inspector's port.
+  process.on('SIGUSR1', () => log.reopen());
   try {
     const instance = await Instance.create(loaded, {
-      watch: logEvents(log.logger, plan.log.flows.level),
+      watch: logEvents(log, plan.log.flows.level),
       flush: () => log.flush(),
       logLinesDropped: () => log.dropped(),
       manager,
@@ -60,10 +68,26 @@ async function runLoaded(loaded: Loaded, options: RunOptions): Promise<void> {
     if (options.watch) watchConfig(plan.source, () => void instance.reload());
   } catch (error) {
     if (!(error instanceof StartFailure)) throw error;
-    const lines = error instanceof MachineFailure ? error.lines : [`pinion: ${error.message}`];
-    for (const line of lines) process.stderr.write(`${line}\n`);
-    if (error instanceof MachineFailure)
-      for (const line of lines.slice(0, -1)) log.logger.fatal({ event: 'failed', err: line }, line);
-    await fail(error instanceof MachineFailure ? lines.at(-1) : error.message, exitStatus.refused);
+    await fail(error, exitStatus.refused);
   }
+}
+
+/** @returns undefined: the file of finished flows cannot be written, and that has been told */
+function openLog({ plan, problemAt }: Loaded): Log | undefined {
+  try {
+    return createLog(plan.log);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === undefined || plan.log.access === undefined) throw error;
+    const problem = problemAt(['log', 'access', 'file'], `cannot be opened for writing: ${message}`);
+    process.stderr.write(lastWords(`${formatProblem(problem)}\n`));
+    process.exitCode = exitStatus.refused;
+    return undefined;
+  }
+}
+
+/** Once, and on standard error, as a configuration that is refused: it is not in the log besides. */
+function tellFailedStart(error: StartFailure): void {
+  const lines = error instanceof MachineFailure ? error.lines : [`pinion: ${error.message}`];
+  for (const line of lines) process.stderr.write(lastWords(`${line}\n`));
 }

@@ -13,6 +13,10 @@ import {
   group,
   name,
   type OptionsOf,
+  optionalGroup,
+  own,
+  type Reading,
+  required,
   whole,
 } from '../core/options.ts';
 import type { Plan } from '../core/plan.ts';
@@ -23,6 +27,12 @@ import { form } from './form.ts';
 import { listenerShape } from './listener-shape.ts';
 import { fieldsOf } from './option-fields.ts';
 import { poolShape } from './pool-shape.ts';
+
+function readPath(value: unknown): Reading<string> {
+  if (typeof value !== 'string' || !value.startsWith('/') || value.includes('\0'))
+    return { refused: 'must be an absolute path like /var/log/pinion/access.log' };
+  return { value };
+}
 
 const where = 'Where it listens: 127.0.0.1:9464, [::1]:9464 or unix:/path. Port 0: any free one.';
 const listen = readBy(readListen, where, { type: 'string' });
@@ -88,10 +98,34 @@ export const instanceOptions = {
         ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
         'info',
       ),
-      flows: group('The line logged when a flow has ended.', {
-        level: choice('The level of that line; off: none.', ['trace', 'debug', 'info', 'off'], 'info'),
-        sample: fraction('The share of flows that is logged, 0 to 1.', 1),
-      }),
+      format: choice(
+        'How a line is written. auto: text on a terminal, else json. Under systemd each line begins with its priority (<4>).',
+        ['auto', 'text', 'json'],
+        'auto',
+      ),
+      flows: group(
+        'The line logged when a flow has ended. One whose client was not served is a warning, whatever stands here.',
+        {
+          level: choice(
+            'The level of that line; off: none, of failed flows neither.',
+            ['trace', 'debug', 'info', 'off'],
+            'info',
+          ),
+          sample: fraction('The share of flows that is logged, 0 to 1. Failed ones always are.', 1),
+        },
+      ),
+      access: optionalGroup(
+        'A file of their own for the lines of finished flows; those that failed are in the log as well.',
+        {
+          file: required(
+            own<string>(
+              'Its path. Lines are added to what is there; SIGUSR1 opens it again (after logrotate has moved it).',
+              readPath,
+              { type: 'string', pattern: '^/' },
+            ),
+          ),
+        },
+      ),
     }),
     waits: true,
   },

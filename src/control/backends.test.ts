@@ -82,6 +82,7 @@ beforeEach(() => {
     datagrams: (id) => datagrams[id] ?? { sent: 0, replies: 0 },
     sendersTo: async () => senders,
     flowsOf: (id) => flows[id] ?? 1,
+    checkTook: () => undefined,
     nowMs: () => Date.now(),
   });
 });

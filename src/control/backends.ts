@@ -193,6 +193,8 @@ export interface BackendsOptions {
   readonly sendersTo: SilenceOptions['sendersTo'];
   readonly countFormer: FormerWaysOptions['countFlows'];
   readonly flowsOf: FormerWaysOptions['flowsOf'];
+  /** A health check of a backend of the pool with this number is over. */
+  readonly checkTook: (poolId: number, tookMs: number) => void;
 }
 
 export class Backends {
@@ -715,6 +717,7 @@ export class Backends {
       (verdict) => this.checkSaid(backend, verdict),
       (facts) => {
         backend.checked = { ...facts, atMs: this.options.nowMs() };
+        this.options.checkTook(this.options.ids.pool(backend.pool.name), facts.tookMs);
       },
     );
   }

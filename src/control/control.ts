@@ -15,6 +15,7 @@ import { diffPlans } from '../config/diff.ts';
 import { unhonoured } from '../config/unhonoured.ts';
 import { bindKey, bindsOf } from '../core/binds.ts';
 import { type Fault, whyOf } from '../core/ejection.ts';
+import { flowLogOf } from '../core/flow-log.ts';
 import type { KillOrder } from '../core/kill-order.ts';
 import { firstChecksWithinMs, firstDiscoveryWithinMs, loopRememberedMs } from '../core/limits.ts';
 import type { LoopListener } from '../core/loops.ts';
@@ -26,6 +27,7 @@ import { tableOf } from '../kernel/layout.ts';
 import type { NamesTable } from '../pins/names-table.ts';
 import { createSharedMemory, type SharedMemory, type SharedViews, sharingWriters } from '../rooms/shared.ts';
 import type { Beat } from '../worker/client.ts';
+import { readFlowRecords } from '../worker/flow-records.ts';
 import type { FlowRecord, MessageFromWorker } from '../worker/messages-from-worker.ts';
 import type { MessageToWorker } from '../worker/messages-to-worker.ts';
 import { AccessLists } from './access-lists.ts';
@@ -166,6 +168,7 @@ export class Control {
       sendersTo: (...question) => this.workers.sendersTo(...question),
       countFormer: () => this.workers.countFormer(),
       flowsOf: (backendId) => views.counters.backend(backendId, 'active'),
+      checkTook: (...took) => views.counters.histograms.observeAsControl('check', ...took),
       nowMs: () => this.now(),
       onMoved: () => this.publish(this.published),
     });
@@ -183,7 +186,7 @@ export class Control {
       },
     });
     this.loopWatch = new LoopWatch(() => this.publish(this.published));
-    this.snapshots = new Snapshots(this.ids, this.backends, this.access);
+    this.snapshots = new Snapshots(this.ids, this.backends, this.access, flowLogOf(plan));
     this.refusals = new Refusals(options.watch);
     this.workers = this.makeWorkers(workers, hasKernel ? tableOf(plan) : undefined);
     const post = (worker: number, message: MessageToWorker): boolean => this.workers.post(worker, message);
@@ -615,7 +618,8 @@ export class Control {
         this.listeners.unlistened(worker, message.listenerId, message.doors);
         break;
       case 'flows-ended':
-        for (const flow of message.records) watch({ event: 'flow-ended', flow });
+        for (const flow of readFlowRecords(message.records, worker, this.ids))
+          watch({ event: 'flow-ended', flow });
         if (message.untold > 0) watch({ event: 'flows-untold', count: message.untold });
         break;
       case 'refused':

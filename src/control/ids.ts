@@ -10,17 +10,21 @@ import type { ListenerPlan, Plan } from '../core/plan.ts';
 
 export class Ids {
   private readonly pools = new Map<string, number>();
+  private readonly poolNames: string[] = [];
   private readonly backends = new Map<string, number>();
   /** By name, protocol and each of its addresses. */
   private readonly listeners = new Map<string, number>();
   private listenerCount = 0;
+  private readonly listenerNames: string[] = [];
   /** When each number of a listener was asked for last, by number. */
   private readonly askedFor: number[] = [];
   private asked = 0;
   private readonly backendNames: { pool: string; backend: string }[] = [{ pool: '', backend: '' }];
 
   pool(name: string): number {
-    return numberOf(this.pools, name, 1, poolIdsMax, 'pools');
+    const id = numberOf(this.pools, name, 1, poolIdsMax, 'pools');
+    this.poolNames[id] = name;
+    return id;
   }
 
   backend(pool: string, name: string): number {
@@ -40,6 +44,7 @@ export class Ids {
     if (id === undefined) {
       if (this.listenerCount >= listenersMax) throw tooMany(listenersMax, 'listeners');
       id = this.listenerCount++;
+      this.listenerNames[id] = plan.name;
     }
     this.askedFor[id] = ++this.asked;
     for (const key of keys) this.listeners.set(key, id);
@@ -106,9 +111,12 @@ export class Ids {
     return id === 0 ? undefined : this.backendNames[id];
   }
 
+  listenerName(id: number): string | undefined {
+    return this.listenerNames[id];
+  }
+
   poolName(id: number): string | undefined {
-    for (const [name, known] of this.pools) if (known === id) return name;
-    return undefined;
+    return this.poolNames[id];
   }
 }
 

@@ -2,6 +2,7 @@
  * Makes snapshots of plans: names become numbers, backends get their addresses, and a pool gets another version when
  * something of it has changed, so that the workers keep what they have built for the others.
  */
+import type { FlowLog } from '../core/flow-log.ts';
 import { hasPrefaces, identifies } from '../core/identity.ts';
 import { backendsPerPoolMax } from '../core/limits.ts';
 import { groupBackends, groupScopes } from '../core/pin-scopes.ts';
@@ -17,13 +18,16 @@ export class Snapshots {
   private readonly ids: Ids;
   private readonly backends: Backends;
   private readonly access: Pick<AccessLists, 'view'>;
+  private readonly flowLog: FlowLog;
   private readonly poolVersions = new Map<number, { version: number; text: string }>();
   private generation = 0;
 
-  constructor(ids: Ids, backends: Backends, access: Pick<AccessLists, 'view'>) {
+  /** @param flowLog of the plan the process was started with: what is logged waits for a restart */
+  constructor(ids: Ids, backends: Backends, access: Pick<AccessLists, 'view'>, flowLog: FlowLog) {
     this.ids = ids;
     this.backends = backends;
     this.access = access;
+    this.flowLog = flowLog;
   }
 
   of(
@@ -45,7 +49,7 @@ export class Snapshots {
       listeners: this.listeners(plan),
       pools: this.pools(plan),
       shares: shareFlows(plan.listeners, more.flowsMax, plan.limits.udpShare),
-      flowLogSample: plan.log.flows.level === 'off' ? 0 : plan.log.flows.sample,
+      flowLog: this.flowLog,
     };
   }
 

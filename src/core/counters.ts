@@ -9,6 +9,7 @@
  */
 import { ClientTable, type ClientTableShared } from './client-table.ts';
 import { Evictable } from './evictable.ts';
+import { Histograms } from './histograms.ts';
 import { backendIdsMax, limitedClientsMax, listenersMax } from './limits.ts';
 import { Places } from './places.ts';
 import { type TerminationCode, terminationCodes, terminationIndex } from './termination.ts';
@@ -66,6 +67,7 @@ export interface CountersShared {
   readonly buffer: SharedArrayBuffer;
   readonly places: SharedArrayBuffer;
   readonly evictable: SharedArrayBuffer;
+  readonly histograms: SharedArrayBuffer;
   readonly clients: ClientTableShared;
   readonly workers: number;
 }
@@ -75,6 +77,7 @@ export class Counters {
   readonly places: Places;
   readonly evictable: Evictable;
   readonly clients: ClientTable;
+  readonly histograms: Histograms;
   private readonly words: Float64Array;
   private readonly base: number;
 
@@ -86,6 +89,7 @@ export class Counters {
     this.places = new Places(shared.places, worker);
     this.evictable = new Evictable(shared.evictable, worker);
     this.clients = new ClientTable(shared.clients, worker);
+    this.histograms = new Histograms(shared.histograms, worker);
   }
 
   /** @param seed 32 random bits, for hashes */
@@ -93,7 +97,9 @@ export class Counters {
     const buffer = new SharedArrayBuffer(workers * blockWords * 8);
     const places = Places.bufferOf(workers);
     const clients = ClientTable.create(workers, limitedClientsMax, seed).shared;
-    return new Counters({ buffer, places, evictable: Evictable.bufferOf(workers), clients, workers });
+    const evictable = Evictable.bufferOf(workers);
+    const histograms = Histograms.bufferOf(workers);
+    return new Counters({ buffer, places, evictable, histograms, clients, workers });
   }
 
   /** Flows open now, over all workers. */

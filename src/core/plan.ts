@@ -362,7 +362,11 @@ export interface Plan {
   readonly workers: number | 'auto';
   readonly log: {
     readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
-    /** One line per finished flow: at this level, for this share (0 to 1) of flows. */
+    /** auto: text on a terminal, else json. */
+    readonly format: 'auto' | 'text' | 'json';
+    /** Finished flows have a file of their own. Absent: they are in the log. */
+    readonly access?: { readonly file: string };
+    /** One line per finished flow: at this level, for this share (0 to 1) of flows that were served. */
     readonly flows: { readonly level: 'trace' | 'debug' | 'info' | 'off'; readonly sample: number };
   };
   readonly metrics: { readonly listen: Bind } | undefined;

@@ -5,6 +5,7 @@
  * name and kept for the life of the process, so a row never changes its meaning.
  */
 import type { AccessView } from './access.ts';
+import type { FlowLog } from './flow-log.ts';
 import type { Bind, ListenerPlan, PoolPlan } from './plan.ts';
 import type { ListeningAddress } from './server-addresses.ts';
 import type { FlowShares } from './shares.ts';
@@ -83,8 +84,8 @@ export interface Snapshot {
   readonly shares: FlowShares;
   /** Pins are shared with other instances: `claim: before-dial` has somebody to ask. */
   readonly isShared: boolean;
-  /** Share of finished flows that are reported, 0 to 1. */
-  readonly flowLogSample: number;
+  /** Finished flows that are reported. */
+  readonly flowLog: FlowLog;
   /** This machine's addresses, as far as control can list them. */
   readonly machineIps: readonly string[];
   /** Where the other instances of the cluster listen. */

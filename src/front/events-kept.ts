@@ -5,8 +5,8 @@
  * Flows are told of only where they failed, and not more than some each second: a crowd that fails must not push out what explains it.
  */
 import type { ControlEvent } from '../control/events.ts';
+import { isFailed } from '../core/flow-log.ts';
 import { eventsKeptMax, failedFlowsToldPerS } from '../core/limits.ts';
-import { failedCodes } from '../core/termination.ts';
 
 export interface KeptEvent {
   readonly number: number;
@@ -35,7 +35,7 @@ export class EventsKept {
     const atMs = this.nowMs();
     let untold = 0;
     if (event.event === 'flow-ended') {
-      if (event.flow.code === undefined || !failedCodes.has(event.flow.code)) return undefined;
+      if (!isFailed(event.flow)) return undefined;
       if (!this.mayTellFlow(atMs)) {
         this.untold++;
         return undefined;

@@ -1,5 +1,4 @@
 /** The pages: what a monitor may read on the metrics address, and what an operator may do on the admin socket. */
-import type { Registry } from 'prom-client';
 import { noAddress } from '../core/address.ts';
 import { type AskedClient, readAskedClient } from '../core/asked-client.ts';
 import { bindsOf, bindsText } from '../core/binds.ts';
@@ -8,6 +7,7 @@ import { isInPanic } from '../core/panic.ts';
 import { routeProtocols } from '../core/plan.ts';
 import { poolsOf } from '../core/routes.ts';
 import type { PoolView, Snapshot } from '../core/snapshot.ts';
+import type { MetricsPage } from '../observe/metrics.ts';
 import type { PinsByHand } from '../pins/by-hand.ts';
 import type { SharedViews } from '../rooms/shared.ts';
 import type { AllRoutes, Answer, Handle, Routes, StreamHandle } from './answer.ts';
@@ -33,7 +33,7 @@ export interface PageSource extends ExplainSource {
   readonly hand: PinsByHand;
   /** For pages that cost more than a moment. */
   readonly turns: Turns;
-  readonly metrics: Registry;
+  readonly metrics: MetricsPage;
   readonly version: string;
   readonly overview: Overview;
   readonly events: EventLog;

@@ -2,12 +2,14 @@
  * What the front room shows: control's view of itself, and what is known beside it. Plain data, made when a page asks for it. What
  * changes from flow to flow is not in here but in shared memory, which the room reads by itself.
  */
+import type { ReloadStatus } from '../control/reload-tally.ts';
 import type { ControlView } from '../control/view.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import type { NamesTable } from '../pins/names-table.ts';
 
 export interface FrontState extends ControlView {
   readonly logLinesDropped: number;
+  readonly reloads: ReloadStatus;
   /** This instance among the others; its host without a cluster. */
   readonly instance: string;
   /** Keys of the configuration that wait for a restart. */

@@ -16,7 +16,8 @@ import { KernelThread } from './thread.ts';
 
 async function main(port: MessagePort, data: WorkerData): Promise<void> {
   const nowMs = sharedClock(data.shared.clockOriginMs);
-  const post = (message: MessageFromWorker): void => port.postMessage(message);
+  const post = (message: MessageFromWorker, transfer?: ArrayBuffer[]): void =>
+    port.postMessage(message, transfer);
   const views = attachSharedMemory(data.shared, data.index);
   const director = new Director({ worker: data.index, ...views, nowMs, post });
   const table = data.kernelTable ?? 'pinion';

@@ -92,9 +92,10 @@ export interface ReactorOptions {
   /**
    * Called before every sleep.
    * @param isWoken somebody wrote to `wakeDescriptor` since the last call; true the first time
+   * @param turnMs how long the turn took that is over: what became ready meanwhile has waited for it
    * @returns the longest sleep it allows, in milliseconds
    */
-  readonly onWake: (isWoken: boolean) => number;
+  readonly onWake: (isWoken: boolean, turnMs: number) => number;
   readonly fault: (error: unknown, at: Handler | Timed | TurnEnd | undefined) => void;
 }
 
@@ -272,11 +273,12 @@ export class Reactor {
   #allowedSleepMs(mostMs: number): number {
     let allowedMs = Math.min(mostMs, sleepMsMax);
     // Orders may begin something whose time counts from now.
+    const beganMs = this.nowMs;
     this.nowMs = this.#options.nowMs();
     const isWoken = this.#isWoken;
     this.#isWoken = false;
     try {
-      allowedMs = Math.min(allowedMs, this.#options.onWake(isWoken));
+      allowedMs = Math.min(allowedMs, this.#options.onWake(isWoken, this.nowMs - beganMs));
     } catch (error) {
       this.#options.fault(error, undefined);
     }

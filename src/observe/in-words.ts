@@ -4,6 +4,7 @@
  */
 import type { ClusterEvent } from '../cluster/events.ts';
 import type { ControlEvent } from '../control/events.ts';
+import { flowInWords } from './flow-words.ts';
 
 export type Level = 'debug' | 'info' | 'warn' | 'error';
 
@@ -192,7 +193,7 @@ export function inWords(event: ControlEvent): string {
     case 'pool-up':
       return `${event.pool} has ${event.event === 'pool-up' ? 'a backend that is up again' : 'no backend that is up'}`;
     case 'flow-ended':
-      return `${event.flow.listener}: ${whoIs(event.flow)} -> ${event.flow.backend ?? 'none'}: ${event.flow.code}`;
+      return flowInWords(event.flow);
     case 'clients-refused':
       return `${event.listener} turned away ${event.count} ${event.count === 1 ? 'client' : 'clients'}: ${event.code} (${event.client}${event.count === 1 ? '' : ' first'})`;
     case 'flows-untold':
@@ -225,11 +226,6 @@ export function inWords(event: ControlEvent): string {
     default:
       return clusterInWords(event) + ('times' in event && event.times > 1 ? ` (${event.times} times)` : '');
   }
-}
-
-/** A client, and the proxy that told of it. */
-export function whoIs({ client, peer }: { readonly client: string; readonly peer?: string }): string {
-  return peer === undefined ? client : `${client} by ${peer}`;
 }
 
 function operatedText({

@@ -1,94 +1,125 @@
 /**
- * The log: pino's JSON lines on standard output, one per life-cycle event and one per finished flow.
+ * The log: a line on standard output for each life-cycle event and each finished flow (these may have a file of their own, where
+ * `log.access` names one). pino's JSON, or on a terminal text for people; under systemd with its priority.
  *
- * Written asynchronously from a bounded buffer: a stuck journal must not stop the balancer, so lines that do not
+ * Written asynchronously from a bounded buffer (line-output.ts): a stuck journal must not stop the balancer, so lines that do not
  * fit are dropped and counted (`pinion_log_lines_dropped_total`).
  */
 import pino, { type DestinationStream, type Logger } from 'pino';
 import type { ControlWatcher } from '../control/events.ts';
+import { isFailed } from '../core/flow-log.ts';
 import type { Plan } from '../core/plan.ts';
-import { eventLevels, inWords, whoIs } from './in-words.ts';
+import { AccessFile } from './access-file.ts';
+import { flowInWords } from './flow-words.ts';
+import { eventLevels, inWords, type Level } from './in-words.ts';
+import { LineOutput } from './line-output.ts';
+import { factsOf, type LogStyle, priorityOf, styleOf } from './log-style.ts';
+import { type LogLine, textLine } from './text-line.ts';
 
-/** Bytes of log held while standard output does not take any. */
-const bufferedBytesMax = 4 * 1024 * 1024;
+const endWithinMs = 1_000;
 
 export interface Log {
   readonly logger: Logger;
+  /** Finished flows, where they have a file of their own. */
+  readonly access: Logger | undefined;
   /** Lines dropped so far. */
   dropped(): number;
+  /** Opens the file of finished flows again, and says so in the log; does nothing without one. */
+  reopen(): void;
   /** Writes out what is buffered, for at most about a second; nothing can be logged afterwards. */
   flush(): Promise<void>;
 }
 
-export function createLog(level: Plan['log']['level'], destination?: DestinationStream): Log {
-  let dropped = 0;
-  const base = { pid: process.pid };
-  if (destination !== undefined) {
-    return { logger: pino({ level, base }, destination), dropped: () => 0, flush: async () => {} };
-  }
-  const stream = pino.destination({
-    dest: 1,
-    sync: false,
-    minLength: 0,
-    maxLength: bufferedBytesMax,
-    retryEAGAIN: patience(),
-  });
-  stream.on('drop', () => dropped++);
-  // A closed pipe (EPIPE) or a full disk (ENOSPC) costs the line, never the process.
-  stream.on('error', () => dropped++);
-  const logger = pino({ level, base }, stream);
+/** @throws what opening the file of `log.access` throws */
+export function createLog(plan: Plan['log'], output = new LineOutput(1), facts = factsOf(1)): Log {
+  const logger = loggerInto(output, plan.level, styleOf(plan.format, facts));
+  const file = plan.access === undefined ? undefined : new AccessFile(plan.access.file);
+  const access =
+    file &&
+    loggerInto(
+      file.output,
+      'trace',
+      styleOf(plan.format, { ...factsOf(file.descriptor), env: { TERM: 'dumb' } }),
+    );
+  const outputs = file === undefined ? [output] : [output, file.output];
   return {
     logger,
-    dropped: () => dropped,
-    flush: () =>
-      new Promise((resolve) => {
-        // Workers go on telling, and a stream that has been ended throws at whoever writes.
-        logger.level = 'silent';
-        const finish = (): void => {
-          clearTimeout(timer);
-          // Or the stream's own hook would wait at exit, without end, for whoever does not read.
-          stream.destroy();
-          resolve();
-        };
-        const timer = setTimeout(finish, 1_000);
-        // Not `flush`: with minLength 0 it answers at once, whatever is still to be written.
-        stream.once('close', finish);
-        stream.end();
-      }),
+    access,
+    dropped: () => outputs.reduce((sum, { dropped }) => sum + dropped, 0),
+    reopen: () => {
+      file?.reopen((error) => {
+        if (error === undefined)
+          logger.info({ event: 'access-log-reopened', file: file.path }, `${file.path} was opened again`);
+        else
+          logger.warn(
+            { event: 'access-log-failed', file: file.path, message: error.message },
+            `${file.path} cannot be opened again, and lines go where they went: ${error.message}`,
+          );
+      });
+    },
+    flush: async () => {
+      // Workers go on telling.
+      logger.level = 'silent';
+      await Promise.all(outputs.map((one) => one.end(endWithinMs)));
+    },
   };
 }
 
-/**
- * Whether to try again when a non-blocking output takes nothing (EAGAIN): while the event loop turns, always. A
- * synchronous flush (pino does one after a fatal line) tries every 100 ms and would hold the loop without end.
- */
-function patience(): () => boolean {
-  let triesInThisTurn = 0;
-  return () => {
-    if (triesInThisTurn === 0) {
-      setImmediate(() => {
-        triesInThisTurn = 0;
-      });
-    }
-    return ++triesInThisTurn <= 10;
+/** pino makes the line and says what it is made of; here it gets its form. */
+function loggerInto(output: LineOutput, level: Plan['log']['level'], style: LogStyle): Logger {
+  const stream = {
+    [Symbol.for('pino.metadata')]: true,
+    lastLevel: 0,
+    lastTime: '',
+    lastMsg: '',
+    lastObj: {} as LogLine['fields'],
+    write(json: string): void {
+      const text =
+        style.format === 'json'
+          ? json
+          : `${textLine({ level: this.lastLevel, timeMs: Number(this.lastTime), message: this.lastMsg, fields: this.lastObj }, style)}\n`;
+      output.write(style.hasPriority ? withPriority(text, priorityOf(this.lastLevel)) : text);
+    },
   };
+  return pino({ level, base: { pid: process.pid } }, stream as DestinationStream);
 }
+
+/** Before each line of it: journald takes every line for a message. */
+function withPriority(text: string, priority: number): string {
+  return text.replace(/^(?=.)/gm, `<${priority}>`);
+}
+
+/** The line that tells of a failed start on standard error. */
+export function lastWords(text: string): string {
+  return factsOf(2).isJournal ? withPriority(text, priorityOf(50)) : text;
+}
+
+/** Events of the log itself. */
+export const ownEventLevels = {
+  'access-log-reopened': 'info',
+  'access-log-failed': 'warn',
+} as const satisfies Readonly<Record<string, Level>>;
 
 /**
  * Logs events as they come. Fields are the event's own; `msg` is the same said in words.
- * @param flowLevel where a finished flow's line goes
+ * @param flowLevel where the line of a finished flow goes whose client was served; other ones are warnings
  */
-export function logEvents(logger: Logger, flowLevel: Plan['log']['flows']['level']): ControlWatcher {
+export function logEvents(
+  { logger, access }: Pick<Log, 'logger' | 'access'>,
+  flowLevel: Plan['log']['flows']['level'],
+): ControlWatcher {
   return (event) => {
-    if (event.event === 'flow-ended') {
-      if (flowLevel === 'off') return;
-      const { flow } = event;
-      logger[flowLevel](
-        { event: 'flow', ...flow },
-        `${flow.listener}: ${whoIs(flow)} -> ${flow.backend ?? 'none'}`,
-      );
-    } else {
+    if (event.event !== 'flow-ended') {
       logger[eventLevels[event.event]](event, inWords(event));
+      return;
     }
+    const { flow } = event;
+    const hasFailed = isFailed(flow);
+    const line = { event: 'flow', ...flow };
+    const text = flowInWords(flow);
+    access?.[hasFailed ? 'warn' : 'info'](line, text);
+    if (flowLevel === 'off') return;
+    if (hasFailed) logger.warn(line, text);
+    else if (access === undefined) logger[flowLevel](line, text);
   };
 }

@@ -99,7 +99,7 @@ function directorOf(listener: ListenerView): Stage {
     arrivalsMax: 0,
     shares: shareFlows([listener.plan], 100_000, 1),
     isShared: false,
-    flowLogSample: 0,
+    flowLog: { which: 'none', sample: 0 },
     machineIps: [],
     memberListeners: [],
     memberIps: [],

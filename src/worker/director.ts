@@ -64,7 +64,7 @@ export interface DirectorOptions {
   readonly counters: Counters;
   readonly dials: DialTable;
   readonly nowMs: () => number;
-  readonly post: (message: MessageFromWorker) => void;
+  readonly post: (message: MessageFromWorker, transfer?: ArrayBuffer[]) => void;
 }
 
 const visitMsMax = 1_000;
@@ -165,7 +165,7 @@ export class Director implements EngineHost {
     this.visitsPerRound = Math.max(1, Math.min(10, Math.floor(ttlMsMin / 4000)));
     const isCountedSoon = snapshot.pools.some(({ plan }) => plan.passive.noReply !== undefined);
     if (isCountedSoon) this.visitMs = Math.min(this.visitMs, accountedWithinMs / 2 / this.visitsPerRound);
-    this.reports.sample = snapshot.flowLogSample;
+    this.reports.log = snapshot.flowLog;
     if (this.servers.learn(snapshot)) this.endServers();
     this.returning.learn(snapshot);
     this.mayLeadBack = snapshot.pools.some(({ backends }) =>
@@ -507,9 +507,12 @@ export class Director implements EngineHost {
   dialed(flow: Flow): void {
     flow.connectedAtMs = this.options.nowMs();
     const backendId = flow.backend!.id;
-    this.options.counters.addBackend(backendId, 'opened', 1);
+    const { counters } = this.options;
+    counters.addBackend(backendId, 'opened', 1);
+    if (flow.listener.plan.protocol !== 'tcp') return;
+    counters.histograms.observe('connect', flow.poolId, flow.connectedAtMs - flow.startedAtMs);
     // That it connected is no success yet: a port forwarder before a dead server accepts everybody, and breaks then.
-    if (flow.listener.plan.protocol === 'tcp') this.flowPins.arrive(flow, flow.connectedAtMs);
+    this.flowPins.arrive(flow, flow.connectedAtMs);
   }
 
   dialFailed(flow: Flow, failure: DialFailure): void {
@@ -643,8 +646,9 @@ export class Director implements EngineHost {
       this.forgetDial(flow, flow.backend);
       this.flowPins.leave(flow, nowMs);
     }
+    if (flow.isCounted) counters.histograms.observe('flow', listenerId, nowMs - flow.startedAtMs);
     if (flow.isTurnedAway) this.refused(flow.listener, code, flow.client, nowMs);
-    else this.reports.ended(flow, flow.poolName, code, nowMs);
+    else this.reports.ended(flow, code, nowMs);
   }
 
   dropped(listener: ListenerView, reason: DropReason, count = 1): void {
@@ -729,7 +733,7 @@ export class Director implements EngineHost {
     const records = this.registry
       .select(() => true, most)
       .map((flow) => ({
-        ...this.reports.record(flow, flow.poolName, undefined, nowMs),
+        ...this.reports.record(flow, flow.poolName, nowMs),
         ...addressOf(flow),
       }));
     this.options.post({ type: 'flows', requestId, records });

@@ -33,19 +33,22 @@ const idleSleepMs = 500;
 async function main(port: MessagePort, data: WorkerData): Promise<void> {
   const nowMs = sharedClock(data.shared.clockOriginMs);
   const beats = new Int32Array(data.beats);
+  const views = attachSharedMemory(data.shared, data.index);
+  const { histograms } = views.counters;
+  const turnTook = (turnMs: number): void => histograms.observe('turn', 0, turnMs);
   const director = new Director({
     worker: data.index,
-    ...attachSharedMemory(data.shared, data.index),
+    ...views,
     nowMs,
-    post: (message) => port.postMessage(message),
+    post: (message, transfer) => port.postMessage(message, transfer),
   });
   /** What is owed to no event; and that this thread lives is told. True: there is more. */
   const tick = (): boolean => {
     Atomics.add(beats, 0, 1);
     return director.tick();
   };
-  if (data.engine === 'epoll') await serveWithEpoll(port, director, tick, nowMs, data);
-  else await servePortably(port, director, tick, nowMs, data.reusePort);
+  if (data.engine === 'epoll') await serveWithEpoll(port, director, tick, nowMs, turnTook, data);
+  else await servePortably(port, director, tick, nowMs, turnTook, data.reusePort);
 }
 
 // Each engine's modules are loaded only where it runs: koffi need not exist for the portable one.
@@ -55,13 +58,16 @@ async function serveWithEpoll(
   director: Director,
   tick: () => boolean,
   nowMs: () => number,
+  turnTook: (turnMs: number) => void,
   { reusePort, held }: WorkerData,
 ): Promise<void> {
   const { createEpollEngine } = await import('../engine/epoll/engine.ts');
   const holds = new Int32Array(held);
   const post = (message: MessageFromWorker): void => port.postMessage(message);
   let tickedAtMs = 0;
-  const onWake = (isWoken: boolean): number => {
+  let longestTurnMs = 0;
+  const onWake = (isWoken: boolean, turnMs: number): number => {
+    if (turnMs > longestTurnMs) longestTurnMs = turnMs;
     const now = nowMs();
     const isDue = now - tickedAtMs >= tickIntervalMs;
     if (!isWoken && !isDue) return tickIntervalMs;
@@ -69,7 +75,10 @@ async function serveWithEpoll(
       if (obey(next.message as MessageToWorker, director, post)) return 0;
     }
     if (!isDue) return tickIntervalMs;
+    turnTook(longestTurnMs);
     tickedAtMs = tick() ? 0 : now;
+    // Orders and the tick keep events waiting as well; the next one tells.
+    longestTurnMs = nowMs() - now;
     if (tickedAtMs === 0) return 0;
     return director.registry.size > 0 ? tickIntervalMs : idleSleepMs;
   };
@@ -97,6 +106,7 @@ async function servePortably(
   director: Director,
   tick: () => boolean,
   nowMs: () => number,
+  turnTook: (turnMs: number) => void,
   reusePort: boolean,
 ): Promise<void> {
   const { createPortableEngine } = await import('../engine/portable/portable.ts');
@@ -111,7 +121,14 @@ async function servePortably(
   const turnSoon = (): void => {
     if (next === undefined) turn();
   };
-  const ticker = setInterval(turnSoon, tickIntervalMs);
+  let dueAtMs = nowMs() + tickIntervalMs;
+  const ticker = setInterval(() => {
+    const now = nowMs();
+    // Node has no other measure of how long its loop was busy: its timer is late by that.
+    turnTook(Math.max(0, now - dueAtMs));
+    dueAtMs = now + tickIntervalMs;
+    turnSoon();
+  }, tickIntervalMs);
   port.on('message', (message: MessageToWorker) => {
     stopping = obey(message, director, post);
     if (stopping) {

@@ -120,7 +120,7 @@ function play(flowsMax: number, listeners: readonly ListenerView[], udpShare = 0
     arrivalsMax: 0,
     shares,
     isShared: false,
-    flowLogSample: 0,
+    flowLog: { which: 'none', sample: 0 },
   };
   return [0, 1].map((worker) => new PlayedWorker(worker, { ...known, ...snapshot } as Snapshot));
 }

@@ -1,36 +1,46 @@
 /**
  * Finished flows on their way to control, in batches: a message per flow would cost more than a short
- * connection's whole relay. Bounded; what does not fit is counted, so a log never passes for complete.
+ * connection's whole relay. Bounded; what does not fit is counted, so a log never passes for complete. Of a flow that nobody
+ * will log there is no record at all.
  */
-import type { Address } from '../core/address.ts';
 import type { Flow } from '../core/flow.ts';
+import { type FlowLog, isFailed } from '../core/flow-log.ts';
 import { flowRecordsMax } from '../core/limits.ts';
 import type { TerminationCode } from '../core/termination.ts';
+import { clientText, FlowRecordWriter, roundedMs } from './flow-records.ts';
 import type { FlowRecord, MessageFromWorker } from './messages-from-worker.ts';
 
 export class FlowReports {
-  /** Share of flows that are reported, 0 to 1. */
-  sample = 1;
+  /** Which flows are told. */
+  log: FlowLog = { which: 'all', sample: 1 };
   private readonly worker: number;
-  private readonly post: (message: MessageFromWorker) => void;
-  private records: FlowRecord[] = [];
+  private readonly post: (message: MessageFromWorker, transfer?: ArrayBuffer[]) => void;
+  private readonly records = new FlowRecordWriter();
   private untold = 0;
 
-  constructor(worker: number, post: (message: MessageFromWorker) => void) {
+  constructor(worker: number, post: (message: MessageFromWorker, transfer?: ArrayBuffer[]) => void) {
     this.worker = worker;
     this.post = post;
   }
 
-  ended(flow: Flow, pool: string, code: TerminationCode, nowMs: number): void {
-    if (this.sample <= 0 || (this.sample < 1 && Math.random() >= this.sample)) return;
-    if (this.records.length >= flowRecordsMax) {
+  ended(flow: Flow, code: TerminationCode, nowMs: number): void {
+    if (!this.isTold(flow, code)) return;
+    if (this.records.count >= flowRecordsMax) {
       this.untold++;
       return;
     }
-    this.records.push(this.record(flow, pool, code, nowMs));
+    this.records.add(flow, code, nowMs);
   }
 
-  record(flow: Flow, pool: string, code: TerminationCode | undefined, nowMs: number): FlowRecord {
+  private isTold({ bytesOut, datagramsOut }: Flow, code: TerminationCode): boolean {
+    const { which, sample } = this.log;
+    if (which === 'none') return false;
+    if (which === 'all' && (sample >= 1 || (sample > 0 && Math.random() < sample))) return true;
+    return isFailed({ code, bytesOut, datagramsOut });
+  }
+
+  /** Of a flow that is open. */
+  record(flow: Flow, pool: string, nowMs: number): FlowRecord {
     const record: FlowRecord = {
       worker: this.worker,
       flowId: flow.id,
@@ -47,9 +57,9 @@ export class FlowReports {
       bytesOut: flow.bytesOut,
       datagramsIn: flow.datagramsIn,
       datagramsOut: flow.datagramsOut,
-      durationMs: round(nowMs - flow.startedAtMs),
-      connectMs: flow.connectedAtMs === 0 ? undefined : round(flow.connectedAtMs - flow.startedAtMs),
-      code,
+      durationMs: roundedMs(nowMs - flow.startedAtMs),
+      connectMs: flow.connectedAtMs === 0 ? undefined : roundedMs(flow.connectedAtMs - flow.startedAtMs),
+      code: undefined,
     };
     return flow.listener.plan.routes === undefined
       ? record
@@ -57,18 +67,9 @@ export class FlowReports {
   }
 
   flush(): void {
-    if (this.records.length === 0 && this.untold === 0) return;
-    this.post({ type: 'flows-ended', records: this.records, untold: this.untold });
-    this.records = [];
+    if (this.records.count === 0 && this.untold === 0) return;
+    const records = this.records.take();
+    this.post({ type: 'flows-ended', records, untold: this.untold }, [records]);
     this.untold = 0;
   }
-}
-
-/** As logs and pages show a client. */
-export function clientText(client: Address): string {
-  return client.port === 0 && client.isWildcard ? 'unix' : client.toString();
-}
-
-function round(ms: number): number {
-  return Math.round(ms * 1000) / 1000;
 }

@@ -8,7 +8,7 @@ import type { TerminationCode } from '../core/termination.ts';
 import type { Way } from '../core/way.ts';
 import type { BindFailure } from '../engine/engine.ts';
 
-/** One flow, finished or (in an answer to list-flows) still open. Plain data, ready for a log line. */
+/** One flow, finished (as control reads it: flow-records.ts) or, in an answer to list-flows, still open. Plain data, ready for a log line. */
 export interface FlowRecord {
   readonly worker: number;
   /** Unique in its worker. */
@@ -70,7 +70,8 @@ export type MessageFromWorker =
       readonly door: string;
       readonly failure: BindFailure;
     }
-  | { readonly type: 'flows-ended'; readonly records: readonly FlowRecord[]; readonly untold: number }
+  /** `records`: as flow-records.ts writes them; `untold`: so many more have ended that are to be logged. */
+  | { readonly type: 'flows-ended'; readonly records: ArrayBuffer; readonly untold: number }
   /** So many clients were turned away since the last such message of this listener and code. */
   | {
       readonly type: 'refused';

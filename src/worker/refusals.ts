@@ -6,7 +6,7 @@ import type { Address } from '../core/address.ts';
 import { refusalsToldEveryMs } from '../core/limits.ts';
 import type { ListenerView } from '../core/snapshot.ts';
 import type { TerminationCode } from '../core/termination.ts';
-import { clientText } from './flow-reports.ts';
+import { clientText } from './flow-records.ts';
 import type { MessageFromWorker } from './messages-from-worker.ts';
 
 interface Refusal {

@@ -44,6 +44,7 @@ export const serverPackages = {
   curl: { debian: ['curl'], needs: ['/usr/bin/curl'] },
   iperf3: { debian: ['iperf3'], needs: ['iperf3'] },
   nftables: { debian: ['nftables'], needs: ['nft'] },
+  prometheus: { debian: ['prometheus'], needs: ['promtool'] },
   iproute2: { debian: ['iproute2'], needs: ['ip'] },
   netcat: { debian: ['netcat-openbsd'], needs: ['nc.openbsd'] },
   quic: { debian: ['ngtcp2-client', 'ngtcp2-server'], needs: ['gtlsclient', 'gtlsserver'] },

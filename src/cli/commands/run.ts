@@ -14,7 +14,7 @@ export function runCommand(): Command {
     .option('-w, --watch', 'reload when the file has changed')
     .addHelpText(
       'after',
-      '\nSignals: SIGTERM and SIGINT drain (shutdown.drain), a second one ends at once; SIGHUP reads the file again, or drains when its terminal was closed.',
+      '\nSignals: SIGTERM and SIGINT drain (shutdown.drain), a second one ends at once; SIGHUP reads the file again, or drains when its terminal was closed; SIGUSR1 opens log.access.file again.',
     )
     .action(async (file: string | undefined, options: RunOptions, command: Command) =>
       (await import('../run.ts')).run(command, file, options),
