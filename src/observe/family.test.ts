@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { Histograms } from '../core/histograms.ts';
-import { distributions, type Family, pageOf } from './family.ts';
+import { distributions, type Family, familyOf, pageOf } from './family.ts';
 
 test('numbers are lines with their labels, whatever a label holds', () => {
   const families: Family[] = [
@@ -46,4 +46,25 @@ test('a distribution is in seconds and its buckets add up; one without values is
     'c_seconds_count{pool="5"} 4',
   ]);
   expect(lines.join('\n')).not.toContain('pool="4"');
+});
+
+test('rows keep the text of their labels while they are the same, and other rows have their own', () => {
+  let rows = [{ name: 'a', is: 1 }];
+  const family = familyOf(
+    () => rows,
+    ['row'],
+    ({ name }) => [name],
+  )('d', 'gauge', 'What it is.', ({ is }) => is);
+  expect(pageOf([family, family]).match(/^d.*$/gm)).toEqual(['d{row="a"} 1', 'd{row="a"} 1']);
+  rows = [
+    { name: 'b', is: 2 },
+    { name: 'a', is: 3 },
+  ];
+  expect(pageOf([family]).match(/^d.*$/gm)).toEqual(['d{row="b"} 2', 'd{row="a"} 3']);
+  const read: unknown[] = [];
+  family.read((...line) => read.push(line));
+  expect(read).toEqual([
+    [2, 'b'],
+    [3, 'a'],
+  ]);
 });
