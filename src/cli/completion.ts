@@ -32,7 +32,7 @@ _pinion() {
         if [[ $line == :files* ]]; then
             _files
         elif [[ -n $line ]]; then
-            described+=("\${\${line%%$'\\t'*}//:/\\\\:}:\${line#*$'\\t'}")
+            described+=("\${\${line%%$'\\t'*}//:/\\\\:}\${\${line#*$'\\t'}:+:\${line#*$'\\t'}}")
         fi
     done
     (( $#described )) && _describe pinion described

@@ -55,7 +55,8 @@ export function backendLines(row: BackendRow): Line[] {
   const lines: [string, Span[] | string][] = [
     ['backend', `${row.pool}/${row.backend}`],
     ['state', [stateCell(row.state), span(`  for ${age(row.sinceMs)}, since ${row.since}`)]],
-    ['why', whyText(row) || '-'],
+    // Its address stands below.
+    ['why', whyText({ ...row, at: null }) || '-'],
     ['address', row.at === null || row.at === row.address ? row.address : `${row.address}, now ${row.at}`],
     ['flows', `${count(row.flows)}${row.flowsMax === null ? '' : ` of ${count(row.flowsMax)}`}`],
     ['new', `${rate(now.newFlowsPerS)}/s, in ${bytes(now.bytesInPerS)}/s, out ${bytes(now.bytesOutPerS)}/s`],

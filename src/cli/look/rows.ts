@@ -64,9 +64,12 @@ function weightText({ weight }: BackendRow): string {
 
 const right = 'right' as const;
 
+/** With `isWide` it is too much for most terminals. */
+type BackendField = Field<BackendRow> & { readonly isWide?: boolean };
+
 /** @param isWide with what is too much for most terminals */
 export function backendFields(window: RateWindow, isWide = false): Field<BackendRow>[] {
-  const fields: (Field<BackendRow> & { readonly isWide?: boolean })[] = [
+  const fields: BackendField[] = [
     {
       title: 'POOL/BACKEND',
       cutTo: 16,
@@ -86,8 +89,42 @@ export function backendFields(window: RateWindow, isWide = false): Field<Backend
       order: ({ sinceMs }) => sinceMs,
     },
     { title: 'ADDRESS', isWide: true, leaves: 11, cell: ({ address }) => address },
-    { title: 'FLOWS', align: right, cell: ({ flows }) => count(flows), order: ({ flows }) => -flows },
+    {
+      title: 'FLOWS',
+      align: right,
+      leaves: 1,
+      cell: ({ flows }) => count(flows),
+      order: ({ flows }) => -flows,
+    },
     { title: 'MAX', align: right, isWide: true, leaves: 10, cell: ({ flowsMax }) => numberOf(flowsMax) },
+    ...backendRateFields(window),
+    {
+      title: 'PINS',
+      align: right,
+      leaves: 4,
+      cell: ({ pins }) => numberOf(pins),
+      order: ({ pins }) => -(pins ?? 0),
+    },
+    { title: 'SHARE', align: right, leaves: 6, cell: ({ share }) => shareCell(share) },
+    { title: 'EXPECTED', align: right, leaves: 7, cell: ({ expectedShare }) => shareCell(expectedShare) },
+    { title: 'WEIGHT', align: right, isWide: true, leaves: 12, cell: weightText },
+    { title: 'TIER', align: right, isWide: true, leaves: 13, cell: tierText },
+    {
+      title: 'FAILED',
+      align: right,
+      isWide: true,
+      leaves: 9,
+      cell: ({ failedDials }) => troubleOf(failedDials),
+    },
+    { title: 'FLAPS', align: right, isWide: true, leaves: 9, cell: ({ flapCount }) => troubleOf(flapCount) },
+    { title: 'CHECK', align: right, leaves: 2, cell: checkCell },
+    { title: 'WHY', leaves: 0, cutTo: 12, cell: whyCell },
+  ];
+  return fields.filter((field) => isWide || field.isWide !== true);
+}
+
+function backendRateFields(window: RateWindow): BackendField[] {
+  return [
     {
       title: 'NEW/s',
       align: right,
@@ -111,29 +148,7 @@ export function backendFields(window: RateWindow, isWide = false): Field<Backend
       cell: ({ rates }) => bytes(rates[window].bytesOutPerS),
       order: ({ rates }) => -rates[window].bytesOutPerS,
     },
-    {
-      title: 'PINS',
-      align: right,
-      leaves: 4,
-      cell: ({ pins }) => numberOf(pins),
-      order: ({ pins }) => -(pins ?? 0),
-    },
-    { title: 'SHARE', align: right, leaves: 6, cell: ({ share }) => shareCell(share) },
-    { title: 'EXPECTED', align: right, leaves: 7, cell: ({ expectedShare }) => shareCell(expectedShare) },
-    { title: 'WEIGHT', align: right, isWide: true, leaves: 12, cell: weightText },
-    { title: 'TIER', align: right, isWide: true, leaves: 13, cell: tierText },
-    {
-      title: 'FAILED',
-      align: right,
-      isWide: true,
-      leaves: 9,
-      cell: ({ failedDials }) => troubleOf(failedDials),
-    },
-    { title: 'FLAPS', align: right, isWide: true, leaves: 9, cell: ({ flapCount }) => troubleOf(flapCount) },
-    { title: 'CHECK', align: right, leaves: 2, cell: checkCell },
-    { title: 'WHY', leaves: 1, cutTo: 12, cell: whyCell },
   ];
-  return fields.filter((field) => isWide || field.isWide !== true);
 }
 
 function tierText({ tier, isBackup, zone }: BackendRow): string {

@@ -139,11 +139,11 @@ describe('table', () => {
     ]);
   });
 
-  test('texts give way, the widest first, then columns as they say', () => {
+  test('texts give way, the least important first, then columns as they say', () => {
     expect(draw(34)).toEqual([
-      'NAME       FLOWS   PINS  WHY',
-      'pg/pg1       812  2,104  -',
-      'pg/a-lon…      0      7  refused …',
+      'NAME           FLOWS   PINS  WHY',
+      'pg/pg1           812  2,104  -',
+      'pg/a-long-na…      0      7  refu…',
     ]);
     expect(draw(18)).toEqual(['NAME  FLOWS  WHY', 'pg/…    812  -', 'pg/…      0  refu…']);
     expect(draw(11)).toEqual(['NAME  FLOWS', 'pg/…    812', 'pg/…      0']);

@@ -64,7 +64,7 @@ function columnsThatFit(columns: readonly Column[], natural: readonly number[], 
   return kept;
 }
 
-/** Widths by place: the widest text that may be cut gives way first. */
+/** Widths by place: what would leave first is cut first, and of two alike the wider one. */
 function shrunk(
   columns: readonly Column[],
   natural: readonly number[],
@@ -74,14 +74,19 @@ function shrunk(
   const widths = [...natural];
   let over = kept.reduce((sum, at) => sum + widths[at]!, gap.length * (kept.length - 1)) - width;
   while (over > 0) {
-    const [widest] = kept
+    const [next] = kept
       .filter((at) => widths[at]! > (columns[at]!.cutTo ?? Number.POSITIVE_INFINITY))
-      .sort((a, b) => widths[b]! - widths[a]!);
-    if (widest === undefined) break;
-    widths[widest]! -= 1;
+      .sort((a, b) => staying(columns[a]!) - staying(columns[b]!) || widths[b]! - widths[a]!);
+    if (next === undefined) break;
+    widths[next]! -= 1;
     over -= 1;
   }
   return widths;
+}
+
+/** How late it leaves. */
+function staying({ leaves = -1 }: Column): number {
+  return -leaves;
 }
 
 /** A column that knows what stands in it. */
