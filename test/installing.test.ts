@@ -1,0 +1,235 @@
+/** How people get pinion: from npm's package, and from Debian's, in folders of their own. No service manager, and nothing of this system is touched. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, describe, expect, test } from 'vitest';
+import { askTcp } from './support/clients.ts';
+import { admin, backendsOf, configText, listener, noCheck } from './support/config.ts';
+import { findCommand } from './support/packages.ts';
+import { startPinion } from './support/pinion.ts';
+import { stopEverything } from './support/processes.ts';
+import { namedTcp, stopServers } from './support/servers.ts';
+import { temporaryFolder } from './support/temporary.ts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+afterEach(async () => {
+  await stopEverything();
+  await stopServers();
+});
+
+interface Ran {
+  readonly status: number | null;
+  readonly output: string;
+}
+
+function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env): Ran {
+  const { status, stdout, stderr } = spawnSync(command, args, { cwd: root, env, encoding: 'utf8' });
+  return { status, output: `${stdout}${stderr}` };
+}
+
+/** A configuration an operator would have: one server, and its own admin address. */
+async function ownConfig(): Promise<string> {
+  return configText({
+    listeners: [listener('front', 'tcp', 'pool')],
+    pools: { pool: { health: noCheck, backends: backendsOf(await namedTcp(['a'])) } },
+  });
+}
+
+/** It serves from there: with its own modules, as the user would start it. */
+async function serves(main: string, config: string): Promise<void> {
+  const pinion = await startPinion(config, { main });
+  expect(await askTcp(pinion.port('front'))).toBe('a');
+  expect((await admin(pinion, 'GET', '/status')).status).toBe(200);
+  expect(await pinion.stop()).toEqual({ code: 0, signal: null });
+}
+
+describe('the package of npm', () => {
+  test('has what runs and what is read, and installs into a prefix', async () => {
+    const folder = temporaryFolder('npm');
+    const packed = execFileSync('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], {
+      cwd: root,
+      encoding: 'utf8',
+    });
+    const [{ filename, files }] = JSON.parse(packed) as [{ filename: string; files: { path: string }[] }];
+    const paths = files.map(({ path }) => path);
+    expect(
+      paths.filter((path) => /\.test\.|\.map$|golden|conformance|^(test|src|bench)\//.test(path)),
+    ).toEqual([]);
+    for (const needed of [
+      'bin/pinion.js',
+      'dist/src/main.js',
+      'CHANGELOG.md',
+      'config/demo.yaml',
+      'docs/INSTALL.md',
+    ])
+      expect(paths).toContain(needed);
+    // README's links lead somewhere there too.
+    const links = [...readFileSync(join(root, 'README.md'), 'utf8').matchAll(/\]\((?!https?:|#)([^)#]+)/g)];
+    const missing = links.map((match) => match[1]!).filter((path) => !paths.includes(path));
+    expect(missing.filter((path) => path !== 'CONTRIBUTING.md')).toEqual([]);
+
+    const tarball = join(folder, filename);
+    const prefix = join(folder, 'prefix');
+    const args = ['install', '--global', '--prefix', prefix, '--prefer-offline', '--ignore-scripts', tarball];
+    const installed = run('npm', [...args, '--loglevel=error']);
+    expect(installed.status, installed.output).toBe(0);
+    const command = join(prefix, 'bin/pinion');
+    expect(run(command, ['--version']).output).toMatch(/^\d+\.\d+\.\d+\n$/);
+    await serves(command, await ownConfig());
+  });
+
+  test('and a checkout that is not built, or lacks its libraries, says what to do', () => {
+    const folder = temporaryFolder('checkout');
+    for (const path of ['bin', 'package.json'])
+      cpSync(join(root, path), join(folder, path), { recursive: true });
+    const command = join(folder, 'bin/pinion.js');
+    expect(run(command, ['check', 'x.yaml'])).toEqual({
+      status: 1,
+      output: `pinion: is not built yet. In ${folder}/ run: npm ci --ignore-scripts && npm run build\n`,
+    });
+    mkdirSync(join(folder, 'dist/src'), { recursive: true });
+    writeFileSync(join(folder, 'dist/src/main.js'), "import 'commander';\n");
+    expect(run(command, ['check', 'x.yaml'])).toEqual({
+      status: 1,
+      output: `pinion: misses a dependency (Cannot find package 'commander'). In ${folder}/ run: npm ci --ignore-scripts\n`,
+    });
+    // What is missing of its own is a defect, with all that Node says of it.
+    writeFileSync(join(folder, 'dist/src/main.js'), "import './cli/x.js';\n");
+    expect(run(command, ['check', 'x.yaml']).output).toMatch(/Cannot find module .*\n +at /s);
+  });
+
+  test('npm start builds nothing for who may not write there, and runs what is built', () => {
+    const folder = temporaryFolder('foreign');
+    for (const path of ['bin', 'package.json'])
+      cpSync(join(root, path), join(folder, path), { recursive: true });
+    execFileSync('chmod', ['--recursive', 'a+rX,a-w', folder]);
+    // Root may write anywhere.
+    const user =
+      process.getuid?.() === 0 ? ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'] : [];
+    const line = [...user, 'npm', '--prefix', folder, 'start'];
+    const [command, ...args] = line as unknown as [string, ...string[]];
+    const { status, output } = run(command, args, {
+      ...process.env,
+      HOME: '/nonexistent',
+      npm_config_cache: '/nonexistent',
+    });
+    execFileSync('chmod', ['--recursive', 'u+w', folder]);
+    expect({ status, output }).toMatchObject({
+      status: 1,
+      output: expect.stringMatching(/is not built yet/),
+    });
+    expect(output).not.toMatch(/chmod|EACCES.*dist/);
+  });
+});
+
+const dpkg = findCommand('dpkg-deb') === undefined ? undefined : findCommand('dpkg');
+
+describe.skipIf(dpkg === undefined && process.env.CI !== 'true')('the package of Debian', () => {
+  /** In a root of its own, where nothing but Node.js is said to be installed. */
+  function system(nodeVersion: string) {
+    const folder = temporaryFolder('debian');
+    const state = join(folder, 'var/lib/dpkg');
+    for (const path of ['info', 'updates', 'triggers']) mkdirSync(join(state, path), { recursive: true });
+    const architecture = execFileSync('dpkg', ['--print-architecture'], { encoding: 'utf8' }).trim();
+    const file = join(state, 'status');
+    const stub = [
+      'Status: install ok installed',
+      'Maintainer: x <x@localhost>',
+      `Architecture: ${architecture}`,
+    ];
+    writeFileSync(file, `Package: nodejs\n${stub.join('\n')}\nVersion: ${nodeVersion}\nDescription: x\n`);
+    const status = (from: string, to: string): void =>
+      writeFileSync(file, readFileSync(file, 'utf8').replace(`Version: ${from}`, `Version: ${to}`));
+    const isRoot = process.getuid?.() === 0;
+    const path = `${process.env.PATH}:/usr/sbin:/sbin`;
+    /** Maintainer scripts run here, with DPKG_ROOT: there is no shell in that root. */
+    const call = (...args: string[]): Ran => {
+      const line = [
+        'dpkg',
+        `--root=${folder}`,
+        '--force-script-chrootless',
+        '--force-confdef',
+        '--force-unsafe-io',
+        '--log=/dev/null',
+        ...args,
+      ];
+      const [command, ...rest] = [...(isRoot ? [] : ['unshare', '--user', '--map-root-user']), ...line] as [
+        string,
+        ...string[],
+      ];
+      return run(command, rest, { ...process.env, PATH: path, DEBIAN_FRONTEND: 'noninteractive' });
+    };
+    return { folder, call, status };
+  }
+
+  function build(version: string, folder: string): string {
+    const output = join(folder, `pinion_${version}.deb`);
+    const args = ['--version', version, '--output', output, '--compression', 'none'];
+    const built = run(process.execPath, [join(root, 'dist/packaging/deb.js'), ...args]);
+    expect(built.status, built.output).toBe(0);
+    return output;
+  }
+
+  /** The same package, as a later version of it. */
+  function later(version: string, deb: string): string {
+    const folder = `${deb}.files`;
+    const output = deb.replace('1.0', version);
+    execFileSync('dpkg-deb', ['--raw-extract', deb, folder]);
+    for (const file of ['DEBIAN/control', 'usr/lib/pinion/package.json']) {
+      const path = join(folder, file);
+      writeFileSync(path, readFileSync(path, 'utf8').replace(/(version"?: "?)1\.0/i, `$1${version}`));
+    }
+    execFileSync('dpkg-deb', ['--root-owner-group', '-Znone', '--build', folder, output]);
+    return output;
+  }
+
+  /** Files, from the root. */
+  const filesIn = (folder: string): string[] =>
+    readdirSync(folder, { recursive: true, withFileTypes: true })
+      .filter((entry) => !entry.isDirectory())
+      .map((entry) => join(entry.parentPath, entry.name).slice(folder.length))
+      .filter((path) => !path.startsWith('/var/'));
+
+  test('is installed, started, upgraded with a changed configuration, and purged', async () => {
+    expect(dpkg, 'dpkg-deb is missing: install dpkg').toBeDefined();
+    const first = build('1.0', temporaryFolder('packages'));
+    const { folder, call, status } = system('18.19.0');
+    const old = call('--install', first);
+    expect(old.status, old.output).toBe(1);
+    expect(old.output).toMatch(/depends on nodejs \(>= 20\.19\)/);
+    status('18.19.0', '20.19.2+dfsg-1');
+
+    const installed = call('--install', first);
+    expect(installed.status, installed.output).toBe(0);
+    for (const path of [
+      'usr/lib/systemd/system/pinion.service',
+      'usr/lib/systemd/system/pinion@.service',
+      'usr/lib/systemd/system/pinion.socket',
+      'usr/share/man/man1/pinion.1.gz',
+      'usr/share/bash-completion/completions/pinion',
+      'usr/share/doc/pinion/docs/INSTALL.md',
+    ])
+      expect(existsSync(join(folder, path)), path).toBe(true);
+    const command = join(folder, 'usr/bin/pinion');
+    const example = join(folder, 'etc/pinion/pinion.yaml');
+    expect(run(command, ['--version']).output).toBe('1.0\n');
+    expect(run(command, ['check', example]).status).toBe(0);
+    const own = await ownConfig();
+    writeFileSync(example, own);
+    await serves(command, example);
+
+    const upgraded = call('--install', later('1.1', first));
+    expect(upgraded.status, upgraded.output).toBe(0);
+    expect(run(command, ['--version']).output).toBe('1.1\n');
+    expect(readFileSync(example, 'utf8'), 'what the operator wrote stays').toBe(own);
+    await serves(command, example);
+
+    expect(call('--remove', 'pinion').status).toBe(0);
+    expect(filesIn(folder)).toEqual(['/etc/pinion/pinion.yaml']);
+    const purged = call('--purge', 'pinion');
+    expect(purged.status, purged.output).toBe(0);
+    expect(filesIn(folder)).toEqual([]);
+  }, 300_000);
+});
