@@ -13,6 +13,7 @@ import { kernelListeners, pinChange } from '../src/kernel/spread.ts';
 import { TargetNumbers } from '../src/kernel/target-numbers.ts';
 import { removal, transaction } from '../src/kernel/transaction.ts';
 import type { NftResult } from '../src/linux/nft.ts';
+import { pinionCommand } from './support/command.ts';
 import { type Given, viewOf } from './support/kernel-view.ts';
 import { createNamespaces, hostsWork, type Namespaces } from './support/namespaces.ts';
 import { startTalker, stopTalkers, type Talker } from './support/talker.ts';
@@ -262,5 +263,25 @@ test.skipIf(!isPossible)(
     await nft('lb2', transaction(wantedOf(viewOf(text, { isEnding: true }), numbers), calm));
     await nft('lb2', removal(table));
     expect(await world.run('lb2', 'nft', 'list', 'tables')).toBe('');
+  },
+);
+
+test.skipIf(!isPossible)(
+  'pinion kernel says how the table is and how it should be, and takes it away',
+  async () => {
+    const file = temporaryFile('test.yaml', text);
+    const run = (...args: string[]) => pinionCommand(['kernel', file, ...args], world.wrapper('lb1'));
+    await nft('lb1', `delete element inet ${table} doors/4 { 10.9.0.100 . udp . 54 }\n`);
+    const shown = await run();
+    expect(shown.stdout).toContain('# elements: 1009');
+    expect(shown.stdout).toMatch(
+      /# to be as \S+test\.yaml .*\nadd element inet pinion_test doors\/4 \{ 10.9.0.100 . udp . 54 : goto clients\/slow\/4 \}\n$/,
+    );
+    expect(await run('--remove')).toMatchObject({
+      status: 0,
+      stdout: 'the table inet pinion_test is gone\n',
+    });
+    await nft('lb1', (await run('--wanted')).stdout);
+    expect((await present('lb1'))?.chains.has('clients/slow/4')).toBe(true);
   },
 );

@@ -1,15 +1,15 @@
 /** What `pinion explain` says where no instance runs: the policy's word, with every backend up and no pins. */
-import { AccessLists } from '../control/access-lists.ts';
 import { addressText } from '../control/backends.ts';
 import { Ids } from '../control/ids.ts';
 import type { AskedClient } from '../core/asked-client.ts';
 import type { Plan } from '../core/plan.ts';
 import { shareFlows } from '../core/shares.ts';
-import type { ListenerView, Snapshot } from '../core/snapshot.ts';
+import type { Snapshot } from '../core/snapshot.ts';
 import { tierViewsOf } from '../core/tiers.ts';
 import { type Asks, type Explanation, explain } from '../front/explain.ts';
 import { KeptPolicies } from '../front/policies.ts';
 import { createSharedMemory } from '../rooms/shared.ts';
+import { listenersOf } from './listener-views.ts';
 
 /**
  * @throws Error if there is no such listener or backend, or no route is for the client; StartFailure if a file of `allow` or `deny`
@@ -61,17 +61,4 @@ export function explainFromPlan(
   const answer = explain(snapshot, source, listener, client, without, asks);
   if (answer !== undefined) return answer;
   throw new Error(`no listener ${listener}; there are: ${plan.listeners.map(({ name }) => name).join(', ')}`);
-}
-
-function listenersOf(plan: Plan, ids: Ids): ListenerView[] {
-  const access = new AccessLists({ watch: () => undefined, changed: () => undefined });
-  access.prepare(plan);
-  const views = plan.listeners.map((listener) => ({
-    id: ids.listener(listener),
-    plan: listener,
-    poolId: listener.pool === undefined ? 0 : ids.pool(listener.pool),
-    ...access.view(listener),
-  }));
-  access.stop();
-  return views;
 }

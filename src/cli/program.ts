@@ -20,6 +20,7 @@ import {
 import {
   checkCommand,
   demoCommand,
+  kernelCommand,
   runCommand,
   sampleBackendCommand,
   schemaCommand,
@@ -51,7 +52,7 @@ export function pinionProgram(): Command {
       'after',
       '\nExit status: 0 good, 1 refused configuration or failed start, 2 wrong usage, 70 a defect in pinion.',
     );
-  add(program, groups.run, [runCommand(), checkCommand(), demoCommand(), schemaCommand()]);
+  add(program, groups.run, [runCommand(), checkCommand(), demoCommand(), kernelCommand(), schemaCommand()]);
   add(program, groups.look, [
     statusCommand(),
     topCommand(),

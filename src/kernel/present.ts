@@ -1,7 +1,7 @@
 /**
  * The table as it is, read from what nft says of it (libnftables-json(5)): what a started instance finds of its predecessor. Rules are
  * not compared: their text is not what was written, so a successor writes them anew, in the same transaction with the rest.
- * Pins are not read, and written anew as well: there may be a million. Nor is anything that is not understood.
+ * What is not understood, or more than is read, is written anew as well.
  *
  * To list a table, a chain or a counter, nft 1.0.6 reads every element of every table; a set or a map it lists by itself. So the names are
  * read from the catalogue, a set of the table, and then each map that matters.
@@ -11,7 +11,7 @@ import type { Chain, Collection, Content, Ruleset } from './form.ts';
 import { bucketOffset, layoutMarker } from './layout.ts';
 
 /** Maps and sets that are compared. */
-const compared = /^(layout|targets|buckets|doors|datagrams|servers|strays)\//;
+const compared = /^(layout|targets|buckets|pins|doors|datagrams|servers|strays)\//;
 
 /**
  * @param list a command of nft, answered in JSON

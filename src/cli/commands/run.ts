@@ -87,6 +87,25 @@ export function sampleBackendCommand(): Command {
     );
 }
 
+export interface KernelOptions {
+  readonly wanted?: boolean;
+  readonly elements?: boolean;
+  readonly remove?: boolean;
+}
+
+export function kernelCommand(): Command {
+  return withConfigFile(new Command('kernel'))
+    .description(
+      'print the rules of relay: kernel, as they are on this machine and as the configuration wants them',
+    )
+    .option('--wanted', 'only as the configuration wants them, as text for `nft -f`, with no backend up')
+    .option('--elements', 'with the elements of sets and maps; default: how many there are')
+    .option('--remove', 'take the table away: connections that it carries end')
+    .action(async (file: string | undefined, options: KernelOptions, command: Command) =>
+      (await import('../kernel.ts')).kernel(command, file, options),
+    );
+}
+
 export function schemaCommand(): Command {
   return new Command('schema')
     .description('print the JSON Schema of the configuration file, for editors')
