@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { askTcp, clientAddresses, inParallel, tcpClient } from './support/clients.ts';
 import { pinionCommand } from './support/command.ts';
-import { admin, backendsOf, configText, listener, noCheck, type Section } from './support/config.ts';
+import { admin, adminAt, backendsOf, configText, listener, noCheck, type Section } from './support/config.ts';
 import { eventually, settled } from './support/eventually.ts';
 import { type Pinion, pinionMain, startPinion } from './support/pinion.ts';
 import { freePort, isBound } from './support/ports.ts';
@@ -68,7 +68,7 @@ describe('row 42: a worker that dies', () => {
     // Without Redis the start waits two seconds for the shared pins.
     const text = configText({
       workers: 2,
-      admin: { listen: `127.0.0.1:${adminPort}` },
+      admin: adminAt(`127.0.0.1:${adminPort}`),
       cluster: { name: 'test', redis: `redis://127.0.0.1:${nobody}` },
       listeners: [listener('front', 'tcp', 'pool')],
       pools: { pool: { health: noCheck, backends: backendsOf([server!]) } },

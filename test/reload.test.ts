@@ -4,6 +4,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { askTcp, clientAddresses, inParallel, tcpClient } from './support/clients.ts';
 import {
   admin,
+  adminAt,
   backendsOf,
   configText,
   noCheck,
@@ -218,7 +219,7 @@ describe('a reload during the start', () => {
   ): Promise<{ pinion: Pinion; answer: Promise<number | undefined> }> {
     const backends = [{ name: server.name, address: `late.test:${server.port}` }];
     const port = await freePort();
-    const more = { admin: { listen: `127.0.0.1:${port}` } };
+    const more = { admin: adminAt(`127.0.0.1:${port}`) };
     const readyWhenBound = { transport: 'tcp' as const, port };
     const pinion = await startPinion(configOf(first, backends, more), { env: names.env, readyWhenBound });
     await names.asked('late.test');
@@ -253,7 +254,7 @@ describe('a reload during the start', () => {
     const servers = await namedTcp(['a']);
     const [before, after, port] = [await freePort(), await freePort(), await freePort()];
     const more = {
-      admin: { listen: `127.0.0.1:${port}` },
+      admin: adminAt(`127.0.0.1:${port}`),
       cluster: { name: 'nobody', redis: `redis://127.0.0.1:${await freePort()}` },
     };
     const readyWhenBound = { transport: 'tcp' as const, port };

@@ -3,6 +3,7 @@ import { type RequestOptions, request } from 'node:http';
 import { formatAddress } from '../core/address-text.ts';
 import type { Bind } from '../core/plan.ts';
 import { AdminFailure } from './admin-failure.ts';
+import { authorization } from './token.ts';
 
 export interface AdminAnswer {
   readonly status: number;
@@ -55,8 +56,8 @@ export function askAdmin(
 
 /** What a request to it begins with. */
 export function placeOf(bind: Bind): RequestOptions {
-  const place = bind.kind === 'unix' ? { socketPath: bind.path } : { host: bind.ip, port: bind.port };
-  return { ...place, headers: { host: 'localhost' } };
+  if (bind.kind === 'unix') return { socketPath: bind.path, headers: { host: 'localhost' } };
+  return { host: bind.ip, port: bind.port, headers: { host: 'localhost', ...authorization() } };
 }
 
 export function failure(place: string, error: NodeJS.ErrnoException): AdminFailure {

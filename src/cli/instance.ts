@@ -13,7 +13,7 @@ import type { PassedSockets } from '../control/passed-sockets.ts';
 import { ReloadTally } from '../control/reload-tally.ts';
 import { viewOf } from '../control/view.ts';
 import { formatAddress } from '../core/address-text.ts';
-import type { Bind, Plan } from '../core/plan.ts';
+import type { AdminPlan, Bind, Plan } from '../core/plan.ts';
 import { reusePortSupported } from '../engine/portable/portable.ts';
 import { decideEngine, type EngineDecision } from '../engine/select.ts';
 import { FrontClient, PageFailure } from '../front/client.ts';
@@ -228,7 +228,9 @@ export class Instance {
     const { metrics, admin, cluster } = control.plan;
     const pages: PageData[] = [
       ...(metrics === undefined ? [] : [{ page: 'metrics', bind: metrics.listen } as const]),
-      ...(admin === undefined ? [] : [{ page: 'admin', bind: admin.listen } as const]),
+      ...(admin === undefined
+        ? []
+        : [{ page: 'admin', bind: admin.listen, admin: accessOf(admin) } as const]),
     ];
     if (pages.length === 0) return;
     this.front = new FrontClient({
@@ -302,6 +304,10 @@ function statusText(
 ): string {
   const down = poolsDown.length === 0 ? '' : `; pools without a backend: ${poolsDown.join(', ')}`;
   return `${flows} flows; ${up} of ${all} backends are up${down}`;
+}
+
+function accessOf({ tokens, group }: AdminPlan): NonNullable<PageData['admin']> {
+  return { ...(tokens === undefined ? {} : { tokens }), ...(group === undefined ? {} : { group }) };
 }
 
 function placeOf(bind: Bind): string {

@@ -3,6 +3,7 @@
  * Each rule sees a draft and reports all it finds; the rules for listeners and pools are in the files beside this.
  */
 
+import { checkAdmin } from './check-admin.ts';
 import { checkGroups } from './check-groups.ts';
 import { checkListeners } from './check-listeners.ts';
 import { checkLoops } from './check-loops.ts';
@@ -37,6 +38,7 @@ export function checkDraft(
   checkTiers(draft, report);
   checkGroups(draft, report);
   checkLoops(draft, names, report);
+  checkAdmin(draft, report);
   if (draft.redis?.value.password !== undefined)
     report.warning(draft.redis.path, 'the password is in the file; use password_file');
   return { problems, warnings };

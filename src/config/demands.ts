@@ -65,9 +65,14 @@ export function demandsOf(plan: Plan): Demand[] {
 }
 
 function servicesOf({ metrics, admin }: Plan): Demand[] {
-  return Object.entries({ metrics, admin }).flatMap(([key, service]) =>
+  const { readFile, writeFile } = admin?.tokens ?? {};
+  const tokens = Object.entries({ read_file: readFile, write_file: writeFile }).flatMap(([key, file]) =>
+    file === undefined ? [] : [demand(['admin', 'tokens', key], { asks: 'file', file }, 'start')],
+  );
+  const places = Object.entries({ metrics, admin }).flatMap(([key, service]) =>
     service === undefined ? [] : [demand([key, 'listen'], bindOf('tcp', service.listen), 'start')],
   );
+  return [...places, ...tokens];
 }
 
 /** The keys are those of the file: `password_file`, `tls.ca_file`. */

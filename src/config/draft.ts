@@ -7,6 +7,7 @@
 import * as z from 'zod';
 import type { RedisPlan } from '../core/cluster-plan.ts';
 import type { Bind } from '../core/plan.ts';
+import { adminShape } from './admin-shape.ts';
 import { backendShape } from './backend-shape.ts';
 import { readRedisUrl } from './cluster-shape.ts';
 import { isMap, valueAt } from './issues.ts';
@@ -14,7 +15,7 @@ import { listenerShape } from './listener-shape.ts';
 import { poolShape } from './pool-shape.ts';
 import type { Path } from './problem.ts';
 import { routeShape } from './route-shape.ts';
-import { adminShape, type FileShape, fileShape, metricsShape } from './shape.ts';
+import { type FileShape, fileShape, metricsShape } from './shape.ts';
 import type { Remark } from './telling.ts';
 import type { Tree } from './tree.ts';
 

@@ -20,6 +20,7 @@ import {
   whole,
 } from '../core/options.ts';
 import type { Plan } from '../core/plan.ts';
+import { adminShape, buildAdmin } from './admin-shape.ts';
 import { readListen } from './bind.ts';
 import { buildCluster, clusterShape } from './cluster-shape.ts';
 import { byName, flowsMax, readBy, section } from './fields.ts';
@@ -36,14 +37,8 @@ function readPath(value: unknown): Reading<string> {
 
 const where = 'Where it listens: 127.0.0.1:9464, [::1]:9464 or unix:/path. Port 0: any free one.';
 const listen = readBy(readListen, where, { type: 'string' });
-const adminListen = readBy(
-  readListen,
-  `${where} Nobody is asked who they are, and drains, pins and reloads are theirs: use a unix socket (its mode is 0600) or loopback only.`,
-  { type: 'string' },
-);
 
 export const metricsShape = section('Metrics for Prometheus. Left out: none.', { listen }).optional();
-export const adminShape = section('The admin API. Left out: none.', { listen: adminListen }).optional();
 
 export const instanceLimits = {
   // What the descriptor limit carries: a fixed number would be refused on one machine and waste another.
@@ -130,7 +125,7 @@ export const instanceOptions = {
     waits: true,
   },
   metrics: { ...form(metricsShape, (written) => written), waits: true },
-  admin: { ...form(adminShape, (written) => written), waits: true },
+  admin: { ...form(adminShape, buildAdmin), waits: true },
   cluster: { ...form(clusterShape, buildCluster), waits: true },
   shutdown: group('Stopping.', {
     drainMs: as(

@@ -218,6 +218,8 @@ export const flipsKeptMax = 20;
 export const eventsKeptMax = 1_000;
 /** Failed flows a second that are events each; further ones are counted with the next. */
 export const failedFlowsToldPerS = 5;
+/** A token of the admin API has at least so many characters. */
+export const tokenCharactersMin = 16;
 /** Who follows the state and events of an instance (`/v1/stream`), on one address; and of one peer. */
 export const streamsMax = 32;
 export const streamsPerPeerMax = 8;

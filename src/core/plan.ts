@@ -353,6 +353,14 @@ export interface BackendPlan {
   readonly zone?: string;
 }
 
+export interface AdminPlan {
+  readonly listen: Bind;
+  /** Files, or `credential:NAME`. Absent: on TCP nobody may change anything. */
+  readonly tokens?: { readonly readFile?: string; readonly writeFile?: string };
+  /** Unix socket: whose members may open it as well. A name or a number. */
+  readonly group?: string;
+}
+
 export interface Plan {
   /** The file it came from. */
   readonly source: string;
@@ -370,7 +378,7 @@ export interface Plan {
     readonly flows: { readonly level: 'trace' | 'debug' | 'info' | 'off'; readonly sample: number };
   };
   readonly metrics: { readonly listen: Bind } | undefined;
-  readonly admin: { readonly listen: Bind } | undefined;
+  readonly admin: AdminPlan | undefined;
   /** Undefined: a single instance, nothing is shared. */
   readonly cluster: ClusterPlan | undefined;
   readonly shutdown: { readonly drainMs: number };

@@ -113,7 +113,7 @@ export class FrontClient {
       version,
       shards,
       run,
-      pages: pages.map(({ page, bind }) => ({ page, bind: this.drawn(page, bind) })),
+      pages: pages.map((one) => ({ ...one, bind: this.drawn(one.page, one.bind) })),
     };
   }
 

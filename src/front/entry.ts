@@ -3,7 +3,7 @@
  * for the rest, and may die of what it is sent.
  */
 
-import type { Bind } from '../core/plan.ts';
+import type { AdminPlan, Bind } from '../core/plan.ts';
 import { createMetrics } from '../observe/metrics.ts';
 import { type HandOutcome, PinsByHand } from '../pins/by-hand.ts';
 import { PinNames } from '../pins/names.ts';
@@ -15,12 +15,14 @@ import { Overview } from './api/overview.ts';
 import { PinCounter } from './api/pin-counts.ts';
 import { RateWatch } from './api/rates.ts';
 import { StreamHub } from './api/stream.ts';
+import { type Gate, openGate, tokenGate } from './gate.ts';
 import { type HttpService, serveHttp } from './http.ts';
 import type { MessageFromFront, PageName } from './messages-from-front.ts';
 import type { MessageToFront } from './messages-to-front.ts';
 import { Outside } from './outside.ts';
 import { KeptPolicies } from './policies.ts';
 import { adminRoutes, metricsRoutes, type PageSource, renderedPages } from './routes.ts';
+import { TokenFiles } from './token-files.ts';
 import { Turns } from './turns.ts';
 
 /** What control makes the room with. */
@@ -37,6 +39,8 @@ export interface FrontRoomData {
 export interface PageData {
   readonly page: PageName;
   readonly bind: Bind;
+  /** Who may do what on it; undefined: metrics, which everybody may see. */
+  readonly admin?: Pick<AdminPlan, 'tokens' | 'group'>;
 }
 
 /** Pins by hand follow the names and writers that control knew when it was asked last. */
@@ -102,10 +106,10 @@ async function serve(
   };
   overview.watch();
   const rendered = renderedPages(source);
-  for (const { page, bind } of data.pages) {
+  for (const { page, bind, admin } of data.pages) {
     try {
       const routes = page === 'admin' ? adminRoutes(source, rendered) : metricsRoutes(source, rendered);
-      const service = await serveHttp(bind, routes);
+      const service = await serveHttp(bind, routes, { gate: gateOf(bind, admin), group: admin?.group });
       services.push(service);
       post({ type: 'listening', page, port: service.port });
     } catch (error) {
@@ -118,6 +122,14 @@ async function serve(
     for (const service of services) service.close();
     leaveRoom();
   };
+}
+
+/** @throws Error if a file of tokens cannot be used */
+function gateOf(bind: Bind, admin: PageData['admin']): Gate {
+  if (admin === undefined || bind.kind === 'unix') return openGate;
+  const files = new TokenFiles(admin.tokens ?? {});
+  if (files.problem !== undefined) throw new Error(files.problem);
+  return tokenGate(() => files.now);
 }
 
 /** Refusals of all pages, by reason. */

@@ -1,15 +1,11 @@
 import { expect, test } from 'vitest';
-import { tokenGate } from './gate.ts';
+import { type Tokens, tokenGate } from './gate.ts';
 
 const tokens = { read: 'r'.repeat(32), write: 'w'.repeat(32) };
 
-function ask(
-  authorization: string | undefined,
-  remoteAddress: string,
-  known: Parameters<typeof tokenGate>[0] = tokens,
-) {
+function ask(authorization: string | undefined, remoteAddress: string, known: Tokens = tokens) {
   const headers = authorization === undefined ? {} : { authorization };
-  return tokenGate(known)({ headers, socket: { remoteAddress } } as Parameters<
+  return tokenGate(() => known)({ headers, socket: { remoteAddress } } as Parameters<
     ReturnType<typeof tokenGate>
   >[0]);
 }

@@ -27,19 +27,19 @@ export type Gate = (request: Pick<IncomingMessage, 'headers' | 'socket'>) => Acc
 /** For addresses whose pages everybody may see (metrics), and unix sockets. */
 export const openGate: Gate = () => 'write';
 
-export function tokenGate({ read, write }: Tokens): Gate {
-  const known = (token: string | undefined): Buffer | undefined =>
-    token === undefined ? undefined : digestOf(token);
-  const [reading, writing] = [known(read), known(write)];
+/** @param tokens as they are now */
+export function tokenGate(tokens: () => Tokens): Gate {
   // Compared with where there is no token: nobody has it.
   const nobodys = randomBytes(32);
+  const known = (token: string | undefined): Buffer => (token === undefined ? nobodys : digestOf(token));
   return ({ headers, socket }) => {
     const { authorization } = headers;
     if (authorization === undefined) return isLoopback(socket.remoteAddress) ? 'read' : 'none';
     const [, token = ''] = /^bearer ([\x21-\x7e]{1,512})$/i.exec(authorization) ?? [];
     const given = digestOf(token);
-    const mayWrite = timingSafeEqual(given, writing ?? nobodys);
-    const mayRead = timingSafeEqual(given, reading ?? nobodys);
+    const { read, write } = tokens();
+    const mayWrite = timingSafeEqual(given, known(write));
+    const mayRead = timingSafeEqual(given, known(read));
     return mayWrite ? 'write' : mayRead ? 'read' : 'wrong-token';
   };
 }

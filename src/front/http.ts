@@ -32,6 +32,13 @@ export interface HttpService {
   close(): void;
 }
 
+export interface HttpOptions {
+  /** Who may do what here. Default: everybody everything. */
+  readonly gate?: Gate;
+  /** Unix socket: whose members may open it, too. */
+  readonly group?: string | undefined;
+}
+
 interface Exchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
@@ -39,10 +46,13 @@ interface Exchange {
 
 /**
  * Unix sockets are made for their owner alone (0600); one that nobody answers on is replaced.
- * @param gate who may do what here; default: everybody everything
  * @throws Error saying why the address cannot be had and what to do
  */
-export async function serveHttp(bind: Bind, routes: AllRoutes, gate: Gate = openGate): Promise<HttpService> {
+export async function serveHttp(
+  bind: Bind,
+  routes: AllRoutes,
+  { gate = openGate, group }: HttpOptions = {},
+): Promise<HttpService> {
   const server = createServer({
     maxHeaderSize: limits.httpHeaderBytesMax,
     insecureHTTPParser: false,
@@ -60,7 +70,7 @@ export async function serveHttp(bind: Bind, routes: AllRoutes, gate: Gate = open
   attach(server, connections, new Exchanges(connections, new Router(routes, gate), bind.kind === 'unix'));
   let removePath = (): void => {};
   try {
-    if (bind.kind === 'unix') removePath = await listenAtPath(server, bind.path);
+    if (bind.kind === 'unix') removePath = await listenAtPath(server, bind.path, group);
     else await listen(server, bind.ip, bind.port);
   } catch (error) {
     connections.close();

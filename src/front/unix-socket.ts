@@ -1,12 +1,22 @@
 /**
- * Listening on a unix socket that is its owner's alone (0600) from its first moment on, without the umask, which belongs
+ * Listening on a unix socket that is its owner's (0600), or its owner's and a group's (0660), from its first moment on, without the umask, which belongs
  * to the whole process and cannot be set in a worker thread. The socket is made in a folder nobody else may enter and
  * then linked to its path, which fails if something came to stand there meanwhile.
  *
  * What libuv removes when the server closes is the name in that folder, gone since; the path is removed here, if it is
  * still ours.
  */
-import { chmodSync, closeSync, linkSync, mkdtempSync, openSync, rmdirSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  linkSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+} from 'node:fs';
 import type { Server } from 'node:net';
 import { bindHints } from '../control/listeners.ts';
 import { unixPathBytesMax } from '../core/limits.ts';
@@ -16,7 +26,8 @@ import { freeUnixPath, inodeOf, isStillAt, takenAdvice } from './unix-path.ts';
  * @returns what removes the path, to be called before the server is closed
  * @throws Error saying why the path cannot be had and what to do; the server is closed then
  */
-export async function listenAtPath(server: Server, path: string): Promise<() => void> {
+export async function listenAtPath(server: Server, path: string, group?: string): Promise<() => void> {
+  const gid = group === undefined ? undefined : groupNumber(group);
   const inTheWay = await freeUnixPath(path);
   if (inTheWay !== undefined) throw new Error(inTheWay);
   let folder: string | undefined;
@@ -30,7 +41,8 @@ export async function listenAtPath(server: Server, path: string): Promise<() => 
       name = `/proc/self/fd/${descriptor}/s`;
     }
     await listen(server, name);
-    chmodSync(`${folder}/s`, 0o600);
+    if (gid !== undefined) giveTo(gid, `${folder}/s`, group!);
+    chmodSync(`${folder}/s`, gid === undefined ? 0o600 : 0o660);
     linkSync(`${folder}/s`, path);
   } catch (error) {
     server.close();
@@ -55,6 +67,31 @@ function listen(server: Server, path: string): Promise<void> {
       resolve();
     });
   });
+}
+
+/** @throws Error if there is no such group */
+function groupNumber(group: string): number {
+  if (/^\d+$/.test(group)) return Number(group);
+  // group(5): name, password, number, members. What NSS has elsewhere is given by its number.
+  const line = readFileSync('/etc/group', 'utf8')
+    .split('\n')
+    .find((one) => one.startsWith(`${group}:`));
+  const number = line?.split(':')[2];
+  if (number === undefined || !/^\d+$/.test(number))
+    throw new Error(
+      `admin.group: /etc/group has no group ${group}; create it (groupadd ${group}), or give its number`,
+    );
+  return Number(number);
+}
+
+function giveTo(gid: number, path: string, group: string): void {
+  try {
+    chownSync(path, process.getuid!(), gid);
+  } catch {
+    throw new Error(
+      `admin.group: uid ${process.getuid!()} is not in group ${group}, so it may not give it the socket; systemd: SupplementaryGroups=${group}`,
+    );
+  }
 }
 
 function removeFolder(folder: string): void {

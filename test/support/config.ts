@@ -8,6 +8,7 @@ import { eventually } from './eventually.ts';
 import type { Pinion } from './pinion.ts';
 import type { Transport } from './ports.ts';
 import type { TestServer } from './servers.ts';
+import { temporaryFile } from './temporary.ts';
 
 export type Section = Readonly<Record<string, unknown>>;
 
@@ -24,6 +25,14 @@ export function backendsOf(servers: readonly Pick<TestServer, 'name' | 'address'
 export const quickCheck = { type: 'tcp', interval: '200ms', timeout: '200ms', fall: 2, rise: 2 };
 export const noCheck = { type: 'none' };
 
+/** Tests may change everything at an admin address: their token is known to `admin` and, by the environment, to the command. */
+export const adminToken = 'a-token-that-tests-have';
+process.env.PINION_TOKEN = adminToken;
+
+export function adminAt(listen: string): Section {
+  return { listen, tokens: { write_file: temporaryFile('token', `${adminToken}\n`) } };
+}
+
 /** The text of a file. PINION_TEST_ENGINE runs every story on one engine. */
 export function configText(config: {
   readonly listeners: readonly Section[];
@@ -31,7 +40,7 @@ export function configText(config: {
   readonly [key: string]: unknown;
 }): string {
   const engine = process.env.PINION_TEST_ENGINE ?? 'auto';
-  const pages = { metrics: { listen: '127.0.0.1:0' }, admin: { listen: '127.0.0.1:0' } };
+  const pages = { metrics: { listen: '127.0.0.1:0' }, admin: adminAt('127.0.0.1:0') };
   // At the end of a test nobody waits for what it left open.
   const shutdown = { drain: '0s' };
   return `${JSON.stringify({ engine, ...pages, shutdown, ...config }, null, 2)}\n`;
@@ -53,6 +62,9 @@ export async function admin(
   method: 'GET' | 'POST' | 'DELETE',
   path: string,
 ): Promise<{ readonly status: number; readonly body: unknown }> {
-  const response = await fetch(`http://127.0.0.1:${pinion.port('admin')}${path}`, { method });
+  const response = await fetch(`http://127.0.0.1:${pinion.port('admin')}${path}`, {
+    method,
+    headers: { authorization: `Bearer ${adminToken}` },
+  });
   return { status: response.status, body: await response.json() };
 }
