@@ -125,7 +125,7 @@ test('status, flows, an order and its preview, events, the stream', { timeout: 6
   await eventually('the stream to be open', async () => pinion.process.status === undefined);
   await admin(pinion, 'POST', '/v1/backends/pool/a/drain');
   const told = await drained;
-  expect(shapes.statusShape.parse(told[0]!.data).access).toBe('write');
+  expect(shapes.statusShape.parse(told[0]!.data).access).toBe('read');
   expect(told.at(-1)!.data).toMatchObject({ pool: 'pool', backend: 'a', level: 'info' });
   expect(await backend('a')).toMatchObject({
     state: 'draining',

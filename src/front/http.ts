@@ -154,7 +154,7 @@ function parseInPieces(socket: Socket, connections: Connections): void {
 }
 
 const tooManyStreams: Answer = {
-  status: 503,
+  status: 429,
   body: { error: 'too many follow this instance already; close one of them' },
   headers: { 'retry-after': '5' },
 };

@@ -2,7 +2,7 @@
  * Configurations as objects: YAML is a superset of JSON, so they are written as JSON, line by line. Listeners
  * bind a free port of loopback; the metrics and admin pages do too.
  */
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually } from './eventually.ts';
 import type { Pinion } from './pinion.ts';
@@ -30,8 +30,12 @@ export const adminToken = 'a-token-that-tests-have';
 process.env.PINION_TOKEN = adminToken;
 
 export function adminAt(listen: string): Section {
-  return { listen, tokens: { write_file: temporaryFile('token', `${adminToken}\n`) } };
+  // The same file for all, or a reload of an equal configuration would find another one.
+  if (!existsSync(tokenFile)) tokenFile = temporaryFile('token', `${adminToken}\n`);
+  return { listen, tokens: { write_file: tokenFile } };
 }
+
+let tokenFile = '';
 
 /** The text of a file. PINION_TEST_ENGINE runs every story on one engine. */
 export function configText(config: {
