@@ -40,5 +40,7 @@ async function join(world: Namespaces): Promise<void> {
   await world.ip('client', 'route', 'add', 'local', '10.91.1.0/24', 'dev', 'lo');
   await world.ip('relay', 'route', 'add', '10.91.1.0/24', 'via', '10.91.0.2');
   await world.sysctl('relay', 'net.ipv4.ip_forward', 1);
+  // As docs/KERNEL.md asks for.
   await world.sysctl('relay', 'net.netfilter.nf_conntrack_acct', 1);
+  await world.sysctl('relay', 'net.netfilter.nf_conntrack_tcp_be_liberal', 1);
 }

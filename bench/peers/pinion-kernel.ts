@@ -38,7 +38,7 @@ pools:
       - { name: only, address: '${backend.host}:${backend.port}' }
 `,
     );
-    const started = await startPinion(file, { core, wrapper, startTimeoutMs: 15_000 });
+    const started = await startPinion(file, { core, wrapper, startTimeoutMs: 60_000 });
     const service = asService(host, port, started.process);
     return {
       ...service,
