@@ -32,9 +32,11 @@ import { attachFilter, bind, close, type Descriptor, option, send, setOption, so
 import { MessageBatch, payloadBytes } from './message-batch.ts';
 
 /** What the kernel says in one go is at most 32 KiB (NLMSG_GOODSIZE, and as much as a reader has room for in a dump). */
-const batchCount = 16;
+const dumpBatch = 16;
+/** An event is small, and they come in thousands. */
+const eventBatch = 64;
 /** A request of many messages. Bytes. */
-const requestBytesMax = 65_536;
+export const requestBytesMax = 65_536;
 /** `struct sockaddr_nl`: the family, and the port 0, which makes the kernel give one. */
 const nameBytes = 12;
 
@@ -55,7 +57,7 @@ export type Dumped = 'more' | 'done' | 'interrupted' | number;
 export class NetlinkSocket {
   /** To be watched for EPOLLIN. */
   readonly descriptor: Descriptor;
-  readonly #batch = new MessageBatch(batchCount);
+  readonly #batch: MessageBatch;
   readonly #request: Region;
   readonly #reader = new MessageReader();
   readonly #views: readonly DataView[];
@@ -63,8 +65,9 @@ export class NetlinkSocket {
   #dumpSequence = 0;
   #isInterrupted = false;
 
-  private constructor(descriptor: Descriptor) {
+  private constructor(descriptor: Descriptor, batchCount: number) {
     this.descriptor = descriptor;
+    this.#batch = new MessageBatch(batchCount);
     this.#request = new Arena(requestBytesMax).cut(requestBytesMax);
     const { payloads } = this.#batch;
     this.#views = Array.from({ length: batchCount }, (_, i) => {
@@ -78,7 +81,10 @@ export class NetlinkSocket {
     const descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_NETFILTER);
     if (descriptor < 0) return descriptor;
     const result = prepare(descriptor, options);
-    if (result >= 0) return new NetlinkSocket(descriptor);
+    if (result >= 0) {
+      const isToldEvents = options.groups !== undefined && options.groups.length > 0;
+      return new NetlinkSocket(descriptor, isToldEvents ? eventBatch : dumpBatch);
+    }
     close(descriptor);
     return result;
   }
@@ -93,7 +99,7 @@ export class NetlinkSocket {
    * Messages that another process sent are passed over.
    */
   receive(visit: (message: MessageReader) => void): Received {
-    const count = this.#batch.receive(this.descriptor, batchCount);
+    const count = this.#batch.receive(this.descriptor, this.#batch.count);
     if (count < 0) return count === -EAGAIN ? 'empty' : count === -ENOBUFS ? 'overrun' : count;
     const { words } = this.#batch.names;
     for (let i = 0; i < count; i++) {
@@ -102,7 +108,7 @@ export class NetlinkSocket {
       this.#reader.reset(this.#views[i]!, this.#batch.length(i));
       while (this.#reader.next()) visit(this.#reader);
     }
-    return count === batchCount ? 'more' : 'empty';
+    return count === this.#batch.count ? 'more' : 'empty';
   }
 
   /**
@@ -120,6 +126,18 @@ export class NetlinkSocket {
       });
     }
     return answer ?? { sequence, errno: typeof received === 'number' ? -received : EIO, text: '' };
+  }
+
+  /**
+   * Asks for many things that are not answered unless they are refused, and passes over what was refused. For a socket without groups.
+   * @param bytes requests, of up to 64 KiB together
+   * @returns 0, or a negative errno
+   */
+  post(bytes: Uint8Array): number {
+    const sent = this.#send(bytes);
+    for (let received: Received = 'more'; received === 'more' || received === 'overrun'; )
+      received = this.receive(() => undefined);
+    return sent < 0 ? sent : 0;
   }
 
   /** Asks for a dump, which `continueDump` reads. 0 or a negative errno. For a socket without groups. */

@@ -5,10 +5,12 @@ import {
   type ConntrackEntry,
   conntrackStatus,
   decodeConntrack,
+  deleteBytesMax,
   encodeDelete,
   encodeDeleteByMark,
   encodeDump,
   tcpState,
+  writeDeletes,
 } from './conntrack.ts';
 import { mutate } from './mutations.fixture.ts';
 import { MessageReader, MessageWriter, messageFlag } from './netlink.ts';
@@ -114,6 +116,22 @@ test('requests, byte by byte', () => {
       1c00 0280 0500 0100 11000000 0600 0200 0035 0000 0600 0300 0036 0000
       0800 0c00 fedcba98`),
   );
+  const writer = new MessageWriter();
+  const one = { protocol: 'tcp', original: { source: at('[::1]:1'), destination: at('[::2]:2') } } as const;
+  for (let round = 0; round < 2; round++) {
+    writer.clear();
+    writeDeletes(writer, [
+      { ...one, id: 1 },
+      { ...one, id: 2 },
+    ]);
+    const bytes = writer.written();
+    expect(bytes.length).toBeLessThanOrEqual(2 * deleteBytesMax);
+    // As by itself, but for the sequence and that no answer is asked for.
+    const [first, second] = [bytes.subarray(0, bytes.length / 2), bytes.subarray(bytes.length / 2)];
+    expect(first.subarray(16)).toEqual(encodeDelete(1, { ...one, id: 1 }).subarray(16));
+    expect(second.subarray(16)).toEqual(encodeDelete(1, { ...one, id: 2 }).subarray(16));
+    expect([...first.subarray(4, 12)]).toEqual([2, 1, 1, 0, 0, 0, 0, 0]);
+  }
   expect(() => encodeDeleteByMark(1, { mark: 0, mask: 0 })).toThrow(RangeError);
 });
 

@@ -115,7 +115,72 @@ const outer = new AttributeReader();
 const inner = new AttributeReader();
 const innermost = new AttributeReader();
 
-/** What is read of one message, in one place: most of it is used up at once. */
+/** Where the parts of a tuple are, in the view that is read: an address is made once, with its port. */
+class TupleDraft {
+  sourceAt = 0;
+  destinationAt = 0;
+  isV6 = false;
+  sourcePort = 0;
+  destinationPort = 0;
+  protocol = 0;
+
+  clear(): void {
+    this.sourceAt = 0;
+    this.destinationAt = 0;
+    this.protocol = 0;
+  }
+
+  read(): void {
+    this.clear();
+    inner.reset(outer.view, outer.start, outer.end);
+    while (inner.next()) {
+      innermost.reset(inner.view, inner.start, inner.end);
+      while (innermost.next()) {
+        if (inner.type === tupleAttribute.ip) this.#readAddress();
+        else if (inner.type === tupleAttribute.protocol) this.#readProtocol();
+      }
+    }
+  }
+
+  #readAddress(): void {
+    const { type, start, end } = innermost;
+    const isV6 = type === ipAttribute.v6Source || type === ipAttribute.v6Destination;
+    if (end - start !== (isV6 ? 16 : 4)) return;
+    this.isV6 = isV6;
+    if (type === ipAttribute.v4Source || type === ipAttribute.v6Source) this.sourceAt = start;
+    else this.destinationAt = start;
+  }
+
+  #readProtocol(): void {
+    const { type } = innermost;
+    if (type === protocolAttribute.number) this.protocol = innermost.u8();
+    else if (type === protocolAttribute.sourcePort) this.sourcePort = innermost.u16();
+    else if (type === protocolAttribute.destinationPort) this.destinationPort = innermost.u16();
+  }
+
+  /** Undefined: it is not whole. */
+  tuple(view: DataView): Tuple | undefined {
+    if (this.sourceAt === 0 || this.destinationAt === 0) return undefined;
+    return {
+      source: this.#address(view, this.sourceAt, this.sourcePort),
+      destination: this.#address(view, this.destinationAt, this.destinationPort),
+    };
+  }
+
+  #address(view: DataView, at: number, port: number): Address {
+    // The last one that was read says which family both are of: of a tuple with one of each nothing is promised but an address.
+    if (!this.isV6 || at + 16 > view.byteLength) return Address.v4(view.getUint32(at), port);
+    return new Address(
+      view.getUint32(at),
+      view.getUint32(at + 4),
+      view.getUint32(at + 8),
+      view.getUint32(at + 12),
+      port,
+    );
+  }
+}
+
+/** What is read of one message. One for all of them: a kernel tells of 20,000 connections a second. */
 class Draft {
   readonly original = new TupleDraft();
   readonly reply = new TupleDraft();
@@ -128,60 +193,35 @@ class Draft {
   replyCounters: ConntrackCounters | undefined = undefined;
   startedNs: number | undefined = undefined;
   stoppedNs: number | undefined = undefined;
-}
 
-class TupleDraft {
-  source: Address | undefined = undefined;
-  destination: Address | undefined = undefined;
-  sourcePort = 0;
-  destinationPort = 0;
-  protocol = 0;
-
-  read(): void {
-    inner.reset(outer.view, outer.start, outer.end);
-    while (inner.next()) {
-      innermost.reset(inner.view, inner.start, inner.end);
-      while (innermost.next()) {
-        if (inner.type === tupleAttribute.ip) this.#readAddress();
-        else if (inner.type === tupleAttribute.protocol) this.#readProtocol();
-      }
-    }
-  }
-
-  #readAddress(): void {
-    const { type } = innermost;
-    if (type === ipAttribute.v4Source || type === ipAttribute.v6Source) this.source = readAddress();
-    if (type === ipAttribute.v4Destination || type === ipAttribute.v6Destination)
-      this.destination = readAddress();
-  }
-
-  #readProtocol(): void {
-    const { type } = innermost;
-    if (type === protocolAttribute.number) this.protocol = innermost.u8();
-    if (type === protocolAttribute.sourcePort) this.sourcePort = innermost.u16();
-    if (type === protocolAttribute.destinationPort) this.destinationPort = innermost.u16();
-  }
-
-  /** Undefined: it is not whole. */
-  tuple(): Tuple | undefined {
-    if (this.source === undefined || this.destination === undefined) return undefined;
-    return {
-      source: this.source.withPort(this.sourcePort),
-      destination: this.destination.withPort(this.destinationPort),
-    };
+  clear(): void {
+    this.original.clear();
+    this.reply.clear();
+    this.id = 0;
+    this.mark = 0;
+    this.status = 0;
+    this.tcpState = undefined;
+    this.timeoutS = undefined;
+    this.originalCounters = undefined;
+    this.replyCounters = undefined;
+    this.startedNs = undefined;
+    this.stoppedNs = undefined;
   }
 }
+
+const draft = new Draft();
 
 /** The entry in the message that `message` is at; undefined if it is about none, or about none of TCP or UDP. */
 export function decodeConntrack(message: MessageReader): ConntrackEntry | undefined {
   const event = eventOf(message);
   if (event === undefined) return undefined;
-  const draft = new Draft();
-  outer.reset(message.view, message.start + netfilterHeaderBytes, message.end);
-  while (outer.next()) readAttribute(draft);
+  const { view } = message;
+  draft.clear();
+  outer.reset(view, message.start + netfilterHeaderBytes, message.end);
+  while (outer.next()) readAttribute();
   const protocol = protocolOf(draft.original.protocol);
-  const original = draft.original.tuple();
-  const reply = draft.reply.tuple();
+  const original = draft.original.tuple(view);
+  const reply = draft.reply.tuple(view);
   if (protocol === undefined || original === undefined || reply === undefined) return undefined;
   return {
     event,
@@ -213,7 +253,7 @@ function protocolOf(number: number): 'tcp' | 'udp' | undefined {
   return number === protocolNumbers.udp ? 'udp' : undefined;
 }
 
-function readAttribute(draft: Draft): void {
+function readAttribute(): void {
   switch (outer.type) {
     case attribute.original:
       return draft.original.read();
@@ -232,7 +272,7 @@ function readAttribute(draft: Draft): void {
       draft.timeoutS = outer.u32();
       return;
     case attribute.protocolInfo:
-      return readProtocolInfo(draft);
+      return readProtocolInfo();
     case attribute.originalCounters:
       draft.originalCounters = readCounters();
       return;
@@ -240,11 +280,11 @@ function readAttribute(draft: Draft): void {
       draft.replyCounters = readCounters();
       return;
     case attribute.timestamp:
-      return readTimestamps(draft);
+      return readTimestamps();
   }
 }
 
-function readProtocolInfo(draft: Draft): void {
+function readProtocolInfo(): void {
   inner.reset(outer.view, outer.start, outer.end);
   while (inner.next()) {
     if (inner.type !== infoTcp) continue;
@@ -264,21 +304,12 @@ function readCounters(): ConntrackCounters {
   return { packets, bytes };
 }
 
-function readTimestamps(draft: Draft): void {
+function readTimestamps(): void {
   inner.reset(outer.view, outer.start, outer.end);
   while (inner.next()) {
     if (inner.type === timestampAttribute.start) draft.startedNs = inner.u64();
     else if (inner.type === timestampAttribute.stop) draft.stoppedNs = inner.u64();
   }
-}
-
-/** The address that `innermost` holds; undefined if it has another length than one. */
-function readAddress(): Address | undefined {
-  const { view, start, end } = innermost;
-  if (end - start === 4) return Address.v4(view.getUint32(start), 0);
-  if (end - start !== 16) return undefined;
-  const word = (i: number): number => view.getUint32(start + i * 4);
-  return new Address(word(0), word(1), word(2), word(3), 0);
 }
 
 /** Entries whose mark has `mark` in the bits of `mask`, and nothing in the others of it. */
@@ -309,13 +340,33 @@ export function encodeDelete(
   sequence: number,
   { protocol, original, id }: Pick<ConntrackEntry, 'protocol' | 'original' | 'id'>,
 ): Uint8Array {
-  const family = original.source.family === 4 ? familyInet : familyInet6;
   const writer = new MessageWriter();
-  writer.begin(messageDelete, messageFlag.request | messageFlag.acknowledge, sequence, family);
-  writeTuple(writer, attribute.original, protocol, original);
-  writer.u32(attribute.id, id);
-  return writer.end().written();
+  writeDelete(writer, messageFlag.request | messageFlag.acknowledge, sequence, { protocol, original, id });
+  return writer.written();
 }
+
+/** The same of many, one behind the other: only refusals are answered. */
+export function writeDeletes(
+  writer: MessageWriter,
+  entries: Iterable<Pick<ConntrackEntry, 'protocol' | 'original' | 'id'>>,
+): void {
+  for (const entry of entries) writeDelete(writer, messageFlag.request, 0, entry);
+}
+
+function writeDelete(
+  writer: MessageWriter,
+  flags: number,
+  sequence: number,
+  { protocol, original, id }: Pick<ConntrackEntry, 'protocol' | 'original' | 'id'>,
+): void {
+  const family = original.source.family === 4 ? familyInet : familyInet6;
+  writer.begin(messageDelete, flags, sequence, family);
+  writeTuple(writer, attribute.original, protocol, original);
+  writer.u32(attribute.id, id).end();
+}
+
+/** Bytes of one request to delete, at most. */
+export const deleteBytesMax = 112;
 
 /** A mask of nothing would mean all that the machine tracks. */
 function writeFilter(writer: MessageWriter, { mark, mask }: MarkFilter): void {

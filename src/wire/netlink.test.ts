@@ -57,6 +57,13 @@ test('a writer grows, and refuses what is no message', () => {
   for (let i = 0; i < 100; i++) writer.begin(0x100, 0, i, 0).u32(1, i).end();
   const messages = readerOf(writer.written());
   for (let i = 0; i < 100; i++) expect([messages.next(), messages.sequence]).toEqual([true, i]);
+  // At every place inside of a message.
+  for (let before = 0; before < 70; before++) {
+    const long = new MessageWriter().begin(0x100, 0, 0, 0).bytes(1, new Uint8Array(before * 4));
+    const whole = long.u8(2, 3).u16(4, 5).u32(6, 7).words(8, 9).open(10).u32(11, 12).close().end().written();
+    expect(Buffer.from(whole).readUInt32LE(0)).toBe(whole.length);
+    expect([...whole.subarray(-8)]).toEqual([8, 0, 11, 0, 0, 0, 0, 12]);
+  }
   expect(() => writer.end()).toThrow(RangeError);
   expect(() => writer.close()).toThrow(RangeError);
   expect(() => writer.begin(1, 0, 0, 0).begin(1, 0, 0, 0)).toThrow(RangeError);

@@ -221,17 +221,20 @@ export class MessageWriter {
     return this;
   }
 
-  /** Attributes with a number in network order. */
+  /** Attributes with a number in network order. Room is made first: making it may give another view. */
   u8(type: number, value: number): this {
-    this.#view.setUint8(this.#attribute(type, 1), value);
+    const at = this.#attribute(type, 1);
+    this.#view.setUint8(at, value);
     return this;
   }
   u16(type: number, value: number): this {
-    this.#view.setUint16(this.#attribute(type, 2), value);
+    const at = this.#attribute(type, 2);
+    this.#view.setUint16(at, value);
     return this;
   }
   u32(type: number, value: number): this {
-    this.#view.setUint32(this.#attribute(type, 4), value);
+    const at = this.#attribute(type, 4);
+    this.#view.setUint32(at, value);
     return this;
   }
 
@@ -246,6 +249,12 @@ export class MessageWriter {
     const at = this.#attribute(type, value.length);
     this.#bytes.set(value, at);
     return this;
+  }
+
+  /** Forgets what was written, and keeps the room for it. */
+  clear(): void {
+    this.#bytes.fill(0, 0, this.#length);
+    this.#length = 0;
   }
 
   /** All that was written; valid until more is. */

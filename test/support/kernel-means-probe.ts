@@ -18,8 +18,10 @@ import {
   encodeDeleteByMark,
   encodeDump,
   tcpState,
+  writeDeletes,
 } from '../../src/wire/conntrack.ts';
 import { conntrackFilter } from '../../src/wire/conntrack-filter.ts';
+import { MessageWriter } from '../../src/wire/netlink.ts';
 
 const allEvents = [conntrackGroup.new, conntrackGroup.update, conntrackGroup.destroy];
 const tracked = `table inet probe {
@@ -172,10 +174,16 @@ const stories: Readonly<Record<string, () => Promise<void>>> = {
       encodeDeleteByMark(sequence, { mark: 0x12000000, mask: 0xff000000 }),
     );
     assert.equal(answer.errno, 0);
+    const left = dump(requests);
     assert.deepEqual(
-      dump(requests).map((entry) => [entry.protocol, entry.mark]),
+      left.map((entry) => [entry.protocol, entry.mark]),
       [0, 1].map(() => ['tcp', 0x11000001]),
     );
+    // Many at once, of which one is gone: it is passed over.
+    const writer = new MessageWriter();
+    writeDeletes(writer, [left[0]!, left[0]!, left[1]!]);
+    assert.equal(requests.post(writer.written()), 0);
+    assert.deepEqual(dump(requests), []);
   },
 
   async overrun() {
