@@ -21,7 +21,7 @@ async function main(port: MessagePort, data: WorkerData): Promise<void> {
   const views = attachSharedMemory(data.shared, data.index);
   const director = new Director({ worker: data.index, ...views, nowMs, post });
   const table = data.kernelTable ?? 'pinion';
-  const means = (await claimTable(table)) ? openLinuxMeans() : othersTable(table);
+  const means = (await claimTable(table)) ? openLinuxMeans(table) : othersTable(table);
   const thread = new KernelThread({ ...views, director, means, table, nowMs });
   director.engine = thread.relay;
   const beats = new Int32Array(data.beats);
