@@ -124,6 +124,22 @@ describe('the package of npm', () => {
   });
 });
 
+test('the recipe of the container copies what there is, and asks itself whether it is ready', () => {
+  const text = readFileSync(join(root, 'Containerfile'), 'utf8');
+  const sources = [...text.matchAll(/^COPY (?!--from)(.*) \S+$/gm)].flatMap((match) => match[1]!.split(' '));
+  expect(sources.length).toBeGreaterThan(5);
+  expect(sources.filter((path) => !existsSync(join(root, path)))).toEqual([]);
+  expect(text).toMatch(/^USER (?!0)\d+:\d+$/m);
+  const asked = JSON.parse(/^HEALTHCHECK .*CMD (.*)$/m.exec(text)![1]!) as string[];
+  // Nobody answers here: a command line that is right says so.
+  const { status, output } = run(join(root, 'bin/pinion.js'), [
+    ...asked.slice(1),
+    '--admin',
+    'unix:/nonexistent/a',
+  ]);
+  expect({ status, output }).toEqual({ status: 1, output: expect.stringMatching(/^not ready: /) });
+});
+
 const dpkg = findCommand('dpkg-deb') === undefined ? undefined : findCommand('dpkg');
 
 describe.skipIf(dpkg === undefined && process.env.CI !== 'true')('the package of Debian', () => {
