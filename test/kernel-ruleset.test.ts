@@ -4,9 +4,9 @@
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Address } from '../src/core/address.ts';
-import { kernelBucket } from '../src/core/kernel-bucket.ts';
+import { bucketSeed, kernelBucket } from '../src/core/kernel-bucket.ts';
 import type { Ruleset } from '../src/kernel/form.ts';
-import { bucketSeed } from '../src/kernel/layout.ts';
+
 import { countersOf, readPresent } from '../src/kernel/present.ts';
 import { wantedOf } from '../src/kernel/ruleset.ts';
 import { kernelListeners, pinChange } from '../src/kernel/spread.ts';

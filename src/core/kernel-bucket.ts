@@ -8,7 +8,8 @@
  */
 import { Address } from './address.ts';
 import { jhash, reciprocalScale, turnWord } from './jhash.ts';
-import { maskAddress } from './key.ts';
+import { type Key, maskAddress } from './key.ts';
+import { finishHash } from './key-hash.ts';
 import type { AffinityPlan } from './plan.ts';
 
 /** Affinity keys that the kernel can hash. */
@@ -23,6 +24,18 @@ export interface KernelBuckets {
   readonly seed: number;
   /** How many buckets there are: 1 to 2^32 - 1. */
   readonly modulus: number;
+}
+
+/** Of the kernel's hash of a client ("pini"): all instances, and all their lives, have to have the same. */
+export const bucketSeed = 0x70696e69;
+/** The second of a bucket's two hashes, so that it is another one than its number. */
+const highSeed = 0x7f4a7c15;
+
+/** What a policy looks at where it is asked for a bucket and not for one client: for Maglev it is the place in its table. */
+export function keyOfBucket(bucket: number): Key {
+  const words = { w0: 0, w1: 0, w2: 0, w3: bucket, port: 0 };
+  const hashHigh = finishHash(bucket ^ highSeed);
+  return { kind: 'none', kindNumber: 0, ...words, hashHigh, hashLow: bucket, text: `bucket ${bucket}` };
 }
 
 /** Whether the kernel can hash by this key. */

@@ -1,9 +1,11 @@
 /** What an explanation says beside the backend: slow starts, and who is spared although clients fail there. */
 import { expect, test } from 'vitest';
 import { Address } from '../core/address.ts';
+import { bucketSeed, kernelBucket } from '../core/kernel-bucket.ts';
 import { equalBackends } from '../core/policy/pool.fixture.ts';
 import type { ListenerView, Snapshot } from '../core/snapshot.ts';
 import { listenerView, poolPlan } from '../engine/conformance/listener.ts';
+import { fillBuckets } from '../kernel/buckets.ts';
 import { createSharedMemory } from '../rooms/shared.ts';
 import { explain } from './explain.ts';
 import { KeptPolicies } from './policies.ts';
@@ -31,6 +33,40 @@ test('who starts slowly, and who is spared, and why', () => {
     spared: { [backends[1]!.name]: 'clients fail there' },
     slowStarts: { [backends[0]!.name]: 0.5 },
   });
+});
+
+test('relay: kernel: the backend of the bucket that the kernel puts the client in', () => {
+  const { shared: _, ...views } = createSharedMemory(1, 1024);
+  const plan = { ...poolPlan({}), policy: 'maglev', tableSize: 1009 } as const;
+  const backends = equalBackends(5);
+  for (const { id } of backends) {
+    views.states.setUp(id, true);
+    views.states.setWeight(id, 1);
+  }
+  const view = listenerView(0, 'tcp', {});
+  const listener = { ...view, plan: { ...view.plan, relay: 'kernel' } } as const;
+  const targets = backends.map((backend, i) => ({
+    ...backend,
+    target: { kind: 'inet', ip: `10.0.0.${i}`, port: 1 } as const,
+    maxConnections: 0,
+  }));
+  const pool = { id: listener.poolId, version: 1, plan, backends: targets };
+  const snapshot = { listeners: [listener], pools: [pool] } as unknown as Snapshot;
+  const policies = new KeptPolicies();
+  const how = { key: 'client-ip', prefixV4: 24, prefixV6: 64, seed: bucketSeed, modulus: 1009 } as const;
+  const table = fillBuckets(pool, policies.of(pool), views.states, 4, 1009);
+  for (let i = 0; i < 50; i++) {
+    const client = Address.v4(0x0a090000 + i * 77, 0);
+    const answer = explain(
+      snapshot,
+      { views, policies, nowMs: () => 0 },
+      listener.plan.name,
+      client,
+      undefined,
+    );
+    const id = table[kernelBucket(client, how)];
+    expect(answer?.backend).toBe(backends.find((backend) => backend.id === id)!.name);
+  }
 });
 
 test('whose address counts', () => {

@@ -9,6 +9,7 @@ import { formatAddress } from '../core/address-text.ts';
 import { type AskedClient, askedText, keyOfAsked } from '../core/asked-client.ts';
 import type { BackendStates } from '../core/backend-states.ts';
 import { Chooser } from '../core/choose.ts';
+import { bucketSeed, isKernelKey, kernelBucket, keyOfBucket } from '../core/kernel-bucket.ts';
 import { type Key, keyOf } from '../core/key.ts';
 import { keyKinds } from '../core/key-kinds.ts';
 import { type AffinityPlan, keyKindOf, type ListenerPlan, type RouteProtocol } from '../core/plan.ts';
@@ -115,7 +116,8 @@ export function explain(
   const pinned = chooser.pinned(pinnedId);
   const pin = pinnedId === 0 ? undefined : hand?.find(pool.scope?.name ?? pool.plan.name, key);
   const pinnedName = pinned?.name ?? (chooser.isElsewhere(pinnedId) ? pin?.backend : undefined);
-  const byPolicy = chooser.candidate(key, []);
+  const asked = policyKey(listener, pool, client, key);
+  const byPolicy = chooser.candidate(asked.key, asked.not);
   const followed = pinned !== undefined && (chooser.follows(pinned, []) || chooser.triesInPanic(pinned, []));
   const chosen = followed ? pinned : byPolicy;
   const lost = without === undefined ? chosen : pool.backends.find(({ name }) => name === without);
@@ -123,7 +125,11 @@ export function explain(
     throw new Error(`pool ${pool.plan.name} has no backend ${without}`);
   }
   const onLoss =
-    lost === undefined ? undefined : chosen?.id === lost.id ? chooser.candidate(key, [lost.id]) : chosen;
+    lost === undefined
+      ? undefined
+      : chosen?.id === lost.id
+        ? chooser.candidate(asked.key, [...asked.not, lost.id])
+        : chosen;
   return {
     listener: listenerName,
     ...(route === undefined ? {} : { route }),
@@ -154,6 +160,23 @@ export function explain(
     ...movesOf(listener.plan),
     ...accessOf(listener, client),
   };
+}
+
+/** With `relay: kernel` the policy is asked for a bucket, and backends of the client's own family serve it. */
+function policyKey(
+  { plan }: ListenerView,
+  { plan: { tableSize }, backends }: PoolView,
+  client: AskedClient,
+  key: Key,
+): { readonly key: Key; readonly not: readonly number[] } {
+  const { affinity } = plan;
+  if (plan.relay !== 'kernel' || !(client instanceof Address) || !isKernelKey(affinity.key))
+    return { key, not: [] };
+  const how = { ...affinity, key: affinity.key, seed: bucketSeed, modulus: tableSize };
+  const others = backends.filter(
+    ({ target }) => target?.kind === 'inet' && target.ip.includes(':') !== (client.family === 6),
+  );
+  return { key: keyOfBucket(kernelBucket(client, how)), not: others.map(({ id }) => id) };
 }
 
 /** The address asked about is that of a client; one that connects with it may be a proxy, which speaks for others. */

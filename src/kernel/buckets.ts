@@ -5,15 +5,11 @@
  * Does not know limits of connections: the kernel does not count what each backend has.
  */
 import type { BackendStates } from '../core/backend-states.ts';
-import type { Key } from '../core/key.ts';
-import { finishHash } from '../core/key-hash.ts';
+import { keyOfBucket } from '../core/kernel-bucket.ts';
 import { Panic } from '../core/panic.ts';
 import type { Bind } from '../core/plan.ts';
 import type { Loads, Policy } from '../core/policy/policy.ts';
 import type { PoolView } from '../core/snapshot.ts';
-
-/** The second of a bucket's two hashes, so that it is another one than its number. */
-const highSeed = 0x7f4a7c15;
 
 /**
  * @param policy of the pool
@@ -56,13 +52,6 @@ export function fillBuckets(
 /** Whether packets of clients of this family can be led there. */
 export function isOf(target: Bind | undefined, family: 4 | 6): boolean {
   return target?.kind === 'inet' && target.ip.includes(':') === (family === 6);
-}
-
-/** What a policy looks at of a key. */
-function keyOfBucket(bucket: number): Key {
-  const words = { w0: 0, w1: 0, w2: 0, w3: bucket, port: 0 };
-  const hashHigh = finishHash(bucket ^ highSeed);
-  return { kind: 'none', kindNumber: 0, ...words, hashHigh, hashLow: bucket, text: `bucket ${bucket}` };
 }
 
 function loadsOf(

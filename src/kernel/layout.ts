@@ -16,8 +16,6 @@ export const layoutVersion = 1;
  */
 export const layoutMarker = `layout/${layoutVersion}`;
 
-/** Of the kernel's hash of a client ("pini"); all instances, and all their lives, have to have the same. */
-export const bucketSeed = 0x70696e69;
 /** Added to a bucket, so that one that leads to nobody is no target's number. */
 export const bucketOffset = 0x1_0000;
 

@@ -11,14 +11,14 @@
  */
 
 import { Address } from '../core/address.ts';
-import { kernelBucketExpression } from '../core/kernel-bucket.ts';
+import { bucketSeed, kernelBucketExpression } from '../core/kernel-bucket.ts';
 import { maskAddress } from '../core/key.ts';
 import { limitedClientsMax } from '../core/limits.ts';
 import type { TerminationCode } from '../core/termination.ts';
 import type { Family } from './doors.ts';
 import { doorsOf } from './doors.ts';
 import type { Collection } from './form.ts';
-import { bucketOffset, bucketSeed, hex, safeName } from './layout.ts';
+import { bucketOffset, hex, safeName } from './layout.ts';
 import { bucketsMap, hasPins, pinsMap, targetsMap } from './spread.ts';
 import type { KernelListener } from './view.ts';
 

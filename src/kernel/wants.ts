@@ -5,7 +5,7 @@
 import { Address } from '../core/address.ts';
 import type { BackendStates } from '../core/backend-states.ts';
 import { pinIdOf } from '../core/choose.ts';
-import { isKernelKey, kernelBucket } from '../core/kernel-bucket.ts';
+import { bucketSeed, isKernelKey, kernelBucket } from '../core/kernel-bucket.ts';
 import { hashWords } from '../core/key.ts';
 import type { Pin } from '../core/pins/record.ts';
 import type { PinTable } from '../core/pins/table.ts';
@@ -13,7 +13,7 @@ import { createPolicy, samePolicy } from '../core/policy/create.ts';
 import type { Policy } from '../core/policy/policy.ts';
 import type { BackendView, ListenerView, PoolView } from '../core/snapshot.ts';
 import { fillBuckets, isOf } from './buckets.ts';
-import { bucketSeed } from './layout.ts';
+
 import type { OpenListener } from './relay.ts';
 
 export interface WantsOptions {
