@@ -165,6 +165,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'node:net',
     'node:crypto',
   ],
+  // Of the room it has types alone: it runs in a browser.
+  'front/page': ['front', 'uplot'],
 };
 // cli/ and main.ts put everything together and may import anything.
 
@@ -206,6 +208,13 @@ describe('the house', () => {
     expect(loads(/^src\/(checks|cluster|front|observe)\//, /^import [^;]*control\/control\.ts/m)).toEqual([]);
   });
 
+  test('the page takes nothing but types from the front room', () => {
+    const wrong = production
+      .filter(({ path }) => path.startsWith('src/front/page/'))
+      .filter(({ text }) => /^import (?!type)[^;]*'\.\.\//m.test(text));
+    expect(wrong.map(({ path }) => path)).toEqual([]);
+  });
+
   test('every file is used', () => {
     const used = new Set<string>();
     for (const file of everything) {
@@ -216,10 +225,10 @@ describe('the house', () => {
         used.add(relative(root, resolve(root, dirname(file.path), match[1]!.replace(/\.js$/, '.ts'))));
       }
     }
-    // The conformance suite's own scripts are started by path.
+    // The conformance suite's own scripts are started by path; what is run first, and types of what the build copies, nobody imports.
     const orphans = production
       .map(({ path }) => path)
-      .filter((path) => path !== 'src/main.ts' && !path.endsWith('.test.ts') && !used.has(path));
+      .filter((path) => !/(^src|\/page)\/main\.ts$|\.(test|d)\.ts$/.test(path) && !used.has(path));
     expect(orphans).toEqual([]);
   });
 });

@@ -44,6 +44,7 @@ const patient = [
   'demo',
   'demo-keys',
   'connection-age',
+  'dashboard',
   'failover-postgres',
   'failover-redis',
   'game-checks',

@@ -21,6 +21,7 @@ import { killRoutes } from './kill.ts';
 import { mostRule, readMost } from './most.ts';
 import { operatorRoutes } from './operator.ts';
 import type { Outside } from './outside.ts';
+import { pageRoutes } from './page-files.ts';
 import { pinRoutes } from './pins.ts';
 import { notReadyBecause } from './readiness.ts';
 import { freshFor, type SharedPage } from './shared-page.ts';
@@ -74,6 +75,7 @@ export function metricsRoutes({ outside }: PageSource, rendered: RenderedPages):
 export function adminRoutes(source: PageSource, rendered: RenderedPages): AllRoutes {
   const { outside, version } = source;
   const older: Routes = {
+    ...pageRoutes(),
     ...metricsRoutes(source, rendered),
     'GET /status': rendered.status,
     'GET /explain': explainPage(source),

@@ -47,6 +47,7 @@ export const serverPackages = {
   prometheus: { debian: ['prometheus'], needs: ['promtool'] },
   iproute2: { debian: ['iproute2'], needs: ['ip'] },
   netcat: { debian: ['netcat-openbsd'], needs: ['nc.openbsd'] },
+  chromium: { debian: ['chromium'], needs: ['chromium'] },
   quic: { debian: ['ngtcp2-client', 'ngtcp2-server'], needs: ['gtlsclient', 'gtlsserver'] },
 } as const satisfies Record<string, ServerPackage>;
 
