@@ -53,7 +53,7 @@ requirePackage('chromium')('the page', () => {
     pinion = await startPinion(config);
     for (let i = 0; i < 5; i++) clients.push(await tcpClient(listenPort, { from: `127.0.0.${i + 2}` }));
     browser = await startBrowser();
-    watched = await openPage(browser, url);
+    watched = await openPage(browser, url, { reducedMotion: 'reduce' });
     page = watched.page;
   });
 
