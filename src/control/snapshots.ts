@@ -6,7 +6,7 @@ import type { FlowLog } from '../core/flow-log.ts';
 import { hasPrefaces, identifies } from '../core/identity.ts';
 import { backendsPerPoolMax } from '../core/limits.ts';
 import { groupBackends, groupScopes } from '../core/pin-scopes.ts';
-import type { Plan, PoolPlan } from '../core/plan.ts';
+import type { ListenerPlan, Plan, PoolPlan } from '../core/plan.ts';
 import { poolsOf } from '../core/routes.ts';
 import { shareFlows } from '../core/shares.ts';
 import type { BackendView, ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
@@ -48,7 +48,7 @@ export class Snapshots {
       generation: ++this.generation,
       listeners: this.listeners(plan),
       pools: this.pools(plan),
-      shares: shareFlows(plan.listeners, more.flowsMax, plan.limits.udpShare),
+      shares: shareFlows(plan.listeners.map(sharing), more.flowsMax, plan.limits.udpShare),
       flowLog: this.flowLog,
     };
   }
@@ -108,6 +108,11 @@ export class Snapshots {
     this.poolVersions.set(id, { version, text });
     return { id, version, plan, backends, ...(of === undefined ? {} : { scope: of }) };
   }
+}
+
+/** What the kernel carries takes no descriptor, so nothing is kept free for it. */
+function sharing({ protocol, limits, relay }: ListenerPlan): Pick<ListenerPlan, 'protocol' | 'limits'> {
+  return { protocol, limits: relay === 'kernel' ? { ...limits, reserve: 0 } : limits };
 }
 
 function withPinId(backend: BackendView, pinId: number | undefined): BackendView {

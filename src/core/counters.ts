@@ -115,9 +115,9 @@ export class Counters {
     this.words[this.base + listenerWords + id * backendCounters.length + backendField[counter]]! += amount;
   }
 
-  addEnd(listenerId: number, code: TerminationCode): void {
+  addEnd(listenerId: number, code: TerminationCode, amount = 1): void {
     const row = listenerWords + backendWords + listenerId * terminationCodes.length;
-    this.words[this.base + row + terminationIndex.get(code)!]! += 1;
+    this.words[this.base + row + terminationIndex.get(code)!]! += amount;
   }
 
   /** Over all workers. */

@@ -388,6 +388,8 @@ export const descriptorsPerPipe = 2;
 export const kernelTurnMs = 20;
 /** Room for events of conntrack that were not read yet: some 30,000. */
 export const conntrackBufferBytes = 8 * 1024 * 1024;
+/** Counts of clients whom the kernel turned away are read this often. */
+export const refusedReadEveryMs = 10_000;
 /** Calls that read events, before others have their turn. */
 export const conntrackReadsPerTurnMax = 64;
 /** All entries of conntrack are listed this often, for counts of bytes that no event tells. */

@@ -54,6 +54,11 @@ export class TableKeeper<Table> {
     if (done !== undefined) this.waiting.push(done);
   }
 
+  /** What is there, as far as it is known. */
+  get present(): Table | undefined {
+    return this.known?.table;
+  }
+
   /** Resolves when what is wanted now is there, or could not be made. */
   settled(): Promise<void> {
     if (!this.isDue && !this.isBusy) return Promise.resolve();

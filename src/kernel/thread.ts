@@ -15,6 +15,7 @@ import type { Ruleset } from './form.ts';
 import { goneSet, layoutMarker } from './layout.ts';
 import type { KernelMeans } from './means.ts';
 import { presentOf, readPresent } from './present.ts';
+import { RefusedClients } from './refused-clients.ts';
 import { type EndedConnection, KernelRelay } from './relay.ts';
 import { wantedOf } from './ruleset.ts';
 import { TableKeeper, type TableNews } from './table-keeper.ts';
@@ -50,6 +51,7 @@ export class KernelThread {
   private readonly keeper: TableKeeper<Ruleset>;
   private readonly wants: Wants;
   private numbers = new TargetNumbers();
+  private readonly refusals: RefusedClients | undefined;
   private endingUntilMs = 0;
   private partSinceMs: number | undefined;
   private hasAdopted = false;
@@ -67,6 +69,14 @@ export class KernelThread {
       nowMs,
       told: (news) => this.told(news),
     });
+    if (typeof means !== 'string') {
+      this.refusals = new RefusedClients({
+        table,
+        list: (command) => means.nft.list(command),
+        refused: (listener, code, count) => director.turnedAwayByKernel(listener, code, count),
+        nowMs,
+      });
+    }
     const none = { list: () => Promise.resolve(false), remove: () => {} };
     this.relay = new KernelRelay({
       host: director,
@@ -106,6 +116,8 @@ export class KernelThread {
     }
     if (this.wants.isOther(this.relay.openListeners())) this.keeper.change();
     if (this.isDue(nowMs())) this.keeper.turn();
+    const open = this.relay.openListeners().map(({ view }) => view);
+    this.refusals?.turn(this.keeper.present?.counters ?? [], open);
   }
 
   /** Listeners that are opened together are one transaction, and none without the others is to be the table of a moment. */

@@ -376,6 +376,12 @@ export class Director implements EngineHost {
     return 'policy';
   }
 
+  /** Clients whom the kernel has turned away by itself. */
+  turnedAwayByKernel({ id }: ListenerView, code: TerminationCode, count: number): void {
+    this.options.counters.addListener(id, 'refused', count);
+    this.options.counters.addEnd(id, code, count);
+  }
+
   /** The backend to which the kernel has led a flow refuses it, or says nothing for too long. The flow stays until it is closed. */
   silent(flow: Flow, failure: 'backend-refused' | 'backend-timeout'): void {
     flow.lastFailure = failure;

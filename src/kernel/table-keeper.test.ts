@@ -1,0 +1,96 @@
+/** The table as it is kept, against an nft that is made up. */
+import { describe, expect, test } from 'vitest';
+import type { NftResult } from '../linux/nft.ts';
+import { TableKeeper, type TableNews } from './table-keeper.ts';
+
+/** A table is a word; a transaction says from what to what. */
+function worldOf(present: string | undefined) {
+  const ran: string[] = [];
+  const news: TableNews[] = [];
+  const state = { nowMs: 0, want: 'a', present, answer: { ok: true, output: '' } as NftResult, reads: 0 };
+  const keeper = new TableKeeper<string>({
+    run: async (commands) => {
+      ran.push(commands);
+      if (commands !== 'probe') return state.answer;
+      return state.present === undefined ? { ok: false, error: 'no such table' } : { ok: true, output: '' };
+    },
+    read: async () => {
+      state.reads++;
+      return state.present;
+    },
+    want: () => state.want,
+    transaction: (from, to) => (from === to ? '' : `${from ?? 'nothing'} -> ${to}`),
+    probe: 'probe',
+    nowMs: () => state.nowMs,
+    told: (what) => news.push(what),
+  });
+  const turn = async (): Promise<void> => {
+    keeper.turn();
+    for (let i = 0; i < 10; i++) await Promise.resolve();
+  };
+  return { keeper, state, ran, news, turn };
+}
+
+describe('the table', () => {
+  test('is read once, and then only what differs is said', async () => {
+    const { keeper, state, ran, turn } = worldOf(undefined);
+    const done: (string | undefined)[] = [];
+    keeper.change((error) => done.push(error));
+    await turn();
+    state.want = 'b';
+    keeper.change();
+    keeper.change();
+    await turn();
+    keeper.change();
+    await turn();
+    expect(ran).toEqual(['nothing -> a', 'a -> b']);
+    expect(done).toEqual([undefined]);
+    expect(state.reads).toBe(1);
+  });
+
+  test('of a predecessor is taken over as it is', async () => {
+    const { keeper, ran, turn } = worldOf('a');
+    keeper.change();
+    await turn();
+    expect(ran).toEqual([]);
+  });
+
+  test('is read again after a transaction that failed, a while later', async () => {
+    const { keeper, state, ran, news, turn } = worldOf(undefined);
+    const done: (string | undefined)[] = [];
+    state.answer = { ok: false, error: 'no room' };
+    keeper.change((error) => done.push(error));
+    await turn();
+    await turn();
+    expect(ran).toEqual(['nothing -> a']);
+    expect(done).toEqual(['no room']);
+    expect(news).toEqual([{ type: 'failed', message: 'no room' }]);
+    state.answer = { ok: true, output: '' };
+    state.present = 'half';
+    state.nowMs = 1_000;
+    await turn();
+    expect(ran.at(-1)).toBe('half -> a');
+  });
+
+  test('that somebody deletes is made again', async () => {
+    const { keeper, state, ran, news, turn } = worldOf('a');
+    keeper.change();
+    await turn();
+    state.nowMs = 1_000;
+    await turn();
+    state.present = undefined;
+    state.nowMs = 2_000;
+    await turn();
+    await turn();
+    expect(ran).toEqual(['probe', 'probe', 'nothing -> a']);
+    expect(news[0]).toEqual({ type: 'gone' });
+  });
+
+  test('is left alone once its keeper is closed', async () => {
+    const { keeper, ran, turn } = worldOf(undefined);
+    keeper.close();
+    keeper.change();
+    await turn();
+    expect(ran).toEqual([]);
+  });
+});
