@@ -2,11 +2,10 @@
 import { expect, test } from 'vitest';
 import { Address } from '../core/address.ts';
 import { BackendStates } from '../core/backend-states.ts';
-import { kernelBucket } from '../core/kernel-bucket.ts';
+import { bucketSeed, kernelBucket } from '../core/kernel-bucket.ts';
 import { keyOf } from '../core/key.ts';
 import { PinTable } from '../core/pins/table.ts';
 import type { BackendView, ListenerView, PoolView } from '../core/snapshot.ts';
-import { bucketSeed } from './layout.ts';
 import { Wants } from './wants.ts';
 
 const tableSize = 251;
