@@ -61,6 +61,8 @@ export class WorkerClient {
   private readonly entry: URL;
   private thread: Worker | undefined;
   private wakeDescriptor = -1;
+  /** The last that was posted. */
+  private snapshot: MessageToWorker | undefined;
   private backoffMs = backoffMsMin;
   private deathsInARow = 0;
   private startedAtMs = 0;
@@ -104,6 +106,8 @@ export class WorkerClient {
     });
     thread.on('exit', () => this.exited(failure));
     this.thread = thread;
+    // Before anything else: an order that comes now may name what only the snapshot knows, and one posted while the last thread died was lost.
+    if (this.snapshot !== undefined) thread.postMessage(this.snapshot);
   }
 
   /** Undefined: no thread runs now. */
@@ -113,6 +117,7 @@ export class WorkerClient {
 
   /** @returns false if no thread runs now, or it is leaving: the message is lost */
   post(message: MessageToWorker): boolean {
+    if (message.type === 'snapshot') this.snapshot = message;
     if (this.thread === undefined || (this.isStopping && message.type !== 'stop')) return false;
     this.thread.postMessage(message);
     this.wake();
