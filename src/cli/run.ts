@@ -33,6 +33,8 @@ async function runLoaded(loaded: Loaded, options: RunOptions): Promise<void> {
   const { plan } = loaded;
   const log = openLog(loaded);
   if (log === undefined) return;
+  // Also without a file to open, and before anything else: Node would open the inspector's port.
+  process.on('SIGUSR1', () => log.reopen());
   const complain = (line: string): void => warn([line]);
   const manager = await ServiceManager.take(process.env, complain);
   const passed = await takePassedSockets(process.env, complain);
@@ -54,8 +56,6 @@ async function runLoaded(loaded: Loaded, options: RunOptions): Promise<void> {
   // A defect leaves the process in a state nobody knows: say so and let the service manager start a fresh one.
   process.on('uncaughtException', (error) => void fail(error, exitStatus.defect));
   process.on('unhandledRejection', (error) => void fail(error, exitStatus.defect));
-  // Also without a file to open: Node would open the inspector's port.
-  process.on('SIGUSR1', () => log.reopen());
   try {
     const instance = await Instance.create(loaded, {
       watch: logEvents(log, plan.log.flows.level),

@@ -11,6 +11,9 @@ export class AccessFile {
   readonly path: string;
   readonly output: LineOutput;
   readonly descriptor: number;
+  private isOpening = false;
+  /** Asked for while one was under way. */
+  private isWantedAgain = false;
 
   /** @throws the error of opening it */
   constructor(path: string) {
@@ -19,11 +22,19 @@ export class AccessFile {
     this.output = new LineOutput(this.descriptor);
   }
 
-  /** Lines go on to the file that is open where it cannot be opened again. */
+  /**
+   * Lines go on to the file that is open where it cannot be opened again. One call after the other, so that the file that was opened
+   * last is the one in use, and a disk that does not answer holds one thread of Node's however often this is called.
+   */
   reopen(done: (error: NodeJS.ErrnoException | undefined) => void): void {
+    this.isWantedAgain = this.isOpening;
+    if (this.isOpening) return;
+    this.isOpening = true;
     open(this.path, flags, mode, (error, descriptor) => {
+      this.isOpening = false;
       if (error === null) this.output.use(descriptor);
       done(error ?? undefined);
+      if (this.isWantedAgain) this.reopen(done);
     });
   }
 }

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import {
   closeSync,
   constants,
+  fstatSync,
   mkdtempSync,
   openSync,
   readFileSync,
@@ -26,11 +27,11 @@ function place(): string {
 }
 
 /** A pipe that blocks nobody, and its reader. */
-function pipe(): { readonly reader: number; readonly writer: number } {
+function pipe(): { readonly path: string; readonly reader: number; readonly writer: number } {
   const path = place();
   execFileSync('mkfifo', [path]);
   const reader = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
-  return { reader, writer: openSync(path, constants.O_WRONLY | constants.O_NONBLOCK) };
+  return { path, reader, writer: openSync(path, constants.O_WRONLY | constants.O_NONBLOCK) };
 }
 
 const line = (i: number): string => `${String(i).padStart(99, '.')}\n`;
@@ -117,4 +118,58 @@ test('a file that was moved away keeps what was written, and the new one gets wh
   expect(former).toMatch(/^before\n/);
   expect(now).toMatch(/after\n$/);
   expect(output.dropped).toBe(0);
+});
+
+test('a pipe that is full only for a moment is not left alone for long', async () => {
+  const { reader, writer } = pipe();
+  const output = new LineOutput(writer);
+  const chunk = Buffer.alloc(65_536);
+  let bytes = 0;
+  const reading = setInterval(() => {
+    try {
+      bytes += readSync(reader, chunk);
+    } catch (error) {
+      expect((error as NodeJS.ErrnoException).code).toBe('EAGAIN');
+    }
+  }, 1);
+  // 60 pipes full: six seconds, if each waited for the longest.
+  for (let i = 0; i < 39_000; i++) output.write(line(i));
+  await output.end(3_000);
+  clearInterval(reading);
+  expect(bytes).toBeGreaterThan(39_000 * 100 - 3 * 65_536);
+});
+
+test('of outputs that follow on each other while one takes nothing none is left open', async () => {
+  const { reader, writer } = pipe();
+  const output = new LineOutput(writer);
+  for (let i = 0; i < 1_000; i++) output.write(line(i));
+  const later = [1, 2, 3].map(() => openSync('/dev/null', 'w'));
+  for (const descriptor of later) output.use(descriptor);
+  const isOpen = (descriptor: number): boolean => {
+    try {
+      return fstatSync(descriptor).isCharacterDevice();
+    } catch {
+      return false;
+    }
+  };
+  await vi.waitFor(() => expect(later.map(isOpen)).toEqual([false, false, true]));
+  closeSync(reader);
+  await output.end(5_000);
+});
+
+test('what follows a cut line is counted once, also where the output is another one by then', async () => {
+  const { path, reader, writer } = pipe();
+  const output = new LineOutput(writer);
+  // The pipe takes 655 lines and a part of the next.
+  output.write(Array.from({ length: 700 }, (_, i) => line(i)).join(''));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  closeSync(reader);
+  await vi.waitFor(() => expect(output.dropped).toBe(45));
+  // Full as before, and it has a reader again: the next line waits.
+  const another = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+  output.write('one more\n');
+  output.use(openSync('/dev/null', 'w'));
+  closeSync(another);
+  await output.end(5_000);
+  expect(output.dropped).toBe(46);
 });

@@ -9,12 +9,18 @@ import { close, write } from 'node:fs';
 
 /** Bytes of log held while the output does not take any. */
 const heldBytesMax = 4 * 1024 * 1024;
-/** How long a non-blocking output that takes nothing (EAGAIN) is left alone. */
-const retryMs = 100;
+/**
+ * How long a non-blocking output that takes nothing (EAGAIN) is left alone: two times as long each time. A pipe whose reader keeps up is
+ * full for a moment, and holds 64 KiB: always the longest would be 640 KiB a second at most.
+ */
+const retryMsMin = 1;
+const retryMsMax = 100;
 const newline = 10;
 
 interface Chunk {
   readonly bytes: Buffer;
+  /** Where its first line begins: behind the end of one that was cut. */
+  readonly start: number;
   readonly descriptor: number;
   written: number;
 }
@@ -27,6 +33,7 @@ export class LineOutput {
   private waiting: string[] = [];
   private waitingBytes = 0;
   private current: Chunk | undefined;
+  private retryMs = retryMsMin;
   /** The last line of the output has no end. */
   private isCut = false;
   private isOver = false;
@@ -56,7 +63,8 @@ export class LineOutput {
     const former = this.descriptor;
     this.descriptor = descriptor;
     this.isCut = false;
-    if (this.current === undefined) close(former, () => {});
+    // What is under way may be on its way to one of before that, which has been closed by nobody yet.
+    if (this.current?.descriptor !== former) close(former, () => {});
   }
 
   /** Takes no more lines, and resolves when all are written, or after `withinMs`. */
@@ -81,7 +89,7 @@ export class LineOutput {
     const bytes = Buffer.from((this.isCut ? '\n' : '') + this.waiting.join(''));
     this.waiting = [];
     this.waitingBytes = 0;
-    this.current = { bytes, descriptor: this.descriptor, written: 0 };
+    this.current = { bytes, start: Number(this.isCut), descriptor: this.descriptor, written: 0 };
     this.push(this.current);
   }
 
@@ -90,20 +98,26 @@ export class LineOutput {
     write(descriptor, bytes, written, bytes.length - written, null, (error, count) => {
       if (error === null) {
         chunk.written += count;
+        this.retryMs = retryMsMin;
         if (chunk.written < bytes.length) this.push(chunk);
         else this.done(chunk);
         return;
       }
       if (error.code === 'EINTR') this.push(chunk);
-      else if (error.code === 'EAGAIN') setTimeout(() => this.push(chunk), retryMs);
+      else if (error.code === 'EAGAIN') this.pushLater(chunk);
       else this.done(chunk);
     });
   }
 
+  private pushLater(chunk: Chunk): void {
+    setTimeout(() => this.push(chunk), this.retryMs);
+    this.retryMs = Math.min(this.retryMs * 2, retryMsMax);
+  }
+
   /** It is written, or what is left of it is lost. */
-  private done({ bytes, written, descriptor }: Chunk): void {
+  private done({ bytes, start, written, descriptor }: Chunk): void {
     for (
-      let at = bytes.indexOf(newline, Math.max(written, this.isCut ? 1 : 0));
+      let at = bytes.indexOf(newline, Math.max(written, start));
       at >= 0;
       at = bytes.indexOf(newline, at + 1)
     )
