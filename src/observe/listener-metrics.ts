@@ -21,7 +21,13 @@ type ListenerFamily = (
 
 export function listenerFamilies({ views, state }: MetricsSource): Family[] {
   const { counters } = views;
-  const listeners = (): readonly ListenerView[] => state().published.snapshot?.listeners ?? [];
+  const kept = new WeakMap<readonly ListenerView[], readonly ListenerView[]>();
+  const listeners = (): readonly ListenerView[] => {
+    const all = state().published.snapshot?.listeners ?? [];
+    const rows = kept.get(all) ?? onePerName(all);
+    kept.set(all, rows);
+    return rows;
+  };
   const family: ListenerFamily = (name, type, help, labels, read) => ({
     name,
     help,
@@ -47,6 +53,16 @@ export function listenerFamilies({ views, state }: MetricsSource): Family[] {
     ),
     ...datagramFamilies(family, counters),
   ];
+}
+
+/**
+ * While a reload opens a listener at another address there are two of its name, and the one that has clients comes first. Two lines of
+ * one series are a fault to Prometheus.
+ */
+function onePerName(listeners: readonly ListenerView[]): readonly ListenerView[] {
+  const first = new Map<string, ListenerView>();
+  for (const view of listeners) if (!first.has(view.plan.name)) first.set(view.plan.name, view);
+  return [...first.values()];
 }
 
 function flowFamilies(family: ListenerFamily, counters: MetricsSource['views']['counters']): Family[] {
