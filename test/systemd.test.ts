@@ -69,9 +69,16 @@ test('a unit with an instance is the one without, but for its names', () => {
     line
       .replace('load balancer', 'load balancer, %i')
       .replace('/etc/pinion/pinion.yaml', '/etc/pinion/%i.yaml')
-      .replace(/^RuntimeDirectory=pinion$/, 'RuntimeDirectory=pinion-%i'),
+      .replace(/^(Runtime|Logs)Directory=pinion$/, '$1Directory=pinion-%i'),
   );
   expect(settings('pinion@.service')).toEqual(own);
+});
+
+test('the example of log.access is in a folder that the unit may write to', () => {
+  const file = /file: (\/\S+)\/access\.log/.exec(
+    readFileSync(join(folder, '../docs/MONITORING.md'), 'utf8'),
+  )?.[1];
+  expect(`/var/log/${/^LogsDirectory=(\S+)$/m.exec(textOf('pinion.service'))?.[1]}`).toBe(file);
 });
 
 test('older systemd gets its type from the line before the one it does not know', () => {
