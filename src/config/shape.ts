@@ -106,7 +106,10 @@ export const instanceOptions = {
             ['trace', 'debug', 'info', 'off'],
             'info',
           ),
-          sample: fraction('The share of flows that is logged, 0 to 1. Failed ones always are.', 1),
+          sample: fraction(
+            'The share of flows that is logged, 0 to 1. Failed ones are as well, up to 100 a second of each worker.',
+            1,
+          ),
         },
       ),
       access: optionalGroup(

@@ -46,6 +46,7 @@ import { Refusals } from './refusals.ts';
 import { Rooms } from './rooms.ts';
 import { addsBackends, createClusterClient, namesTable } from './sharing.ts';
 import { Snapshots } from './snapshots.ts';
+import { UntoldFlows } from './untold-flows.ts';
 import { type WorkerReport, Workers } from './workers.ts';
 
 /** How long clients that wait to be accepted may hold up the end of a shutdown without open flows. */
@@ -113,6 +114,7 @@ export class Control {
   private readonly loopsToldAtMs = new Map<string, number>();
   private readonly snapshots: Snapshots;
   private readonly refusals: Refusals;
+  private readonly untoldFlows = new UntoldFlows((event) => this.options.watch(event));
   private readonly loopWatch: LoopWatch;
   /** What the plan in use asks for in vain, as far as it has been told. */
   private readonly troubles = new Set<string>();
@@ -498,6 +500,7 @@ export class Control {
     }
     for (const timer of paced) clearTimeout(timer);
     await this.end();
+    this.untoldFlows.end();
     this.options.watch({ event: 'stopped' });
   }
 
@@ -620,7 +623,7 @@ export class Control {
       case 'flows-ended':
         for (const flow of readFlowRecords(message.records, worker, this.ids))
           watch({ event: 'flow-ended', flow });
-        if (message.untold > 0) watch({ event: 'flows-untold', count: message.untold });
+        this.untoldFlows.add(message.untold);
         break;
       case 'refused':
         this.refusals.add(message);

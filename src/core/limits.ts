@@ -74,6 +74,10 @@ export const oneWayDatagramsMin = 3;
 
 /** Finished flows a worker keeps for the next report to control; beyond it they are counted, not told. */
 export const flowRecordsMax = 8_192;
+/** Failed flows that a worker tells of each second though not all flows are logged; beyond it they are counted, not told. */
+export const failedFlowsLoggedPerS = 100;
+/** Flows that were counted and not told are one event for so long. Milliseconds. */
+export const untoldFlowsToldEveryMs = 1_000;
 /** Clients that were turned away are told together, for each listener and code. Milliseconds. */
 export const refusalsToldEveryMs = 1_000;
 /** A health check reads no more than this of an answer. Bytes. */

@@ -98,6 +98,25 @@ test('with a file of their own finished flows are there, and in the log only tho
   expect(linesOf(path).slice(1)).toMatchObject([{ level: 40, code: 'backend-refused' }]);
 });
 
+test('signals that come faster than the file is opened are one more opening, not one each', async () => {
+  const log = logInto({ access: { file: accessPath } });
+  for (let i = 0; i < 10; i++) log.reopen();
+  const reopened = { event: 'access-log-reopened' };
+  await vi.waitFor(() => expect(linesOf(path)).toMatchObject([reopened, reopened]));
+  log.reopen();
+  await vi.waitFor(() => expect(linesOf(path)).toMatchObject([reopened, reopened, reopened]));
+  await log.flush();
+});
+
+test('where no flow is logged none is missing from the log', async () => {
+  const log = logInto();
+  const untold = { event: 'flows-untold', count: 7 } as const;
+  logEvents(log, 'off')(untold);
+  logEvents(log, 'info')(untold);
+  await log.flush();
+  expect(linesOf(path)).toMatchObject([{ level: 40, ...untold }]);
+});
+
 test('a file that cannot be opened is told at the start; later the old one goes on', async () => {
   expect(() => logInto({ access: { file: join(folder, 'no', 'log') } })).toThrow('ENOENT');
   const log = logInto({ access: { file: accessPath } });
@@ -122,6 +141,9 @@ test('journald is known by its socket, and gets each line with its priority', as
   await log.flush();
   const lines = readFileSync(path, 'utf8').split('\n');
   expect(lines.map((line) => line.slice(0, 4))).toEqual(['<6>{', '<4>{', '']);
+  const { logger } = createLog(plan, new LineOutput(openSync(path, 'w')), { ...factsOf(1), isJournal: true });
+  logger.info({ serverName: 'a\u2028b' }, 'one line');
+  await vi.waitFor(() => expect(readFileSync(path, 'utf8')).toMatch(/^<6>\{[^<]*a\u2028b[^<]*\}\n$/));
   vi.stubEnv('JOURNAL_STREAM', `${dev}:${ino + 1}`);
   expect(factsOf(descriptor).isJournal).toBe(false);
 });

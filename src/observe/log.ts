@@ -84,9 +84,9 @@ function loggerInto(output: LineOutput, level: Plan['log']['level'], style: LogS
   return pino({ level, base: { pid: process.pid } }, stream as DestinationStream);
 }
 
-/** Before each line of it: journald takes every line for a message. */
+/** Before each line of it: journald takes every line for a message. (`^` and `.` would take U+2028 for the end of one.) */
 function withPriority(text: string, priority: number): string {
-  return text.replace(/^(?=.)/gm, `<${priority}>`);
+  return text.replace(/(?<![^\n])(?=[^\n])/g, `<${priority}>`);
 }
 
 /** The line that tells of a failed start on standard error. */
@@ -109,6 +109,7 @@ export function logEvents(
   flowLevel: Plan['log']['flows']['level'],
 ): ControlWatcher {
   return (event) => {
+    if (event.event === 'flows-untold' && flowLevel === 'off' && access === undefined) return;
     if (event.event !== 'flow-ended') {
       logger[eventLevels[event.event]](event, inWords(event));
       return;

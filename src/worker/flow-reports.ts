@@ -2,10 +2,13 @@
  * Finished flows on their way to control, in batches: a message per flow would cost more than a short
  * connection's whole relay. Bounded; what does not fit is counted, so a log never passes for complete. Of a flow that nobody
  * will log there is no record at all.
+ *
+ * Where not all flows are logged those that failed are, up to some each second: what makes flows fail may be a stranger, and whoever
+ * keeps a sample has no room for all.
  */
 import type { Flow } from '../core/flow.ts';
 import { type FlowLog, isFailed } from '../core/flow-log.ts';
-import { flowRecordsMax } from '../core/limits.ts';
+import { failedFlowsLoggedPerS, flowRecordsMax } from '../core/limits.ts';
 import type { TerminationCode } from '../core/termination.ts';
 import { clientText, FlowRecordWriter, roundedMs } from './flow-records.ts';
 import type { FlowRecord, MessageFromWorker } from './messages-from-worker.ts';
@@ -17,6 +20,8 @@ export class FlowReports {
   private readonly post: (message: MessageFromWorker, transfer?: ArrayBuffer[]) => void;
   private readonly records = new FlowRecordWriter();
   private untold = 0;
+  private secondAtMs = Number.NEGATIVE_INFINITY;
+  private failedInSecond = 0;
 
   constructor(worker: number, post: (message: MessageFromWorker, transfer?: ArrayBuffer[]) => void) {
     this.worker = worker;
@@ -24,19 +29,28 @@ export class FlowReports {
   }
 
   ended(flow: Flow, code: TerminationCode, nowMs: number): void {
-    if (!this.isTold(flow, code)) return;
-    if (this.records.count >= flowRecordsMax) {
+    const { which } = this.log;
+    if (which === 'none') return;
+    const isOfSample = which === 'all' && this.isInSample();
+    if (!isOfSample && !isFailed({ code, bytesOut: flow.bytesOut, datagramsOut: flow.datagramsOut })) return;
+    if (this.records.count >= flowRecordsMax || (!isOfSample && !this.mayTellFailed(nowMs))) {
       this.untold++;
       return;
     }
     this.records.add(flow, code, nowMs);
   }
 
-  private isTold({ bytesOut, datagramsOut }: Flow, code: TerminationCode): boolean {
-    const { which, sample } = this.log;
-    if (which === 'none') return false;
-    if (which === 'all' && (sample >= 1 || (sample > 0 && Math.random() < sample))) return true;
-    return isFailed({ code, bytesOut, datagramsOut });
+  private isInSample(): boolean {
+    const { sample } = this.log;
+    return sample >= 1 || (sample > 0 && Math.random() < sample);
+  }
+
+  private mayTellFailed(nowMs: number): boolean {
+    if (nowMs - this.secondAtMs >= 1_000) {
+      this.secondAtMs = nowMs;
+      this.failedInSecond = 0;
+    }
+    return ++this.failedInSecond <= failedFlowsLoggedPerS;
   }
 
   /** Of a flow that is open. */
