@@ -9,7 +9,7 @@ import { type RunningProcess, startProcess, stopEverything } from './support/pro
 import { processTree } from './support/procfs.ts';
 
 const port = 9000;
-const tcpPorts = [port, 9464, 9101, 9102, 9103];
+const tcpPorts = [port, 9464, 9465, 9101, 9102, 9103];
 const udpPorts = [port, 9201, 9202, 9203];
 
 let demo: RunningProcess;

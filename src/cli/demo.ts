@@ -43,9 +43,10 @@ export async function demo(port = demoPort): Promise<void> {
 function fileForPort(port: number): string {
   const folder = mkdtempSync(join(tmpdir(), 'pinion-demo-'));
   process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
-  const text = readFileSync(demoFile, 'utf8')
-    .replaceAll(/(127\.0\.0\.1[: ])(\d{4})/g, (_, ip, at) => `${ip}${Number(at) - demoPort + port}`)
-    .replaceAll('pinion-demo.sock', `pinion-demo-${port}.sock`);
+  const text = readFileSync(demoFile, 'utf8').replaceAll(
+    /(127\.0\.0\.1[: ])(\d{4})/g,
+    (_, ip, at) => `${ip}${Number(at) - demoPort + port}`,
+  );
   const file = join(folder, 'demo.yaml');
   writeFileSync(file, text);
   return file;
@@ -92,6 +93,9 @@ function explainHowToPlay(plan: Plan, samples: readonly Sample[]): void {
       `kill ${victim?.process?.pid ?? 'PID'}`,
       `stop ${victim?.name ?? 'a backend'}: its clients move, the others stay`,
     ],
+    ...(plan.admin === undefined
+      ? []
+      : [[`http://${formatAddress(plan.admin.listen)}`, 'in a browser: the page, live'] as const]),
     [
       `curl -s ${plan.metrics === undefined ? '' : formatAddress(plan.metrics.listen)}/metrics`,
       'the metrics page',

@@ -868,7 +868,9 @@ export class Backends {
     if (reason === undefined || reason === 'unchecked') return;
     const event = backend.isDownTold ? 'backend-still-down' : 'backend-down';
     backend.isDownTold = true;
-    this.options.watch({ event, pool: backend.pool.name, backend: backend.plan.name, reason, why });
+    const { pool, plan, target } = backend;
+    const address = target === undefined ? {} : { address: formatAddress(target) };
+    this.options.watch({ event, pool: pool.name, backend: plan.name, reason, why, ...address });
   }
 
   /** After anything that may change which backends take newcomers. */

@@ -40,6 +40,8 @@ export type ControlEvent =
       readonly backend: string;
       readonly reason: DownReason;
       readonly why: string;
+      /** Where it is; absent: its name has not led anywhere. */
+      readonly address?: string;
     }
   | {
       readonly event: 'backend-operated';

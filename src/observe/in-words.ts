@@ -98,14 +98,25 @@ function clusterInWords(event: ClusterEvent): string {
   }
 }
 
-/** An event as a person would say it. */
 const verdictWords = {
-  'backend-up': 'up',
   'backend-down': 'down',
   'backend-still-down': 'still down, for another reason',
 } as const;
 
 type Told<E extends ControlEvent['event']> = Extract<ControlEvent, { event: E }>;
+
+function downInWords({
+  event,
+  pool,
+  backend,
+  reason,
+  why,
+  address,
+}: Told<'backend-down' | 'backend-still-down'>): string {
+  // What an operator said, or a name server, is not about a place.
+  const place = address === undefined || reason === 'operator' || reason === 'agent' ? '' : ` (${address})`;
+  return `${pool}/${backend} is ${verdictWords[event]}: ${why}${place}`;
+}
 
 function addressLeftInWords({ pool, backend, address, action, graceMs }: Told<'address-left'>): string {
   const fate = action === 'keep' ? 'stay' : graceMs === 0 ? 'end' : `end in ${graceMs} ms`;
@@ -166,9 +177,10 @@ export function inWords(event: ControlEvent): string {
     case 'listening':
       return `${event.listener} listens on ${event.address}`;
     case 'backend-up':
+      return `${event.pool}/${event.backend} is up: ${event.why}`;
     case 'backend-down':
     case 'backend-still-down':
-      return `${event.pool}/${event.backend} is ${verdictWords[event.event]}: ${event.why}`;
+      return downInWords(event);
     case 'backend-operated':
       return `${event.pool}/${event.backend} ${operatedText(event)}`;
     case 'kill-heard':
