@@ -109,6 +109,6 @@ test('a file that cannot be used refuses the start, and says where and why', asy
     pools: { p: { backends: [{ name: 'a', address: '127.0.0.1:9' }] } },
   });
   await expect(startPinion(text)).rejects.toThrow(
-    `listener front: allow: ${path}:2: \\"localhost\\" is neither an address nor a network`,
+    `listener front: allow: ${path}:2: "localhost" is neither an address nor a network`,
   );
 });

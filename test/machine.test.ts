@@ -97,7 +97,7 @@ const later = [
 const goesWithout = [10, 16, 20, 21].map(
   (line) => new RegExp(`^warning: ${line}: \\S+: the portable engine goes without it; write engine: epoll`),
 );
-const refusing = [...address, ...lowPorts, ...files, ...source];
+const refusing = [...address, ...lowPorts, ...files];
 
 /** Each pattern is met by one line, and no line is left over. */
 function expectAll(lines: readonly string[], patterns: readonly RegExp[]): void {
@@ -111,7 +111,8 @@ function expectAll(lines: readonly string[], patterns: readonly RegExp[]): void 
 
 test.each([
   ['epoll', [...refusing, ...ofEpoll, ...later]],
-  ['portable', [...refusing, ...later, ...goesWithout]],
+  // The device of pool b decides which addresses there are, and this engine goes without it.
+  ['portable', [...refusing, ...source, ...later, ...goesWithout]],
 ] as const)('%s: a start says all of it, and does not begin', async (engine, patterns) => {
   const path = fileOf(engine);
   const { status, stderr } = await pinionCommand(['run', path], powerless);
