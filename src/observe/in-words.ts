@@ -99,23 +99,18 @@ function clusterInWords(event: ClusterEvent): string {
 }
 
 const verdictWords = {
+  'backend-up': 'up',
   'backend-down': 'down',
   'backend-still-down': 'still down, for another reason',
 } as const;
 
 type Told<E extends ControlEvent['event']> = Extract<ControlEvent, { event: E }>;
 
-function downInWords({
-  event,
-  pool,
-  backend,
-  reason,
-  why,
-  address,
-}: Told<'backend-down' | 'backend-still-down'>): string {
-  // What an operator said, or a name server, is not about a place.
-  const place = address === undefined || reason === 'operator' || reason === 'agent' ? '' : ` (${address})`;
-  return `${pool}/${backend} is ${verdictWords[event]}: ${why}${place}`;
+function verdictInWords(event: Told<'backend-up' | 'backend-down' | 'backend-still-down'>): string {
+  const said = `${event.pool}/${event.backend} is ${verdictWords[event.event]}: ${event.why}`;
+  if (event.event === 'backend-up' || event.address === undefined) return said;
+  // What an operator said, or an agent, is not about a place.
+  return event.reason === 'operator' || event.reason === 'agent' ? said : `${said} (${event.address})`;
 }
 
 function addressLeftInWords({ pool, backend, address, action, graceMs }: Told<'address-left'>): string {
@@ -177,10 +172,9 @@ export function inWords(event: ControlEvent): string {
     case 'listening':
       return `${event.listener} listens on ${event.address}`;
     case 'backend-up':
-      return `${event.pool}/${event.backend} is up: ${event.why}`;
     case 'backend-down':
     case 'backend-still-down':
-      return downInWords(event);
+      return verdictInWords(event);
     case 'backend-operated':
       return `${event.pool}/${event.backend} ${operatedText(event)}`;
     case 'kill-heard':
