@@ -318,6 +318,7 @@ export interface NftablesLibrary {
    * @returns the status (0 is success), what was listed, and what was wrong
    */
   run(text: Uint8Array, isJson: boolean): Promise<{ status: number; output: string; error: string }>;
+  /** `run` rejects from then on. */
   free(): void;
 }
 
@@ -342,6 +343,7 @@ export function openNftables(): NftablesLibrary | undefined {
   define('int nft_ctx_buffer_output(uintptr_t)')(context);
   define('int nft_ctx_buffer_error(uintptr_t)')(context);
   let last: Promise<unknown> = Promise.resolve();
+  let isFreed = false;
   const runOnce = (text: Uint8Array, isJson: boolean) =>
     new Promise<{ status: number; output: string; error: string }>((resolve, reject) => {
       const buffer = new ArrayBuffer(text.length + 1);
@@ -356,11 +358,17 @@ export function openNftables(): NftablesLibrary | undefined {
     });
   return {
     run(text, isJson) {
+      if (isFreed) return Promise.reject(new Error('nftables is closed'));
       const result = last.then(() => runOnce(text, isJson));
       last = result.catch(() => undefined);
       return result;
     },
-    free: () => void last.then(() => free(context)),
+    free() {
+      if (isFreed) return;
+      isFreed = true;
+      // What was asked for before is done before.
+      last = last.then(() => free(context));
+    },
   };
 }
 

@@ -114,15 +114,21 @@ export class NetlinkSocket {
   /**
    * Asks for something and takes the answer. For a socket without groups.
    * @param encode makes the request, which asks for an acknowledgement, with this sequence
+   * @param visit is shown what is told before the answer. The reader is valid until it returns
    */
-  request(encode: (sequence: number) => Uint8Array): Answer {
+  request(
+    encode: (sequence: number) => Uint8Array,
+    visit: (message: MessageReader) => void = () => undefined,
+  ): Answer {
     const sequence = ++this.#sequence;
     const sent = this.#send(encode(sequence));
     let answer: Answer | undefined;
     let received: Received = sent < 0 ? sent : 'more';
     while (answer === undefined && received === 'more') {
       received = this.receive((message) => {
-        if (message.sequence === sequence) answer ??= decodeAnswer(message);
+        if (message.sequence !== sequence) return;
+        if (message.type > messageType.overrun) visit(message);
+        else answer ??= decodeAnswer(message);
       });
     }
     return answer ?? { sequence, errno: typeof received === 'number' ? -received : EIO, text: '' };

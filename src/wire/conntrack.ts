@@ -327,6 +327,18 @@ export function encodeDump(sequence: number, filter?: MarkFilter): Uint8Array {
   return writer.end().written();
 }
 
+/** Asks for one entry by its tuple: what comes is of the event `dump`, then the answer; ENOENT (2) if there is none. */
+export function encodeGet(
+  sequence: number,
+  { protocol, original }: Pick<ConntrackEntry, 'protocol' | 'original'>,
+): Uint8Array {
+  const writer = new MessageWriter();
+  const family = original.source.family === 4 ? familyInet : familyInet6;
+  writer.begin(messageGet, messageFlag.request | messageFlag.acknowledge, sequence, family);
+  writeTuple(writer, attribute.original, protocol, original);
+  return writer.end().written();
+}
+
 /** Deletes every entry of a mark, in one call of both families. The answer comes when it is done, also if there was none. */
 export function encodeDeleteByMark(sequence: number, filter: MarkFilter): Uint8Array {
   const writer = new MessageWriter();

@@ -17,6 +17,7 @@ import {
   encodeDelete,
   encodeDeleteByMark,
   encodeDump,
+  encodeGet,
   tcpState,
   writeDeletes,
 } from '../../src/wire/conntrack.ts';
@@ -186,6 +187,53 @@ const stories: Readonly<Record<string, () => Promise<void>>> = {
     assert.deepEqual(dump(requests), []);
   },
 
+  /** Of others' tables, too: for who runs this where pinion's rules are. */
+  async forget() {
+    const [mark, mask] = process.argv.slice(3).map(Number) as [number, number];
+    const answer = open().request((sequence) => encodeDeleteByMark(sequence, { mark, mask }));
+    assert.equal(answer.errno, 0);
+  },
+
+  async look() {
+    await run(tracked);
+    writeFileSync('/proc/sys/net/netfilter/nf_conntrack_acct', '1');
+    const requests = open();
+    for (const host of ['127.0.0.1', '::1']) {
+      const { clientPort } = await connected(host);
+      const [listed] = dump(requests).filter(({ original }) => original.source.port === clientPort);
+      const look = (): [number, ConntrackEntry | undefined] => {
+        let seen: ConntrackEntry | undefined;
+        const { errno } = requests.request(
+          (sequence) => encodeGet(sequence, listed!),
+          (message) => {
+            seen = decodeConntrack(message);
+          },
+        );
+        return [errno, seen];
+      };
+      const [errno, seen] = look();
+      assert.deepEqual([errno, seen?.event, seen?.id, seen?.tcpState], [0, 'dump', listed!.id, 3]);
+      assert.equal(requests.request((sequence) => encodeDelete(sequence, listed!)).errno, 0);
+      assert.deepEqual(look(), [2, undefined]);
+    }
+  },
+
+  /** How a connection that is refused, and one that its client leaves unfinished, look: what conntrack-flows.ts goes by. */
+  async refused() {
+    await run(tracked);
+    writeFileSync('/proc/sys/net/netfilter/nf_conntrack_acct', '1');
+    const socket = open({ groups: allEvents });
+    const entries: ConntrackEntry[] = [];
+    const client = connect(1, '127.0.0.1');
+    await once(client, 'error');
+    readInto(entries, socket);
+    const [begun, ended] = entries;
+    assert.deepEqual([begun?.event, begun?.tcpState], ['new', tcpState.synSent]);
+    assert.deepEqual([ended?.event, ended?.tcpState], ['destroy', tcpState.close]);
+    assert.equal((ended!.status & conntrackStatus.seenReply) !== 0, false);
+    assert.equal(ended!.replyCounters!.packets, 1);
+  },
+
   async overrun() {
     await run(tracked);
     const small = open({ groups: allEvents, receiveBufferBytes: 4_096 });
@@ -241,6 +289,8 @@ async function tellNft(nft: Nft): Promise<void> {
   assert.ok(!bad.ok && /syntax error/.test(bad.error), JSON.stringify(bad));
   assert.ok(good.ok && good.output.includes('"name": "a"'), JSON.stringify(good));
   nft.close();
+  if (nft.means === 'libnftables')
+    assert.deepEqual(await nft.run('list tables\n'), { ok: false, error: 'Error: nftables is closed' });
 }
 
 await stories[process.argv[2]!]!();
