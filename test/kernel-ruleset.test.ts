@@ -2,11 +2,12 @@
  * The rules of `relay: kernel`, by the kernel itself: a client, two balancers and servers, each in a network namespace. That nft takes
  * the text, that clients reach the server their bucket or pin says, over IPv4 and IPv6, and what limits, ends and a takeover do.
  */
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Address } from '../src/core/address.ts';
 import { bucketSeed, kernelBucket } from '../src/core/kernel-bucket.ts';
 import type { Ruleset } from '../src/kernel/form.ts';
-
+import { markOf } from '../src/kernel/layout.ts';
 import { countersOf, readPresent } from '../src/kernel/present.ts';
 import { wantedOf } from '../src/kernel/ruleset.ts';
 import { kernelListeners, pinChange } from '../src/kernel/spread.ts';
@@ -117,6 +118,12 @@ afterAll(() => {
   if (isPossible) world.close();
 });
 
+/** Of the client's open connections from an address. */
+async function portsOf(ip: string): Promise<number[]> {
+  const listed = await world.run('client', 'ss', '-tnH', 'src', ip, 'dst', '10.9.0.100');
+  return [...listed.matchAll(/:(\d+)\s+10\.9\.0\.100:/g)].map(([, port]) => Number(port));
+}
+
 /** All that goes through goes through this balancer. */
 async function moveRoutes(i: number): Promise<void> {
   await world.ip('client', '-4', 'route', 'replace', 'default', 'via', `10.8.${i}.1`);
@@ -197,10 +204,10 @@ test.skipIf(!isPossible)(
       change
         .trim()
         .split('\n')
-        .map((line) => line.slice(0, 50)),
+        .map((line) => line.slice(0, 54)),
     ).toEqual([
-      expect.stringMatching(/^delete element inet pinion_test buckets\/web\/4 /),
-      expect.stringMatching(/^add element inet pinion_test buckets\/web\/4 /),
+      expect.stringMatching(/^delete element inet pinion_test buckets\/web\/1009\/4 /),
+      expect.stringMatching(/^add element inet pinion_test buckets\/web\/1009\/4 /),
     ]);
     await nft('lb1', change);
     for (const ip of clients4)
@@ -249,17 +256,28 @@ test.skipIf(!isPossible)(
     const numbers = new TargetNumbers();
     const calm = wantedOf(viewOf(text), numbers);
     await nft('lb2', transaction(calm, wantedOf(viewOf(text, { isEnding: true }), numbers)));
-    const ports = await world.run('client', 'ss', '-tnH', 'src', '10.9.0.14', 'dst', '10.9.0.100');
-    for (const [, port] of ports.matchAll(/10\.9\.0\.14:(\d+)/g))
+    const own = await portsOf('10.9.0.14');
+    for (const port of own)
       await nft(
         'lb2',
         `add element inet ${table} gone/4 { 10.9.0.14 . ${port} . ${serverOf('10.9.0.14')} . 80 timeout 60s }\n`,
       );
+    // As pinion does then: packets that come now belong to no entry.
+    const { mark, mask } = markOf(table);
+    const probe = fileURLToPath(new URL('../dist/test/support/kernel-means-probe.js', import.meta.url));
+    await world.run('lb2', process.execPath, probe, 'forget', String(mark), String(mask));
     expect(await client.say('10.9.0.14', 'x')).toBe('ECONNRESET');
     expect(await client.say('10.9.0.15', 'x')).toBe('x');
     expect(await client.open('fresh', '10.9.0.14', '10.9.0.100', 8080)).toBe(
       `${serverOf('10.9.0.14')} 10.9.0.14`,
     );
+    // The same ports again are a new connection.
+    const left = await portsOf('10.9.0.14');
+    const port = own.find((one) => !left.includes(one))!;
+    expect(await client.open('again', '10.9.0.14', '10.9.0.100', 8080, port)).toBe(
+      `${serverOf('10.9.0.14')} 10.9.0.14`,
+    );
+    expect(await client.say('again', 'y')).toBe('y');
     await nft('lb2', transaction(wantedOf(viewOf(text, { isEnding: true }), numbers), calm));
     await nft('lb2', removal(table));
     expect(await world.run('lb2', 'nft', 'list', 'tables')).toBe('');

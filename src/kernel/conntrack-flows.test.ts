@@ -37,6 +37,8 @@ const counted = (packets: number, bytes: number) => ({ packets, bytes });
 
 class World {
   readonly told: Told[] = [];
+  /** What the kernel says when it is asked, by id. */
+  readonly now = new Map<number, ConntrackEntry>();
   readonly flows = new ConntrackFlows<{ isReversed: boolean }, Told>({
     recognise: ({ original }) =>
       original.destination.equals(listener)
@@ -60,6 +62,7 @@ class World {
       expect(flow).toMatchObject({ isAnswered: false, code: undefined });
       flow.isAnswered = true;
     },
+    look: ({ id }) => this.now.get(id),
     failed: (flow, how) => {
       expect(flow).toMatchObject({ failed: undefined, isAnswered: false, code: undefined });
       flow.failed = how;
@@ -119,6 +122,7 @@ describe('a flow of the kernel', () => {
       entry(1, { event: 'destroy', originalCounters: counted(1, 60), replyCounters: counted(1, 40) }),
     );
     expect(world.told[0]).toMatchObject({ failed: 'backend-refused', code: 'backend-refused' });
+    world.now.set(2, update(2, {}));
     world.nowMs = answerWithinMs;
     world.flows.turn(world.nowMs);
     expect(world.told[1]).toMatchObject({ failed: 'backend-timeout', code: undefined });
@@ -126,6 +130,55 @@ describe('a flow of the kernel', () => {
       entry(2, { event: 'destroy', originalCounters: counted(3, 180), replyCounters: counted(0, 0) }),
     );
     expect(world.told[1]).toMatchObject({ failed: 'backend-timeout', code: 'backend-timeout' });
+  });
+
+  test('that is refused is a failure where the kernel says the state of what has gone, too', () => {
+    const world = new World();
+    world.hear(entry(1));
+    world.hear(
+      entry(1, {
+        event: 'destroy',
+        tcpState: tcpState.close,
+        originalCounters: counted(1, 60),
+        replyCounters: counted(1, 40),
+      }),
+    );
+    expect(world.told[0]).toMatchObject({ failed: 'backend-refused', code: 'backend-refused' });
+  });
+
+  test('whose client says nothing after the answer is no failure of its backend: SYNs can be forged', () => {
+    const world = new World();
+    const half = { status: conntrackStatus.seenReply, tcpState: tcpState.synReceived };
+    for (let id = 0; id < 1_000; id++) {
+      world.hear(entry(id));
+      world.now.set(id, update(id, half));
+    }
+    world.nowMs = answerWithinMs;
+    for (let turn = 0; turn < 5; turn++) world.flows.turn(world.nowMs);
+    // Nobody has asked the kernel of the later ones by then.
+    for (let id = 0; id < 1_000; id++)
+      world.hear(
+        entry(id, {
+          event: 'destroy',
+          ...half,
+          originalCounters: counted(1, 60),
+          replyCounters: counted(5, 300),
+        }),
+      );
+    for (const told of world.told)
+      expect(told).toMatchObject({ isAnswered: false, failed: undefined, code: 'closed' });
+  });
+
+  test('of which the kernel knows nothing any more when its time is over is judged by its end', () => {
+    const world = new World();
+    world.hear(entry(1));
+    world.nowMs = answerWithinMs;
+    world.flows.turn(world.nowMs);
+    expect(world.told[0]).toMatchObject({ failed: undefined, code: undefined });
+    world.hear(
+      entry(1, { event: 'destroy', originalCounters: counted(3, 180), replyCounters: counted(0, 0) }),
+    );
+    expect(world.told[0]).toMatchObject({ failed: 'backend-timeout', code: 'backend-timeout' });
   });
 
   test('that somebody deletes before it is answered is nobody’s failure', () => {
@@ -153,7 +206,11 @@ describe('a flow of the kernel', () => {
     const world = new World();
     world.hear(entry(1, answered));
     world.flows.end(world.told[0]!, 'operator', 0);
+    // Its entry waits to be deleted, behind a hundred thousand others.
     world.flows.turn(60_000);
+    expect(world.told[0]!.code).toBeUndefined();
+    world.flows.deleted(world.told[0]!, 60_000);
+    world.flows.turn(120_000);
     expect(world.told[0]!.code).toBe('operator');
     expect(world.flows.size).toBe(0);
   });

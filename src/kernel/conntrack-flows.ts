@@ -4,6 +4,10 @@
  *
  *    TCP   opening --answered--> open --both have ended, or a reset--> over --destroyed--> closed
  *             \--- destroyed unanswered: refused; silent for too long: timed out, once ---/
+ *
+ * That a backend has answered and its client has not gone on (a forged SYN, a scan) is not told: the kernel is asked, before a backend is
+ * said to be silent.
+ *
  *    UDP   open (from its first datagram) --an answer--> answered --destroyed--> closed
  *
  * An entry of conntrack is known by the number the kernel gave it and its source port. Events can be lost (the socket's buffer was
@@ -32,6 +36,8 @@ export interface FlowHost<Sight extends { readonly isReversed: boolean }, F> {
   begun(sight: Sight, entry: ConntrackEntry): F | undefined;
   /** TCP: it is open. UDP: its backend has answered. Once. */
   answered(flow: F): void;
+  /** The entry as it is now; undefined: it is gone, or cannot be seen. */
+  look(entry: ConntrackEntry): ConntrackEntry | undefined;
   /** TCP: its backend refused it, or has not answered in time. Once, and `closed` follows now or later. */
   failed(flow: F, how: 'backend-refused' | 'backend-timeout'): void;
   /** TCP: both sides have ended it, or one broke it off; the entry stays for a while. Once. */
@@ -67,6 +73,8 @@ const destroyWithinMs = 2_000;
 const forgottenEarlyMsMax = 1_000;
 /** Of one map, so that a single turn does not look at a hundred thousand. */
 const lookedAtPerTurn = 5_000;
+/** Each is a question to the kernel; of those that are not asked for in time their end tells it. */
+const askedPerTurnMax = 100;
 
 export class ConntrackFlows<Sight extends { readonly isReversed: boolean }, F> {
   private readonly host: FlowHost<Sight, F>;
@@ -155,19 +163,28 @@ export class ConntrackFlows<Sight extends { readonly isReversed: boolean }, F> {
     const one = key === undefined ? undefined : this.followed.get(key);
     if (key === undefined || one === undefined || one.endedBy !== undefined) return false;
     one.endedBy = one.isOver ? this.codeOf(one, nowMs) : code;
+    return true;
+  }
+
+  /** The order to delete the flow's entry is out. */
+  deleted(flow: F, nowMs: number): void {
+    const key = this.keys.get(flow);
+    const one = key === undefined ? undefined : this.followed.get(key);
+    if (key === undefined || one === undefined) return;
     one.endedAtMs = nowMs;
     this.ending.set(key, one);
-    return true;
   }
 
   /** What time alone decides. Call it some times a second. */
   turn(nowMs: number): void {
     let left = lookedAtPerTurn;
+    let asked = 0;
     for (const [key, one] of this.opening) {
-      if (left-- === 0) break;
+      if (left-- === 0 || asked === askedPerTurnMax) break;
       if (nowMs - one.beganAtMs < one.answerWithinMs) continue;
+      asked++;
       this.opening.delete(key);
-      this.fail(one, 'backend-timeout');
+      this.judge(key, one);
     }
     for (const [key, one] of this.ending) {
       if (nowMs - one.endedAtMs < destroyWithinMs) break;
@@ -237,6 +254,15 @@ export class ConntrackFlows<Sight extends { readonly isReversed: boolean }, F> {
     }
   }
 
+  /** Its backend has had its time. */
+  private judge(key: number, one: Followed<F>): void {
+    const now = this.host.look(one.entry);
+    // It is gone: of its end is heard.
+    if (now === undefined) return;
+    this.follow(key, one, now);
+    if (one.state === tcpState.synSent || one.state === tcpState.none) this.fail(one, 'backend-timeout');
+  }
+
   private fail(one: Followed<F>, how: 'backend-refused' | 'backend-timeout'): void {
     if (one.hasFailed || one.isAnswered) return;
     one.hasFailed = true;
@@ -257,13 +283,15 @@ export class ConntrackFlows<Sight extends { readonly isReversed: boolean }, F> {
   private codeOf(one: Followed<F>, nowMs: number): TerminationCode {
     if (one.endedBy !== undefined) return one.endedBy;
     if (one.protocol === 'udp') return 'expired';
-    if (one.state === tcpState.close) return 'reset';
     // Where packets are counted, a refusal is one. Who never answered is forgotten when its time is over, or for a reason of ours.
     if (!one.isAnswered) {
       if (one.hasFailed) return 'backend-timeout';
+      // It was its client who went no further.
+      if (one.state === tcpState.synReceived) return 'closed';
       if (one.entry.replyCounters?.packets !== 0) return 'backend-refused';
       return nowMs - one.beganAtMs >= one.answerWithinMs - forgottenEarlyMsMax ? 'backend-timeout' : 'closed';
     }
+    if (one.state === tcpState.close) return 'reset';
     return one.state === tcpState.established ? 'idle' : 'closed';
   }
 }

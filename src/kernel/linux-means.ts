@@ -10,6 +10,7 @@ import {
   decodeConntrack,
   deleteBytesMax,
   encodeDump,
+  encodeGet,
   type MarkFilter,
   tcpState,
   writeDeletes,
@@ -55,6 +56,8 @@ class LinuxMeans implements KernelMeans {
   private readonly lists: NetlinkSocket;
   private readonly requests: NetlinkSocket;
   private readonly deletions = new MessageWriter();
+  /** Events were lost, and those before them are not all read. */
+  private isBehind = false;
   private isClosed = false;
 
   constructor(
@@ -72,18 +75,23 @@ class LinuxMeans implements KernelMeans {
   }
 
   receive(visit: (entry: ConntrackEntry) => void): boolean {
-    let isWhole = true;
+    if (this.isClosed) return true;
     const show = showing(visit);
-    for (let reads = 0; reads < conntrackReadsPerTurnMax; reads++) {
+    let isEmpty = false;
+    for (let reads = 0; reads < conntrackReadsPerTurnMax && !isEmpty; reads++) {
       const received = this.events.receive(show);
-      if (received === 'overrun') isWhole = false;
-      else if (received !== 'more') break;
+      if (received === 'overrun') this.isBehind = true;
+      else isEmpty = received !== 'more';
     }
+    // Until all has been read nothing new gets in: who lists before that would miss what happens meanwhile.
+    const isWhole = !this.isBehind || !isEmpty;
+    if (isEmpty) this.isBehind = false;
     return isWhole;
   }
 
-  async list(visit: (entry: ConntrackEntry) => void): Promise<boolean> {
-    if (this.lists.startDump((sequence) => encodeDump(sequence, this.ours)) < 0) return false;
+  async list(visit: (entry: ConntrackEntry) => void, isOfAll = false): Promise<boolean> {
+    const filter = isOfAll ? undefined : this.ours;
+    if (this.isClosed || this.lists.startDump((sequence) => encodeDump(sequence, filter)) < 0) return false;
     const show = showing(visit);
     for (;;) {
       const dumped = this.lists.continueDump(show);
@@ -94,7 +102,21 @@ class LinuxMeans implements KernelMeans {
     }
   }
 
+  look(entry: ConntrackEntry): ConntrackEntry | undefined {
+    if (this.isClosed) return undefined;
+    let now: ConntrackEntry | undefined;
+    this.requests.request(
+      (sequence) => encodeGet(sequence, entry),
+      (message) => {
+        now = decodeConntrack(message);
+      },
+    );
+    return now?.id === entry.id ? now : undefined;
+  }
+
   remove(entries: readonly ConntrackEntry[]): void {
+    // A descriptor that is closed may be somebody else's by now.
+    if (this.isClosed) return;
     for (let at = 0; at < entries.length; at += deletesPerCall) {
       this.deletions.clear();
       writeDeletes(this.deletions, entries.slice(at, at + deletesPerCall));

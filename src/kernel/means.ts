@@ -9,8 +9,14 @@ export interface KernelMeans {
   readonly nft: Pick<Nft, 'run' | 'list'>;
   /** Shows what has come since the last call. @returns false: events were lost */
   receive(visit: (entry: ConntrackEntry) => void): boolean;
-  /** Shows all entries, of both families. @returns false: the list is not whole */
-  list(visit: (entry: ConntrackEntry) => void): Promise<boolean>;
+  /**
+   * Shows all entries of our rules, of both families. One list at a time.
+   * @param isOfAll those of everybody else as well
+   * @returns false: the list is not whole
+   */
+  list(visit: (entry: ConntrackEntry) => void, isOfAll?: boolean): Promise<boolean>;
+  /** The same entry as it is now; undefined: it is gone, or it cannot be asked for. */
+  look(entry: ConntrackEntry): ConntrackEntry | undefined;
   /** Those that are gone already are passed over. */
   remove(entries: readonly ConntrackEntry[]): void;
   close(): void;

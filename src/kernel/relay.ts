@@ -24,6 +24,8 @@ import { ConntrackFlows, type Moved } from './conntrack-flows.ts';
 import type { KernelMeans } from './means.ts';
 import { type Sight, Sights } from './sights.ts';
 
+const listTriesMax = 3;
+
 export type RelayHost = Pick<
   Director,
   'enter' | 'dialed' | 'replied' | 'silent' | 'closed' | 'backendNow' | 'trouble' | 'fault'
@@ -31,9 +33,11 @@ export type RelayHost = Pick<
 
 export interface RelayOptions {
   readonly host: RelayHost;
-  readonly means: Pick<KernelMeans, 'list' | 'remove'>;
+  readonly means: Pick<KernelMeans, 'list' | 'look' | 'remove'>;
   /** The table is to be made as it is wanted now. */
   readonly change: (done?: (error: string | undefined) => void) => void;
+  /** Resolves when the table is as it is wanted now, or could not be made so. */
+  readonly settled: () => Promise<void>;
   /** Ends TCP connections wherever their packets come from. */
   readonly reset: (connections: readonly EndedConnection[]) => Promise<void>;
   readonly nowMs: () => number;
@@ -67,8 +71,12 @@ export class KernelRelay implements Engine {
   private readonly ended = new Map<string, number>();
   private strays: { readonly entry: ConntrackEntry; readonly connection: EndedConnection }[] = [];
   private listedAtMs = Number.NEGATIVE_INFINITY;
-  private isListing = false;
+  private listing: Promise<boolean> | undefined;
+  private isRemovingUnled = false;
   private isEnding = false;
+  /** What flows have moved until {@link takeOver} is done was counted by a predecessor. */
+  private isTakingOver = true;
+  private hasUnled = false;
 
   constructor(options: RelayOptions) {
     this.options = options;
@@ -83,9 +91,13 @@ export class KernelRelay implements Engine {
       begun: ({ listener, pool, backend, client, local }) =>
         host.enter(listener, client, local, pool, backend!),
       answered: (flow) => this.answered(flow),
+      look: (entry) => options.means.look(entry),
       failed: (flow, how) => host.silent(flow, how),
       over: (flow) => void this.over.push({ flow, atMs: options.nowMs() }),
-      moved: (flow, moved) => account(flow, moved),
+      moved: (flow, moved) => {
+        account(flow, moved);
+        if (this.isTakingOver) noteCounted(flow);
+      },
       closed: (flow, code) => host.closed(flow, code),
     });
   }
@@ -126,20 +138,51 @@ export class KernelRelay implements Engine {
     while (due < this.over.length && nowMs - this.over[due]!.atMs >= lingerOverMs) due++;
     for (const { flow } of this.over.splice(0, due)) this.endLater(flow, 'closed');
     if (this.toEnd.length + this.strays.length > 0 && !this.isEnding) void this.endNow();
-    if (!this.isListing && this.doors.size > 0 && nowMs - this.listedAtMs >= listEveryMs) void this.list();
+    if (this.isTakingOver || this.listing !== undefined || this.isRemovingUnled || this.doors.size === 0)
+      return;
+    if (nowMs - this.listedAtMs >= listEveryMs) void this.list();
+    else if (this.hasUnled) void this.removeUnled();
   }
 
-  /** Hears of all entries, so that what is counted is as of now. */
-  async list(): Promise<boolean> {
-    if (this.isListing) return false;
-    this.isListing = true;
+  /** Makes a predecessor's flows ours. Before that nothing is listed of itself. */
+  async takeOver(): Promise<void> {
+    for (let tries = 0; tries < listTriesMax && !(await this.list()); tries++);
+    this.isTakingOver = false;
+  }
+
+  /** Rules have come where there were none: conversations that began before would pass them by for as long as they last. */
+  lead(): void {
+    this.hasUnled = true;
+  }
+
+  /** Hears of all entries, so that what is counted is as of now. Who asks while it is under way gets that one. */
+  list(): Promise<boolean> {
+    if (this.isRemovingUnled) return Promise.resolve(false);
+    this.listing ??= this.listAll().finally(() => {
+      this.listing = undefined;
+    });
+    return this.listing;
+  }
+
+  private async listAll(): Promise<boolean> {
     this.listedAtMs = this.options.nowMs();
     this.flows.beginList();
     const isWhole = await this.options.means.list((entry) => this.heard(entry));
     if (isWhole) this.flows.endList(this.options.nowMs());
     else this.flows.giveUpList();
-    this.isListing = false;
     return isWhole;
+  }
+
+  private async removeUnled(): Promise<void> {
+    this.hasUnled = false;
+    this.isRemovingUnled = true;
+    const unled: ConntrackEntry[] = [];
+    const isWhole = await this.options.means.list((entry) => {
+      if (this.sights.isUnled(entry)) unled.push(entry);
+    }, true);
+    this.isRemovingUnled = false;
+    this.options.means.remove(unled);
+    if (!isWhole) this.hasUnled = true;
   }
 
   // ---- the engine's orders -----------------------------------------------------------------------------------
@@ -158,6 +201,7 @@ export class KernelRelay implements Engine {
     this.options.change((error) => {
       if (error === undefined) {
         this.lost();
+        if (plan.protocol === 'udp') this.lead();
         return done({ port: bind.kind === 'inet' ? bind.port : 0 });
       }
       doors.delete(door);
@@ -176,7 +220,16 @@ export class KernelRelay implements Engine {
     for (const door of doors ?? [...open.keys()]) open.delete(door);
     if (open.size === 0) this.doors.delete(listenerId);
     this.look();
-    this.options.change();
+    // Once no rule leads there any more: the next datagram is whoever's has the address then.
+    this.options.change(() => this.endConversations(listenerId, code));
+  }
+
+  private endConversations(listenerId: number, code: TerminationCode): void {
+    for (const flow of this.flows.all()) {
+      const { listener, local } = flow;
+      if (listener.id !== listenerId || listener.plan.protocol !== 'udp') continue;
+      if (!this.sights.isDoorOf(listener, local)) this.endLater(flow, code);
+    }
   }
 
   update(): void {}
@@ -236,8 +289,10 @@ export class KernelRelay implements Engine {
 
   /** It was led to a backend that is not in the pool (any more): by the table of a moment ago, or by a predecessor's. */
   private noteStray({ client, pool }: Sight, entry: ConntrackEntry): void {
-    // A name that is not resolved may be the one.
-    if (entry.event === 'destroy' || pool.backends.some(({ target }) => target === undefined)) return;
+    // A name that is not resolved may be the one, and so may any where none is known yet: at a start whoever tells them may be away.
+    const { backends } = pool;
+    const isSure = backends.length > 0 && backends.every(({ target }) => target !== undefined);
+    if (entry.event === 'destroy' || !isSure) return;
     this.strays.push({ entry, connection: { client, backend: entry.reply.source } });
   }
 
@@ -273,8 +328,11 @@ export class KernelRelay implements Engine {
       ...tcp.map(({ flow, entry }) => tupleOf(flow, entry)),
       ...strays.filter(({ entry }) => entry.protocol === 'tcp').map(({ connection }) => connection),
     ];
+    // What comes next is to be led by the table that is wanted now.
     if (reset.length > 0) await this.options.reset(reset);
+    else if (open.length > 0) await this.options.settled();
     this.options.means.remove([...some, ...strays].map(({ entry }) => entry));
+    for (const { flow } of some) this.flows.deleted(flow, this.options.nowMs());
     this.isEnding = false;
   }
 }
@@ -282,6 +340,10 @@ export class KernelRelay implements Engine {
 /** A flow that was picked up from its backend has it as the source of its first packet. */
 function tupleOf({ client }: Flow, { original, reply }: ConntrackEntry): EndedConnection {
   return { client, backend: original.source.equals(client) ? reply.source : original.source };
+}
+
+function noteCounted({ accounted, bytesIn, bytesOut, datagramsIn, datagramsOut }: Flow): void {
+  Object.assign(accounted, { bytesIn, bytesOut, datagramsIn, datagramsOut });
 }
 
 function account(flow: Flow, { bytesIn, bytesOut, packetsIn, packetsOut }: Moved): void {

@@ -31,7 +31,7 @@ test('a listener: doors, rules in their order, buckets, targets, the way back', 
   expect(linesOf(text, 'add rule clients/web/4 ')).toEqual([
     'add rule clients/web/4 ct timeout set "tcp/3600/60/2"',
     'add rule clients/web/4 ct mark set jhash ip saddr mod 5 seed 0x70696e69 offset 65536',
-    'add rule clients/web/4 ct mark set ct mark map @buckets/p/4',
+    'add rule clients/web/4 ct mark set ct mark map @buckets/p/5/4',
     'add rule clients/web/4 ct mark set ip saddr map @pins/p/4',
     'add rule clients/web/4 ct mark set ct mark | 0x17000000',
     'add rule clients/web/4 meta l4proto tcp dnat ip to ct mark map @targets/4',
@@ -39,7 +39,7 @@ test('a listener: doors, rules in their order, buckets, targets, the way back', 
   ]);
   expect(linesOf(text, 'add element')).toEqual([
     'add element targets/4 { 385875969 : 10.9.1.1 . 80, 385875970 : 10.9.1.2 . 80 }',
-    'add element buckets/p/4 { 65536 : 1, 65537 : 2, 65538 : 1, 65539 : 2, 65540 : 1 }',
+    'add element buckets/p/5/4 { 65536 : 1, 65537 : 2, 65538 : 1, 65539 : 2, 65540 : 1 }',
     'add element strays/4 { 10.9.0.100 . 8080 }',
     'add element doors/4 { 10.9.0.100 . tcp . 8080 : goto clients/web/4 }',
     'add element servers/4 { 10.9.1.1 . tcp . 80 : goto servers/web/4, 10.9.1.2 . tcp . 80 : goto servers/web/4 }',
@@ -95,9 +95,9 @@ test('listeners of a pool share buckets and pins, unless their clients are known
     '{ name: other, bind: "udp://10.9.0.101:8080", relay: kernel, pool: p, affinity: { key: client-subnet } }';
   const maps = (text: string): string[] =>
     linesOf(text, 'add map buckets/').map((line) => line.split(' ')[2]!);
-  expect(maps(textOf(config(`${web}, ${other}`, two)))).toEqual(['buckets/p/web/4', 'buckets/p/other/4']);
+  expect(maps(textOf(config(`${web}, ${other}`, two)))).toEqual(['buckets/p/web/5/4', 'buckets/p/other/5/4']);
   expect(maps(textOf(config(`${web}, ${other.replace('client-subnet', 'client-ip')}`, two)))).toEqual([
-    'buckets/p/4',
+    'buckets/p/5/4',
   ]);
   const none = textOf(config(web.replace('relay', 'affinity: none, relay'), two));
   expect(linesOf(none, 'pins/')).toEqual([]);
@@ -116,8 +116,8 @@ test('only what differs is said, in an order that the kernel takes', () => {
   expect(transaction(before, wantedOf(viewOf(config(web, two)), numbers))).toBe('');
   const down = wantedOf(viewOf(config(web, two), { down: [1] }), numbers);
   expect(linesOf(transaction(before, down), '')).toEqual([
-    'delete element buckets/p/4 { 65536, 65538, 65540 }',
-    'add element buckets/p/4 { 65536 : 2, 65538 : 2, 65540 : 2 }',
+    'delete element buckets/p/5/4 { 65536, 65538, 65540 }',
+    'add element buckets/p/5/4 { 65536 : 2, 65538 : 2, 65540 : 2 }',
     '',
   ]);
   const moved = wantedOf(viewOf(config(web, two.replace('10.9.1.1:80', '10.9.1.9:80'))), numbers);
@@ -136,7 +136,7 @@ test('only what differs is said, in an order that the kernel takes', () => {
   const at = (line: string): number => lines.indexOf(line);
   expect(at('flush chain clients/web/4')).toBeLessThan(at('flush map doors/4'));
   expect(at('flush map doors/4')).toBeLessThan(at('delete chain clients/web/4'));
-  expect(at('delete chain clients/web/4')).toBeLessThan(at('delete map buckets/p/4'));
+  expect(at('delete chain clients/web/4')).toBeLessThan(at('delete map buckets/p/5/4'));
   expect(at('flush chain clients/web/4')).toBeGreaterThanOrEqual(0);
   expect(removal('t')).toBe('add table inet t\ndelete table inet t\n');
 });
@@ -199,7 +199,7 @@ test('a successor takes the numbers of the table it finds; whatever it cannot re
         {
           map: {
             family: 'inet',
-            name: 'buckets/p/4',
+            name: 'buckets/p/5/4',
             table: 'pinion_test',
             map: 'mark',
             size: 5,
@@ -239,15 +239,28 @@ test('a successor takes the numbers of the table it finds; whatever it cannot re
   );
   const numbers = new TargetNumbers(found);
   const text = transaction(found, wantedOf(viewOf(config(web, two)), numbers));
-  expect(linesOf(text, 'buckets/p/4')).toEqual([
-    'add element buckets/p/4 { 65537 : 1, 65538 : 3, 65539 : 1 }',
-    'add rule clients/web/4 ct mark set ct mark map @buckets/p/4',
+  expect(linesOf(text, 'buckets/p/5/4')).toEqual([
+    'add element buckets/p/5/4 { 65537 : 1, 65538 : 3, 65539 : 1 }',
+    'add rule clients/web/4 ct mark set ct mark map @buckets/p/5/4',
   ]);
   expect(linesOf(text, 'add element doors/4')).toEqual([]);
   expect(linesOf(text, 'flush')).toEqual(['flush map pins/p/4', 'flush chain clients/web/4']);
   expect(linesOf(text, 'foreign')).toEqual([]);
   for (const nothing of [undefined, null, {}, { nftables: [{ table: { family: 'inet', name: 'other' } }] }])
     expect(presentOf(nothing, 'pinion_test').collections.size).toBe(0);
+});
+
+test('a table of buckets of another size is another map: a map keeps the size it was made with', () => {
+  const numbers = new TargetNumbers();
+  const before = wantedOf(viewOf(config(web, two)), numbers);
+  const larger = config(web, two).replace('table_size: 5', 'table_size: 7');
+  const lines = linesOf(transaction(before, wantedOf(viewOf(larger), numbers)), 'buckets/');
+  expect(lines.filter((line) => !line.startsWith('add element'))).toEqual([
+    'add map buckets/p/7/4 { type mark : mark; size 7; }',
+    'add rule clients/web/4 ct mark set ct mark map @buckets/p/7/4',
+    'flush map buckets/p/5/4',
+    'delete map buckets/p/5/4',
+  ]);
 });
 
 test('a number that nobody has any more is given again, and never one that somebody has', () => {

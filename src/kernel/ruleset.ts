@@ -272,8 +272,9 @@ function strayRules(listeners: readonly KernelListener[], collections: Map<strin
 }
 
 const endedRules = [
-  // The same ports again: a new connection.
+  // The same ports again: a new connection, which has an entry. That of the ended one is deleted once it is in the set.
   'tcp flags & (syn | ack) == syn return',
+  'ct state established return',
   // Resets end it as well, and ours pass here on their way out.
   'tcp flags & rst != 0 return',
   'meta l4proto tcp reject with tcp reset',

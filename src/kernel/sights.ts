@@ -46,6 +46,23 @@ export class Sights {
     return this.seen(protocol, original, reply) ?? this.seenReversed(protocol, original, reply);
   }
 
+  /**
+   * A conversation that came to a listener of ours while no rule led it anywhere: the kernel asks rules for its first packet alone. Not
+   * of doors at a wildcard address: whose that of an entry is does not show.
+   */
+  isUnled({ protocol, original, reply }: ConntrackEntry): boolean {
+    return (
+      protocol === 'udp' &&
+      reply.source.equals(original.destination) &&
+      this.doors.has(`${protocol} ${original.destination}`)
+    );
+  }
+
+  /** Whether clients of a listener come by this address. */
+  isDoorOf({ id, plan: { protocol } }: ListenerView, local: Address): boolean {
+    return this.doorAt(protocol, local)?.listener.id === id;
+  }
+
   private seen(protocol: Protocol, original: Tuple, reply: Tuple): Sight | undefined {
     const door = this.doorAt(protocol, original.destination);
     // Not led anywhere: somebody on this machine serves there, or it was turned away.

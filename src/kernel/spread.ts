@@ -40,8 +40,9 @@ function formOf({ id, plan }: ListenerView, backends: KernelListener['pool']['ba
   ]);
 }
 
-export function bucketsMap({ spread }: KernelListener, family: Family): string {
-  return `buckets/${spread}/${family}`;
+/** A map keeps the size it was made with, so the size is in the name. */
+export function bucketsMap({ spread, pool }: KernelListener, family: Family): string {
+  return `buckets/${spread}/${pool.plan.tableSize}/${family}`;
 }
 
 export function pinsMap({ spread }: KernelListener, family: Family): string {

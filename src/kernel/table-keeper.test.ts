@@ -88,6 +88,9 @@ describe('the table', () => {
 
   test('is left alone once its keeper is closed', async () => {
     const { keeper, ran, turn } = worldOf(undefined);
+    keeper.change();
+    // It is being read.
+    keeper.turn();
     keeper.close();
     keeper.change();
     await turn();

@@ -29,7 +29,8 @@ export type TableNews =
   | { readonly type: 'failed'; readonly message: string }
   /** Somebody else has deleted the table. */
   | { readonly type: 'gone' }
-  | { readonly type: 'changed' };
+  /** `isMade`: it was not there before. */
+  | { readonly type: 'changed'; readonly isMade: boolean };
 
 const probeEveryMs = 1_000;
 const againAfterMs = 1_000;
@@ -93,6 +94,8 @@ export class TableKeeper<Table> {
     } catch (error) {
       return this.failed(this.waiting.splice(0), String(error));
     }
+    if (this.isClosed) return;
+    const isMade = this.known.table === undefined;
     this.isDue = false;
     const done = this.waiting.splice(0);
     const wanted = want();
@@ -101,11 +104,12 @@ export class TableKeeper<Table> {
     if (result?.ok === false) return this.failed(done, result.error);
     this.known = { table: wanted };
     this.probedAtMs = nowMs();
-    if (result !== undefined) told({ type: 'changed' });
+    if (result !== undefined) told({ type: 'changed', isMade });
     for (const tell of done) tell(undefined);
   }
 
   private failed(waiting: readonly ((error: string) => void)[], message: string): void {
+    if (this.isClosed) return;
     this.known = undefined;
     this.isDue = true;
     this.notBeforeMs = this.options.nowMs() + againAfterMs;
@@ -116,7 +120,7 @@ export class TableKeeper<Table> {
   private async probe(): Promise<void> {
     const { run, probe, told, nowMs } = this.options;
     this.probedAtMs = nowMs();
-    if ((await run(probe)).ok) return;
+    if ((await run(probe)).ok || this.isClosed) return;
     this.known = undefined;
     this.isDue = true;
     told({ type: 'gone' });

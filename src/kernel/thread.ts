@@ -14,7 +14,7 @@ import { adoptPins } from './adoption.ts';
 import type { Ruleset } from './form.ts';
 import { goneSet, layoutMarker } from './layout.ts';
 import type { KernelMeans } from './means.ts';
-import { presentOf, readPresent } from './present.ts';
+import { readPresent } from './present.ts';
 import { RefusedClients } from './refused-clients.ts';
 import { type EndedConnection, KernelRelay } from './relay.ts';
 import { wantedOf } from './ruleset.ts';
@@ -25,10 +25,7 @@ import { Wants } from './wants.ts';
 
 /** How long a part of the listeners may wait for the rest. */
 const partMsMax = 1_000;
-const listTriesMax = 3;
 const listWithinMs = 300;
-/** Of the names of maps (spread.ts). */
-const pinsPrefix = 'pins/';
 /** Of a table in which connections are being ended (ruleset.ts). */
 const endedChain = 'ended';
 
@@ -77,11 +74,12 @@ export class KernelThread {
         nowMs,
       });
     }
-    const none = { list: () => Promise.resolve(false), remove: () => {} };
+    const none = { list: () => Promise.resolve(false), look: () => undefined, remove: () => {} };
     this.relay = new KernelRelay({
       host: director,
       means: typeof means === 'string' ? none : means,
       change: (done) => this.keeper.change(done),
+      settled: () => this.keeper.settled(),
       reset: (connections) => this.reset(connections),
       nowMs,
     });
@@ -154,8 +152,10 @@ export class KernelThread {
     if (typeof means === 'string') return undefined;
     const list = (command: string): Promise<NftResult> => means.nft.list(command);
     const found = await readPresent(list, table);
+    if (found !== undefined && isForeign(found))
+      throw new Error(`the table inet ${table} is somebody else's; give it, or this instance, another name`);
     this.numbers = new TargetNumbers(found);
-    if (!this.hasAdopted) await this.adopt(found && (await withPins(list, found)));
+    if (!this.hasAdopted) await this.adopt(found);
     return found;
   }
 
@@ -169,7 +169,7 @@ export class KernelThread {
       adoptPins(found, view, pins, nowMs());
       if (found.chains.has(endedChain)) this.endingUntilMs = nowMs() + goneMs;
     }
-    for (let tries = 0; tries < listTriesMax && !(await this.relay.list()); tries++);
+    await this.relay.takeOver();
   }
 
   /** Both sides of these are reset at their next packet, for as long as a side that is silent is waited for. */
@@ -193,6 +193,7 @@ export class KernelThread {
   }
 
   private told(news: TableNews): void {
+    if (news.type === 'changed' && news.isMade) this.relay.lead();
     const first = this.relay.openListeners()[0];
     if (news.type === 'changed' || first === undefined) return;
     const { director, table } = this.options;
@@ -204,18 +205,9 @@ export class KernelThread {
   }
 }
 
-/** The pins as well, of which there may be many. */
-async function withPins(list: (command: string) => Promise<NftResult>, found: Ruleset): Promise<Ruleset> {
-  const collections = new Map(found.collections);
-  for (const name of collections.keys()) {
-    if (!name.startsWith(pinsPrefix)) continue;
-    const listed = await list(`list map inet ${found.table} ${name}`);
-    const pins = listed.ok
-      ? presentOf(JSON.parse(listed.output), found.table).collections.get(name)
-      : undefined;
-    if (pins !== undefined) collections.set(name, pins);
-  }
-  return { ...found, collections };
+/** No version of ours: each had, while it led anybody, the chain by which packets leave. */
+function isForeign({ chains, collections }: Ruleset): boolean {
+  return chains.size > 0 && !chains.has('leaving') && !collections.has(layoutMarker);
 }
 
 function refusal(error: string): Promise<{ ok: false; error: string }> {

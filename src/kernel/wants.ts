@@ -56,7 +56,8 @@ export class Wants {
 
   /** Whether something that {@link bucketsOf} and {@link pinsOf} go by is another than when this was asked last. */
   isOther(open: readonly OpenListener[]): boolean {
-    const states = open.map(({ pool }) => this.statesOf(pool)).join(';');
+    const pools = new Set(open.map(({ pool }) => pool));
+    const states = [...pools].map((pool) => this.statesOf(pool)).join(';');
     const isOther = states !== this.statesSeen;
     this.statesSeen = states;
     return this.areOtherPins(open) || isOther;
@@ -81,13 +82,20 @@ export class Wants {
     const byPinId = new Map(pool.backends.map((backend) => [pinIdOf(backend), backend]));
     const { key, prefixV4, prefixV6 } = affinity;
     const how = { key, prefixV4, prefixV6, seed: bucketSeed, modulus: pool.plan.tableSize };
+    // Asked for once: whether a table is still as the states are costs more than a pin.
+    const tables = new Map<4 | 6, Int32Array>();
+    const tableOf = (family: 4 | 6): Int32Array => {
+      const table = tables.get(family) ?? this.bucketsOf(pool, family);
+      tables.set(family, table);
+      return table;
+    };
     for (const { kind, w0, w1, w2, w3, port, backendId } of this.pinsOfScope(scopeId)) {
       if (kind !== key) continue;
       const backend = byPinId.get(backendId);
       const client = new Address(w0, w1, w2, w3, port);
       if (backend === undefined || !this.follows(backend, client.family, pool, states)) continue;
       const bucket = kernelBucket(client, how);
-      if (this.bucketsOf(pool, client.family)[bucket] !== backend.id) yield { client, backendId: backend.id };
+      if (tableOf(client.family)[bucket] !== backend.id) yield { client, backendId: backend.id };
     }
   }
 

@@ -7,7 +7,7 @@ import type { Namespaces } from './namespaces.ts';
 
 export interface Talker {
   /** @returns what the server said first (`SERVER CLIENT`, addresses), or the code of an error */
-  open(id: string, from: string, to: string, port: number): Promise<string>;
+  open(id: string, from: string, to: string, port: number, fromPort?: number): Promise<string>;
   /** Says something on an open connection. @returns the echo, or the code of an error */
   say(id: string, text: string): Promise<string>;
   /** @returns what comes next on an open connection, or the code of an error */
@@ -82,8 +82,8 @@ function next(one) {
   });
 }
 const methods = {
-  open(id, from, to, port) {
-    const socket = net.connect({ host: to, port, localAddress: from });
+  open(id, from, to, port, fromPort) {
+    const socket = net.connect({ host: to, port, localAddress: from, localPort: fromPort });
     const one = { socket, text: '', fault: undefined, changed() {} };
     open.set(id, one);
     socket.setEncoding('utf8').on('data', (data) => { one.text += data; one.changed(); });
