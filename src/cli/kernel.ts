@@ -9,7 +9,7 @@ import { Ids } from '../control/ids.ts';
 import type { Plan } from '../core/plan.ts';
 import type { PoolView } from '../core/snapshot.ts';
 import type { Ruleset } from '../kernel/form.ts';
-import { tableOf } from '../kernel/layout.ts';
+import { layoutMarker, tableOf } from '../kernel/layout.ts';
 import { readPresent } from '../kernel/present.ts';
 import { wantedOf } from '../kernel/ruleset.ts';
 import { TargetNumbers } from '../kernel/target-numbers.ts';
@@ -44,14 +44,15 @@ export async function kernel(
 
 async function remove(plan: Plan, nft: Nft): Promise<void> {
   const table = tableOf(plan);
-  const found = await readTable(nft, table);
+  const found = await readPresent((command) => nft.list(command), table);
+  if (found === undefined) return print(`there was no table inet ${table}\n`);
+  if (!found.collections.has(layoutMarker))
+    return complain(
+      `the table inet ${table} is not as this version of pinion makes it (it has no set ${layoutMarker}); if it is to go all the same: nft delete table inet ${table}`,
+    );
   const answer = await nft.run(removal(table));
   if (!answer.ok) return complain(answer.error);
-  print(found ? `the table inet ${table} is gone\n` : `there was no table inet ${table}\n`);
-}
-
-async function readTable(nft: Nft, table: string): Promise<boolean> {
-  return (await readPresent((command) => nft.list(command), table)) !== undefined;
+  print(`the table inet ${table} is gone\n`);
 }
 
 async function show(plan: Plan, { elements }: KernelOptions, nft: Nft): Promise<void> {

@@ -109,3 +109,9 @@ test('without the kernel it is no matter, and source has no effect', () => {
   expect('problems' in result ? result.problems : []).toEqual([]);
   expect(result.warnings.map(({ message }) => message)).toEqual(['has no effect unless relay is kernel']);
 });
+
+test('a backend at a loopback address is warned of: packets from elsewhere do not come there', () => {
+  expect(told('', '', '{ name: a, address: "127.0.0.1:80" }')).toEqual([
+    expect.stringMatching(/^\(pools\.p\.backends\[0\]\.address: .*do not come to a loopback address/),
+  ]);
+});

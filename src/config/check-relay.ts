@@ -139,6 +139,11 @@ function checkBackend({ path, value }: BackendDraft, listener: ListenerDraft, re
       'key',
     );
   const { address } = value;
+  if (address?.kind === 'inet' && address.ip.startsWith('127.'))
+    report.warning(
+      [...path, 'address'],
+      'with relay: kernel packets of clients elsewhere do not come to a loopback address (the kernel drops them): write an address of this machine that its network knows',
+    );
   if (address?.kind === 'unix')
     report.problem([...path, 'address'], () => `packets of ${where()} cannot go to a unix socket`);
   else if ((address?.portShift ?? 0) !== 0 && portsOf(listener).size > 1)

@@ -17,7 +17,7 @@ import { bindKey, bindsOf } from '../core/binds.ts';
 import { type Fault, whyOf } from '../core/ejection.ts';
 import { flowLogOf } from '../core/flow-log.ts';
 import type { KillOrder } from '../core/kill-order.ts';
-import { firstChecksWithinMs, firstDiscoveryWithinMs, loopRememberedMs } from '../core/limits.ts';
+import { firstChecksWithinMs, firstDiscoveryWithinMs, loopRememberedMs, workersMax } from '../core/limits.ts';
 import type { LoopListener } from '../core/loops.ts';
 import type { OperatorRow } from '../core/operator-word.ts';
 import type { Plan } from '../core/plan.ts';
@@ -550,7 +550,9 @@ export class Control {
 
   private workerCount(plan: Plan): number {
     if (this.options.engine === 'portable' && !this.options.canReusePort) return 1;
-    return plan.workers === 'auto' ? availableParallelism() : plan.workers;
+    // The kernel's worker has a number of its own, and rooms have those above.
+    const most = workersMax - Number(hasKernelRelay(plan));
+    return Math.min(most, plan.workers === 'auto' ? availableParallelism() : plan.workers);
   }
 
   private publish(plan: Plan): void {
