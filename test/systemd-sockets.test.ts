@@ -2,11 +2,14 @@
  * Socket activation: a socket that somebody else has bound is used, and stays theirs. `systemd-socket-activate` is systemd's own end
  * of it; where a socket has to outlive two pinions the test is the one who has it.
  */
-import { existsSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import type { Bind } from '../src/core/plan.ts';
 import { Arena } from '../src/linux/arena.ts';
-import { AF_INET, SOCK_DGRAM, SOCK_STREAM } from '../src/linux/constants.ts';
+import { AF_INET, AF_UNIX, SOCK_DGRAM, SOCK_STREAM } from '../src/linux/constants.ts';
 import { encodeEndpoint } from '../src/linux/endpoint.ts';
 import { bind, close, type Descriptor, listen, socket, socketName } from '../src/linux/libc.ts';
 import { decodePort } from '../src/wire/sockaddr.ts';
@@ -17,7 +20,7 @@ import { type Pinion, pinionMain, startPinion } from './support/pinion.ts';
 import { freePort } from './support/ports.ts';
 import { startProcess, stopEverything } from './support/processes.ts';
 import { namedTcp, namedUdp, stopServers } from './support/servers.ts';
-import { temporaryFile } from './support/temporary.ts';
+import { temporaryFile, temporaryFolder } from './support/temporary.ts';
 
 /** Open, and inherited by what this process starts: they have no O_CLOEXEC. */
 const held: Descriptor[] = [];
@@ -31,6 +34,18 @@ afterEach(async () => {
 interface Held {
   readonly fd: Descriptor;
   readonly port: number;
+}
+
+/** A listening unix socket at a path. */
+function holdUnix(path: string): Descriptor {
+  const name = new Arena(128).cut(128);
+  const endpoint = encodeEndpoint({ kind: 'unix', path })!;
+  const fd = socket(AF_UNIX, SOCK_STREAM);
+  held.push(fd);
+  name.bytes.set(endpoint.bytes);
+  expect(bind(fd, name, endpoint.length)).toBe(0);
+  expect(listen(fd, 64)).toBe(0);
+  return fd;
 }
 
 /** A socket on a free port, bound as a service manager would. */
@@ -112,6 +127,33 @@ test.each(['epoll', 'portable'] as const)(
     early.socket.destroy();
     await serves();
     await second.stop('SIGTERM');
+  },
+);
+
+test.each(['epoll', 'portable'] as const)(
+  'a unix socket that is passed serves, and its path stays, with the %s engine',
+  async (engine) => {
+    const path = join(temporaryFolder('passed'), 'web.sock');
+    const wrapper = passing([{ fd: holdUnix(path) }]);
+    const front = { name: 'web', bind: `unix:${path}`, pool: 'tcp' };
+    const [text, without] = [
+      await config([front], { engine }),
+      await config([at('other', 'tcp', await freePort())], { engine }),
+    ];
+    const pinion = await startPinion(text, { wrapper });
+    const serves = async (): Promise<void> => {
+      const client = connect(path);
+      expect(String((await once(client, 'data'))[0])).toMatch(/^a/);
+      client.destroy();
+    };
+    await serves();
+    await reload(pinion, without);
+    await reload(pinion, text);
+    await serves();
+    const flags = readFileSync(`/proc/${pinion.process.pid}/fdinfo/3`, 'utf8').match(/^flags:\s*(\d+)/m)![1]!;
+    expect(Number.parseInt(flags, 8) & 0o2000000, 'no program that it starts has it').not.toBe(0);
+    await pinion.stop();
+    expect(existsSync(path)).toBe(true);
   },
 );
 

@@ -5,6 +5,7 @@ import type { ListenerView } from '../core/snapshot.ts';
 import { listenerView } from '../engine/conformance/listener.ts';
 import type { MessageToWorker } from '../worker/messages-to-worker.ts';
 import { Listeners } from './listeners.ts';
+import { PassedSockets } from './passed-sockets.ts';
 
 interface Stage {
   readonly listeners: Listeners;
@@ -14,7 +15,7 @@ interface Stage {
   readonly running: Set<number>;
 }
 
-function stageOf(workers: number): Stage {
+function stageOf(workers: number, passed?: PassedSockets): Stage {
   const told: Stage['told'] = [];
   const events: string[] = [];
   const running = new Set(Array.from({ length: workers }, (_, worker) => worker));
@@ -23,7 +24,7 @@ function stageOf(workers: number): Stage {
     return running.has(worker);
   };
   return {
-    listeners: new Listeners(({ event }) => events.push(event), post, workers),
+    listeners: new Listeners(({ event }) => events.push(event), post, workers, passed),
     told,
     events,
     running,
@@ -215,4 +216,24 @@ test('addresses that go together are given up in one word to each worker', async
   ).toEqual([0, 1].map((worker) => [worker, [11, 12, 13].map((port) => `127.0.0.1 ${port} `)]));
   expect(await whileObeyed(stage, use)).toBeUndefined();
   expect(stage.listeners.openBinds(1)).toEqual([at(10)]);
+});
+
+test('a socket that is passed goes to those who bind its address, and not to the worker of the kernel, which binds none', () => {
+  const bind: Bind = { kind: 'inet', ip: '127.0.0.1', port: 5_000 };
+  const socket = { descriptor: 3, name: 'x', protocol: 'tcp', bind, onlyV6: false } as const;
+  const open: number[] = [];
+  const passed = new PassedSockets([socket], () => open.push(open.length) + 99);
+  const view = listenerView(7, 'tcp', { bind });
+  const stage = stageOf(1, passed);
+  void stage.listeners.use([view]);
+  const kernel = stageOf(1, passed);
+  kernel.running.add(1);
+  void kernel.listeners.use([{ ...view, plan: { ...view.plan, relay: 'kernel' } }]);
+  const descriptors = ({ told }: Stage) =>
+    told.map(([worker, message]) => [worker, message.type === 'listen' ? message.passed : message.type]);
+  return settle().then(() => {
+    expect(descriptors(stage)).toEqual([[0, 100]]);
+    expect(descriptors(kernel)).toEqual([[1, undefined]]);
+    expect(open.length, 'nobody is left with one').toBe(1);
+  });
 });

@@ -325,8 +325,10 @@ export class Listeners {
   }
 
   private postListen(worker: number, { id, plan }: ListenerView, door: Door, isFirst: boolean): boolean {
-    const passed = this.passed?.descriptorFor(worker, plan.protocol, door.bind);
     const { key } = door;
+    // What the kernel carries is bound by nobody.
+    const passed =
+      plan.relay === 'kernel' ? undefined : this.passed?.descriptorFor(worker, plan.protocol, door.bind);
     const bind = boundOf(door);
     if (this.post(worker, { type: 'listen', listenerId: id, door: key, bind, isFirst, passed })) return true;
     if (passed !== undefined) this.passed?.giveBack(passed);

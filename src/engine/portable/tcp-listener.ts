@@ -43,7 +43,8 @@ export class TcpListener {
   async listen(passed?: number): Promise<Bound> {
     const bind = this.#bound;
     let result = await this.#bind(passed);
-    if ('code' in result && passed !== undefined) closeSync(passed);
+    // Else the server has it, and has closed it with itself.
+    if ('code' in result && passed !== undefined && result !== unlistened) closeSync(passed);
     else if ('code' in result && result.code === 'EADDRINUSE' && bind.kind === 'unix') {
       if (await removeStaleSocket(bind.path)) result = await this.#bind();
     }
@@ -59,7 +60,10 @@ export class TcpListener {
   }
 
   #bind(passed?: number): Promise<Bound> {
-    if (this.#isClosed) return Promise.resolve(unlistened);
+    if (this.#isClosed) {
+      if (passed !== undefined) closeSync(passed);
+      return Promise.resolve(unlistened);
+    }
     const server = this.#server;
     const bind = this.#bound;
     const { tcp } = this.view.plan;
@@ -86,9 +90,10 @@ export class TcpListener {
       server.once('error', (error) => settle(bindFailureOf(error)));
       server.once('close', () => settle(unlistened));
       server.once('listening', () => {
+        // A path, or nothing for a unix socket that is passed.
         const address = server.address();
-        if (this.#isClosed || address === null) settle(unlistened);
-        else settle({ port: typeof address === 'string' ? 0 : address.port });
+        if (this.#isClosed) settle(unlistened);
+        else settle({ port: typeof address === 'string' ? 0 : (address?.port ?? 0) });
       });
       server.listen(options);
     });
