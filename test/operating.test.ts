@@ -1,5 +1,6 @@
 /** Ordinary mistakes of whoever operates it: each is one clear line and an exit status, never a stack trace. */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
@@ -8,9 +9,10 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
 import { pinionCommand } from './support/command.ts';
 import { configText, listener, noCheck, type Section } from './support/config.ts';
+import { eventually } from './support/eventually.ts';
 import { type Pinion, pinionMain, startPinion } from './support/pinion.ts';
 import { freePort } from './support/ports.ts';
-import { stopEverything } from './support/processes.ts';
+import { startProcess, stopEverything } from './support/processes.ts';
 import { stopServers } from './support/servers.ts';
 import { temporaryFile, temporaryFolder } from './support/temporary.ts';
 
@@ -144,6 +146,51 @@ describe('asking an instance', () => {
   });
 });
 
+/** An instance that answers `answers` one after the other, and again; undefined: it closes the connection instead. */
+async function fickle(answers: readonly (object | undefined)[], stream?: string) {
+  let asked = 0;
+  const server = createHttpServer((request, response) => {
+    if (request.url === stream) return void response.writeHead(200).write(': here\n\n');
+    const body = answers[asked++ % answers.length];
+    if (body === undefined) request.socket.destroy();
+    else response.end(JSON.stringify(body));
+  });
+  const port = await freePort();
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+  const close = (): void => {
+    server.closeAllConnections();
+    server.close();
+  };
+  return { at: ['--admin', `127.0.0.1:${port}`], close, asked: () => asked };
+}
+
+describe('an instance that goes away in the middle of an answer', () => {
+  test('is watched all the same', async () => {
+    const { at, close } = await fickle([{ pools: [] }, undefined]);
+    const args = [pinionMain(), 'pools', '--watch', '--every', '100ms', ...at];
+    const watching = startProcess({ command: process.execPath, args });
+    await watching.waitForOutput(/no pools[\s\S]*closed the connection without an answer[\s\S]*no pools/);
+    await watching.stop();
+    close();
+  });
+
+  test('does not end top', async () => {
+    const { at, close, asked } = await fickle([{ events: [], last: '' }, undefined, undefined], '/v1/stream');
+    const command = [process.execPath, pinionMain(), 'top', '--view', 'flows', ...at].join(' ');
+    const terminal = spawn('script', ['--quiet', '--flush', '--return', '--command', command, '/dev/null']);
+    let shown = '';
+    terminal.stdout.setEncoding('utf8').on('data', (text) => {
+      shown += text;
+    });
+    const ended = once(terminal, 'exit');
+    terminal.stdin.on('error', () => {});
+    await eventually('flows to be asked for twice', () => asked() >= 3 || terminal.exitCode !== null);
+    terminal.stdin.write('q');
+    expect((await ended)[0], shown).toBe(0);
+    close();
+  });
+});
+
 test('a reload is waited for longer than anything else that is asked', async () => {
   const server = createHttpServer((_request, response) => {
     setTimeout(() => response.end('{"digest":"slow"}'), 6_000);
@@ -172,6 +219,14 @@ test('reload says what waits for a restart, also the next time', async () => {
   const { status, stdout, stderr } = await reload('--json');
   expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
   expect(JSON.parse(stdout)).toMatchObject({ needRestart: ['workers', 'log'] });
+  writeFileSync(pinion.configPath, 'nonsense');
+  expect(await reload('--dry-run')).toMatchObject({ status: 1, stderr: '' });
+  const dry = await reload('--dry-run', '--json');
+  expect({ ...dry, stdout: JSON.parse(dry.stdout).errors.length }).toEqual({
+    status: 1,
+    stdout: 1,
+    stderr: '',
+  });
 });
 
 test('a password file that is missing is a refused configuration', async () => {

@@ -4,6 +4,7 @@ import { formatAddress } from '../core/address-text.ts';
 import type { Bind } from '../core/plan.ts';
 import type { EventRow, StatusPage } from '../front/api/shapes.ts';
 import { failure, placeOf } from './admin-client.ts';
+import { AdminFailure } from './admin-failure.ts';
 import { ServerSentReader } from './server-sent.ts';
 
 export interface Follower {
@@ -35,6 +36,16 @@ export class AdminStream {
   }
 
   start(): void {
+    try {
+      this.#connect();
+    } catch (error) {
+      // The file of the token cannot be read now.
+      if (!(error instanceof AdminFailure)) throw error;
+      this.#again(error.message);
+    }
+  }
+
+  #connect(): void {
     const { headers, ...place } = placeOf(this.#bind);
     const where = formatAddress(this.#bind);
     const call = request({

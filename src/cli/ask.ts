@@ -29,17 +29,19 @@ export async function answerOf(
 
 /**
  * As {@link answerOf}, for a good answer: a refusal is told. With `--json` the answer is printed whatever it is.
+ * @param isRefusal a good answer that says no all the same, for the exit status
  * @returns what was answered; undefined: all there is to say has been said
  */
 export async function ask<Body>(
   options: AskOptions,
   method: Method,
   path: string,
+  isRefusal: (body: Body) => boolean = () => false,
 ): Promise<Body | undefined> {
   const answer = await answerOf(options, method, path);
   if (answer === undefined) return undefined;
   const isGood = answer.status < 400;
-  if (!isGood) process.exitCode = exitStatus.refused;
+  if (!isGood || isRefusal(answer.body as Body)) process.exitCode = exitStatus.refused;
   if (options.json === true) print(`${JSON.stringify(answer.body, null, 2)}\n`);
   else if (isGood) return answer.body as Body;
   else for (const line of refusalLines(answer)) complain(line);

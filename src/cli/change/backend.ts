@@ -33,7 +33,8 @@ export async function giveOrder(
   if (options.force === true) words.set('force', '');
   if (options.dryRun === true) {
     words.set('dry_run', 'true');
-    const preview = await ask<Preview>(options, 'POST', `/v1/backends/${pool}/${backend}/${order}?${words}`);
+    const path = `/v1/backends/${pool}/${backend}/${order}?${words}`;
+    const preview = await ask<Preview>(options, 'POST', path, ({ refused }) => refused !== null);
     if (preview !== undefined)
       print([...previewLines(preview), 'Nothing was changed.'].map((line) => `${line}\n`).join(''));
     return;

@@ -3,7 +3,6 @@
 import type { ReloadPreview } from '../../front/api/shapes.ts';
 import { ask } from '../ask.ts';
 import type { ReloadOptions } from '../commands/change.ts';
-import { exitStatus } from '../exit.ts';
 import { type Line, printable, span } from '../screen/line.ts';
 import { terminalOf, textOf } from '../screen/terminal.ts';
 import { print } from '../standard-output.ts';
@@ -16,12 +15,12 @@ export interface Reloaded {
 
 export async function reload(options: ReloadOptions): Promise<void> {
   if (options.dryRun === true) {
-    const preview = await ask<ReloadPreview>(options, 'POST', '/v1/reload?dry_run=true');
+    const wouldBeRefused = ({ errors }: ReloadPreview): boolean => errors.length > 0;
+    const preview = await ask<ReloadPreview>(options, 'POST', '/v1/reload?dry_run=true', wouldBeRefused);
     if (preview === undefined) return;
     const wouldChange = preview.errors.length > 0 || preview.changes.length > 0;
     const end: Line[] = wouldChange ? [[span('Nothing was changed.')]] : [];
     print(textOf([...reloadPreviewLines(preview), ...end], isColoured()));
-    if (preview.errors.length > 0) process.exitCode = exitStatus.refused;
     return;
   }
   const done = await ask<Reloaded>(options, 'POST', '/reload');

@@ -1,6 +1,7 @@
 /** Showing what an instance answers: once or with `--watch`, for people or with `--json`. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { answerOf, ask, refusalLines } from '../ask.ts';
+import { AdminFailure } from '../admin-failure.ts';
+import { answerOf, ask, complain, refusalLines } from '../ask.ts';
 import type { LookOptions } from '../commands/options.ts';
 import { exitStatus } from '../exit.ts';
 import { type Line, span } from '../screen/line.ts';
@@ -41,7 +42,11 @@ async function watch<Body>(options: LookOptions, view: View<Body>): Promise<void
   const path = json ? (view.jsonPath ?? view.path) : view.path;
   let first = true;
   for (;;) {
-    const answer = await answerOf(options, 'GET', path);
+    const answer = await answerOf(options, 'GET', path).catch((error: unknown) => {
+      if (first || !(error instanceof AdminFailure)) throw error;
+      complain(error.message);
+      return undefined;
+    });
     if (answer === undefined && first) return;
     if (answer !== undefined) {
       if (json) print(`${JSON.stringify(answer.body)}\n`);

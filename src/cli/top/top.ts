@@ -2,6 +2,7 @@
 import type { Bind } from '../../core/plan.ts';
 import type { EventsPage, FlowsPage } from '../../front/api/shapes.ts';
 import { adminAddress } from '../admin-address.ts';
+import { AdminFailure } from '../admin-failure.ts';
 import { AdminStream } from '../admin-stream.ts';
 import { answerOf, complainOfUsage } from '../ask.ts';
 import type { TopOptions } from '../commands/look.ts';
@@ -104,11 +105,16 @@ class Screen {
   }
 
   async #askFlowsOnce(): Promise<void> {
-    const heard = await heardOf<FlowsPage>(this.#bind, 'GET', `/v1/flows?limit=${flowsMax}`, (flows) => ({
-      kind: 'flows',
-      flows,
-    }));
-    if (heard.kind === 'flows') this.#hear(heard);
+    try {
+      const heard = await heardOf<FlowsPage>(this.#bind, 'GET', `/v1/flows?limit=${flowsMax}`, (flows) => ({
+        kind: 'flows',
+        flows,
+      }));
+      if (heard.kind === 'flows') this.#hear(heard);
+    } catch (error) {
+      // It went away, or is late: the stream says so.
+      if (!(error instanceof AdminFailure)) throw error;
+    }
   }
 
   #redraw(): void {
