@@ -31,13 +31,14 @@ export function plain(line: Line): string {
   return line.map(({ text }) => text).join('');
 }
 
-/** The line as it is written. Without colour it has no spaces at its end. */
+/** The line as it is written, {@link printable} whoever made its texts. Without colour it has no spaces at its end. */
 export function paint(line: Line, isColoured: boolean): string {
-  if (!isColoured) return plain(line).trimEnd();
+  if (!isColoured) return printable(plain(line)).trimEnd();
   return line
-    .map(({ text, style }) =>
-      style === undefined || text === '' ? text : `\x1b[${codes[style]}m${text}\x1b[m`,
-    )
+    .map(({ text, style }) => {
+      const shown = printable(text);
+      return style === undefined || shown === '' ? shown : `\x1b[${codes[style]}m${shown}\x1b[m`;
+    })
     .join('');
 }
 

@@ -90,6 +90,9 @@ describe('lines', () => {
     const line: Line = [span('UP', 'good'), span('  ')];
     expect(paint(line, false)).toBe('UP');
     expect(paint(line, true)).toBe('\x1b[32mUP\x1b[m  ');
+    const evil: Line = [span('a\x1b[2J', 'good'), span('b\n')];
+    expect(paint(evil, false)).toBe('a\ufffd[2Jb');
+    expect(paint(evil, true)).toBe('\x1b[32ma\ufffd[2J\x1b[mb ');
   });
 });
 
@@ -112,6 +115,7 @@ describe('terminal', () => {
   test('a pipe is as wide as it has to be', () => {
     expect(terminalOf({ ...tty, isTTY: false }, {}).width).toBe(Number.POSITIVE_INFINITY);
     expect(terminalOf(tty, {})).toMatchObject({ width: 100, height: 30 });
+    expect(terminalOf({ ...tty, columns: 0, rows: 0 }, {})).toMatchObject({ width: 80, height: 24 });
   });
 });
 

@@ -16,8 +16,9 @@ export function terminalOf(
   const { NO_COLOR: none = '', FORCE_COLOR: forced = '', TERM: kind } = env;
   const isWanted = forced !== '' && forced !== '0';
   return {
-    width: stream.isTTY ? (stream.columns ?? 80) : Number.POSITIVE_INFINITY,
-    height: stream.isTTY ? (stream.rows ?? 24) : Number.POSITIVE_INFINITY,
+    // One that does not know its size, as a serial console, says 0.
+    width: stream.isTTY ? stream.columns || 80 : Number.POSITIVE_INFINITY,
+    height: stream.isTTY ? stream.rows || 24 : Number.POSITIVE_INFINITY,
     isColoured: none === '' && (isWanted || (stream.isTTY === true && kind !== 'dumb')),
   };
 }
