@@ -148,9 +148,9 @@ export class Instance {
     });
   }
 
-  /** SIGHUP: to whom a terminal was given it says that it is gone; else it is an order. */
+  /** SIGHUP: to whom a terminal was given it says that it is gone now; else it is an order. */
   private async hangUp(): Promise<void> {
-    if (!this.terminal.isGone) await this.reload();
+    if (!this.terminal.hasJustGone) await this.reload();
     // Its shell may say so as well as the kernel: once is enough.
     else if (!this.shutdownStarted) await this.stop();
   }
@@ -202,11 +202,12 @@ export class Instance {
         body: { error: 'the new configuration was refused, the old one stays', problems },
       };
     };
-    const loaded = loadPlan(this.control.plan.source);
-    if ('problems' in loaded) return refuse(problemLines(loaded));
-    const machine = await this.look(loaded);
-    if (machine.problems.length > 0) return refuse(machine.problems);
+    // Until control has the plan nothing has changed, whatever is thrown.
     try {
+      const loaded = loadPlan(this.control.plan.source);
+      if ('problems' in loaded) return refuse(problemLines(loaded));
+      const machine = await this.look(loaded);
+      if (machine.problems.length > 0) return refuse(machine.problems);
       await this.control.reload(loaded.plan);
       const needRestart = this.pendingRestart(loaded.plan);
       return {

@@ -1,4 +1,7 @@
+import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { type Loaded, parsePlan } from '../config/load.ts';
 import { lookAtMachine } from './machine.ts';
@@ -80,4 +83,18 @@ test('what waits for a restart is judged at the start alone; what one backend la
     problems: [],
     warnings: [warning, problem].sort(),
   });
+});
+
+test('links that lead nowhere are told, not thrown', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'pinion-machine-'));
+  const path = join(folder, 'loop');
+  symlinkSync(path, path);
+  const text = `listeners: [ { name: l, bind: "tcp://127.0.0.1:0", pool: p } ]
+pools: { p: { backends: [ { name: x, address: "unix:${path}" } ] } }
+`;
+  const plan = parsePlan(text, 'f');
+  if (!('plan' in plan)) throw new Error(JSON.stringify(plan.problems));
+  const { warnings, problems } = await lookAtMachine(plan, 'epoll');
+  rmSync(folder, { recursive: true });
+  expect([...problems, ...warnings]).toEqual([expect.stringMatching(/loop cannot be looked at: ELOOP$/)]);
 });

@@ -253,8 +253,13 @@ function serverProblem(file: string): string | undefined {
   const unusable = folderProblem(folder);
   if (unusable !== undefined) return unusable;
   if (!may(folder, constants.X_OK)) return mayNot('look into', folder);
-  const isThere = statSync(file, { throwIfNoEntry: false }) !== undefined;
-  return isThere && !may(file, constants.W_OK) ? mayNot('connect to', file) : undefined;
+  try {
+    const isThere = statSync(file, { throwIfNoEntry: false }) !== undefined;
+    return isThere && !may(file, constants.W_OK) ? mayNot('connect to', file) : undefined;
+  } catch (error) {
+    // ELOOP: links that lead nowhere.
+    return `${file} cannot be looked at: ${(error as NodeJS.ErrnoException).code ?? (error as Error).message}`;
+  }
 }
 
 function fileProblem(file: string, mode: number): string | undefined {

@@ -64,8 +64,9 @@ async function runLoaded(loaded: Loaded, options: RunOptions): Promise<void> {
       manager,
       passed,
     });
-    await instance.start();
+    // Before it has started: a start waits for names and for Redis, and the file may change meanwhile.
     if (options.watch) watchConfig(plan.source, () => void instance.reload());
+    await instance.start();
   } catch (error) {
     if (!(error instanceof StartFailure)) throw error;
     await fail(error, exitStatus.refused);
