@@ -80,6 +80,28 @@ test('a manager that is busy hears of every state, in order, and one that is not
   expect(state.complaints).toEqual(['the service manager cannot be told how pinion is: EPERM']);
 });
 
+test('one that is busy for long hears what is, though not of all that was', () => {
+  const { manager, state, live, taken } = managed();
+  manager.ready(live);
+  state.answer = -EAGAIN;
+  taken();
+  for (let i = 0; i < 20; i++) {
+    manager.reloading();
+    manager.reloaded(`refusal ${i}`);
+  }
+  state.answer = 1;
+  vi.advanceTimersByTime(100);
+  const heard = taken();
+  expect(heard.at(-1)).toBe('READY=1\nSTATUS=flows 0; the last reload was refused: refusal 19');
+  expect(heard.length).toBeLessThan(20);
+  state.answer = -EAGAIN;
+  for (let i = 0; i < 20; i++) manager.reloading();
+  manager.stopping(1_000, 0);
+  state.answer = 1;
+  vi.advanceTimersByTime(100);
+  expect(taken().at(-1)).toMatch(/^STOPPING=1\n/);
+});
+
 test('feeds the watchdog while workers turn', () => {
   const { manager, state, live, taken } = managed(20_000);
   manager.ready(live);

@@ -144,7 +144,9 @@ export class ServiceManager {
   }
 
   private tell(lines: readonly string[]): void {
-    if (this.waiting.length < waitingMax) this.waiting.push(lines.join('\n'));
+    // The last one says what is: of too many the one before it is left out.
+    if (this.waiting.length >= waitingMax) this.waiting.pop();
+    this.waiting.push(lines.join('\n'));
     if (!this.isWaiting) this.flush();
   }
 
