@@ -220,4 +220,5 @@ test('versions: of another one that runs, what to do', () => {
     /\n0\.1\.0 runs on unix:\/x since .*\nrestart that instance to use 0\.2\.0\n$/,
   );
   expect(versionText({ ...found, running: null })).toMatch(/\nno instance answers on unix:\/x\n$/);
+  expect(versionText({ ...found, running: null }, 'it wants a token')).toMatch(/\nit wants a token\n$/);
 });
