@@ -3,9 +3,9 @@ import { expect, test } from 'vitest';
 import { EventLines } from './event-lines.ts';
 
 const text =
-  'event: state\nid: 7\ndata: {"a":1}\n\n: a comment\n\ndata: one\r\ndata: two\r\n\r\nevent: empty\n\n';
+  'event: state\nid: 7\ndata: {"a":"\u2028\u2029"}\n\n: a comment\n\ndata: one\r\ndata: two\r\n\r\nevent: empty\n\n';
 const events = [
-  { type: 'state', data: '{"a":1}', id: '7' },
+  { type: 'state', data: '{"a":"\u2028\u2029"}', id: '7' },
   { type: 'message', data: 'one\ntwo', id: '7' },
 ];
 

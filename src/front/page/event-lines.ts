@@ -25,7 +25,8 @@ export class EventLines {
 
   #line(line: string): ServerEvent | undefined {
     if (line === '') return this.#end();
-    const [, field, value = ''] = /^([^:]*)(?:: ?(.*))?$/.exec(line) ?? [];
+    // With `s`: names and messages of others may hold what JavaScript takes for ends of lines (U+2028).
+    const [, field, value = ''] = /^([^:]*)(?:: ?(.*))?$/s.exec(line) ?? [];
     if (field === 'data') this.#data.push(value);
     else if (field === 'event') this.#type = value;
     else if (field === 'id') this.#id = value;

@@ -17,11 +17,14 @@ import { askToken } from './token.ts';
 
 /** Who looks elsewhere for so long is not sent anything until they come back. */
 const unseenMs = 60_000;
+/** A state comes every second. Without one for so long nothing that is seen is sure, even where something else comes. */
+const staleMs = 6_000;
 const toldMs = 6_000;
 
 const history = createHistory();
 let status: StatusPage | undefined;
 let lostSinceMs: number | undefined;
+let stateAtMs = performance.now();
 
 const told = h('div', { class: 'told', role: 'status' });
 let toldTimer: number | undefined;
@@ -83,6 +86,11 @@ const stream = new Stream('v1/stream', {
     if (type === 'gap') loadEvents();
     if (type !== 'state') return;
     status = JSON.parse(data) as StatusPage;
+    stateAtMs = performance.now();
+    if (lostSinceMs !== undefined) {
+      lostSinceMs = undefined;
+      frame.connection(undefined);
+    }
     remember(history, status);
     begin();
     draw();
@@ -90,6 +98,7 @@ const stream = new Stream('v1/stream', {
   onConnection(error) {
     if (error === undefined) {
       lostSinceMs = undefined;
+      stateAtMs = performance.now();
       frame.connection(undefined);
       loadEvents();
       return;
@@ -113,11 +122,21 @@ function sayEarly(text: string): void {
   if (early !== null) say(early, text);
 }
 
+setInterval(() => {
+  if (!stream.isOpen || lostSinceMs !== undefined || performance.now() - stateAtMs < staleMs) return;
+  lostSinceMs = stateAtMs;
+  frame.connection({ sinceMs: stateAtMs, why: 'it does not say how it is' });
+  draw();
+}, 1_000);
+
 let unseenTimer: number | undefined;
 document.addEventListener('visibilitychange', () => {
   clearTimeout(unseenTimer);
   if (document.hidden) unseenTimer = setTimeout(() => stream.close(), unseenMs);
-  else if (!stream.isOpen) stream.open();
+  else if (!stream.isOpen) {
+    stateAtMs = performance.now();
+    stream.open();
+  }
 });
 function goToContent(): void {
   document.getElementById('main')?.focus({ preventScroll: true });
