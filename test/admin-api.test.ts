@@ -167,6 +167,9 @@ test('what is asked wrongly is refused with a reason', async () => {
     ['POST', '/v1/backends/pool/a/drain?dryrun=true', 400],
     ['POST', '/v1/backends/pool/a/weight?to=900', 400],
     ['DELETE', '/v1/flows', 400],
+    ['DELETE', '/v1/flows?dry_run', 400],
+    ['DELETE', '/v1/flows?pool=other&dry_run', 404],
+    ['POST', '/reload?dry_run', 400],
     ['POST', '/v1/status', 405],
   ] as const;
   for (const [method, path, status] of asked) {

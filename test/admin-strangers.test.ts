@@ -66,7 +66,8 @@ const looks = [
 const write = `Authorization: Bearer ${adminToken}`;
 /** Each with what it asks for: none of them may. */
 const wrong: readonly (readonly [asks: readonly string[], headers: string])[] = [
-  [changes, 'Host: localhost'],
+  // Where there is a token for reading this machine needs it, too.
+  [[...changes, ...looks], 'Host: localhost'],
   [changes, `Host: localhost\r\nAuthorization: Bearer ${readToken}`],
   [[...changes, ...looks], 'Host: localhost\r\nAuthorization: Bearer a-token-that-tests-hava'],
   [[...changes, ...looks], 'Host: localhost\r\nAuthorization: Bearer '],
@@ -194,7 +195,7 @@ async function mutilated(pinion: Pinion): Promise<void> {
 
 /** Who follows and reads nothing has a place of a few; others are told so, and everybody else is answered. */
 async function slowFollowers(pinion: Pinion): Promise<void> {
-  const follow = 'GET /v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n';
+  const follow = `GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${readToken}\r\n\r\n`;
   for (let i = 0; i < streamsPerPeerMax; i++) stranger(pinion, follow);
   await eventually('one more to be refused', async () => {
     const socket = stranger(pinion, follow).resume();

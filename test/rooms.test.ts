@@ -2,15 +2,25 @@
  * Rooms: what a stranger could do to a thread that speaks with it (RELIABILITY: an exception, a forgotten promise, a loop
  * without end, a full heap) costs that thread alone. Flows, verdicts, pins and signals go on, and it comes back.
  */
+import { writeFileSync } from 'node:fs';
 import { afterEach, describe, expect, test } from 'vitest';
 import { askTcp, clientAddresses, inParallel, type TcpClient, tcpClient } from './support/clients.ts';
-import { admin, backendsOf, configText, listener, quickCheck, type Section } from './support/config.ts';
+import {
+  admin,
+  adminToken,
+  backendsOf,
+  configText,
+  listener,
+  quickCheck,
+  type Section,
+} from './support/config.ts';
 import { eventually } from './support/eventually.ts';
 import { type Pinion, startPinion } from './support/pinion.ts';
 import { stopEverything } from './support/processes.ts';
 import { startRedis } from './support/redis.ts';
 import { requirePackage } from './support/require-package.ts';
 import { namedTcp, stopServers } from './support/servers.ts';
+import { temporaryFile } from './support/temporary.ts';
 
 afterEach(async () => {
   await stopEverything();
@@ -105,6 +115,18 @@ describe('a room that dies', () => {
     await pinion.waitForLog((record) => record.event === 'backend-down' && record.backend === 'c');
     await died(pinion, 'front', 2);
     expect((await pinion.stop('SIGTERM')).code).toBe(0);
+  });
+
+  test('the front: where the token can be read no more, metrics come back and nobody may do anything', async () => {
+    const file = temporaryFile('token', adminToken);
+    const { pinion } = await start({ admin: { listen: '127.0.0.1:0', tokens: { write_file: file } } });
+    await breakRoom(pinion, 'front', 'exit');
+    writeFileSync(file, '');
+    await died(pinion, 'front', 1);
+    expect(await pinion.metric('pinion_room_restarts_total', { room: 'front' })).toBe(1);
+    expect((await admin(pinion, 'GET', '/v1/status')).status).toBe(401);
+    writeFileSync(file, adminToken);
+    await eventually('the token', async () => (await admin(pinion, 'GET', '/v1/status')).status === 200);
   });
 
   test('the front: a signal that comes while it loops is obeyed', async () => {

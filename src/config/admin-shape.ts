@@ -6,16 +6,16 @@ import { readBy, section } from './fields.ts';
 
 const listen = readBy(
   readListen,
-  'Where it listens: unix:/path, 127.0.0.1:9465 or [::1]:9465. Port 0: any free one. On a unix socket (mode 0600) whoever can open it may do everything. On TCP a token says what one may do; without one, an address of this machine may look and others may only ask whether it is ready.',
+  'Where it listens: unix:/path, 127.0.0.1:9465 or [::1]:9465. Port 0: any free one. On a unix socket (mode 0600) whoever can open it may do everything. On TCP a token says what one may do; without one, an address of this machine may look, unless there is tokens.read_file, and others may only ask whether it is ready.',
   { type: 'string' },
 );
 
-const tokenFile = (what: string) =>
+const tokenFile = (what: string, more = '') =>
   z
     .string({ error: 'must be the name of a file' })
     .min(1, { error: 'is empty' })
     .meta({
-      description: `A file whose first line is the token ${what}, at least 16 characters, or credential:NAME (systemd, LoadCredential=). It is read again when it changes. Make one: openssl rand -hex 32`,
+      description: `A file whose first line is the token ${what}, at least 16 characters, or credential:NAME (systemd, LoadCredential=).${more} It is read again when it changes. Make one: openssl rand -hex 32`,
     })
     .optional();
 
@@ -24,7 +24,7 @@ export const adminShape = section('The admin API. Left out: none.', {
   tokens: section(
     'Who may do what over TCP (Authorization: Bearer TOKEN). Left out: nobody may change anything.',
     {
-      read_file: tokenFile('for looking'),
+      read_file: tokenFile('for looking', ' With it, looking needs a token from this machine, too.'),
       write_file: tokenFile('for everything'),
     },
   ).optional(),

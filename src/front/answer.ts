@@ -30,8 +30,8 @@ export interface OutStream {
   onTaken: () => void;
   /** Called once, when the client is gone. */
   onGone: () => void;
-  /** It does not take what it is told. */
-  cut(): void;
+  /** It does not take what it is told, or may not be told any more. */
+  cut(why: 'slow-reader' | 'token'): void;
 }
 
 /** What whoever asks may do. `none`: nothing but ask whether this instance lives. */
@@ -42,6 +42,8 @@ export interface RouteRequest {
   readonly query: URLSearchParams;
   /** Absent in tests: whoever asks the handler itself may do everything. */
   readonly access?: Access;
+  /** The same at a later moment: tokens are replaced while somebody is told what happens. */
+  readonly accessNow?: () => Access | 'wrong-token';
   /** Of server-sent events: the id of the last one that the client has. */
   readonly lastEventId?: string | undefined;
 }

@@ -113,6 +113,7 @@ export class FrontClient {
       version,
       shards,
       run,
+      isAgain: this.room.starts > 1,
       pages: pages.map((one) => ({ ...one, bind: this.drawn(one.page, one.bind) })),
     };
   }

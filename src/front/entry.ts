@@ -34,6 +34,8 @@ export interface FrontRoomData {
   /** Tells this process from its predecessors. */
   readonly run: string;
   readonly pages: readonly PageData[];
+  /** It follows on one that has died. */
+  readonly isAgain: boolean;
 }
 
 export interface PageData {
@@ -109,7 +111,8 @@ async function serve(
   for (const { page, bind, admin } of data.pages) {
     try {
       const routes = page === 'admin' ? adminRoutes(source, rendered) : metricsRoutes(source, rendered);
-      const service = await serveHttp(bind, routes, { gate: gateOf(bind, admin), group: admin?.group });
+      const gate = gateOf(bind, admin, data.isAgain);
+      const service = await serveHttp(bind, routes, { gate, group: admin?.group });
       services.push(service);
       post({ type: 'listening', page, port: service.port });
     } catch (error) {
@@ -124,12 +127,15 @@ async function serve(
   };
 }
 
-/** @throws Error if a file of tokens cannot be used */
-function gateOf(bind: Bind, admin: PageData['admin']): Gate {
+/**
+ * @param isAgain a file that can be used no more gives nobody access then, and must not take metrics and readiness with it
+ * @throws Error if a file of tokens cannot be used
+ */
+function gateOf(bind: Bind, admin: PageData['admin'], isAgain: boolean): Gate {
   if (admin === undefined || bind.kind === 'unix') return openGate;
   const files = new TokenFiles(admin.tokens ?? {});
-  if (files.problem !== undefined) throw new Error(files.problem);
-  return tokenGate(() => files.now);
+  if (files.problem !== undefined && !isAgain) throw new Error(files.problem);
+  return tokenGate(() => files.now, admin.tokens?.readFile !== undefined);
 }
 
 /** Refusals of all pages, by reason. */

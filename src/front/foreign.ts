@@ -3,7 +3,8 @@
  *
  * A browser that reaches us does so for any web page: on loopback, or on a unix socket that was forwarded (`ssh -L`). So only requests are
  * answered whose Host is this machine or an IP address (DNS rebinding: a page reaches us through a name it controls), and nothing is
- * changed for a page of another origin than our own (which needs no such name to send a POST).
+ * changed for a page of another origin than our own (which needs no such name to send a POST). What such a page loads it cannot read; but
+ * a stream or a long list costs us as much, so it may only lead here.
  */
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
@@ -37,15 +38,29 @@ export function foreignness(
 ): Answer | undefined {
   if (!isOwnHost(headers.host, isUnix))
     return { status: 421, body: { error: 'ask by IP address or as localhost' } };
-  if (method === 'GET' || method === 'HEAD' || !isFromAnotherPage(headers)) return undefined;
-  return { status: 403, body: { error: 'a web page may not change anything here; use the pinion command' } };
+  if (method !== 'GET' && method !== 'HEAD') return isFromAnotherPage(headers) ? mayNotChange : undefined;
+  return isOfAnotherSite(headers) && headers['sec-fetch-mode'] !== 'navigate' ? mayNotLoad : undefined;
 }
+
+const mayNotChange: Answer = {
+  status: 403,
+  body: { error: 'a web page may not change anything here; use the pinion command' },
+};
+const mayNotLoad: Answer = {
+  status: 403,
+  body: { error: 'a web page of another origin may not load anything from here' },
+};
 
 /** Browsers send Origin with every request that is not GET or HEAD, and say how its page is related to us. */
 function isFromAnotherPage({ origin, host, 'sec-fetch-site': site }: IncomingHttpHeaders): boolean {
-  if (site !== undefined && site !== 'none' && site !== 'same-origin') return true;
+  if (isOfAnotherSite({ 'sec-fetch-site': site })) return true;
   // Our own page; the Host was looked at before.
   return origin !== undefined && origin !== `http://${host}`;
+}
+
+/** As far as the browser says. */
+function isOfAnotherSite({ 'sec-fetch-site': site }: IncomingHttpHeaders): boolean {
+  return site !== undefined && site !== 'none' && site !== 'same-origin';
 }
 
 function isOwnHost(host: string | undefined, isUnix: boolean): boolean {

@@ -31,6 +31,21 @@ test.each([
   expect(ask(authorization, from)).toBe(may);
 });
 
+test('behind a proxy on this machine nobody is of this machine', () => {
+  for (const name of ['forwarded', 'x-forwarded-for', 'x-real-ip', 'via']) {
+    const request = { headers: { [name]: 'for=192.0.2.1' }, socket: { remoteAddress: '127.0.0.1' } };
+    expect(tokenGate(() => tokens)(request as never)).toBe('none');
+  }
+});
+
+test('with a file of the token for reading this machine needs it, too, whether or not that file can be used', () => {
+  const here = { headers: {}, socket: { remoteAddress: '127.0.0.1' } };
+  expect(tokenGate(() => tokens, true)(here as never)).toBe('none');
+  expect(tokenGate(() => ({ read: undefined, write: undefined }), true)(here as never)).toBe('none');
+  const withToken = { ...here, headers: { authorization: `Bearer ${tokens.read}` } };
+  expect(tokenGate(() => tokens, true)(withToken as never)).toBe('read');
+});
+
 test('a token that there is not opens nothing', () => {
   const none = { read: undefined, write: undefined };
   for (const token of ['', 'undefined', 'null', '0', 'x'.repeat(32)]) {

@@ -6,9 +6,12 @@
  * | on the unix socket, which only its owner (or group) can open | everything |
  * | on TCP, with the token for writing | everything |
  * | on TCP, with the token for reading | look |
- * | on TCP from this machine, without a token | look |
+ * | on TCP from this machine, without a token, if there is none for reading | look |
  * | on TCP from elsewhere, without a token | ask whether the instance lives |
  * | with a wrong token | nothing |
+ *
+ * A proxy on this machine (nginx, a sidecar) makes everybody behind it somebody of this machine. One that says so is believed; of one that
+ * does not nobody can tell, so that whoever has a file of the token for reading shuts this machine out, too.
  *
  * Tokens are compared by their digests in constant time, each with both, so that how long it takes says nothing about them.
  */
@@ -27,14 +30,24 @@ export type Gate = (request: Pick<IncomingMessage, 'headers' | 'socket'>) => Acc
 /** For addresses whose pages everybody may see (metrics), and unix sockets. */
 export const openGate: Gate = () => 'write';
 
-/** @param tokens as they are now */
-export function tokenGate(tokens: () => Tokens): Gate {
+/** What proxies add to the requests that they pass on. */
+const passedOn = ['forwarded', 'x-forwarded-for', 'x-real-ip', 'via'] as const;
+
+/**
+ * @param tokens as they are now
+ * @param isReadKept looking needs a token from this machine, too
+ */
+export function tokenGate(tokens: () => Tokens, isReadKept = false): Gate {
   // Compared with where there is no token: nobody has it.
   const nobodys = randomBytes(32);
   const known = (token: string | undefined): Buffer => (token === undefined ? nobodys : digestOf(token));
   return ({ headers, socket }) => {
     const { authorization } = headers;
-    if (authorization === undefined) return isLoopback(socket.remoteAddress) ? 'read' : 'none';
+    if (authorization === undefined) {
+      const isHere =
+        isLoopback(socket.remoteAddress) && passedOn.every((name) => headers[name] === undefined);
+      return isHere && !isReadKept ? 'read' : 'none';
+    }
     const [, token = ''] = /^bearer ([\x21-\x7e]{1,512})$/i.exec(authorization) ?? [];
     const given = digestOf(token);
     const { read, write } = tokens();

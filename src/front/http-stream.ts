@@ -6,10 +6,10 @@ export class HttpStream implements OutStream {
   onTaken = (): void => {};
   onGone = (): void => {};
   readonly #response: ServerResponse;
-  readonly #cut: () => void;
+  readonly #cut: OutStream['cut'];
   #waiting = 0;
 
-  constructor(response: ServerResponse, cut: () => void) {
+  constructor(response: ServerResponse, cut: OutStream['cut']) {
     this.#response = response;
     this.#cut = cut;
     response.once('close', () => this.onGone());
@@ -28,7 +28,7 @@ export class HttpStream implements OutStream {
     });
   }
 
-  cut(): void {
-    this.#cut();
+  cut(why: 'slow-reader' | 'token'): void {
+    this.#cut(why);
   }
 }

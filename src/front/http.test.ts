@@ -15,8 +15,9 @@ import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { httpPipelinedMax, httpTakenMs } from '../core/limits.ts';
-import { type Answer, type HttpService, type Routes, serveHttp } from './http.ts';
+import { httpPipelinedMax, httpTakenMs, streamsPerPeerMax } from '../core/limits.ts';
+import type { AllRoutes } from './answer.ts';
+import { type Answer, type HttpService, serveHttp } from './http.ts';
 
 let folder: string;
 const open: { close(): void }[] = [];
@@ -31,10 +32,15 @@ afterEach(() => {
 });
 
 const changes: string[] = [];
-const routes: Routes = {
+const routes: AllRoutes = {
   'GET /page': () => ({ status: 200, body: 'a page\n' }),
   'GET /large': () => ({ status: 200, body: 'x'.repeat(64 * 1024 * 1024) }),
   'GET /pools/:pool': ({ params }) => ({ status: 200, body: { pool: params.pool } }),
+  'GET /stream': () => ({
+    status: 200,
+    contentType: 'text/event-stream',
+    begin: (stream) => stream.write(Buffer.from('begun\n')),
+  }),
   'POST /change': () => {
     changes.push('change');
     return { status: 200, body: { changed: true } };
@@ -187,7 +193,22 @@ describe('requests', () => {
     expect(await ask(port, 'HEAD', '/nothing')).toMatchObject({ status: 404, text: '' });
   });
 
-  test.each(['/%', '//', '/pools/%ff', 'http://['])('GET %s is a bad request', async (path) => {
+  test('HEAD of a stream is answered, and takes no place of those who follow', async () => {
+    const port = await serveTcp();
+    for (let i = 0; i <= streamsPerPeerMax; i++)
+      expect(await ask(port, 'HEAD', '/stream')).toMatchObject({ status: 200, text: '' });
+    const said = await exchange(port, 'GET /stream HTTP/1.1\r\nhost: localhost\r\n\r\n', 'begun');
+    expect(said).toMatch(/^HTTP\/1\.1 200 .*begun/s);
+  });
+
+  test.each([
+    '/%',
+    '//',
+    '/pools/%ff',
+    'http://[',
+    'http://user:word@localhost/page',
+    'ftp://localhost/page',
+  ])('GET %s is a bad request', async (path) => {
     expect((await ask(await serveTcp(), 'GET', path)).status).toBe(400);
   });
 
@@ -219,6 +240,12 @@ describe('requests', () => {
     expect(changes).toEqual([]);
     // It may not read an answer either; that is the browser's business, which sees no permission in it.
     expect((await ask(port, 'GET', '/page', { origin: 'http://evil.example' })).status).toBe(200);
+    // But it may hold no stream, and have no long list made, where the browser says who asks. To lead here it may.
+    const foreign = { 'sec-fetch-site': 'cross-site' };
+    for (const mode of ['no-cors', 'cors'])
+      expect((await ask(port, 'GET', '/page', { ...foreign, 'sec-fetch-mode': mode })).status).toBe(403);
+    expect((await ask(port, 'GET', '/page', { ...foreign, 'sec-fetch-mode': 'navigate' })).status).toBe(200);
+    expect((await ask(port, 'GET', '/page', { 'sec-fetch-site': 'same-origin' })).status).toBe(200);
     expect((await ask(port, 'POST', '/change', { 'sec-fetch-site': 'none' })).status).toBe(200);
     expect((await ask(port, 'POST', '/change')).status).toBe(200);
     // Our own page.
@@ -353,8 +380,8 @@ async function saidAfterEnd(where: number | string, bytes: string): Promise<stri
 
 describe('who has asked all and says so is answered', () => {
   // The end is read long before the answer is made.
-  const unhurried: Routes = Object.fromEntries(
-    Object.entries(routes).map(([pattern, handle]): [string, Routes[string]] => [
+  const unhurried: AllRoutes = Object.fromEntries(
+    Object.entries(routes).map(([pattern, handle]): [string, AllRoutes[string]] => [
       pattern,
       async (request) => {
         await new Promise((resolve) => setTimeout(resolve, 50));

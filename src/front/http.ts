@@ -65,7 +65,8 @@ export async function serveHttp(
   // A client may say that it has asked all (`nc -N`) and still wait for the answers. Not in Node's types.
   Object.assign(server, { httpAllowHalfOpen: true });
   server.maxHeadersCount = limits.httpHeadersMax + 1;
-  server.maxConnections = limits.httpWaitingMax + limits.httpAnsweringMax + limits.httpBurstMax;
+  server.maxConnections =
+    limits.httpWaitingMax + limits.httpAnsweringMax + limits.streamsMax + limits.httpBurstMax;
   const connections = new Connections();
   attach(server, connections, new Exchanges(connections, new Router(routes, gate), bind.kind === 'unix'));
   let removePath = (): void => {};
@@ -223,6 +224,10 @@ class Exchanges {
     } else answer = encode(refusal);
     // Whoever has gone meanwhile, or was refused in the middle of its body, is answered nothing.
     if (!connection.socket.writable || response.destroyed) return;
+    // To HEAD nothing is sent by which we would see that its client has gone.
+    if ('begin' in answer && request.method === 'HEAD') {
+      answer = encode({ status: 200, body: '', contentType: answer.contentType });
+    }
     if ('begin' in answer) {
       if (this.#connections.mayStream(connection)) return this.#stream(connection, response, answer);
       this.#connections.count('streams');
@@ -234,6 +239,7 @@ class Exchanges {
       'content-type': answer.contentType,
       'content-length': answer.body.byteLength,
       'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
       ...(isOld || refusal !== undefined ? { connection: 'close' } : {}),
       ...answer.headers,
     });
@@ -249,12 +255,13 @@ class Exchanges {
     response.writeHead(answer.status, {
       'content-type': answer.contentType,
       'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
       // A proxy in front of us must not collect it (nginx).
       'x-accel-buffering': 'no',
       connection: 'close',
     });
     response.flushHeaders();
-    answer.begin(new HttpStream(response, () => this.#connections.cut(connection, 'slow-reader')));
+    answer.begin(new HttpStream(response, (why) => this.#connections.cut(connection, why)));
     await closed;
   }
 

@@ -16,27 +16,36 @@ export function killRoutes(outside: Pick<Outside, 'order' | 'state'>): Routes {
     const filter: FlowFilter = Object.fromEntries(
       keys.flatMap((key) => (query.has(key) ? [[key, query.get(key)!]] : [])),
     );
-    const isMeant = query.get('all') === '1' || Object.keys(filter).length > 0;
-    if (!isMeant)
-      return refused(
-        400,
-        'connections kill: say which: listener, pool, backend or client; all=1 for every one',
-      );
+    const unmeant = await whyNotMeant(outside, filter, query.get('all') === '1');
+    if (unmeant !== undefined) return unmeant;
     const over = query.get('over-ms');
     if (over !== null && !(/^\d{1,8}$/.test(over) && Number(over) <= killOverMsMax))
       return refused(400, `over-ms: ${over} is not a number of milliseconds up to ${killOverMsMax}`);
     if (hasValue(query, 'everywhere')) return refused(400, everywhereRule);
-    try {
-      if (filter.client !== undefined) keyMatcher(filter.client);
-    } catch (error) {
-      return refused(400, (error as Error).message);
-    }
-    const unknown = await unknownIn(outside, filter);
-    if (unknown !== undefined) return refused(404, unknown);
     const overMs = over === null ? undefined : Number(over);
     return outside.order({ kind: 'kill', filter, overMs, isForAll: query.has('everywhere') });
   };
   return { 'POST /connections/kill': kill };
+}
+
+/** Why flows are not ended by these words; a preview is refused for the same. */
+export async function whyNotMeant(
+  outside: Pick<Outside, 'state'>,
+  filter: FlowFilter,
+  isAll: boolean,
+): Promise<Answer | undefined> {
+  if (!isAll && Object.keys(filter).length === 0)
+    return refused(
+      400,
+      'connections kill: say which: listener, pool, backend or client; all=1 for every one',
+    );
+  try {
+    if (filter.client !== undefined) keyMatcher(filter.client);
+  } catch (error) {
+    return refused(400, (error as Error).message);
+  }
+  const unknown = await unknownIn(outside, filter);
+  return unknown === undefined ? undefined : refused(404, unknown);
 }
 
 /** A name that is wrong must not look like one without connections. */

@@ -12,6 +12,7 @@ interface Env {
   Bindings: {
     readonly request: Pick<IncomingMessage, 'method' | 'headers'>;
     readonly access: Access;
+    readonly accessNow: () => Access | 'wrong-token';
     answer: Promise<Answer | StreamedAnswer> | Answer | StreamedAnswer;
   };
 }
@@ -52,7 +53,8 @@ export class Router {
     if (access === 'wrong-token') return wrongToken;
     const { method = 'GET' } = request;
     const isKnown = method === 'HEAD' || this.#methods.has(method);
-    const env: Env['Bindings'] = { request, access, answer: this.#nothing(method, url.pathname) };
+    const accessNow = (): Access | 'wrong-token' => this.#gate(request);
+    const env: Env['Bindings'] = { request, access, accessNow, answer: this.#nothing(method, url.pathname) };
     // Some methods (TRACE) are refused by Request itself; no page has them.
     if (isKnown) await this.#app.fetch(new Request(url, { method }), env);
     return env.answer;
@@ -69,14 +71,14 @@ export class Router {
 
 async function keep(context: Context<Env>, handle: StreamHandle, needs: Access): Promise<Response> {
   const { env, req } = context;
-  const { request, access } = env;
+  const { request, access, accessNow } = env;
   if (needs !== 'none' && (access === 'none' || (needs === 'write' && access === 'read'))) {
     env.answer = access === 'none' ? noToken : readOnly;
     return nothingMore();
   }
   const { 'last-event-id': lastEventId } = request.headers;
   const query = new URL(req.url).searchParams;
-  const asked = { params: req.param(), query, access, lastEventId: lastEventId?.toString() };
+  const asked = { params: req.param(), query, access, accessNow, lastEventId: lastEventId?.toString() };
   env.answer = await handle(asked);
   return nothingMore();
 }
@@ -95,7 +97,9 @@ const wrongToken: Answer = {
 };
 const noToken: Answer = {
   status: 401,
-  body: { error: 'from another machine a token is needed: Authorization: Bearer TOKEN (admin.tokens)' },
+  body: {
+    error: 'a token is needed here: Authorization: Bearer TOKEN (the first line of a file of admin.tokens)',
+  },
   headers: challenge,
 };
 const readOnly: Answer = {
@@ -107,12 +111,13 @@ const readOnly: Answer = {
   headers: challenge,
 };
 
-/** undefined for what is no path: `//`, `/%`. */
+/** undefined for what is no path: `//`, `/%`, and a URL with a password, which no Request takes. */
 function urlOf(text: string): URL | undefined {
   try {
     const url = new URL(text, 'http://localhost');
     for (const segment of url.pathname.split('/')) decodeURIComponent(segment);
-    return url;
+    const isOurs = url.protocol === 'http:' || url.protocol === 'https:';
+    return isOurs && url.username === '' && url.password === '' ? url : undefined;
   } catch {
     return undefined;
   }

@@ -45,6 +45,19 @@ test('a policy that is made in no time needs no turn, whoever else is waiting fo
   expect(take).toHaveBeenCalledTimes(1);
 });
 
+test('where nobody knows dry_run nothing is carried out for it', async () => {
+  const orders: unknown[] = [];
+  const outside = { order: async (order: unknown) => void orders.push(order) };
+  const forget = { forget: () => {} };
+  const source = { outside, overview: forget } as unknown as PageSource;
+  const routes = adminRoutes(source, { metrics: forget, status: forget } as unknown as RenderedPages);
+  const older = Object.keys(routes).filter((one) => !one.startsWith('GET ') && !one.includes(' /v1/'));
+  expect(older.length).toBeGreaterThanOrEqual(9);
+  const query = new URLSearchParams('dry_run&all=1&to=1');
+  for (const one of older) expect(await routes[one]!({ params: {}, query })).toMatchObject({ status: 400 });
+  expect(orders).toEqual([]);
+});
+
 test('who would wait too long for the policy is told to come again', async () => {
   const { ask, turns, policies, pool } = bench('maglev');
   for (let i = 0; i < 100; i++) void turns.take(() => new Promise<Answer>(() => {}));

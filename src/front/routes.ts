@@ -86,8 +86,25 @@ export function adminRoutes(source: PageSource, rendered: RenderedPages): AllRou
     ...killRoutes(outside),
     ...faultRoutes(outside),
   };
-  return forgettingAfterChange({ ...older, ...apiRoutes({ ...source, older }, version) }, source, rendered);
+  const api = apiRoutes({ ...source, older }, version);
+  return forgettingAfterChange({ ...refusingDryRuns(older), ...api }, source, rendered);
 }
+
+/** The paths without a version know no `dry_run`, and would carry out what was only asked about. */
+function refusingDryRuns(routes: Routes): Routes {
+  const refusing = Object.entries(routes).map(([pattern, handle]): [string, Handle] => [
+    pattern,
+    pattern.startsWith('GET ')
+      ? handle
+      : (request) => (request.query.has('dry_run') ? noDryRun : handle(request)),
+  ]);
+  return Object.fromEntries(refusing);
+}
+
+const noDryRun: Answer = {
+  status: 400,
+  body: { error: 'dry_run is for the paths under /v1 (docs/API.md); nothing was changed' },
+};
 
 /** Who has changed something and then looks sees what it has changed. */
 function forgettingAfterChange(

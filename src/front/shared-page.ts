@@ -6,7 +6,7 @@
  * It does not promise a page younger than the rendering takes: who asks while one is under way gets that one.
  */
 import { pageFreshMsMax, pageRestPerRenderTime, sharedPagesMax } from '../core/limits.ts';
-import { type Answer, type EncodedAnswer, encode, type Handle, type RouteRequest } from './answer.ts';
+import { type Answer, type EncodedAnswer, encode, type RouteRequest } from './answer.ts';
 
 interface Rendering {
   readonly outcome: { readonly answer: EncodedAnswer } | { readonly error: unknown };
@@ -14,8 +14,8 @@ interface Rendering {
   readonly restMs: number;
 }
 
-export interface SharedPage {
-  (request: RouteRequest): Promise<Answer>;
+export interface SharedPage<Asked = RouteRequest> {
+  (request: Asked): Promise<Answer>;
   /** After a change: whoever asks from now on gets a page that was begun after it. */
   forget(): void;
 }
@@ -24,15 +24,15 @@ export interface SharedPage {
  * @param freshMs for how long at least after it was made a page is given to others; failures and refusals are not kept
  * @param keyOf what `render` reads of the request, as text; by default nothing, so whatever the query is, the page is one
  */
-export function freshFor(
+export function freshFor<Asked = RouteRequest>(
   freshMs: number,
-  render: Handle,
-  keyOf: (request: RouteRequest) => string = () => '',
-): SharedPage {
+  render: (request: Asked) => Answer | Promise<Answer>,
+  keyOf: (request: Asked) => string = () => '',
+): SharedPage<Asked> {
   const pages = new Map<string, Promise<Rendering>>();
   let previous: Promise<void> | undefined;
 
-  const renderAfter = async (turn: typeof previous, request: RouteRequest): Promise<Rendering> => {
+  const renderAfter = async (turn: typeof previous, request: Asked): Promise<Rendering> => {
     await turn;
     const startMs = performance.now();
     let outcome: Rendering['outcome'];
@@ -44,7 +44,7 @@ export function freshFor(
     const tookMs = performance.now() - startMs;
     return { outcome, restMs: Math.min(tookMs * pageRestPerRenderTime, pageFreshMsMax) };
   };
-  const begin = (key: string, request: RouteRequest): Promise<Rendering> => {
+  const begin = (key: string, request: Asked): Promise<Rendering> => {
     const page = renderAfter(previous, request);
     const drop = (): void => {
       if (pages.get(key) === page) pages.delete(key);
@@ -59,7 +59,7 @@ export function freshFor(
     if (pages.size > sharedPagesMax) pages.delete(pages.keys().next().value!);
     return page;
   };
-  const ask = async (request: RouteRequest): Promise<Answer> => {
+  const ask = async (request: Asked): Promise<Answer> => {
     const key = keyOf(request);
     const { outcome } = await (pages.get(key) ?? begin(key, request));
     if ('error' in outcome) throw outcome.error;

@@ -1,4 +1,4 @@
-import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
@@ -27,6 +27,19 @@ test('a token is the first line of its file, as the file is now', () => {
   vi.advanceTimersByTime(1_001);
   expect(files.now.write).toBeUndefined();
   expect(files.problem).toBe(`${path}: ENOENT`);
+});
+
+test('a token is replaced in its place by one of the same length and time', () => {
+  const write = (token: string): void => {
+    writeFileSync(path, token);
+    utimesSync(path, 1_700_000_000, 1_700_000_000);
+  };
+  write(long);
+  const files = new TokenFiles({ readFile: path });
+  expect(files.now.read).toBe(long);
+  write('y'.repeat(32));
+  vi.advanceTimersByTime(1_001);
+  expect(files.now.read).toBe('y'.repeat(32));
 });
 
 test.each([

@@ -47,8 +47,9 @@ class TokenFile {
     if (this.path === undefined || nowMs - this.lookedAtMs < lookEveryMs) return this.token;
     this.lookedAtMs = nowMs;
     try {
-      const { mtimeMs, size, ino } = statSync(this.path);
-      const version = `${mtimeMs} ${size} ${ino}`;
+      const { mtimeMs, ctimeMs, size, ino } = statSync(this.path);
+      // Its time alone may be that of the one before: `cp -p`, `rsync -t`.
+      const version = `${mtimeMs} ${ctimeMs} ${size} ${ino}`;
       if (version === this.version) return this.token;
       const token = passwordIn(readSecretFile(this.path));
       this.version = version;

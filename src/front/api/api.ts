@@ -1,6 +1,6 @@
 /** The admin API (`/v1/...`): its operations as routes, over what the pages there were before do already. */
 import type { SharedViews } from '../../rooms/shared.ts';
-import type { AllRoutes, Answer, Routes } from '../answer.ts';
+import { type AllRoutes, type Answer, encode, type Routes } from '../answer.ts';
 import type { Outside } from '../outside.ts';
 import type { Turns } from '../turns.ts';
 import { changeOperations } from './change.ts';
@@ -43,11 +43,13 @@ export function apiOperations(parts: ApiParts): Operation[] {
 /** With the description of all of them at `/openapi.json`, made when it is asked for. */
 export function apiRoutes(parts: ApiParts, version: string): AllRoutes {
   const operations = apiOperations(parts);
+  let description: Answer | undefined;
   return {
     ...Object.fromEntries(operations.map((one) => [`${one.method} ${one.path}`, handleOf(one)])),
     'GET /openapi.json': async () => {
       const { openApi } = await import('./openapi.ts');
-      return { status: 200, body: openApi(operations, version) };
+      description ??= encode({ status: 200, body: openApi(operations, version) });
+      return description;
     },
   };
 }

@@ -4,6 +4,7 @@ import { killOverMsMax } from '../../core/kill-order.ts';
 import { listedMax } from '../../core/limits.ts';
 import { operatorWeightMax } from '../../core/operator-word.ts';
 import type { Answer } from '../answer.ts';
+import { whyNotMeant } from '../kill.ts';
 import { type OperatorWord, operatorWords } from '../operator.ts';
 import type { ApiSource } from './api.ts';
 import { asBefore } from './look.ts';
@@ -119,11 +120,15 @@ const endedShape = z
     connections: z.number().describe('Flows that end, or would.'),
     overMs: z.number().optional(),
     dryRun: z.boolean().optional(),
+    isPartial: z
+      .boolean()
+      .optional()
+      .describe('Of dry_run: more are open than were looked at, and may end, too.'),
     others: z.enum(['told', 'not-told']).optional(),
   })
   .meta({ id: 'Ended' });
 
-function flowOperation({ older, lookUp }: ApiSource): Operation {
+function flowOperation({ older, outside, lookUp }: ApiSource): Operation {
   return operation({
     method: 'DELETE',
     path: '/v1/flows',
@@ -144,11 +149,15 @@ function flowOperation({ older, lookUp }: ApiSource): Operation {
       const { listener, pool, backend, client } = query;
       const filter = { listener, pool, backend, client };
       if (query.dry_run) {
+        const said = Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined));
+        const unmeant = await whyNotMeant(outside, said, query.all);
+        if (unmeant !== undefined) return unmeant;
         const answer = await lookUp('GET /v1/flows', filter);
         if (answer.status !== 200) return answer;
+        const { matching, isPartial } = answer.body as shapes.FlowsPage;
         return {
           status: 200,
-          body: { dryRun: true, connections: (answer.body as shapes.FlowsPage).matching },
+          body: { dryRun: true, connections: matching, ...(isPartial ? { isPartial } : {}) },
         };
       }
       return asBefore(older['POST /connections/kill'], {

@@ -1,12 +1,13 @@
 /** What of the API only looks: state, flows, pins, explain, events. */
 import { z } from 'zod';
 import type { FlowRecord } from '../../control/view.ts';
-import { listedMax } from '../../core/limits.ts';
+import { listedMax, pageFreshMs } from '../../core/limits.ts';
 import { routeProtocols } from '../../core/plan.ts';
 import type { Answer, Handle } from '../answer.ts';
+import { freshFor, type SharedPage } from '../shared-page.ts';
 import type { ApiSource } from './api.ts';
 import { flowSorts, flowsPage } from './flows.ts';
-import { limitOf, name, type Operation, operation, refused, searchOf } from './operation.ts';
+import { type Asked, limitOf, name, type Operation, operation, refused, searchOf } from './operation.ts';
 import * as shapes from './shapes.ts';
 
 /** Of so many open flows, at most, the ones asked for are looked for. */
@@ -21,8 +22,25 @@ export function lookOperations(source: ApiSource): Operation[] {
   ];
 }
 
-function stateOperations({ overview }: ApiSource): Operation[] {
-  const backendQuery = z.object({ pool: name, state: z.enum(shapes.backendStates).optional() });
+const nothingQuery = z.object({});
+const poolQuery = z.object({ pool: name });
+const backendQuery = z.object({ pool: name, state: z.enum(shapes.backendStates).optional() });
+
+/** A page is text once for all who ask the same, and made anew after a change. */
+function sharedBy({ overview }: ApiSource) {
+  return <Query extends z.ZodObject>(
+    render: (asked: Asked<Query>) => Promise<Answer>,
+  ): SharedPage<Asked<Query>> =>
+    freshFor(
+      pageFreshMs,
+      render,
+      ({ access, query }) => `${overview.changes} ${access} ${JSON.stringify(query)}`,
+    );
+}
+
+function stateOperations(source: ApiSource): Operation[] {
+  const { overview } = source;
+  const shared = sharedBy(source);
   return [
     operation({
       method: 'GET',
@@ -30,27 +48,27 @@ function stateOperations({ overview }: ApiSource): Operation[] {
       tag: 'status',
       summary:
         'Everything on one page: the instance, banners, listeners, pools with their backends, cluster.',
-      query: z.object({}),
+      query: nothingQuery,
       answer: shapes.statusShape,
-      handle: async ({ access }) => ({
+      handle: shared<typeof nothingQuery>(async ({ access }) => ({
         status: 200,
         body: await overview.statusText(access),
         contentType: 'application/json',
-      }),
+      })),
     }),
     operation({
       method: 'GET',
       path: '/v1/pools',
       tag: 'status',
       summary: 'The pools with their backends.',
-      query: z.object({ pool: name }),
+      query: poolQuery,
       answer: z.object({ pools: z.array(shapes.poolShape) }),
-      handle: async ({ query }) => {
+      handle: shared<typeof poolQuery>(async ({ query }) => {
         const { pools } = await overview.status();
         const found = pools.filter(({ pool }) => query.pool === undefined || pool === query.pool);
         if (found.length > 0 || query.pool === undefined) return { status: 200, body: { pools: found } };
         return refused(`no pool ${query.pool}; there are: ${pools.map(({ pool }) => pool).join(', ')}`, 404);
-      },
+      }),
     }),
     operation({
       method: 'GET',
@@ -59,7 +77,7 @@ function stateOperations({ overview }: ApiSource): Operation[] {
       summary: 'The backends of all pools, or those of a pool or in a state.',
       query: backendQuery,
       answer: z.object({ backends: z.array(shapes.backendShape) }),
-      handle: async ({ query }) => {
+      handle: shared<typeof backendQuery>(async ({ query }) => {
         const { pools } = await overview.status();
         const backends = pools
           .flatMap((pool) => pool.backends)
@@ -69,16 +87,19 @@ function stateOperations({ overview }: ApiSource): Operation[] {
               (query.state === undefined || state === query.state),
           );
         return { status: 200, body: { backends } };
-      },
+      }),
     }),
     operation({
       method: 'GET',
       path: '/v1/listeners',
       tag: 'status',
       summary: 'The listeners.',
-      query: z.object({}),
+      query: nothingQuery,
       answer: z.object({ listeners: z.array(shapes.listenerShape) }),
-      handle: async () => ({ status: 200, body: { listeners: (await overview.status()).listeners } }),
+      handle: shared<typeof nothingQuery>(async () => ({
+        status: 200,
+        body: { listeners: (await overview.status()).listeners },
+      })),
     }),
   ];
 }
@@ -208,7 +229,8 @@ function eventOperations({ events, hub }: ApiSource): Operation[] {
       query: z.object({ since: name }),
       answer: z.string(),
       contentType: 'text/event-stream',
-      handle: ({ access, query, lastEventId }) => hub.answer(access, lastEventId ?? query.since) ?? noId,
+      handle: ({ access, accessNow, query, lastEventId }) =>
+        hub.answer(access, lastEventId ?? query.since, accessNow) ?? noId,
     }),
   ];
 }

@@ -23,6 +23,7 @@ export interface Asked<Query extends z.ZodObject> {
   readonly params: Readonly<Record<string, string>>;
   readonly query: z.output<Query>;
   readonly access: Access;
+  readonly accessNow: () => Access | 'wrong-token';
   readonly lastEventId: string | undefined;
 }
 
@@ -66,10 +67,12 @@ export function handleOf({ method, path, query, handle }: Operation): StreamHand
       const [issue] = read.error.issues;
       return refused(`${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'is wrong'}`);
     }
+    const { access = 'write' } = request;
     return handle({
       params: request.params,
       query: read.data,
-      access: request.access ?? 'write',
+      access,
+      accessNow: request.accessNow ?? (() => access),
       lastEventId: request.lastEventId,
     });
   };

@@ -1,5 +1,8 @@
-/** The state of the instance for all who ask: one status page is made for those who ask together, and its text once. */
-import { pageFreshMs } from '../../core/limits.ts';
+/**
+ * The state of the instance for all who ask: one status page is made for those who ask together, and its text once. After it the thread is
+ * others' for several times as long, however many ask: a page of thousands of backends takes long to make.
+ */
+import { pageFreshMs, pageFreshMsMax, pageRestPerRenderTime } from '../../core/limits.ts';
 import type { SharedViews } from '../../rooms/shared.ts';
 import type { Access } from '../answer.ts';
 import type { Outside } from '../outside.ts';
@@ -21,13 +24,16 @@ export interface OverviewOptions {
 }
 
 interface Made {
-  readonly atMs: number;
+  freshUntilMs: number;
   readonly page: CommonStatus;
   text: string | undefined;
 }
 
 export class Overview {
+  /** How often something was changed here. What was made from the state before is old then. */
+  changes = 0;
   private readonly options: OverviewOptions;
+  private restUntilMs = Number.NEGATIVE_INFINITY;
   private made: Made | undefined;
   private making: Promise<Made> | undefined;
   private askedAtMs = Number.NEGATIVE_INFINITY;
@@ -74,7 +80,11 @@ export class Overview {
   /** The status page as JSON, as whoever may do this much sees it. @throws ControlSilent */
   async statusText(access: Access): Promise<string> {
     const made = await this.current();
-    made.text ??= JSON.stringify(made.page);
+    if (made.text === undefined) {
+      const startMs = performance.now();
+      made.text = JSON.stringify(made.page);
+      this.rest(startMs, made);
+    }
     return `{"access":${JSON.stringify(access)},${made.text.slice(1)}`;
   }
 
@@ -87,26 +97,41 @@ export class Overview {
 
   /** After a change: whoever asks from now on sees it. */
   forget(): void {
+    this.changes += 1;
     this.made = undefined;
+    // What is being made now may have been asked of control before.
+    this.making = undefined;
   }
 
   private async current(): Promise<Made> {
     const { made } = this;
-    if (made !== undefined && performance.now() - made.atMs < pageFreshMs) return made;
-    this.making ??= this.make().finally(() => {
-      this.making = undefined;
-    });
+    if (made !== undefined && performance.now() < made.freshUntilMs) return made;
+    this.making ??= this.make();
     return this.making;
   }
 
   private async make(): Promise<Made> {
-    const { state, pins } = await this.parts();
-    const made: Made = {
-      atMs: performance.now(),
-      page: statusPage(state, this.options, pins, Date.now()),
-      text: undefined,
-    };
-    this.made = made;
-    return made;
+    const { changes } = this;
+    try {
+      const restMs = this.restUntilMs - performance.now();
+      if (restMs > 0) await new Promise((resolve) => setTimeout(resolve, restMs));
+      const { state, pins } = await this.parts();
+      const startMs = performance.now();
+      const page = statusPage(state, this.options, pins, Date.now());
+      const made: Made = { freshUntilMs: performance.now() + pageFreshMs, page, text: undefined };
+      this.rest(startMs, made);
+      if (this.changes === changes) this.made = made;
+      return made;
+    } finally {
+      if (this.changes === changes) this.making = undefined;
+    }
+  }
+
+  /** The page is good while others have the thread. */
+  private rest(startMs: number, made: Made): void {
+    const nowMs = performance.now();
+    const restMs = Math.max(0, this.restUntilMs - nowMs) + (nowMs - startMs) * pageRestPerRenderTime;
+    this.restUntilMs = nowMs + Math.min(restMs, pageFreshMsMax);
+    made.freshUntilMs = Math.max(made.freshUntilMs, this.restUntilMs);
   }
 }

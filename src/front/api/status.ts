@@ -83,12 +83,28 @@ export function poolRows(
 ): PoolRow[] {
   if (snapshot === undefined) return [];
   const byId = new Map(backends.map((status) => [status.id, status]));
-  return snapshot.pools.map((pool) => poolRow(pool, snapshot, byId, source, pins, atMs));
+  const leading = leadingTo(snapshot);
+  return snapshot.pools.map((pool) =>
+    poolRow(pool, leading.get(pool.plan.name) ?? [], byId, source, pins, atMs),
+  );
+}
+
+/** The listeners that lead to each pool. There may be a thousand of both: each is looked at once. */
+function leadingTo({ listeners }: Snapshot): ReadonlyMap<string, readonly string[]> {
+  const leading = new Map<string, string[]>();
+  for (const { plan } of listeners) {
+    for (const pool of poolsOf(plan)) {
+      const names = leading.get(pool) ?? [];
+      leading.set(pool, names);
+      names.push(plan.name);
+    }
+  }
+  return leading;
 }
 
 function poolRow(
   pool: PoolView,
-  { listeners }: Snapshot,
+  listeners: readonly string[],
   statuses: ReadonlyMap<number, BackendStatus>,
   source: StatusSource,
   pins: PinCounts | undefined,
@@ -115,7 +131,7 @@ function poolRow(
     pool: name,
     state: taking === 0 ? 'down' : taking < ids.length ? 'degraded' : 'up',
     policy,
-    listeners: listeners.filter(({ plan }) => poolsOf(plan).includes(name)).map(({ plan }) => plan.name),
+    listeners: [...listeners],
     isInPanic: isInPanic(pool, views.states),
     flows: rows.reduce((sum, { flows }) => sum + flows, 0),
     pins: pins === undefined ? null : rows.reduce((sum, row) => sum + (row.pins ?? 0), 0),

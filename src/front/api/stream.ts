@@ -3,7 +3,7 @@
  *
  * A client costs a bounded part of this thread however slowly it reads: a state is made once for all, and one that has not been taken when
  * the next is made is the last it gets until it has; events it gets from the log of events, where it has a place and nothing of its own. Who
- * takes nothing for {@link httpTakenMs} is cut. When it comes again it says which event it has seen last (Last-Event-ID) and goes on from there.
+ * takes nothing for {@link httpTakenMs} is cut, and so is whose token is another one by now. When it comes again it says which event it has seen last (Last-Event-ID) and goes on from there.
  */
 import { httpTakenMs } from '../../core/limits.ts';
 import type { Access, OutStream, StreamedAnswer } from '../answer.ts';
@@ -23,6 +23,7 @@ export interface StreamSource {
 interface Client {
   readonly stream: OutStream;
   readonly access: Access;
+  readonly accessNow: () => Access | 'wrong-token';
   /** The number of the last event it was told of. */
   told: number;
   isGap: boolean;
@@ -34,6 +35,7 @@ export class StreamHub {
   private readonly source: StreamSource;
   private readonly clients = new Set<Client>();
   private timer: NodeJS.Timeout | undefined;
+  private isTelling = false;
 
   constructor(source: StreamSource) {
     this.source = source;
@@ -44,9 +46,14 @@ export class StreamHub {
 
   /**
    * @param since the id of the last event that the client has; undefined: it gets those to come
+   * @param accessNow what the client may do at a later moment
    * @returns undefined if `since` is no id
    */
-  answer(access: Access, since: string | undefined): StreamedAnswer | undefined {
+  answer(
+    access: Access,
+    since: string | undefined,
+    accessNow: Client['accessNow'] = () => access,
+  ): StreamedAnswer | undefined {
     const { events } = this.source;
     const place = since === undefined ? { after: events.last, isGap: false } : events.place(since);
     if (place === undefined) return undefined;
@@ -54,7 +61,14 @@ export class StreamHub {
       status: 200,
       contentType: 'text/event-stream; charset=utf-8',
       begin: (stream) =>
-        this.begin({ stream, access, told: place.after, isGap: place.isGap, behindSinceMs: undefined }),
+        this.begin({
+          stream,
+          access,
+          accessNow,
+          told: place.after,
+          isGap: place.isGap,
+          behindSinceMs: undefined,
+        }),
     };
   }
 
@@ -79,9 +93,14 @@ export class StreamHub {
     const nowMs = performance.now();
     for (const client of [...this.clients]) {
       if (client.behindSinceMs !== undefined && nowMs - client.behindSinceMs > httpTakenMs)
-        client.stream.cut();
+        client.stream.cut('slow-reader');
+      else if (client.accessNow() !== client.access) client.stream.cut('token');
     }
+    // A state of thousands of backends may take longer than a second.
+    if (this.isTelling) return;
+    this.isTelling = true;
     await this.tellState([...this.clients]);
+    this.isTelling = false;
   }
 
   /** One that has not taken what it was told before gets the next state, or the one after it. */
