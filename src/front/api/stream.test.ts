@@ -7,7 +7,7 @@ import { StreamHub } from './stream.ts';
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-function bench(isTaken: boolean) {
+function bench(isTaken: boolean, takesMs = 0) {
   let access: Access | 'wrong-token' = 'read';
   const said: string[] = [];
   const cuts: string[] = [];
@@ -25,7 +25,11 @@ function bench(isTaken: boolean) {
       stream.onGone();
     },
   };
-  const hub = new StreamHub({ events: new EventLog('run1'), state: async () => '{}' });
+  const state = async (): Promise<string> => {
+    if (takesMs > 0) await new Promise((resolve) => setTimeout(resolve, takesMs));
+    return '{}';
+  };
+  const hub = new StreamHub({ events: new EventLog('run1'), state });
   hub.answer('read', undefined, () => access)!.begin(stream);
   return { said, cuts, becomes: (now: typeof access) => (access = now) };
 }
@@ -46,4 +50,13 @@ test('who takes nothing is told once, and cut', async () => {
   await vi.advanceTimersByTimeAsync(httpTakenMs + 2_000);
   expect(said).toHaveLength(1);
   expect(cuts).toEqual(['slow-reader']);
+});
+
+test('a state that takes long is told less often, and never later than a page waits', async () => {
+  const { said } = bench(true, 800);
+  await vi.advanceTimersByTimeAsync(4_500);
+  expect(said.length).toBeGreaterThanOrEqual(2);
+  await vi.advanceTimersByTimeAsync(8_500);
+  expect(said.length).toBeGreaterThanOrEqual(4);
+  expect(said.length).toBeLessThanOrEqual(6);
 });

@@ -5,11 +5,13 @@
  * the next is made is the last it gets until it has; events it gets from the log of events, where it has a place and nothing of its own. Who
  * takes nothing for {@link httpTakenMs} is cut, and so is whose token is another one by now. When it comes again it says which event it has seen last (Last-Event-ID) and goes on from there.
  */
-import { httpTakenMs } from '../../core/limits.ts';
+import { httpTakenMs, pageRestPerRenderTime } from '../../core/limits.ts';
 import type { Access, OutStream, StreamedAnswer } from '../answer.ts';
 import type { EventLog } from './events.ts';
 
 const stateEveryMs = 1_000;
+/** A state that takes long (tens of thousands of backends) is followed by a rest, of control's, too; whoever follows waits no longer than this. */
+const stateRestMsMax = 2_000;
 const eventsAtOnceMax = 100;
 /** After so long a client whose connection is lost comes again. */
 const retryMs = 2_000;
@@ -36,6 +38,7 @@ export class StreamHub {
   private readonly clients = new Set<Client>();
   private timer: NodeJS.Timeout | undefined;
   private isTelling = false;
+  private restUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(source: StreamSource) {
     this.source = source;
@@ -96,11 +99,12 @@ export class StreamHub {
         client.stream.cut('slow-reader');
       else if (client.accessNow() !== client.access) client.stream.cut('token');
     }
-    // A state of thousands of backends may take longer than a second.
-    if (this.isTelling) return;
+    if (this.isTelling || nowMs < this.restUntilMs) return;
     this.isTelling = true;
     await this.tellState([...this.clients]);
     this.isTelling = false;
+    const endMs = performance.now();
+    this.restUntilMs = endMs + Math.min((endMs - nowMs) * pageRestPerRenderTime, stateRestMsMax);
   }
 
   /** One that has not taken what it was told before gets the next state, or the one after it. */
