@@ -97,7 +97,8 @@ export function backendFields(window: RateWindow, isWide = false): Field<Backend
       order: ({ flows }) => -flows,
     },
     { title: 'MAX', align: right, isWide: true, leaves: 10, cell: ({ flowsMax }) => numberOf(flowsMax) },
-    ...backendRateFields(window),
+    newFlowsField(window, 3),
+    ...byteFields<BackendRow>(window, 8).map((field) => ({ ...field, isWide: true })),
     {
       title: 'PINS',
       align: right,
@@ -123,28 +124,33 @@ export function backendFields(window: RateWindow, isWide = false): Field<Backend
   return fields.filter((field) => isWide || field.isWide !== true);
 }
 
-function backendRateFields(window: RateWindow): BackendField[] {
+type HasRates = Pick<BackendRow, 'rates'>;
+
+/** @param leaves when it is left out: see {@link Field} */
+function newFlowsField<Row extends HasRates>(window: RateWindow, leaves: number): Field<Row> {
+  return {
+    title: 'NEW/s',
+    align: right,
+    leaves,
+    cell: ({ rates }) => rate(rates[window].newFlowsPerS),
+    order: ({ rates }) => -rates[window].newFlowsPerS,
+  };
+}
+
+/** What comes in and goes out. */
+function byteFields<Row extends HasRates>(window: RateWindow, leaves: number): Field<Row>[] {
   return [
-    {
-      title: 'NEW/s',
-      align: right,
-      leaves: 3,
-      cell: ({ rates }) => rate(rates[window].newFlowsPerS),
-      order: ({ rates }) => -rates[window].newFlowsPerS,
-    },
     {
       title: 'IN/s',
       align: right,
-      isWide: true,
-      leaves: 8,
+      leaves,
       cell: ({ rates }) => bytes(rates[window].bytesInPerS),
       order: ({ rates }) => -rates[window].bytesInPerS,
     },
     {
       title: 'OUT/s',
       align: right,
-      isWide: true,
-      leaves: 8,
+      leaves,
       cell: ({ rates }) => bytes(rates[window].bytesOutPerS),
       order: ({ rates }) => -rates[window].bytesOutPerS,
     },
@@ -171,13 +177,7 @@ export function poolFields(window: RateWindow): Field<PoolRow>[] {
     },
     { title: 'POLICY', leaves: 4, cell: ({ policy }) => policy },
     { title: 'FLOWS', align: right, cell: ({ flows }) => count(flows), order: ({ flows }) => -flows },
-    {
-      title: 'NEW/s',
-      align: right,
-      leaves: 2,
-      cell: ({ rates }) => rate(rates[window].newFlowsPerS),
-      order: ({ rates }) => -rates[window].newFlowsPerS,
-    },
+    newFlowsField(window, 2),
     { title: 'IN/s', align: right, leaves: 3, cell: ({ rates }) => bytes(rates[window].bytesInPerS) },
     { title: 'OUT/s', align: right, leaves: 3, cell: ({ rates }) => bytes(rates[window].bytesOutPerS) },
     { title: 'PINS', align: right, leaves: 1, cell: ({ pins }) => numberOf(pins) },
@@ -191,27 +191,8 @@ export function listenerFields(window: RateWindow): Field<ListenerRow>[] {
     { title: 'ADDRESS', leaves: 5, cutTo: 16, cell: ({ address }) => address },
     { title: 'POOL', leaves: 6, cutTo: 12, cell: ({ pools }) => pools.join(', ') },
     { title: 'FLOWS', align: right, cell: ({ flows }) => count(flows), order: ({ flows }) => -flows },
-    {
-      title: 'NEW/s',
-      align: right,
-      leaves: 1,
-      cell: ({ rates }) => rate(rates[window].newFlowsPerS),
-      order: ({ rates }) => -rates[window].newFlowsPerS,
-    },
-    {
-      title: 'IN/s',
-      align: right,
-      leaves: 3,
-      cell: ({ rates }) => bytes(rates[window].bytesInPerS),
-      order: ({ rates }) => -rates[window].bytesInPerS,
-    },
-    {
-      title: 'OUT/s',
-      align: right,
-      leaves: 3,
-      cell: ({ rates }) => bytes(rates[window].bytesOutPerS),
-      order: ({ rates }) => -rates[window].bytesOutPerS,
-    },
+    newFlowsField(window, 1),
+    ...byteFields<ListenerRow>(window, 3),
     {
       title: 'REFUSED',
       align: right,
