@@ -3,31 +3,13 @@
  * 7000) and datagram (UDP 7001) with its name, and sends bytes whose values follow from their place (TCP 7002: `<count>\n`).
  */
 import { fill } from './kernel-bytes.ts';
-import { tcpServer, udpServer } from './servers.ts';
+import { serveName } from './name-servers.ts';
+import { tcpServer } from './servers.ts';
 
 const name = process.argv[2] ?? 'nameless';
 const pieceBytes = 65_536;
 
-await tcpServer(
-  (socket) => {
-    socket.on('data', (bytes) => {
-      const lines = bytes.filter((byte) => byte === 10).length;
-      socket.write(`${name}\n`.repeat(lines));
-    });
-    socket.on('end', () => socket.end());
-  },
-  { ip: '::', port: 7000 },
-);
-await udpServer((message, _from, reply) => reply(`${name}:${message.toString('latin1')}`), {
-  ip: '0.0.0.0',
-  port: 7001,
-  checkable: true,
-});
-await udpServer((message, _from, reply) => reply(`${name}:${message.toString('latin1')}`), {
-  ip: process.argv[3] ?? '::1',
-  port: 7001,
-  checkable: true,
-});
+await serveName(name, { tcpIp: '::', udpIps: ['0.0.0.0', process.argv[3] ?? '::1'] });
 await tcpServer(
   (socket) => {
     socket.once('data', (bytes) => {
