@@ -27,9 +27,9 @@ test.each(['epoll', 'portable'])('%s: slow start', async (engine) => {
   );
   expect(await share(pinion, 'a'), 'not at the start').toBe(1);
   await servers[0]!.stop();
-  await pinion.waitForLog(({ event }) => event === 'backend-down');
+  await pinion.waitForLog(({ event, backend }) => event === 'backend-down' && backend === 'a');
   await servers[0]!.start();
-  await pinion.waitForLog(({ event }) => event === 'backend-up');
+  await pinion.waitForLog(({ event, backend }) => event === 'backend-up' && backend === 'a');
   expect(await share(pinion, 'a')).toBeLessThan(0.9);
   const ofA = (names: string[]): number => names.filter((name) => name === 'a').length;
   const early = ofA(await askAll(pinion, 0, 120));
@@ -75,7 +75,7 @@ test.each(['epoll', 'portable'])('%s: panic', async (engine) => {
     why: expect.stringContaining('fewer are up than panic_below says'),
   });
   await checks[1]!.start();
-  await pinion.waitForLog(({ event }) => event === 'backend-up');
+  await pinion.waitForLog(({ event, backend }) => event === 'backend-up' && backend === 'b');
   expect(await panic()).toBe(0);
   expect(new Set(await askAll(pinion, 60, 120))).toEqual(new Set(['b', 'c']));
 });

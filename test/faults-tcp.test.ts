@@ -120,7 +120,7 @@ test('row 3: with every backend down clients are reset, and served again when on
     record.event === 'clients-refused' && record.code === 'no-backend';
   expect(await pinion.waitForLog(isTold)).toMatchObject({ listener: 'front', count: 1 });
   await servers[1]!.start();
-  await pinion.waitForLog((record) => record.event === 'backend-up');
+  await pinion.waitForLog(({ event, backend }) => event === 'backend-up' && backend === 'b');
   expect(await askTcp(pinion.port('front'))).toBe('b');
 });
 
