@@ -1,8 +1,10 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
-import { temporaryFolder } from '../../test/support/temporary.ts';
+import { afterAll, expect, test } from 'vitest';
+import { removeTemporaryFolders, temporaryFolder } from '../../test/support/temporary.ts';
 import { excerptOf } from './load.ts';
+
+afterAll(removeTemporaryFolders);
 
 const notYaml = 'is not valid YAML here: so it is';
 

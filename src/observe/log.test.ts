@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { fstatSync, mkdtempSync, openSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, expect, test, vi } from 'vitest';
 import type { Plan } from '../core/plan.ts';
 import type { FlowRecord } from '../worker/messages-from-worker.ts';
 import { LineOutput } from './line-output.ts';
@@ -12,6 +12,7 @@ import { factsOf } from './log-style.ts';
 const folder = mkdtempSync(join(tmpdir(), 'pinion-log-'));
 const path = join(folder, 'log');
 const accessPath = join(folder, 'access');
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
 afterEach(() => {
   vi.unstubAllEnvs();
   for (const file of [path, accessPath, `${accessPath}.1`]) rmSync(file, { force: true });

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 
 const folders = new Set<string>();
 
-/** Makes an empty folder, mode 0700, that `removeTemporaryFolders` or the end of the process removes. */
+/** Makes an empty folder, mode 0700, that `removeTemporaryFolders` removes (`stopEverything` calls it). */
 export function temporaryFolder(name: string): string {
   const folder = mkdtempSync(join(tmpdir(), `pinion-${name}-`));
   folders.add(folder);
