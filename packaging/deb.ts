@@ -38,7 +38,7 @@ const units = 'usr/lib/systemd/system';
 
 /** Of libraries: nothing that runs reads it. */
 const isIdle = (path: string): boolean =>
-  /\.(map|d\.[cm]?ts)$|\/zod\/src(\/|$)|\/koffi\/(doc|src|vendor)(\/|$)|\/hono\/dist\/(cjs|types)(\/|$)|\/@opentelemetry\/api\/build\/esm|\/(test|tests|__tests__|benchmarks?)(\/|$)/.test(
+  /\.(map|d\.[cm]?ts|cc|hh|inc|S|asm)$|\/zod\/src(\/|$)|\/koffi\/(doc|lib|vendor|src\/koffi\/(src\/abi|cmake))(\/|$)|\/koffi-linux-\w+\/musl_|\/hono\/dist\/(cjs|types)(\/|$)|\/@opentelemetry\/api\/build\/esm|\/(test|tests|__tests__|benchmarks?)(\/|$)/.test(
     path,
   );
 

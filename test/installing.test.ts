@@ -4,10 +4,12 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
+import { decideEngine } from '../src/engine/select.ts';
 import { askTcp } from './support/clients.ts';
 import { admin, backendsOf, configText, listener, noCheck } from './support/config.ts';
 import { findCommand } from './support/packages.ts';
 import { startPinion } from './support/pinion.ts';
+import { freePort } from './support/ports.ts';
 import { stopEverything } from './support/processes.ts';
 import { namedTcp, stopServers } from './support/servers.ts';
 import { temporaryFolder } from './support/temporary.ts';
@@ -34,12 +36,18 @@ async function ownConfig(): Promise<string> {
   return configText({
     listeners: [listener('front', 'tcp', 'pool')],
     pools: { pool: { health: noCheck, backends: backendsOf(await namedTcp(['a'])) } },
+    cluster: { name: 'installed', redis: `redis://127.0.0.1:${await freePort()}` },
   });
 }
 
 /** It serves from there: with its own modules, as the user would start it. */
 async function serves(main: string, config: string): Promise<void> {
   const pinion = await startPinion(config, { main });
+  // Nothing that a library needs was left out: it has the faster engine, and Redis's client finds out that nobody is there.
+  expect(pinion.events('starting')).toMatchObject([{ engine: (await decideEngine('auto')).engine }]);
+  expect(await pinion.waitForLog(({ event }) => event === 'cluster-away')).toMatchObject({
+    message: expect.stringContaining('ECONNREFUSED'),
+  });
   expect(await askTcp(pinion.port('front'))).toBe('a');
   expect((await admin(pinion, 'GET', '/status')).status).toBe(200);
   expect(await pinion.stop()).toEqual({ code: 0, signal: null });

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { formatProblem } from '../config/load.ts';
 import { printPlan } from '../config/print.ts';
-import { decideEngine } from '../engine/select.ts';
+import { decideEngine, engineWarnings } from '../engine/select.ts';
 import { loadedOrComplain, requiredConfigFile, warn } from './load.ts';
 import { lookAtMachine } from './machine.ts';
 import { print } from './standard-output.ts';
@@ -16,12 +16,14 @@ export async function check(
   const loaded = loadedOrComplain(path);
   if (loaded === undefined) return;
   const { plan } = loaded;
-  const { engine, works, reason } = await decideEngine(plan.engine);
+  const decision = await decideEngine(plan.engine);
+  const { engine, works, reason } = decision;
   // Without it nobody knows what could be done.
   if (!works) warn([formatProblem(loaded.problemAt(['engine'], `epoll does not work here: ${reason}`))]);
   else {
     const { problems, warnings } = await lookAtMachine(loaded, engine);
-    warn([...problems.map((line) => `${line} (run would not start here)`), ...warnings]);
+    const wouldNotStart = problems.map((line) => `${line} (run would not start here)`);
+    warn([...wouldNotStart, ...engineWarnings(decision), ...warnings]);
   }
   if (options.print) {
     print(`${printPlan(plan)}\n`);

@@ -15,7 +15,7 @@ import { viewOf } from '../control/view.ts';
 import { formatAddress } from '../core/address-text.ts';
 import type { AdminPlan, Bind, Plan } from '../core/plan.ts';
 import { reusePortSupported } from '../engine/portable/portable.ts';
-import { decideEngine, type EngineDecision } from '../engine/select.ts';
+import { decideEngine, type EngineDecision, engineWarnings } from '../engine/select.ts';
 import { FrontClient, PageFailure } from '../front/client.ts';
 import type { PageData } from '../front/entry.ts';
 import { EventsKept } from '../front/events-kept.ts';
@@ -70,7 +70,7 @@ export class Instance {
         `engine: epoll does not work here: ${engine.reason}; use engine: auto or portable`,
       );
     const { problems, warnings } = await lookAtMachine(loaded, engine.engine, undefined, options.passed);
-    warn(warnings);
+    warn([...engineWarnings(engine), ...warnings]);
     if (problems.length > 0) throw new MachineFailure(problems);
     const instance = new Instance(plan, options, engine);
     const misfits = instance.passedProblems(loaded);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { test } from 'vitest';
-import { decideEngine } from './select.ts';
+import { expect, test } from 'vitest';
+import { decideEngine, engineWarnings } from './select.ts';
 
 const works = async (): Promise<undefined> => undefined;
 const broken = async (): Promise<string> => 'epoll_create1: EPERM';
@@ -18,7 +18,16 @@ test('auto falls back and says what is in the way', async () => {
     engine: 'portable',
     reason: 'epoll does not work here: epoll_create1: EPERM',
     works: true,
+    obstacle: 'epoll_create1: EPERM',
   });
+});
+
+test('a fall back is warned of, what was asked for is not', async () => {
+  expect(engineWarnings(await decideEngine('auto', broken))).toEqual([
+    expect.stringMatching(/^engine: the portable engine serves.*: epoll_create1: EPERM;/),
+  ]);
+  expect(engineWarnings(await decideEngine('auto', works))).toEqual([]);
+  expect(engineWarnings(await decideEngine('portable', broken))).toEqual([]);
 });
 
 test('what is asked for by name is not replaced, and portable does not look', async () => {

@@ -12,6 +12,8 @@ export interface EngineDecision {
   readonly reason: string;
   /** False: what was asked for by name cannot be had here. */
   readonly works: boolean;
+  /** What keeps the faster engine from serving, though nobody asked for the other one. */
+  readonly obstacle?: string;
 }
 
 /** @returns undefined if the epoll engine works here, else what is in the way */
@@ -35,7 +37,15 @@ export async function decideEngine(
     };
   }
   if (obstacle === undefined) return { engine: 'epoll', reason: 'epoll works here', works: true };
-  return { engine: 'portable', reason: `epoll does not work here: ${obstacle}`, works: true };
+  return { engine: 'portable', reason: `epoll does not work here: ${obstacle}`, works: true, obstacle };
+}
+
+/** What an operator has to know of the decision before anything is served: a fall back is several times slower. */
+export function engineWarnings({ obstacle }: EngineDecision): readonly string[] {
+  if (obstacle === undefined) return [];
+  return [
+    `engine: the portable engine serves, which takes several times the CPU, as epoll does not work here: ${obstacle}; engine: portable takes it without this warning`,
+  ];
 }
 
 async function probeEpoll(): Promise<string | undefined> {
