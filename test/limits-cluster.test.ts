@@ -1,6 +1,7 @@
 /** Limits that are summed over a pair: what a client has on one instance counts on the other, while Redis is there. */
 import { afterEach, expect, test } from 'vitest';
 import { type TcpClient, tcpClient } from './support/clients.ts';
+import { pinionCommand } from './support/command.ts';
 import { backendsOf, configText, listener, noCheck } from './support/config.ts';
 import { eventually } from './support/eventually.ts';
 import { type Pinion, startPinion } from './support/pinion.ts';
@@ -47,6 +48,11 @@ async function mayEnter(pinion: Pinion, from: string): Promise<boolean> {
   return client !== undefined;
 }
 
+async function explained(pinion: Pinion, client: string): Promise<string> {
+  const admin = `127.0.0.1:${pinion.port('admin')}`;
+  return (await pinionCommand(['explain', '--admin', admin, '-l', 'front', '--client', client])).stdout;
+}
+
 requirePackage('redis')('limits of a pair', () => {
   test('are summed; each instance has its share while Redis is away; and summed again', async () => {
     const redis = await startRedis();
@@ -59,6 +65,9 @@ requirePackage('redis')('limits of a pair', () => {
     expect(here).toHaveLength(6);
     await eventually('its flows on the other instance count', async () => !(await mayEnter(two, client)));
     expect(await two.metric('pinion_listener_ended_total', { code: 'limit-client' })).toBeGreaterThan(0);
+    expect(await explained(two, client)).toContain(
+      'flows_per_client: 0 of 6 open here, 6 on the other instances; one more is refused (limit-client)',
+    );
     expect(await enter(two, neighbour, 5), 'of the network of 9').toHaveLength(3);
     expect(await two.metric('pinion_listener_ended_total', { code: 'limit-subnet' })).toBe(2);
 
@@ -66,6 +75,9 @@ requirePackage('redis')('limits of a pair', () => {
     // Of what it has there nothing is known any more.
     await eventually('the share of this instance', () => mayEnter(two, client));
     expect(await enter(two, stranger, 8)).toHaveLength(3);
+    expect(await explained(two, stranger)).toContain(
+      'flows_per_client: 3 of 6 open here; this one of 2 instances has a share of 3 while the others are not heard of; one more is refused',
+    );
 
     await startRedis({ port: redis.port });
     await eventually(

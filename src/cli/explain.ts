@@ -90,6 +90,10 @@ export function explanationLines(answer: Explanation, source: string): Line[] {
     ['why', answer.why],
     ...line('whose address', answer.whoseAddress?.why),
     ...line('access', answer.access?.isAllowed === true ? answer.access.why : undefined),
+    ...(answer.limits ?? []).map(
+      ({ limit, of, why }) =>
+        ['limit', `${limit}${of === answer.client ? '' : ` of ${of}`}: ${why}`] as const,
+    ),
     ...(answer.tiers ?? []).map((tier) => [`tier ${tier.tier}`, tierInWords(tier)] as const),
     ...Object.entries(answer.spared ?? {}).map(([name, why]) => ['spared', `${name}: ${why}`] as const),
     ...Object.entries(answer.slowStarts ?? {}).map(

@@ -17,6 +17,13 @@ test('ports that follow each other are told as a range', () => {
   expect(bindsText('tcp', [at('10.0.0.1', 0), at('10.0.0.1', 1)])).toBe('tcp://10.0.0.1:0, tcp://10.0.0.1:1');
 });
 
+test('of ten thousand addresses the first are told, and how many more there are', () => {
+  const odd = Array.from({ length: 10_000 }, (_, i) => at('10.0.0.1', 1_001 + 2 * i));
+  expect(bindsText('udp', odd)).toMatch(
+    /^udp:\/\/10\.0\.0\.1:1001, .*, udp:\/\/10\.0\.0\.1:1063, and 9968 more$/,
+  );
+});
+
 test('where a flow came in is held against the addresses there are', () => {
   const local = Address.parse('10.0.0.1', 80)!;
   const local6 = Address.parse('2001:db8::1', 80)!;

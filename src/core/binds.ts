@@ -52,7 +52,10 @@ export function coverage(binds: readonly Bind[]): (local: Address) => boolean {
   };
 }
 
-/** `tcp://0.0.0.0:443, udp://[::]:7000-7099`: ports that follow each other are one range. */
+/** A listener may have ten thousand addresses, of which a line of a log, a label and a table show so many ranges. */
+const rangesShownMax = 32;
+
+/** `tcp://0.0.0.0:443, udp://[::]:7000-7099`: ports that follow each other are one range. Of many ranges the first ones, and how many more. */
 export function bindsText(protocol: Protocol, binds: readonly Bind[]): string {
   const texts: string[] = [];
   for (let i = 0; i < binds.length; ) {
@@ -68,6 +71,8 @@ export function bindsText(protocol: Protocol, binds: readonly Bind[]): string {
     }
     texts.push(`${protocol}://${formatAddress(bind)}${last === bind.port ? '' : `-${last}`}`);
   }
+  const more = texts.length - rangesShownMax;
+  if (more > 0) texts.splice(rangesShownMax, more, `and ${more} more`);
   return texts.join(', ');
 }
 

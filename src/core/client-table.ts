@@ -72,6 +72,16 @@ export interface OpenClient {
   readonly flows: number;
 }
 
+/** What counts for the next flow of a client or network, for those who ask. */
+export interface ClientStanding {
+  /** Open flows on this instance. */
+  readonly open: number;
+  /** And on the others, as they told last; undefined: nothing is known of them now. */
+  readonly elsewhere: number | undefined;
+  /** Instances that were there last, this one too. */
+  readonly members: number;
+}
+
 /** A limit whose clients are listed: those with at least so many flows. */
 export interface ListedLimit {
   readonly flows: number;
@@ -184,6 +194,19 @@ export class ClientTable {
     const passes = this.passes(this.listenersAt + listenerId * ratesPerListener, perSecond, nowMs);
     this.locks.release(line);
     return passes;
+  }
+
+  /** Takes nothing and waits for nobody: it is read without the lock, and a client that comes or goes meanwhile may be missed. */
+  look(listenerId: number, kind: ClientKind, address: Address, nowMs: number): ClientStanding {
+    const scope = scopeOf(listenerId, kind);
+    const first = this.bucketOf(scope, address) * slotsPerBucket;
+    const { members } = this;
+    const isKnown = nowMs < this.doubles[this.pairAt + pairKnownUntil]!;
+    for (let slot = first; slot < first + slotsPerBucket; slot++) {
+      if (!this.isOf(slot, scope, address)) continue;
+      return { open: this.open(slot), elsewhere: isKnown ? this.elsewhere(slot) : undefined, members };
+    }
+    return { open: 0, elsewhere: isKnown ? 0 : undefined, members };
   }
 
   /** What all flows of the client at this place may move. Bytes a second. */
@@ -329,19 +352,13 @@ export class ClientTable {
   }
 
   /** Under the lock: the entry of a client, made if there is none; below 0: all others have open flows. */
-  private find(bucket: number, scope: number, { w0, w1, w2, w3 }: Address, nowMs: number): number {
+  private find(bucket: number, scope: number, address: Address, nowMs: number): number {
     const { words } = this;
     let spare = untracked;
     let spareMs = -1;
     for (let slot = bucket * slotsPerBucket; slot < (bucket + 1) * slotsPerBucket; slot++) {
       const at = this.wordAt(slot);
-      const isSame =
-        Atomics.load(words, at + scopeWord) === scope &&
-        Atomics.load(words, at) === (w0 | 0) &&
-        Atomics.load(words, at + 1) === (w1 | 0) &&
-        Atomics.load(words, at + 2) === (w2 | 0) &&
-        Atomics.load(words, at + 3) === (w3 | 0);
-      if (isSame) {
+      if (this.isOf(slot, scope, address)) {
         Atomics.store(words, at + usedWord, nowMs | 0);
         return slot;
       }
@@ -352,8 +369,21 @@ export class ClientTable {
         spareMs = quietMs;
       }
     }
+    const { w0, w1, w2, w3 } = address;
     if (spare >= 0) this.begin(spare, scope, [w0, w1, w2, w3], nowMs);
     return spare;
+  }
+
+  private isOf(slot: number, scope: number, { w0, w1, w2, w3 }: Address): boolean {
+    const { words } = this;
+    const at = this.wordAt(slot);
+    return (
+      Atomics.load(words, at + scopeWord) === scope &&
+      Atomics.load(words, at) === (w0 | 0) &&
+      Atomics.load(words, at + 1) === (w1 | 0) &&
+      Atomics.load(words, at + 2) === (w2 | 0) &&
+      Atomics.load(words, at + 3) === (w3 | 0)
+    );
   }
 
   private begin(slot: number, scope: number, address: readonly number[], nowMs: number): void {

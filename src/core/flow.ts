@@ -37,8 +37,11 @@ export class Flow {
   key: Key;
   /** Monotonic, milliseconds. */
   readonly startedAtMs: number;
-  /** What was read of it before it was opened; undefined where its listener identifies nobody, or had nothing to read. */
-  readonly identity: Identity | undefined;
+  /**
+   * What was read of it before it was opened; undefined where its listener identifies nobody, or had nothing to read. Once it is
+   * routed, without what no backend is told.
+   */
+  identity: Identity | undefined;
   /** UDP: bytes at the beginning of the first datagram that are not for the backend. */
   consumed = 0;
   /** UDP: a proxy may say these again at the beginning of a later datagram, and they are not for the backend there either. */

@@ -102,3 +102,64 @@ test.each([
   const answer = explain(snapshot, source, listener.plan.name, Address.parse('10.0.0.1', 0)!, undefined);
   expect(answer?.moves).toBe(moves);
 });
+
+test('what limits leave a client, here and on the other instances', () => {
+  const { shared: _, ...views } = createSharedMemory(1, 1024);
+  const { clients } = views.counters;
+  const view = listenerView(0, 'tcp', {});
+  const pools = [{ id: view.poolId, version: 1, plan: poolPlan({}), backends: equalBackends(1) }];
+  const client = Address.parse('192.0.2.7', 0)!;
+  const none = { flows: 0, newFlowsPerSecond: 0 };
+  const ask = (limits: object) => {
+    const listener = { ...view, plan: { ...view.plan, limits: { ...view.plan.limits, ...limits } } };
+    const snapshot = { listeners: [listener], pools } as unknown as Snapshot;
+    const source = { views, policies: new KeptPolicies(), nowMs: () => 1_000 };
+    return explain(snapshot, source, listener.plan.name, client, undefined)?.limits;
+  };
+  expect(ask({})).toBeUndefined();
+  for (let i = 0; i < 3; i++) clients.take(view.id, 'client', client, none, true, 1);
+  clients.take(view.id, 'subnet', Address.parse('192.0.2.0', 0)!, none, true, 1);
+  const perSubnet = { prefixV4: 24, prefixV6: 64, flows: 1, newFlowsPerSecond: 0, datagramsPerSecond: 0 };
+  expect(ask({ flowsPerClient: 5, newFlowsPerClientPerSecond: 9, perSubnet })).toEqual([
+    {
+      limit: 'flows_per_client',
+      of: '192.0.2.7',
+      most: 5,
+      scope: 'instance',
+      mostHere: 5,
+      open: 3,
+      why: '3 of 5 open here; 2 more may come',
+    },
+    {
+      limit: 'new_flows_per_client',
+      of: '192.0.2.7',
+      most: 9,
+      scope: 'instance',
+      mostHere: 9,
+      why: '9 a second',
+    },
+    {
+      limit: 'per_subnet.flows',
+      of: '192.0.2.0/24',
+      most: 1,
+      scope: 'instance',
+      mostHere: 1,
+      open: 1,
+      why: '1 of 1 open here; one more is refused (limit-subnet)',
+    },
+  ]);
+  const summed = { flowsPerClient: 7, newFlowsPerClientPerSecond: 9, scope: 'cluster' };
+  const era = clients.beginPair();
+  clients.setElsewhere({ listenerId: view.id, kind: 'client', address: client, flows: 2 }, era, 900);
+  clients.endPair(era, 2, 2_000);
+  expect(ask(summed)).toMatchObject([
+    { elsewhere: 2, mostHere: 5, why: '3 of 7 open here, 2 on the other instances; 2 more may come' },
+    { mostHere: 5, why: '5 a second here, of 9 on 2 instances' },
+  ]);
+  clients.endPair(era, 2, 999);
+  expect(ask(summed)?.[0]).toMatchObject({
+    elsewhere: null,
+    mostHere: 4,
+    why: '3 of 7 open here; this one of 2 instances has a share of 4 while the others are not heard of; 1 more may come',
+  });
+});

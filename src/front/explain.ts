@@ -19,6 +19,7 @@ import { Routes, routeText, type Said, saidNothing } from '../core/routes.ts';
 import type { BackendView, ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
 import type { PinRow, PinsByHand } from '../pins/by-hand.ts';
 import type { SharedViews } from '../rooms/shared.ts';
+import { type LimitExplained, limitsOf } from './explain-limits.ts';
 import type { KeptPolicies } from './policies.ts';
 
 /** What an explanation is made from. */
@@ -63,6 +64,8 @@ export interface Explanation {
   readonly moves?: string;
   /** What `allow` and `deny` say, and by which line; absent: the listener has neither. */
   readonly access?: AccessVerdict;
+  /** What limits of clients and networks leave this one; absent: the listener has none. */
+  readonly limits?: readonly LimitExplained[];
   /** The pool's tiers in their order, when it has more than one. */
   readonly tiers?: readonly TierExplained[];
   /** What part of their share those have that have just come up. 0 to 1. */
@@ -158,6 +161,7 @@ export function explain(
     ...(lost === undefined ? {} : { without: { lost: lost.name, backend: onLoss?.name ?? null } }),
     ...whoseAddressOf(listener, client),
     ...movesOf(listener.plan),
+    ...limitsFor(listener, client, views, nowMs()),
     ...accessOf(listener, client),
   };
 }
@@ -198,6 +202,17 @@ function movesOf({ rebind }: ListenerPlan): Pick<Explanation, 'moves'> {
   const { offset, length } = rebind.payload;
   const piece = length === 1 ? `byte ${offset}` : `bytes ${offset} to ${offset + length - 1}`;
   return { moves: `goes on from another address with ${piece} of its first datagram, counted from 0` };
+}
+
+/** Clients and networks are counted by address. */
+function limitsFor(
+  listener: ListenerView,
+  client: AskedClient,
+  { counters }: SharedViews,
+  nowMs: number,
+): Pick<Explanation, 'limits'> {
+  const limits = client instanceof Address ? limitsOf(listener, client, counters.clients, nowMs) : undefined;
+  return limits === undefined ? {} : { limits };
 }
 
 /** Who is denied gets nobody, whatever pins and policy say. */

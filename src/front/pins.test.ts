@@ -65,12 +65,20 @@ test('a pool that is not there is not one without pins', async () => {
   for (const route of ['GET /pins', 'POST /pins/move', 'POST /pins/delete']) {
     expect(await ask(route, 'pool=nope')).toEqual({
       status: 404,
-      body: { error: 'no pool nope; there are: web, db, game' },
+      body: { error: 'no pool nope; there are: web, db, game, @world' },
     });
   }
   expect(done).toEqual([]);
   // Its pins outlive a pool that a reload removed.
   expect(await ask('POST /pins/delete', 'pool=left-over')).toMatchObject({ status: 200 });
+});
+
+test('pins of a group are asked for by one of its pools, or by the name they are listed under', async () => {
+  const { ask, done } = bench();
+  for (const pool of ['game', '@world'])
+    expect(await ask('POST /pins/delete', `pool=${pool}`), pool).toMatchObject({ status: 200 });
+  expect(done).toEqual(Array(2).fill(['delete', { pool: '@world' }]));
+  expect(await ask('GET /pins', 'pool=@other')).toMatchObject({ status: 404 });
 });
 
 test('a list has a length that is a number', async () => {

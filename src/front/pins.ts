@@ -146,12 +146,14 @@ async function withFilter(
   }
   const { snapshot } = (await outside.state()).published;
   const pools = (snapshot?.pools ?? []).map(({ plan }) => plan.name);
+  // Pins of a group are listed under the name of its scope, so this is a name for them too.
+  const scopes = new Set(snapshot?.pools.flatMap(({ scope }) => scope?.name ?? []));
   const isKnown = async (pool: string): Promise<boolean> =>
-    pools.includes(pool) || (await hand.list({ pool }, 1)).length > 0;
+    pools.includes(pool) || scopes.has(pool) || (await hand.list({ pool }, 1)).length > 0;
   return turns.take(async () => {
     const { pool } = filter;
     if (pool === undefined) return act(filter);
     if (await isKnown(pool)) return act({ ...filter, pool: scopeOf(snapshot, pool) });
-    return refused(404, `no pool ${pool}; there are: ${pools.join(', ')}`);
+    return refused(404, `no pool ${pool}; there are: ${[...pools, ...scopes].join(', ')}`);
   });
 }

@@ -1117,6 +1117,50 @@ test('the pin of a flow is where the pins of its pool are, and holds what names 
   expect(pins.lookup(9, flow.key, 0)).toBe(77);
 });
 
+test('a conversation whose pool joins a group while it moves has its pin there, and leaves none behind', () => {
+  const view = withAffinity(listenerView(0, 'udp', {}), { group: 'g' });
+  const { director, pins, snapshot } = directorOf(view);
+  const flow = openFlow(director, view, 1);
+  director.route(flow);
+  director.dialed(flow);
+  director.replied(flow);
+  flow.datagramsIn = 2;
+  const visit = (): void => {
+    for (const endMs = clockMs + 11_000; clockMs < endMs; clockMs += 100) director.tick();
+  };
+  visit();
+  expect(flow.holdsPin).toBe(true);
+  const pools = snapshot.pools.map((pool) => ({
+    ...pool,
+    version: 2,
+    backends: pool.backends.map((backend) => ({ ...backend, pinId: 77 })),
+    scope: { id: 9, name: '@g', elsewhere: [] },
+  }));
+  director.useSnapshot({ ...snapshot, pools });
+  expect(director.backendNow(flow)).toMatchObject({ pinId: 77 });
+  visit();
+  expect(pins.lookup(9, flow.key, clockMs)).toBe(77);
+  expect(pins.lookup(flow.poolId, flow.key, clockMs)).not.toBe(77);
+});
+
+test('a flow forgets what its proxy said of it and no backend is told', () => {
+  const view = listenerView(0, 'tcp', {});
+  const { director } = directorOf(view);
+  const client = Address.v4(1, 1);
+  const header = {
+    version: 2,
+    isLocal: false,
+    transport: 'stream',
+    addresses: undefined,
+    sourcePath: undefined,
+    tlvs: [{ type: 0xea, value: new Uint8Array(3_000) }],
+    length: 3_031,
+  } as const;
+  const flow = director.open(view, client, noAddress, { peer: client, peerLocal: noAddress, header }) as Flow;
+  director.route(flow);
+  expect(flow.identity?.header?.tlvs).toEqual([]);
+});
+
 test('a UDP client is recognised by a piece of its first datagram, and by its address where there is none', () => {
   const key = { payload: { offset: 1, length: 3 } };
   const view = { ...withAffinity(listenerView(0, 'udp', {}), { key }), identifies: true };

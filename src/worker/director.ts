@@ -47,7 +47,7 @@ import { withWords } from './identify/payload.ts';
 import { type Led, Routing } from './identify/routing.ts';
 import type { MessageFromWorker, WayCount } from './messages-from-worker.ts';
 import type { FlowSelector } from './messages-to-worker.ts';
-import { openingOf } from './opening.ts';
+import { openingOf, withoutUntold } from './opening.ts';
 import { Rebinding } from './rebinding.ts';
 import { Refusals } from './refusals.ts';
 import { ReturningFlows } from './returning-flows.ts';
@@ -481,7 +481,9 @@ export class Director implements EngineHost {
     flow.pinScope = chooser.scopeId;
     flow.backend = choice.backend;
     flow.upstream = chooser.pool.plan.upstream;
-    flow.opening = openingOf(flow, chooser.pool.plan.proxyProtocol, this.idPrefix);
+    const { proxyProtocol } = chooser.pool.plan;
+    flow.opening = openingOf(flow, proxyProtocol, this.idPrefix);
+    if (flow.identity !== undefined) flow.identity = withoutUntold(flow.identity, proxyProtocol);
     flow.reason = choice.reason;
     flow.keepsSaid = mayReplay(chooser.pool, flow);
     // In a loop all but the first come from this machine: only theirs are worth a system call each.
@@ -622,8 +624,14 @@ export class Director implements EngineHost {
     if (chooser !== undefined) flow.upstream = chooser.pool.plan.upstream;
     const now = chooser?.backend(flow.backend!.id);
     // One that is gone, or whose name does not resolve, is still where it was as far as anybody knows.
-    if (now?.target !== undefined) flow.backend = now;
-    return flow.backend!;
+    if (now?.target === undefined) return flow.backend!;
+    // Its pool has joined a group, or left one: there the backend has another number, and the flow no pin yet.
+    if (flow.pinScope !== chooser!.scopeId) {
+      this.flowPins.retreat(flow, this.options.nowMs());
+      flow.pinScope = chooser!.scopeId;
+    }
+    flow.backend = now;
+    return now;
   }
 
   closed(flow: Flow, code: TerminationCode): void {

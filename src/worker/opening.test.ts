@@ -5,7 +5,7 @@ import { keyOf } from '../core/key.ts';
 import type { ProxyTlv } from '../core/proxy-plan.ts';
 import { listenerView } from '../engine/conformance/listener.ts';
 import { type ProxyHeader, readProxyHeader, type Tlv, tlvType } from '../wire/proxy-header.ts';
-import { openingOf } from './opening.ts';
+import { openingOf, withoutUntold } from './opening.ts';
 
 const at = (text: string): Address => Address.parseWithPort(text)!;
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -104,4 +104,21 @@ describe('what backends hear first', () => {
   ])('%j of what came in', (tlvs, incoming, expected) => {
     expect(texts(told(flowOf(client, local, incoming), 2, tlvs))).toEqual(expected);
   });
+});
+
+test('of what a proxy said a flow keeps what backends of its pool are told', () => {
+  const came = [tlvType.alpn, tlvType.authority, tlvType.uniqueId, 0xea].map((type) => ({
+    type,
+    value: bytes('x'),
+  }));
+  const { identity } = flowOf(at('192.0.2.7:1'), at('192.0.2.8:2'), came);
+  const kept = (tlvs?: readonly ProxyTlv[], version: 1 | 2 = 2) =>
+    withoutUntold(identity, tlvs && { version, tlvs, udp: 'first' })?.header?.tlvs.map(({ type }) => type);
+  expect(kept()).toEqual([]);
+  expect(kept(['checksum'])).toEqual([]);
+  expect(kept(['authority'])).toEqual([tlvType.authority]);
+  expect(kept(['unique-id', 'checksum'])).toEqual([tlvType.uniqueId]);
+  expect(kept(['unique-id'], 1)).toEqual([]);
+  expect(kept(['incoming'])).toEqual(came.map(({ type }) => type));
+  expect(withoutUntold(undefined, undefined)).toBeUndefined();
 });

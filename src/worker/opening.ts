@@ -4,8 +4,9 @@
  */
 import type { Address } from '../core/address.ts';
 import type { Flow } from '../core/flow.ts';
+import type { Identity } from '../core/identity.ts';
 import type { Opening } from '../core/opening.ts';
-import type { ProxyOutPlan } from '../core/proxy-plan.ts';
+import type { ProxyOutPlan, ProxyTlv } from '../core/proxy-plan.ts';
 import { encodeSslRequest } from '../wire/postgres.ts';
 import { type Tlv, tlvType, writeProxyHeader, writeProxyLine } from '../wire/proxy-header.ts';
 
@@ -50,6 +51,28 @@ function headerOf(flow: Flow, plan: ProxyOutPlan | undefined, idPrefix: string):
 function known(address: Address): Address | undefined {
   return address.port === 0 && address.isWildcard ? undefined : address;
 }
+
+/**
+ * Of what a proxy said of its client as much as backends of this pool are told: a header has room for 4 KiB, a hundred thousand flows
+ * for less. For the time after its key is made.
+ */
+export function withoutUntold(
+  identity: Identity | undefined,
+  plan: ProxyOutPlan | undefined,
+): Identity | undefined {
+  const header = identity?.header;
+  if (header === undefined || header.tlvs.length === 0) return identity;
+  const { version = 1, tlvs: told = [] } = plan ?? {};
+  if (version === 2 && told.includes('incoming')) return identity;
+  const types = version === 1 ? [] : told.flatMap((name) => toldTypes[name] ?? []);
+  const tlvs = header.tlvs.filter(({ type }) => types.includes(type));
+  return { ...identity!, header: { ...header, tlvs } };
+}
+
+const toldTypes: Partial<Record<ProxyTlv, number>> = {
+  authority: tlvType.authority,
+  'unique-id': tlvType.uniqueId,
+};
 
 /** Each type once: what came in is told as it came, and an id that a proxy before us gave stays the client's. */
 function tlvsOf({ id, identity }: Flow, { tlvs }: ProxyOutPlan, idPrefix: string): Tlv[] {
