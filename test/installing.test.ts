@@ -1,5 +1,5 @@
 /** How people get pinion: from npm's package, and from Debian's, in folders of their own. No service manager, and nothing of this system is touched. */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,7 +7,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { decideEngine } from '../src/engine/select.ts';
 import { askTcp } from './support/clients.ts';
 import { admin, backendsOf, configText, listener, noCheck } from './support/config.ts';
-import { findCommand } from './support/packages.ts';
+import { buildDeb, debianRoot, dpkg, run } from './support/debian.ts';
 import { startPinion } from './support/pinion.ts';
 import { freePort } from './support/ports.ts';
 import { stopEverything } from './support/processes.ts';
@@ -20,16 +20,6 @@ afterEach(async () => {
   await stopEverything();
   await stopServers();
 });
-
-interface Ran {
-  readonly status: number | null;
-  readonly output: string;
-}
-
-function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env): Ran {
-  const { status, stdout, stderr } = spawnSync(command, args, { cwd: root, env, encoding: 'utf8' });
-  return { status, output: `${stdout}${stderr}` };
-}
 
 /** A configuration an operator would have: one server, and its own admin address. */
 async function ownConfig(): Promise<string> {
@@ -148,54 +138,7 @@ test('the recipe of the container copies what there is, and asks itself whether 
   expect({ status, output }).toEqual({ status: 1, output: expect.stringMatching(/^not ready: /) });
 });
 
-const dpkg = findCommand('dpkg-deb') === undefined ? undefined : findCommand('dpkg');
-
 describe.skipIf(dpkg === undefined && process.env.CI !== 'true')('the package of Debian', () => {
-  /** In a root of its own, where nothing but Node.js is said to be installed. */
-  function system(nodeVersion: string) {
-    const folder = temporaryFolder('debian');
-    const state = join(folder, 'var/lib/dpkg');
-    for (const path of ['info', 'updates', 'triggers']) mkdirSync(join(state, path), { recursive: true });
-    const architecture = execFileSync('dpkg', ['--print-architecture'], { encoding: 'utf8' }).trim();
-    const file = join(state, 'status');
-    const stub = [
-      'Status: install ok installed',
-      'Maintainer: x <x@localhost>',
-      `Architecture: ${architecture}`,
-    ];
-    writeFileSync(file, `Package: nodejs\n${stub.join('\n')}\nVersion: ${nodeVersion}\nDescription: x\n`);
-    const status = (from: string, to: string): void =>
-      writeFileSync(file, readFileSync(file, 'utf8').replace(`Version: ${from}`, `Version: ${to}`));
-    const isRoot = process.getuid?.() === 0;
-    const path = `${process.env.PATH}:/usr/sbin:/sbin`;
-    /** Maintainer scripts run here, with DPKG_ROOT: there is no shell in that root. */
-    const call = (...args: string[]): Ran => {
-      const line = [
-        'dpkg',
-        `--root=${folder}`,
-        '--force-script-chrootless',
-        '--force-confdef',
-        '--force-unsafe-io',
-        '--log=/dev/null',
-        ...args,
-      ];
-      const [command, ...rest] = [...(isRoot ? [] : ['unshare', '--user', '--map-root-user']), ...line] as [
-        string,
-        ...string[],
-      ];
-      return run(command, rest, { ...process.env, PATH: path, DEBIAN_FRONTEND: 'noninteractive' });
-    };
-    return { folder, call, status };
-  }
-
-  function build(version: string, folder: string): string {
-    const output = join(folder, `pinion_${version}.deb`);
-    const args = ['--version', version, '--output', output, '--compression', 'none'];
-    const built = run(process.execPath, [join(root, 'dist/packaging/deb.js'), ...args]);
-    expect(built.status, built.output).toBe(0);
-    return output;
-  }
-
   /** The same package, as a later version of it. */
   function later(version: string, deb: string): string {
     const folder = `${deb}.files`;
@@ -218,8 +161,8 @@ describe.skipIf(dpkg === undefined && process.env.CI !== 'true')('the package of
 
   test('is installed, started, upgraded with a changed configuration, and purged', async () => {
     expect(dpkg, 'dpkg-deb is missing: install dpkg').toBeDefined();
-    const first = build('1.0', temporaryFolder('packages'));
-    const { folder, call, status } = system('18.19.0');
+    const first = buildDeb('1.0', temporaryFolder('packages'));
+    const { folder, call, status } = debianRoot('18.19.0');
     const old = call('--install', first);
     expect(old.status, old.output).toBe(1);
     expect(old.output).toMatch(/depends on nodejs \(>= 20\.19\)/);

@@ -64,6 +64,7 @@ const patient = [
   'limits-cluster',
   'loops',
   'machine',
+  'newcomer',
   'observability',
   'operating',
   'operator-words',
