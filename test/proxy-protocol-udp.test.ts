@@ -1,16 +1,19 @@
 /**
  * The PROXY protocol over UDP: one pinion sends headers, another believes them, and the server behind both is told who the client
- * is. nginx sends them as well (version 1, before a first datagram).
+ * is. nginx sends them as well (version 1, before a first datagram), and dnsdist sends and reads them.
  *
  *    client --> outer pinion --(first | every)--> inner pinion --(every)--> server
  *    client --> nginx ---------(first)---------------^
+ *    client --> dnsdist -------(every)-------> pinion -------(every)--> dnsdist
  */
 import { createSocket, type Socket } from 'node:dgram';
+import { Resolver } from 'node:dns/promises';
 import { once } from 'node:events';
 import { afterEach, expect, test } from 'vitest';
 import { Address } from '../src/core/address.ts';
 import { readProxyHeader, writeProxyHeader } from '../src/wire/proxy-header.ts';
 import { configText, listener, noCheck } from './support/config.ts';
+import { startDnsdist } from './support/dnsdist.ts';
 import { eventually } from './support/eventually.ts';
 import { startNginx } from './support/nginx.ts';
 import { type Pinion, startPinion } from './support/pinion.ts';
@@ -149,5 +152,43 @@ requirePackage('nginx')('nginx before pinion', () => {
       one.send(word, port);
       await one.receives(`${one.name} ${word}`);
     }
+  });
+});
+
+requirePackage('dnsdist')('dnsdist before pinion and behind it', () => {
+  test.each(['epoll', 'portable'])('%s: is told the client that dnsdist tells', async (engine) => {
+    const back = await startDnsdist([
+      "setProxyProtocolACL('127.0.0.1/32')",
+      "addAction(makeRule('127.9.0.5/32'), SpoofAction('192.0.2.5'))",
+      "addAction(AllRule(), SpoofAction('192.0.2.99'))",
+    ]);
+    const pinion = await startPinion(
+      configText({
+        engine,
+        workers: 1,
+        listeners: [listener('in', 'udp', 'dns', { proxy_protocol: { from: '127.0.0.1', udp: 'every' } })],
+        pools: {
+          dns: {
+            health: noCheck,
+            proxy_protocol: { version: 'v2', udp: 'every', tlvs: ['unique-id', 'checksum'] },
+            backends: [{ name: 'd', address: `127.0.0.1:${back}` }],
+          },
+        },
+      }),
+    );
+    const front = await startDnsdist([
+      `newServer({address='127.0.0.1:${pinion.port('in')}', useProxyProtocol=true}):setUp()`,
+    ]);
+    for (const [ip, answer] of [
+      ['127.9.0.5', '192.0.2.5'],
+      ['127.9.0.6', '192.0.2.99'],
+    ] as const) {
+      const resolver = new Resolver({ timeout: 5_000, tries: 1 });
+      resolver.setServers([`127.0.0.1:${front}`]);
+      resolver.setLocalAddress(ip);
+      expect(await resolver.resolve4('who.example')).toEqual([answer]);
+    }
+    expect(await dropped(pinion)).toBe(0);
+    expect(await pinion.metric('pinion_listener_flows', { listener: 'in' })).toBe(2);
   });
 });

@@ -5,7 +5,9 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import type { AddressInfo, Server } from 'node:net';
 import { join } from 'node:path';
+import { createServer as createTlsServer } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { helloOfCurl, helloOfOpenssl } from '../src/wire/hellos.fixture.ts';
 import { encodeStatusQuestion } from '../src/wire/minecraft.ts';
@@ -27,7 +29,10 @@ import { temporaryFolder } from './support/temporary.ts';
 
 const engines = ['epoll', 'portable'] as const;
 
+const direct: Server[] = [];
+
 afterAll(async () => {
+  for (const server of direct) server.close();
   await stopEverything();
   await stopServers();
 });
@@ -46,6 +51,21 @@ async function secureServers(
   );
   await startNginx({ blocks: `http { access_log off; ${servers.join('\n')} }`, port: ports[0]! });
   return ports;
+}
+
+/** What a PostgreSQL of version 17 is to a client with `sslnegotiation=direct`: TLS at once, and `postgresql` chosen in it. */
+async function directServer({ certFile, keyFile }: Certificate): Promise<number> {
+  const server = createTlsServer(
+    { cert: readFileSync(certFile), key: readFileSync(keyFile), ALPNProtocols: ['postgresql'] },
+    (socket) => {
+      socket.on('error', () => {});
+      socket.end(`${socket.alpnProtocol} for ${socket.servername}`);
+    },
+  );
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  direct.push(server);
+  return (server.address() as AddressInfo).port;
 }
 
 /** A QUIC server that serves a file `who` with its name. */
@@ -120,9 +140,11 @@ requirePackage(
   let web: number[];
   let quic: number[];
   let databases: Postgres[];
+  let version17: number;
 
   beforeAll(async () => {
     const certificate = await newCertificate();
+    version17 = await directServer(certificate);
     web = await secureServers(['a', 'b', 'other'], certificate);
     quic = await Promise.all(['qa', 'qb'].map((name) => quicServer(name, certificate)));
     databases = await Promise.all([
@@ -148,7 +170,15 @@ requirePackage(
           workers: 1,
           listeners: [
             { name: 'web', bind: 'tcp://127.0.0.1:0', routes: byName('tls'), pool: 'other' },
-            { name: 'pg', bind: 'tcp://127.0.0.1:0', routes: byName('postgres'), pool: 'plain' },
+            {
+              name: 'pg',
+              bind: 'tcp://127.0.0.1:0',
+              routes: [
+                ...byName('postgres'),
+                { postgres: { server_name: 'direct.example' }, pool: 'postgres-17' },
+              ],
+              pool: 'plain',
+            },
             {
               name: 'quic',
               bind: 'udp://127.0.0.1:0',
@@ -163,6 +193,7 @@ requirePackage(
             // The first of these has no TLS: it is passed over.
             'postgres-a': pool({ plain: plain!, a: a! }),
             'postgres-b': pool({ b: b! }),
+            'postgres-17': pool({ direct: version17 }),
             plain: pool({ plain: plain! }),
             'quic-a': pool({ qa: quic[0]! }),
             'quic-b': pool({ qb: quic[1]! }),
@@ -211,6 +242,17 @@ requirePackage(
         `${plain!.port} false\n`,
       );
       await expect(psql('b.example', 'verify-full', verified)).rejects.toThrow(/certificate/);
+    });
+
+    test('TLS at once, as a client of PostgreSQL 17 may begin: by name, and nothing is asked of its server', async () => {
+      const connect = `openssl s_client -quiet -connect 127.0.0.1:${ports.pg} -alpn postgresql`;
+      // Node ends TLS without saying so, which openssl reports as an error.
+      const script = `${connect} -servername direct.example < /dev/null 2> /dev/null || true`;
+      expect(await runToEnd({ command: 'sh', args: ['-c', script] })).toBe('postgresql for direct.example');
+      const flow = await pinion.waitForLog(
+        ({ event, serverName }) => event === 'flow' && serverName === 'direct.example',
+      );
+      expect(flow).toMatchObject({ route: 3, pool: 'postgres-17', backend: 'direct' });
     });
 
     test('a QUIC client reaches the server it names', async () => {

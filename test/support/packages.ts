@@ -39,6 +39,7 @@ export const serverPackages = {
     needs: ['mariadbd', 'mariadb-install-db', 'mariadb', '/usr/lib/galera/libgalera_smm.so'],
   },
   dnsmasq: { debian: ['dnsmasq-base'], needs: ['dnsmasq'] },
+  dnsdist: { debian: ['dnsdist'], needs: ['dnsdist'] },
   keepalived: { debian: ['keepalived'], needs: ['keepalived'] },
   qstat: { debian: ['qstat'], needs: ['quakestat'] },
   curl: { debian: ['curl'], needs: ['/usr/bin/curl'] },
