@@ -63,6 +63,7 @@ export const MSG_PEEK = 0x02;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_TRUNC = 0x20;
 export const MSG_NOSIGNAL = 0x4000;
+export const MSG_MORE = 0x8000;
 
 export const SHUT_WR = 1;
 

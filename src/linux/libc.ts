@@ -22,6 +22,7 @@ import type { Region } from './arena.ts';
 import {
   IPPROTO_TCP,
   MSG_DONTWAIT,
+  MSG_MORE,
   MSG_NOSIGNAL,
   MSG_PEEK,
   SIOCOUTQ,
@@ -256,12 +257,15 @@ export function queuedBytes(fd: Descriptor): number {
   return checked(cIoctl(fd, SIOCOUTQ, scratchAddress)) < 0 ? 0 : scratch[0]!;
 }
 
-/** send(2) without waiting and without SIGPIPE. Bytes taken or a negative errno. */
-export function send(fd: Descriptor, from: Region, offset: number, length: number): number {
+/**
+ * send(2) without waiting and without SIGPIPE.
+ * @param hasMore the kernel may wait with it for what follows at once: more bytes, or the end
+ * @returns bytes taken or a negative errno
+ */
+export function send(fd: Descriptor, from: Region, offset: number, length: number, hasMore = false): number {
   const start = clampOffset(from, offset);
-  return checked(
-    cSend(fd, from.address + start, clampLength(from, start, length), MSG_DONTWAIT | MSG_NOSIGNAL),
-  );
+  const flags = hasMore ? MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE : MSG_DONTWAIT | MSG_NOSIGNAL;
+  return checked(cSend(fd, from.address + start, clampLength(from, start, length), flags));
 }
 
 export function shutdown(fd: Descriptor, how: number): number {

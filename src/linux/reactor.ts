@@ -93,9 +93,10 @@ export interface ReactorOptions {
    * Called before every sleep.
    * @param isWoken somebody wrote to `wakeDescriptor` since the last call; true the first time
    * @param turnMs how long the turn took that is over: what became ready meanwhile has waited for it
+   * @param nowMs the time of the call
    * @returns the longest sleep it allows, in milliseconds
    */
-  readonly onWake: (isWoken: boolean, turnMs: number) => number;
+  readonly onWake: (isWoken: boolean, turnMs: number, nowMs: number) => number;
   readonly fault: (error: unknown, at: Handler | Timed | TurnEnd | undefined) => void;
 }
 
@@ -278,7 +279,7 @@ export class Reactor {
     const isWoken = this.#isWoken;
     this.#isWoken = false;
     try {
-      allowedMs = Math.min(allowedMs, this.#options.onWake(isWoken, this.nowMs - beganMs));
+      allowedMs = Math.min(allowedMs, this.#options.onWake(isWoken, this.nowMs - beganMs, this.nowMs));
     } catch (error) {
       this.#options.fault(error, undefined);
     }

@@ -66,9 +66,8 @@ async function serveWithEpoll(
   const post = (message: MessageFromWorker): void => port.postMessage(message);
   let tickedAtMs = 0;
   let longestTurnMs = 0;
-  const onWake = (isWoken: boolean, turnMs: number): number => {
+  const onWake = (isWoken: boolean, turnMs: number, now: number): number => {
     if (turnMs > longestTurnMs) longestTurnMs = turnMs;
-    const now = nowMs();
     const isDue = now - tickedAtMs >= tickIntervalMs;
     if (!isWoken && !isDue) return tickIntervalMs;
     for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port)) {

@@ -31,7 +31,7 @@ export interface EpollEngineOptions {
    * @param isWoken somebody wrote to the wake descriptor since the last call
    * @returns the longest sleep it allows, in milliseconds
    */
-  readonly onWake: (isWoken: boolean, turnMs: number) => number;
+  readonly onWake: (isWoken: boolean, turnMs: number, nowMs: number) => number;
   /** Several workers bind the same ports (SO_REUSEPORT). Default true. */
   readonly reusePort?: boolean;
   /** UDP conversations at once; beyond it the oldest unanswered one makes room. */
