@@ -105,11 +105,21 @@ describe('for people and for scripts', () => {
     expect(await pinionCommand(wrong)).toEqual({ status: 1, stdout: '', stderr: `${error}\n` });
     const { status, stdout } = await pinionCommand([...wrong, '--json']);
     expect({ status, body: JSON.parse(stdout) }).toEqual({ status: 1, body: { error } });
+    const none = { status: 1, body: { error: 'no backend pg/gp1; there are: pg/pg1, pg/pg2, pg/pg3' } };
     expect(await pinionCommand(['backends', 'pg/gp1', ...at])).toEqual({
       status: 1,
       stdout: '',
-      stderr: 'no backend pg/gp1; did you mean pg/pg1?\n',
+      stderr: `${none.body.error}\n`,
     });
+    const asJson = async (name: string) => {
+      const { status, stdout } = await pinionCommand(['backends', name, '--json', ...at]);
+      return { status, body: JSON.parse(stdout) };
+    };
+    expect(await asJson('pg/gp1')).toEqual(none);
+    expect(await asJson('gp')).toEqual({ status: 1, body: { error: 'no pool gp; there are: pg' } });
+    expect((await asJson('pg/pg2')).body.backends.map(({ backend }: { backend: string }) => backend)).toEqual(
+      ['pg2'],
+    );
   });
 
   test('where nobody is, the address is named, and what to do', async () => {

@@ -1,13 +1,12 @@
 /** `pinion backends`: all of them in a table, or one with all that is known of it. */
 
-import { nearest } from '../../config/suggest.ts';
 import type { BackendRow } from '../../front/api/shapes.ts';
 import { complainOfUsage } from '../ask.ts';
 import type { BackendsOptions } from '../commands/look.ts';
 import { age, bytes, count, percent, rate, took } from '../screen/amounts.ts';
 import { type Line, printable, type Span, span } from '../screen/line.ts';
 import { tableOf } from '../screen/table.ts';
-import { look, Mistake } from './look.ts';
+import { look } from './look.ts';
 import { backendFields, stateCell, whyText } from './rows.ts';
 
 export interface BackendsBody {
@@ -18,13 +17,14 @@ export async function backends(which: string | undefined, options: BackendsOptio
   const [pool, backend, ...rest] = which?.split('/') ?? [];
   if (which !== undefined && (pool === '' || backend === '' || rest.length > 0))
     return complainOfUsage(`${which}: write POOL or POOL/BACKEND, for example pg/pg1`);
-  const query = pool === undefined ? '' : `?${new URLSearchParams({ pool })}`;
+  const names = { ...(pool === undefined ? {} : { pool }), ...(backend === undefined ? {} : { backend }) };
+  const query = pool === undefined ? '' : `?${new URLSearchParams(names)}`;
   await look<BackendsBody>(options, {
     path: `/v1/backends${query}`,
     draw: (body, width) =>
       backend === undefined
         ? backendsLines(body, options, options.wide === true ? Number.POSITIVE_INFINITY : width)
-        : backendLines(found(body, `${pool}/${backend}`)),
+        : body.backends.flatMap(backendLines),
   });
 }
 
@@ -38,14 +38,6 @@ export function backendsLines(
   if (rows.length === 0)
     return [[span(down === true ? 'all backends take new clients' : 'there are no backends', 'dim')]];
   return tableOf(backendFields('last10s', wide === true || width > 140), rows, width);
-}
-
-function found({ backends: all }: BackendsBody, name: string): BackendRow {
-  const nameOf = ({ pool, backend }: BackendRow): string => `${pool}/${backend}`;
-  const row = all.find((one) => nameOf(one) === name);
-  if (row !== undefined) return row;
-  const near = nearest(name, all.map(nameOf));
-  throw new Mistake(`no backend ${name}${near === undefined ? '' : `; did you mean ${near}?`}`);
 }
 
 /** All that is known of one, a line for each. */

@@ -3,7 +3,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { AdminFailure } from '../admin-failure.ts';
 import { answerOf, ask, complain, refusalLines } from '../ask.ts';
 import type { LookOptions } from '../commands/options.ts';
-import { exitStatus } from '../exit.ts';
 import { type Line, span } from '../screen/line.ts';
 import { type Terminal, terminalOf, textOf } from '../screen/terminal.ts';
 import { print } from '../standard-output.ts';
@@ -13,12 +12,8 @@ export interface View<Body> {
   readonly path: string;
   /** What `--json` prints, where that is something else. */
   readonly jsonPath?: string;
-  /** @throws Mistake if what the command names is not there */
   readonly draw: (body: Body, width: number) => readonly Line[];
 }
-
-/** The command asked for something that the answer does not have. */
-export class Mistake extends Error {}
 
 const watchEveryMs = 1_000;
 
@@ -27,13 +22,7 @@ export async function look<Body>(options: LookOptions, view: View<Body>): Promis
   const body = await ask<Body>(options, 'GET', options.json ? (view.jsonPath ?? view.path) : view.path);
   if (body === undefined) return;
   const { width, isColoured } = terminalOf(process.stdout, process.env);
-  try {
-    print(textOf(view.draw(body, width), isColoured));
-  } catch (error) {
-    if (!(error instanceof Mistake)) throw error;
-    process.stderr.write(`${error.message}\n`);
-    process.exitCode = exitStatus.refused;
-  }
+  print(textOf(view.draw(body, width), isColoured));
 }
 
 /** Until the process is ended. An instance that goes away meanwhile may come back. */

@@ -24,7 +24,7 @@ export function lookOperations(source: ApiSource): Operation[] {
 
 const nothingQuery = z.object({});
 const poolQuery = z.object({ pool: name });
-const backendQuery = z.object({ pool: name, state: z.enum(shapes.backendStates).optional() });
+const backendQuery = z.object({ pool: name, backend: name, state: z.enum(shapes.backendStates).optional() });
 
 /** A page is text once for all who ask the same, and made anew after a change. */
 function sharedBy({ overview }: ApiSource) {
@@ -36,6 +36,22 @@ function sharedBy({ overview }: ApiSource) {
       render,
       ({ access, query }) => `${overview.changes} ${access} ${JSON.stringify(query)}`,
     );
+}
+
+/** What is wrong with a question for backends: nobody has the name. To be in no state is an answer. */
+function unknownIn(
+  pools: readonly { readonly pool: string; readonly backends: readonly { readonly backend: string }[] }[],
+  query: { readonly pool?: string | undefined; readonly backend?: string | undefined },
+): string | undefined {
+  const meant = query.pool === undefined ? pools : pools.filter(({ pool }) => pool === query.pool);
+  if (query.pool !== undefined && meant.length === 0)
+    return `no pool ${query.pool}; there are: ${pools.map(({ pool }) => pool).join(', ')}`;
+  const known = meant.flatMap(({ pool, backends }) =>
+    backends.map(({ backend }) => ({ backend, full: `${pool}/${backend}` })),
+  );
+  if (query.backend === undefined || known.some(({ backend }) => backend === query.backend)) return undefined;
+  const place = query.pool === undefined ? query.backend : `${query.pool}/${query.backend}`;
+  return `no backend ${place}; there are: ${known.map(({ full }) => full).join(', ')}`;
 }
 
 function stateOperations(source: ApiSource): Operation[] {
@@ -74,16 +90,20 @@ function stateOperations(source: ApiSource): Operation[] {
       method: 'GET',
       path: '/v1/backends',
       tag: 'status',
-      summary: 'The backends of all pools, or those of a pool or in a state.',
+      summary:
+        'The backends of all pools, or those of a pool, of a name or in a state. A name nobody has: 404.',
       query: backendQuery,
       answer: z.object({ backends: z.array(shapes.backendShape) }),
       handle: shared<typeof backendQuery>(async ({ query }) => {
         const { pools } = await overview.status();
+        const unknown = unknownIn(pools, query);
+        if (unknown !== undefined) return refused(unknown, 404);
         const backends = pools
           .flatMap((pool) => pool.backends)
           .filter(
-            ({ pool, state }) =>
+            ({ pool, backend, state }) =>
               (query.pool === undefined || pool === query.pool) &&
+              (query.backend === undefined || backend === query.backend) &&
               (query.state === undefined || state === query.state),
           );
         return { status: 200, body: { backends } };
