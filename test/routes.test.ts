@@ -406,9 +406,14 @@ describe.each(engines)('%s: what is read', (engine) => {
     expect((await explain('--speaks', 'minecraft', '--server-name', 'Play.Example')).stdout).toMatch(
       /route +1 \(minecraft play\.example\)\n(?:.*\n)*backend +lobby\n/,
     );
+    expect((await explain('--first-bytes', 'SSH-2.0-x')).stdout).toMatch(
+      /route +4 \(first bytes SSH-2\.0-\)\n(?:.*\n)*backend +ssh\n/,
+    );
     expect((await explain()).stdout).toMatch(/route +none fits; pool default\n(?:.*\n)*backend +default\n/);
     const { status, body } = await admin(pinion, 'GET', '/explain?listener=closed&client=192.0.2.1');
-    expect([status, body]).toMatchObject([404, { error: expect.stringContaining('no-route') }]);
+    const hint =
+      'no-route, as long as it says nothing: --speaks minecraft, --speaks postgres, --speaks tls, --first-bytes';
+    expect([status, body]).toMatchObject([404, { error: expect.stringContaining(hint) }]);
     const text = readFileSync(pinion.configPath, 'utf8');
     await reload(pinion, text.replace('SSH-2.0-', 'SSH-3.0-'));
     const next = await tcpClient(pinion.port('mixed'));

@@ -57,15 +57,16 @@ async function askInstance(options: ExplainOptions): Promise<AdminAnswer | undef
 function queryOf(options: ExplainOptions): URLSearchParams {
   const query = new URLSearchParams({ listener: options.listener, client: options.client });
   if (options.without !== undefined) query.set('without', options.without);
-  const { speaks, serverName, alpn } = asksOf(options);
+  const { speaks, serverName, alpn, firstBytes } = asksOf(options);
   if (speaks !== undefined) query.set('speaks', speaks);
   if (serverName !== undefined) query.set('server_name', serverName);
+  if (firstBytes !== undefined) query.set('first_bytes', firstBytes);
   for (const protocol of alpn ?? []) query.append('alpn', protocol);
   return query;
 }
 
-function asksOf({ speaks, serverName, alpn }: ExplainOptions): Asks {
-  return { speaks, serverName, alpn: alpn?.split(',') };
+function asksOf({ speaks, serverName, alpn, firstBytes }: ExplainOptions): Asks {
+  return { speaks, serverName, alpn: alpn?.split(','), firstBytes };
 }
 
 function show(answer: Explanation, options: ExplainOptions, source: string): void {

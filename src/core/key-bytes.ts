@@ -64,10 +64,16 @@ export function printHex(words: KeyWords): string {
   return bytes === undefined ? printHash(words) : hexOfAll(bytes);
 }
 
-/** Reads what {@link printBytes} prints, and what a person writes: `%xx` is a byte, anything else is UTF-8. */
+/** Reads what {@link printBytes} prints, and what a person writes: {@link bytesOfText}. */
 export function readBytes(text: string): KeyWords | undefined {
-  if (text.length > keyTextLengthMax) return undefined;
   if (hashText.test(text)) return readHash(text);
+  const bytes = bytesOfText(text);
+  return bytes && wordsOfBytes(bytes);
+}
+
+/** Bytes as a person writes them: `%xx` is a byte, anything else is UTF-8. Undefined: too long, or a `%` without two digits. */
+export function bytesOfText(text: string): Uint8Array | undefined {
+  if (text.length > keyTextLengthMax) return undefined;
   const written = new TextEncoder().encode(text);
   const bytes = new Uint8Array(written.length);
   let length = 0;
@@ -83,7 +89,7 @@ export function readBytes(text: string): KeyWords | undefined {
     bytes[length++] = high * 16 + low;
     i += 2;
   }
-  return wordsOfBytes(bytes.subarray(0, length));
+  return bytes.subarray(0, length);
 }
 
 /** Reads what {@link printHex} prints, in digits of either case. */

@@ -163,7 +163,7 @@ test('pools of a listener, and routes in words', () => {
   expect(routes.map(routeText)).toEqual([
     'tls a, *.b; alpn h2; client 192.0.2.0/24',
     'postgres without a name',
-    'first bytes 1603',
+    'first bytes 0x1603',
     'quic',
   ]);
 });

@@ -201,9 +201,15 @@ export function routeText({ protocol, names, alpn, firstBytesHex, clients }: Rou
   const named = names === 'none' ? ' without a name' : names === undefined ? '' : ` ${names.join(', ')}`;
   if (protocol !== undefined) parts.push(`${protocol}${named}`);
   if (alpn !== undefined) parts.push(`alpn ${alpn.join(', ')}`);
-  if (firstBytesHex !== undefined) parts.push(`first bytes ${firstBytesHex}`);
+  if (firstBytesHex !== undefined) parts.push(`first bytes ${bytesText(firstBytesHex)}`);
   if (clients !== undefined) parts.push(`client ${clients.join(', ')}`);
   return parts.join('; ');
+}
+
+/** As text where all of it is some, else in hexadecimal as it is kept. */
+function bytesText(hex: string): string {
+  const text = String.fromCharCode(...(hex.match(/../g) ?? []).map((pair) => Number.parseInt(pair, 16)));
+  return /^[\x20-\x7e]+$/.test(text) ? text : `0x${hex}`;
 }
 
 /** The pools that serve a listener: its own, and those its routes lead to. Each once. */

@@ -11,6 +11,7 @@ import type { BackendStates } from '../core/backend-states.ts';
 import { Chooser } from '../core/choose.ts';
 import { bucketSeed, isKernelKey, kernelBucket, keyOfBucket } from '../core/kernel-bucket.ts';
 import { type Key, keyOf } from '../core/key.ts';
+import { bytesOfText } from '../core/key-bytes.ts';
 import { keyKinds } from '../core/key-kinds.ts';
 import { type AffinityPlan, keyKindOf, type ListenerPlan, type RouteProtocol } from '../core/plan.ts';
 import { Tiered } from '../core/policy/tiered.ts';
@@ -230,6 +231,8 @@ export interface Asks {
   readonly speaks?: RouteProtocol | undefined;
   readonly serverName?: string | undefined;
   readonly alpn?: readonly string[] | undefined;
+  /** As {@link bytesOfText} reads them. */
+  readonly firstBytes?: string | undefined;
 }
 
 /**
@@ -254,9 +257,26 @@ export function leadOf(
     return { pool: poolCalled(route.pool)!, route: `${found + 1} (${routeText(route)})` };
   }
   const pool = poolCalled(plan.pool);
-  if (pool === undefined)
-    throw new Error(`no route of listener ${plan.name} is for this client, and it has no pool: no-route`);
+  if (pool === undefined) {
+    const hint = saysSomething(asks) ? '' : `, as long as it says nothing: ${waysToSay(plan).join(', ')}`;
+    throw new Error(
+      `no route of listener ${plan.name} is for this client, and it has no pool: no-route${hint}`,
+    );
+  }
   return { pool, route: `none fits; pool ${pool.plan.name}` };
+}
+
+function saysSomething({ speaks, serverName, alpn = [], firstBytes }: Asks): boolean {
+  return speaks !== undefined || serverName !== undefined || alpn.length > 0 || firstBytes !== undefined;
+}
+
+/** What its routes go by beside addresses, as one asks for it. */
+function waysToSay({ routes = [] }: ListenerPlan): string[] {
+  const protocols = new Set(routes.flatMap(({ protocol }) => protocol ?? []));
+  return [
+    ...[...protocols].map((protocol) => `--speaks ${protocol}`),
+    ...(routes.some(({ firstBytesHex }) => firstBytesHex !== undefined) ? ['--first-bytes'] : []),
+  ];
 }
 
 /** One that is known by the name it asks for says so. */
@@ -271,7 +291,16 @@ function keyOfClient(client: AskedClient, { speaks = 'tls', serverName }: Asks, 
   return keyOf(client, affinity, { peer: client, peerLocal: noAddress, spoken });
 }
 
-function saidBy({ name, routes = [] }: ListenerPlan, { speaks, serverName, alpn = [] }: Asks): Said {
+function saidBy(plan: ListenerPlan, { firstBytes, ...asks }: Asks): Said {
+  const said = spokenBy(plan, asks);
+  if (firstBytes === undefined) return said;
+  const bytes = bytesOfText(firstBytes);
+  if (bytes === undefined)
+    throw new Error(`first bytes ${firstBytes.slice(0, 64)}: % and two hexadecimal digits are a byte`);
+  return { ...said, bytes };
+}
+
+function spokenBy({ name, routes = [] }: ListenerPlan, { speaks, serverName, alpn = [] }: Asks): Said {
   const known = new Set(routes.flatMap(({ protocol }) => protocol ?? []));
   const [only] = known.size === 1 ? known : [];
   const protocol = speaks ?? (serverName === undefined && alpn.length === 0 ? undefined : only);

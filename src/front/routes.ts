@@ -214,7 +214,12 @@ function clientOf(query: URLSearchParams): AskedClient {
 
 function asksOf(query: URLSearchParams): Asks {
   const speaks = routeProtocols.find((protocol) => protocol === query.get('speaks'));
-  return { speaks, serverName: query.get('server_name') ?? undefined, alpn: query.getAll('alpn') };
+  return {
+    speaks,
+    serverName: query.get('server_name') ?? undefined,
+    alpn: query.getAll('alpn'),
+    firstBytes: query.get('first_bytes') ?? undefined,
+  };
 }
 
 function explained(source: PageSource, query: URLSearchParams): Answer {

@@ -107,6 +107,7 @@ export interface ExplainOptions extends AskOptions {
   readonly speaks?: RouteProtocol;
   readonly serverName?: string;
   readonly alpn?: string;
+  readonly firstBytes?: string;
   readonly without?: string;
 }
 
@@ -121,6 +122,7 @@ export function explainCommand(): Command {
     .addOption(new Option('--speaks <protocol>', 'what it speaks, for routes').choices(routeProtocols))
     .option('--server-name <name>', 'the server it asks for, for routes')
     .option('--alpn <protocols>', 'protocols it offers, separated by commas, for routes')
+    .option('--first-bytes <text>', 'what it says first, for routes; %xx is a byte')
     .option('--without <backend>', 'the backend to imagine lost (default: the one the client gets)')
     .addHelpText(
       'after',

@@ -218,6 +218,7 @@ function pinOperations({ older }: ApiSource): Operation[] {
         speaks: z.enum(routeProtocols).optional(),
         server_name: name,
         alpn: name.describe('Several with commas between them.'),
+        first_bytes: name.describe('What it says first, for routes by first_bytes: %xx is a byte.'),
       }),
       answer: explanationShape,
       handle: ({ query: { alpn, ...asks } }) => asBefore(older['GET /explain'], asks, alpn?.split(',')),
