@@ -53,6 +53,32 @@ function targetOf(file: SourceFile, specifier: string): string {
   return roomOf(path) === '.' && path.startsWith('src/engine/') ? 'engine' : roomOf(path);
 }
 
+/** The files that are loaded as soon as this one is: neither types, nor what is imported when it is needed. */
+function loadedBy(path: string, text: string): string[] {
+  const named = text.matchAll(/(?:^|\n)\s*(?:import|export)\b(?! type\b)[^'";]*?from\s+'(\.[^']+)'/g);
+  return [...named].map((match) => relative(root, resolve(root, dirname(path), match[1]!)));
+}
+
+/** The first way round that leads back to where it began; empty: there is none. */
+function circleIn(loads: ReadonlyMap<string, readonly string[]>): string[] {
+  const done = new Set<string>();
+  const from = (file: string, way: readonly string[]): string[] => {
+    if (way.includes(file)) return [...way.slice(way.indexOf(file)), file];
+    if (done.has(file)) return [];
+    for (const next of loads.get(file) ?? []) {
+      const circle = from(next, [...way, file]);
+      if (circle.length > 0) return circle;
+    }
+    done.add(file);
+    return [];
+  };
+  for (const file of loads.keys()) {
+    const circle = from(file, []);
+    if (circle.length > 0) return circle;
+  }
+  return [];
+}
+
 /** Each room and what it may know besides itself. */
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   core: ['wire'],
@@ -213,6 +239,14 @@ describe('the house', () => {
       .filter(({ path }) => path.startsWith('src/front/page/'))
       .filter(({ text }) => /^import (?!type)[^;]*'\.\.\//m.test(text));
     expect(wrong.map(({ path }) => path)).toEqual([]);
+  });
+
+  test('no file loads itself through others', () => {
+    const loads = new Map(production.map(({ path, text }) => [path, loadedBy(path, text)]));
+    expect(circleIn(loads)).toEqual([]);
+    // That it would be found.
+    const round = { a: ['b'], b: ['c'], c: ['b'] };
+    expect(circleIn(new Map(Object.entries(round)))).toEqual(['b', 'c', 'b']);
   });
 
   test('every file is used', () => {
