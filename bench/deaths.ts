@@ -27,13 +27,14 @@ const text = ({ count, p50, p99, max }: Times): string =>
   `p50 ${p50.toFixed(1)}, p99 ${p99.toFixed(1)}, worst ${max.toFixed(1)} ms of ${count}`;
 
 function report({ engine, how, closeOverMs }: DeathOptions, result: DeathResult): string[] {
-  const { toldMs, connections, othersBefore, othersMeanwhile } = result;
+  const { toldMs, connections, othersBefore, othersMeanwhile, cpuMs, mainCpuMs, readerCpuMs } = result;
   const lastMs = toldMs.at(-1)!;
   say(
     `${engine}, ${how}, close_over ${closeOverMs / 1_000} s, ${connections} connections, load ${loadavg()[0]!.toFixed(1)}`,
   );
   say(`  told after the verdict: first ${toldMs[0]!.toFixed(0)}, half ${toldMs[connections >> 1]!.toFixed(0)}, \
-last ${lastMs.toFixed(0)} ms (the verdict came ${result.verdictMs} ms after the death); pinion's CPU ${result.cpuMs.toFixed(0)} ms`);
+last ${lastMs.toFixed(0)} ms (the verdict came ${result.verdictMs} ms after the death); CPU of pinion ${cpuMs.toFixed(0)} ms, \
+of it ${mainCpuMs.toFixed(0)} of the thread that logs; of this process ${readerCpuMs.toFixed(0)} ms`);
   if (closeOverMs > 0) say(`  in each tenth of the time: ${spreadOf(toldMs, closeOverMs, 10).join(' ')}`);
   say(`  others before: ${text(othersBefore)}; meanwhile: ${text(othersMeanwhile)}`);
   const misses: string[] = [];

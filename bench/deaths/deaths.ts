@@ -15,7 +15,7 @@ import { descriptorsPerTcpFlow } from '../../src/core/limits.ts';
 import { configText, listener, noCheck } from '../../test/support/config.ts';
 import { type Pinion, startPinion } from '../../test/support/pinion.ts';
 import { type RunningProcess, startProcess } from '../../test/support/processes.ts';
-import { cpuMicroseconds } from '../../test/support/procfs.ts';
+import { cpuMicroseconds, threadCpu } from '../../test/support/procfs.ts';
 import { raiseDescriptorLimit } from '../hold/hold.ts';
 import { startEcho } from '../load.ts';
 import { loopback } from '../work.ts';
@@ -50,6 +50,10 @@ export interface DeathResult {
   readonly othersMeanwhile: Times;
   /** CPU time of pinion from the death until all were told. Milliseconds. */
   readonly cpuMs: number;
+  /** That of its main thread, which writes the log: a line for each client that is told. */
+  readonly mainCpuMs: number;
+  /** CPU time of this process meanwhile, which reads those lines on the same cores. */
+  readonly readerCpuMs: number;
 }
 
 /** What pinion holds beside the flows, and a backend or a client beside its connections. */
@@ -156,13 +160,13 @@ export async function die(options: DeathOptions): Promise<DeathResult> {
   await sleep(options.calmMs);
 
   const diedMs = Date.now();
-  const cpuBefore = cpuMicroseconds([pinion.pid]);
+  const cpuBefore = cpuTimes(pinion.pid);
   process.kill(doomed.pid!, options.how === 'frozen' ? 'SIGSTOP' : 'SIGKILL');
   const down = await pinion.waitForLog(
     ({ event, backend }) => event === 'backend-down' && backend === 'doomed',
   );
   await within(toldWithinMs, holders.all);
-  const cpuMs = (cpuMicroseconds([pinion.pid]) - cpuBefore) / 1_000;
+  const cpuAfter = cpuTimes(pinion.pid);
   // What is on its way to us.
   await sleep(500);
   if (asking.status !== undefined) throw new Error(`others were not served:\n${asking.output()}`);
@@ -178,7 +182,22 @@ export async function die(options: DeathOptions): Promise<DeathResult> {
     verdictMs: verdictAtMs - diedMs,
     othersBefore: between(diedMs - options.calmMs / 2, diedMs),
     othersMeanwhile: between(fromMs, untilMs),
-    cpuMs,
+    cpuMs: cpuAfter.allMs - cpuBefore.allMs,
+    mainCpuMs: cpuAfter.mainMs - cpuBefore.mainMs,
+    readerCpuMs: cpuAfter.readerMs - cpuBefore.readerMs,
+  };
+}
+
+function cpuTimes(pid: number): {
+  readonly allMs: number;
+  readonly mainMs: number;
+  readonly readerMs: number;
+} {
+  const main = [...threadCpu(pid)].find(([id]) => Number(id) === pid);
+  return {
+    allMs: cpuMicroseconds([pid]) / 1_000,
+    mainMs: (main?.[1].us ?? 0) / 1_000,
+    readerMs: cpuMicroseconds([process.pid]) / 1_000,
   };
 }
 
