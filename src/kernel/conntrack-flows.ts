@@ -18,7 +18,7 @@
  * ended while events were lost.
  */
 import type { TerminationCode } from '../core/termination.ts';
-import { type ConntrackEntry, conntrackStatus, tcpState } from '../wire/conntrack.ts';
+import { type ConntrackEntry, type ConntrackGlance, conntrackStatus, tcpState } from '../wire/conntrack.ts';
 
 /** Moved so far, as conntrack counts: with the headers of IP and what is above. */
 export interface Moved {
@@ -41,7 +41,7 @@ export interface FlowHost<Sight extends { readonly isReversed: boolean }, F> {
   /** TCP: its backend refused it, or has not answered in time. Once, and `closed` follows now or later. */
   failed(flow: F, how: 'backend-refused' | 'backend-timeout'): void;
   /** TCP: both sides have ended it, or one broke it off; the entry stays for a while. Once. */
-  over(flow: F, entry: ConntrackEntry): void;
+  over(flow: F): void;
   moved(flow: F, moved: Moved): void;
   /** The entry is gone. Once for each flow. */
   closed(flow: F, code: TerminationCode): void;
@@ -54,7 +54,10 @@ interface Followed<F> {
   readonly beganAtMs: number;
   /** TCP, unanswered: how long it may be. */
   readonly answerWithinMs: number;
-  entry: ConntrackEntry;
+  /** As it was heard of first. */
+  readonly entry: ConntrackEntry;
+  /** Undefined: they are not told yet, or not counted. */
+  packetsOfReply: number | undefined;
   isAnswered: boolean;
   hasFailed: boolean;
   isOver: boolean;
@@ -62,10 +65,14 @@ interface Followed<F> {
   state: number;
   /** Why it is to end, if we end it. */
   endedBy: TerminationCode | undefined;
-  endedAtMs: number;
+  /** When it went into `ending`; undefined: it is not there. */
+  endedAtMs: number | undefined;
   /** The list in which, or since which, it was seen last. */
   seenInList: number;
 }
+
+/** Of an entry that is known. */
+type Said = Pick<ConntrackEntry, 'event' | 'status' | 'tcpState' | 'originalCounters' | 'replyCounters'>;
 
 /** An entry that we have deleted and of whose end nothing is heard has ended all the same. */
 const destroyWithinMs = 2_000;
@@ -106,15 +113,24 @@ export class ConntrackFlows<Sight extends { readonly isReversed: boolean }, F> {
     return key === undefined || this.followed.get(key)?.isOver !== false;
   }
 
-  /** The newest that was heard of a flow's entry; undefined if it is gone. */
+  /** A flow's entry, as it was heard of first; undefined if it is gone. */
   entryOf(flow: F): ConntrackEntry | undefined {
     const key = this.keys.get(flow);
     return key === undefined ? undefined : this.followed.get(key)?.entry;
   }
 
+  /** What is said of an entry that is known, for which nothing has to be made. @returns false: it is to be {@link heard} */
+  glanced(glance: ConntrackGlance, nowMs: number): boolean {
+    const key = keyOf(glance.id, glance.sourcePort);
+    const one = this.followed.get(key);
+    if (one === undefined || !glance.isOf(one.entry)) return false;
+    this.goOn(key, one, glance, nowMs);
+    return true;
+  }
+
   /** @param answerWithinMs of a TCP flow that begins now */
   heard(entry: ConntrackEntry, nowMs: number, answerWithinMs: (sight: Sight) => number): void {
-    const key = keyOf(entry);
+    const key = keyOf(entry.id, entry.original.source.port);
     let one = this.followed.get(key);
     if (one === undefined) {
       if (entry.event === 'dump' && this.goneInList.has(key)) return;
@@ -127,9 +143,13 @@ export class ConntrackFlows<Sight extends { readonly isReversed: boolean }, F> {
       one = this.begin(key, entry, nowMs, answerWithinMs);
       if (one === undefined) return;
     }
+    this.goOn(key, one, entry, nowMs);
+  }
+
+  private goOn(key: number, one: Followed<F>, said: Said, nowMs: number): void {
     one.seenInList = this.list;
-    this.follow(key, one, entry);
-    if (entry.event === 'destroy') {
+    this.follow(key, one, said);
+    if (said.event === 'destroy') {
       if (this.isListing) this.goneInList.add(key);
       this.close(key, one, this.codeOf(one, nowMs));
     }
@@ -187,7 +207,7 @@ export class ConntrackFlows<Sight extends { readonly isReversed: boolean }, F> {
       this.judge(key, one);
     }
     for (const [key, one] of this.ending) {
-      if (nowMs - one.endedAtMs < destroyWithinMs) break;
+      if (nowMs - one.endedAtMs! < destroyWithinMs) break;
       this.close(key, one, this.codeOf(one, nowMs));
     }
   }
@@ -214,12 +234,13 @@ export class ConntrackFlows<Sight extends { readonly isReversed: boolean }, F> {
       beganAtMs: nowMs,
       answerWithinMs: answerWithinMs(sight),
       entry,
+      packetsOfReply: undefined,
       isAnswered: false,
       hasFailed: false,
       isOver: false,
       state: tcpState.none,
       endedBy: undefined,
-      endedAtMs: 0,
+      endedAtMs: undefined,
       seenInList: this.list,
     };
     this.followed.set(key, one);
@@ -228,10 +249,10 @@ export class ConntrackFlows<Sight extends { readonly isReversed: boolean }, F> {
     return one;
   }
 
-  private follow(key: number, one: Followed<F>, entry: ConntrackEntry): void {
-    one.entry = entry;
-    if (entry.tcpState !== undefined) one.state = entry.tcpState;
-    const { originalCounters, replyCounters } = entry;
+  private follow(key: number, one: Followed<F>, said: Said): void {
+    if (said.tcpState !== undefined) one.state = said.tcpState;
+    const { originalCounters, replyCounters } = said;
+    one.packetsOfReply = replyCounters?.packets;
     if (originalCounters !== undefined && replyCounters !== undefined) {
       const [up, down] = one.isReversed
         ? [replyCounters, originalCounters]
@@ -243,14 +264,14 @@ export class ConntrackFlows<Sight extends { readonly isReversed: boolean }, F> {
         bytesOut: down.bytes,
       });
     }
-    if (!one.isAnswered && isAnswer(one, entry)) {
+    if (!one.isAnswered && isAnswer(one, said)) {
       one.isAnswered = true;
       this.opening.delete(key);
       this.host.answered(one.flow);
     }
     if (one.isAnswered && !one.isOver && isOverIn(one)) {
       one.isOver = true;
-      this.host.over(one.flow, entry);
+      this.host.over(one.flow);
     }
   }
 
@@ -271,8 +292,8 @@ export class ConntrackFlows<Sight extends { readonly isReversed: boolean }, F> {
 
   private close(key: number, one: Followed<F>, code: TerminationCode): void {
     this.followed.delete(key);
-    this.opening.delete(key);
-    this.ending.delete(key);
+    if (!one.isAnswered) this.opening.delete(key);
+    if (one.endedAtMs !== undefined) this.ending.delete(key);
     this.keys.delete(one.flow);
     // Conntrack forgets a connection whose first packet is answered by a reset at once.
     if (one.protocol === 'tcp' && one.endedBy === undefined && isFailure(code)) this.fail(one, code);
@@ -288,7 +309,7 @@ export class ConntrackFlows<Sight extends { readonly isReversed: boolean }, F> {
       if (one.hasFailed) return 'backend-timeout';
       // It was its client who went no further.
       if (one.state === tcpState.synReceived) return 'closed';
-      if (one.entry.replyCounters?.packets !== 0) return 'backend-refused';
+      if (one.packetsOfReply !== 0) return 'backend-refused';
       return nowMs - one.beganAtMs >= one.answerWithinMs - forgottenEarlyMsMax ? 'backend-timeout' : 'closed';
     }
     if (one.state === tcpState.close) return 'reset';
@@ -301,8 +322,8 @@ function isFailure(code: TerminationCode): code is 'backend-refused' | 'backend-
 }
 
 /** Exact up to 2^53: 32 bits and 16. */
-function keyOf({ id, original }: ConntrackEntry): number {
-  return id * 65_536 + original.source.port;
+function keyOf(id: number, sourcePort: number): number {
+  return id * 65_536 + sourcePort;
 }
 
 function isSame(one: ConntrackEntry, other: ConntrackEntry): boolean {
@@ -317,7 +338,7 @@ function isSame(one: ConntrackEntry, other: ConntrackEntry): boolean {
  * TCP: the handshake is done. A connection that was picked up in its middle begins in that state, with the packet of one side
  * alone. UDP: both have spoken.
  */
-function isAnswer({ protocol, state }: Followed<unknown>, { status }: ConntrackEntry): boolean {
+function isAnswer({ protocol, state }: Followed<unknown>, { status }: Said): boolean {
   if (protocol === 'udp') return (status & conntrackStatus.seenReply) !== 0;
   if (state === tcpState.close) return (status & conntrackStatus.seenReply) !== 0;
   return state >= tcpState.established && state < tcpState.close;

@@ -6,11 +6,14 @@ import { NetlinkSocket, requestBytesMax } from '../linux/netlink.ts';
 import { type Nft, openNft } from '../linux/nft.ts';
 import {
   type ConntrackEntry,
+  type ConntrackGlance,
+  conntrackEntry,
   conntrackGroup,
   decodeConntrack,
   deleteBytesMax,
   encodeDump,
   encodeGet,
+  glanceAtConntrack,
   type MarkFilter,
   tcpState,
   writeDeletes,
@@ -74,9 +77,9 @@ class LinuxMeans implements KernelMeans {
     this.requests = requests;
   }
 
-  receive(visit: (entry: ConntrackEntry) => void): boolean {
+  receive(visit: (entry: ConntrackEntry) => void, isDone?: (glance: ConntrackGlance) => boolean): boolean {
     if (this.isClosed) return true;
-    const show = showing(visit);
+    const show = showing(visit, isDone);
     let isEmpty = false;
     for (let reads = 0; reads < conntrackReadsPerTurnMax && !isEmpty; reads++) {
       const received = this.events.receive(show);
@@ -89,10 +92,14 @@ class LinuxMeans implements KernelMeans {
     return isWhole;
   }
 
-  async list(visit: (entry: ConntrackEntry) => void, isOfAll = false): Promise<boolean> {
+  async list(
+    visit: (entry: ConntrackEntry) => void,
+    isOfAll = false,
+    isDone?: (glance: ConntrackGlance) => boolean,
+  ): Promise<boolean> {
     const filter = isOfAll ? undefined : this.ours;
     if (this.isClosed || this.lists.startDump((sequence) => encodeDump(sequence, filter)) < 0) return false;
-    const show = showing(visit);
+    const show = showing(visit, isDone);
     for (;;) {
       const dumped = this.lists.continueDump(show);
       if (dumped === 'done') return true;
@@ -132,9 +139,12 @@ class LinuxMeans implements KernelMeans {
   }
 }
 
-function showing(visit: (entry: ConntrackEntry) => void): (message: MessageReader) => void {
+function showing(
+  visit: (entry: ConntrackEntry) => void,
+  isDone: (glance: ConntrackGlance) => boolean = () => false,
+): (message: MessageReader) => void {
   return (message) => {
-    const entry = decodeConntrack(message);
-    if (entry !== undefined) visit(entry);
+    const glance = glanceAtConntrack(message);
+    if (glance !== undefined && !isDone(glance)) visit(conntrackEntry());
   };
 }

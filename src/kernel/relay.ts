@@ -18,7 +18,7 @@ import type { ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
 import type { TerminationCode } from '../core/termination.ts';
 import { isSameTarget } from '../core/way.ts';
 import type { BindFailure, Engine } from '../engine/engine.ts';
-import { type ConntrackEntry, tcpState } from '../wire/conntrack.ts';
+import { type ConntrackEntry, type ConntrackGlance, tcpState } from '../wire/conntrack.ts';
 import type { Director } from '../worker/director.ts';
 import { ConntrackFlows, type Moved } from './conntrack-flows.ts';
 import type { KernelMeans } from './means.ts';
@@ -121,6 +121,9 @@ export class KernelRelay implements Engine {
     );
   }
 
+  /** Of what is about a flow that is known. @returns false: it is to be {@link heard} */
+  readonly glanced = (glance: ConntrackGlance): boolean => this.flows.glanced(glance, this.options.nowMs());
+
   heard(entry: ConntrackEntry): void {
     this.flows.heard(entry, this.options.nowMs(), ({ listener }) => listener.plan.timeouts.connectMs);
   }
@@ -167,7 +170,7 @@ export class KernelRelay implements Engine {
   private async listAll(): Promise<boolean> {
     this.listedAtMs = this.options.nowMs();
     this.flows.beginList();
-    const isWhole = await this.options.means.list((entry) => this.heard(entry));
+    const isWhole = await this.options.means.list((entry) => this.heard(entry), false, this.glanced);
     if (isWhole) this.flows.endList(this.options.nowMs());
     else this.flows.giveUpList();
     return isWhole;

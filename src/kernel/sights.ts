@@ -27,13 +27,38 @@ interface Door {
   readonly listener: ListenerView;
   readonly pool: PoolView;
   /** By address and port, as the clients of this door reach them. */
-  readonly backends: ReadonlyMap<string, BackendView>;
+  readonly backends: AddressMap<BackendView>;
+}
+
+/** Looked into with every connection, so no text is made of an address. */
+class AddressMap<Value> {
+  private readonly places = new Map<number, { readonly address: Address; readonly value: Value }[]>();
+
+  get(address: Address): Value | undefined {
+    const place = this.places.get(placeOf(address));
+    if (place === undefined) return undefined;
+    for (const one of place) if (one.address.equals(address)) return one.value;
+    return undefined;
+  }
+
+  /** Of two at one address the first one. */
+  add(address: Address, value: Value): void {
+    if (this.get(address) !== undefined) return;
+    const place = this.places.get(placeOf(address));
+    if (place === undefined) this.places.set(placeOf(address), [{ address, value }]);
+    else place.push({ address, value });
+  }
+}
+
+/** Of IPv4 it is the address itself. */
+function placeOf({ w0, w1, w3, port }: Address): number {
+  return ((w3 ^ w0 ^ w1) >>> 0) * 65_536 + port;
 }
 
 export class Sights {
-  private readonly doors = new Map<string, Door>();
-  /** Doors at a wildcard address, by protocol and port. */
-  private readonly wide = new Map<string, Door>();
+  private readonly doors = { tcp: new AddressMap<Door>(), udp: new AddressMap<Door>() };
+  /** Doors at a wildcard address, by port. */
+  private readonly wide = { tcp: new Map<number, Door>(), udp: new Map<number, Door>() };
 
   constructor(listeners: readonly { readonly view: ListenerView; readonly pool: PoolView }[]) {
     for (const { view, pool } of listeners) {
@@ -54,7 +79,7 @@ export class Sights {
     return (
       protocol === 'udp' &&
       reply.source.equals(original.destination) &&
-      this.doors.has(`${protocol} ${original.destination}`)
+      this.doors.udp.get(original.destination) !== undefined
     );
   }
 
@@ -68,14 +93,14 @@ export class Sights {
     // Not led anywhere: somebody on this machine serves there, or it was turned away.
     if (door === undefined || reply.source.equals(original.destination)) return undefined;
     const { listener, pool } = door;
-    const backend = door.backends.get(reply.source.toString());
+    const backend = door.backends.get(reply.source);
     const { source: client, destination: local } = original;
     return { listener, pool, backend, client, local, isReversed: false };
   }
 
   private seenReversed(protocol: Protocol, original: Tuple, reply: Tuple): Sight | undefined {
     const door = this.doorAt(protocol, reply.destination);
-    const backend = door?.backends.get(original.source.toString());
+    const backend = door?.backends.get(original.source);
     if (door === undefined || backend === undefined) return undefined;
     const { listener, pool } = door;
     const { destination: client } = original;
@@ -83,25 +108,22 @@ export class Sights {
   }
 
   private doorAt(protocol: Protocol, address: Address): Door | undefined {
-    return (
-      this.doors.get(`${protocol} ${address}`) ??
-      (this.wide.size === 0 ? undefined : this.wide.get(`${protocol} ${address.port}`))
-    );
+    return this.doors[protocol].get(address) ?? this.wide[protocol].get(address.port);
   }
 
   private add(listener: ListenerView, pool: PoolView, bind: Bind): void {
     const address = bind.kind === 'inet' ? Address.parse(bind.ip, bind.port) : undefined;
     if (address === undefined) return;
-    const backends = new Map<string, BackendView>();
+    const backends = new AddressMap<BackendView>();
     for (const backend of pool.backends) {
       const target = backend.target && targetAt(backend.target, address.port);
       const at = target?.kind === 'inet' ? Address.parse(target.ip, target.port) : undefined;
-      // Of two at one address the first one.
-      if (at !== undefined && !backends.has(at.toString())) backends.set(at.toString(), backend);
+      if (at !== undefined) backends.add(at, backend);
     }
     const { protocol } = listener.plan;
     const door = { listener, pool, backends };
-    if (address.isWildcard) this.wide.set(`${protocol} ${address.port}`, door);
-    else this.doors.set(`${protocol} ${address}`, door);
+    // Of two at one door the first one, as in the table.
+    if (!address.isWildcard) this.doors[protocol].add(address, door);
+    else if (!this.wide[protocol].has(address.port)) this.wide[protocol].set(address.port, door);
   }
 }

@@ -101,7 +101,7 @@ export class KernelThread {
   turn(): void {
     const { means, nowMs } = this.options;
     if (typeof means !== 'string') {
-      const isWhole = means.receive((entry) => this.relay.heard(entry));
+      const isWhole = means.receive((entry) => this.relay.heard(entry), this.relay.glanced);
       if (!isWhole) {
         this.overruns++;
         this.relay.lost();

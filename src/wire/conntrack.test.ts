@@ -3,12 +3,14 @@ import { expect, test } from 'vitest';
 import { Address } from '../core/address.ts';
 import {
   type ConntrackEntry,
+  conntrackEntry,
   conntrackStatus,
   decodeConntrack,
   deleteBytesMax,
   encodeDelete,
   encodeDeleteByMark,
   encodeDump,
+  glanceAtConntrack,
   tcpState,
   writeDeletes,
 } from './conntrack.ts';
@@ -159,4 +161,35 @@ test('cut anywhere, a message is none; changed anywhere, it says nothing that is
     if (entries.length > bytes.length / 16) throw new Error('more messages than fit');
   });
   for (const count of Object.values(found)) expect(count).toBeGreaterThan(1_000);
+});
+
+test('a glance says of an entry what the entry says, and whose it is, whatever the bytes', () => {
+  const samples = [4, 6].flatMap((family) =>
+    [6, 17].map((protocol) => written(0, 0, { family: family as 4 | 6, protocol })),
+  );
+  const known = samples.map((sample) => entriesOf(sample)[0]!);
+  const reader = new MessageReader();
+  let same = 0;
+  mutate(samples, 20_000, (bytes) => {
+    reader.reset(viewOf(bytes), bytes.length);
+    while (reader.next()) {
+      const glance = glanceAtConntrack(reader);
+      if (glance === undefined) continue;
+      const entry = conntrackEntry();
+      const { event, id, status, tcpState: state, originalCounters, replyCounters } = glance;
+      expect(entry).toMatchObject({ event, id, status, originalCounters, replyCounters });
+      expect(entry.tcpState).toBe(state);
+      expect(glance.sourcePort).toBe(entry.original.source.port);
+      expect(glance.isOf(entry)).toBe(true);
+      for (const one of known) {
+        const isSame =
+          one.protocol === entry.protocol &&
+          one.original.source.equals(entry.original.source) &&
+          one.original.destination.equals(entry.original.destination);
+        expect(glance.isOf(one)).toBe(isSame);
+        if (isSame) same++;
+      }
+    }
+  });
+  expect(same).toBeGreaterThan(1_000);
 });

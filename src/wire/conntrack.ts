@@ -130,6 +130,34 @@ class TupleDraft {
     this.protocol = 0;
   }
 
+  get isWhole(): boolean {
+    return this.sourceAt !== 0 && this.destinationAt !== 0;
+  }
+
+  /** Nothing is made to compare. */
+  isOf({ source, destination }: Tuple, view: DataView): boolean {
+    return (
+      this.sourcePort === source.port &&
+      this.destinationPort === destination.port &&
+      this.#hasIpOf(source, view, this.sourceAt) &&
+      this.#hasIpOf(destination, view, this.destinationAt)
+    );
+  }
+
+  #hasIpOf(address: Address, view: DataView, at: number): boolean {
+    if (!this.#isRoomForV6(view, at)) return address.family === 4 && address.w3 === view.getUint32(at);
+    return (
+      address.w3 === view.getUint32(at + 12) &&
+      address.w0 === view.getUint32(at) &&
+      address.w1 === view.getUint32(at + 4) &&
+      address.w2 === view.getUint32(at + 8)
+    );
+  }
+
+  #isRoomForV6(view: DataView, at: number): boolean {
+    return this.isV6 && at + 16 <= view.byteLength;
+  }
+
   read(): void {
     this.clear();
     inner.reset(outer.view, outer.start, outer.end);
@@ -160,7 +188,7 @@ class TupleDraft {
 
   /** Undefined: it is not whole. */
   tuple(view: DataView): Tuple | undefined {
-    if (this.sourceAt === 0 || this.destinationAt === 0) return undefined;
+    if (!this.isWhole) return undefined;
     return {
       source: this.#address(view, this.sourceAt, this.sourcePort),
       destination: this.#address(view, this.destinationAt, this.destinationPort),
@@ -169,7 +197,7 @@ class TupleDraft {
 
   #address(view: DataView, at: number, port: number): Address {
     // The last one that was read says which family both are of: of a tuple with one of each nothing is promised but an address.
-    if (!this.isV6 || at + 16 > view.byteLength) return Address.v4(view.getUint32(at), port);
+    if (!this.#isRoomForV6(view, at)) return Address.v4(view.getUint32(at), port);
     return new Address(
       view.getUint32(at),
       view.getUint32(at + 4),
@@ -180,8 +208,24 @@ class TupleDraft {
   }
 }
 
-/** What is read of one message. One for all of them: a kernel tells of 20,000 connections a second. */
-class Draft {
+/**
+ * What is said of an entry, without the entry: most of what a kernel tells, of 20,000 connections a second, is about one that is known.
+ */
+export interface ConntrackGlance
+  extends Pick<
+    ConntrackEntry,
+    'event' | 'id' | 'status' | 'tcpState' | 'originalCounters' | 'replyCounters'
+  > {
+  readonly sourcePort: number;
+  /** Whether it has this protocol and came from and to there. */
+  isOf(entry: Pick<ConntrackEntry, 'protocol' | 'original'>): boolean;
+}
+
+/** What is read of one message. One for all of them. */
+class Draft implements ConntrackGlance {
+  event: ConntrackEntry['event'] = 'new';
+  protocol: ConntrackEntry['protocol'] = 'tcp';
+  view: DataView = new DataView(new ArrayBuffer(0));
   readonly original = new TupleDraft();
   readonly reply = new TupleDraft();
   id = 0;
@@ -207,12 +251,25 @@ class Draft {
     this.startedNs = undefined;
     this.stoppedNs = undefined;
   }
+
+  get sourcePort(): number {
+    return this.original.sourcePort;
+  }
+
+  isOf({ protocol, original }: Pick<ConntrackEntry, 'protocol' | 'original'>): boolean {
+    return this.protocol === protocol && this.original.isOf(original, this.view);
+  }
 }
 
 const draft = new Draft();
 
 /** The entry in the message that `message` is at; undefined if it is about none, or about none of TCP or UDP. */
 export function decodeConntrack(message: MessageReader): ConntrackEntry | undefined {
+  return glanceAtConntrack(message) === undefined ? undefined : conntrackEntry();
+}
+
+/** The same without making the entry. It is valid until the next message is read, and {@link conntrackEntry} makes it until then. */
+export function glanceAtConntrack(message: MessageReader): ConntrackGlance | undefined {
   const event = eventOf(message);
   if (event === undefined) return undefined;
   const { view } = message;
@@ -220,13 +277,22 @@ export function decodeConntrack(message: MessageReader): ConntrackEntry | undefi
   outer.reset(view, message.start + netfilterHeaderBytes, message.end);
   while (outer.next()) readAttribute();
   const protocol = protocolOf(draft.original.protocol);
-  const original = draft.original.tuple(view);
-  const reply = draft.reply.tuple(view);
-  if (protocol === undefined || original === undefined || reply === undefined) return undefined;
+  if (protocol === undefined || !draft.original.isWhole || !draft.reply.isWhole) return undefined;
+  draft.event = event;
+  draft.protocol = protocol;
+  draft.view = view;
+  return draft;
+}
+
+/** The entry that was glanced at last. */
+export function conntrackEntry(): ConntrackEntry {
+  const { view } = draft;
+  const original = draft.original.tuple(view)!;
+  const reply = draft.reply.tuple(view)!;
   return {
-    event,
+    event: draft.event,
     id: draft.id,
-    protocol,
+    protocol: draft.protocol,
     original,
     reply,
     mark: draft.mark,

@@ -870,17 +870,21 @@ export class Director implements EngineHost {
    * backend has come from the client once, and each of the backends has been sent it.
    */
   private account(flow: Flow): void {
+    if (flow.bytesIn !== flow.accounted.bytesIn) this.accountOne(flow, 'bytesIn');
+    if (flow.bytesOut !== flow.accounted.bytesOut) this.accountOne(flow, 'bytesOut');
+    if (flow.datagramsIn !== flow.accounted.datagramsIn) this.accountOne(flow, 'datagramsIn');
+    if (flow.datagramsOut !== flow.accounted.datagramsOut) this.accountOne(flow, 'datagramsOut');
+  }
+
+  private accountOne(flow: Flow, counter: keyof Flow['accounted']): void {
     const { counters } = this.options;
     const { accounted } = flow;
-    for (const counter of ['bytesIn', 'bytesOut', 'datagramsIn', 'datagramsOut'] as const) {
-      const amount = flow[counter] - accounted[counter];
-      if (amount === 0) continue;
-      accounted[counter] = flow[counter];
-      const repeated = counter === 'bytesIn' ? Math.min(flow.bytesToRepeat, amount) : 0;
-      flow.bytesToRepeat -= repeated;
-      counters.addListener(flow.listener.id, counter, amount - repeated);
-      if (flow.backend !== undefined) counters.addBackend(flow.backend.id, counter, amount);
-    }
+    const amount = flow[counter] - accounted[counter];
+    accounted[counter] = flow[counter];
+    const repeated = counter === 'bytesIn' ? Math.min(flow.bytesToRepeat, amount) : 0;
+    flow.bytesToRepeat -= repeated;
+    counters.addListener(flow.listener.id, counter, amount - repeated);
+    if (flow.backend !== undefined) counters.addBackend(flow.backend.id, counter, amount);
   }
 
   private refused(listener: ListenerView, code: TerminationCode, client: Address, nowMs: number): void {
