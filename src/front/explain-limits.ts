@@ -1,6 +1,7 @@
 /**
  * What the limits of a listener leave a client: how many flows it and its network have, here and on other instances, and how many
- * more may come. Asked of the same table that the workers count in, without taking anything.
+ * more may come. Asked of the same table that the workers count in, without taking anything. With `relay: kernel` the kernel counts by
+ * itself, and how many there are is not known here.
  */
 import type { Address } from '../core/address.ts';
 import type { ClientKind, ClientTable } from '../core/client-table.ts';
@@ -18,7 +19,7 @@ export interface LimitExplained {
   readonly scope: 'instance' | 'cluster';
   /** What this instance lets in of it now. */
   readonly mostHere: number;
-  /** Open flows here; absent: it is a rate. */
+  /** Open flows here; absent: it is a rate, or the kernel counts them. */
   readonly open?: number;
   /** Open flows on other instances, as they told last; null: they have not been heard of. Absent: only this instance counts. */
   readonly elsewhere?: number | null;
@@ -49,16 +50,16 @@ export function limitsOf(
     const mostHere = scope === 'instance' ? most : elsewhere === undefined ? share(most) : most - elsewhere;
     const room = Math.max(0, mostHere - open);
     const next = room === 0 ? `one more is refused (limit-${kind})` : `${room} more may come`;
-    const counted: LimitExplained = {
-      limit,
-      of,
-      most,
-      scope,
-      mostHere: Math.max(0, mostHere),
-      open,
-      ...(scope === 'cluster' ? { elsewhere: elsewhere ?? null } : {}),
-      why: `${open} of ${most} open here${scope === 'cluster' ? othersInWords(elsewhere, mostHere, members) : ''}; ${next}`,
-    };
+    const own = { limit, of, most, scope, mostHere: Math.max(0, mostHere) };
+    const counted: LimitExplained =
+      plan.relay === 'kernel'
+        ? { ...own, why: `at most ${most} open (limit-${kind}); the kernel counts them` }
+        : {
+            ...own,
+            open,
+            ...(scope === 'cluster' ? { elsewhere: elsewhere ?? null } : {}),
+            why: `${open} of ${most} open here${scope === 'cluster' ? othersInWords(elsewhere, mostHere, members) : ''}; ${next}`,
+          };
     const paced = rates.map(([name, perSecond]): LimitExplained => {
       const why = `${share(perSecond)} a second${scope === 'cluster' ? ` here, of ${perSecond} on ${members} instances` : ''}`;
       return { limit: name, of, most: perSecond, scope, mostHere: share(perSecond), why };

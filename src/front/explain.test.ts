@@ -163,3 +163,26 @@ test('what limits leave a client, here and on the other instances', () => {
     why: '3 of 7 open here; this one of 2 instances has a share of 4 while the others are not heard of; 1 more may come',
   });
 });
+
+test('relay: kernel: what the kernel counts by itself is not said to be none', () => {
+  const { shared: _, ...views } = createSharedMemory(1, 1024);
+  const view = listenerView(0, 'tcp', {});
+  const { plan } = view;
+  const limits = { ...plan.limits, flowsPerClient: 5, newFlowsPerClientPerSecond: 9 };
+  const listener = { ...view, plan: { ...plan, relay: 'kernel', limits } } as const;
+  const pools = [{ id: view.poolId, version: 1, plan: poolPlan({}), backends: equalBackends(1) }];
+  const snapshot = { listeners: [listener], pools } as unknown as Snapshot;
+  const source = { views, policies: new KeptPolicies(), nowMs: () => 0 };
+  const client = Address.parse('192.0.2.7', 0)!;
+  const shared = { of: '192.0.2.7', scope: 'instance' } as const;
+  expect(explain(snapshot, source, plan.name, client, undefined)?.limits).toEqual([
+    {
+      ...shared,
+      limit: 'flows_per_client',
+      most: 5,
+      mostHere: 5,
+      why: 'at most 5 open (limit-client); the kernel counts them',
+    },
+    { ...shared, limit: 'new_flows_per_client', most: 9, mostHere: 9, why: '9 a second' },
+  ]);
+});
