@@ -117,6 +117,12 @@ describe('for people and for scripts', () => {
     };
     expect(await asJson('pg/gp1')).toEqual(none);
     expect(await asJson('gp')).toEqual({ status: 1, body: { error: 'no pool gp; there are: pg' } });
+    // --down leaves the same for a script as for a person.
+    const down = await pinionCommand(['backends', '--down', '--json', ...at]);
+    expect(JSON.parse(down.stdout).backends.map(({ state }: { state: string }) => state)).toEqual(['down']);
+    expect((await pinionCommand(['backends', 'pg/pg1', '--down', ...at])).stdout).toBe(
+      'all backends take new clients\n',
+    );
     expect((await asJson('pg/pg2')).body.backends.map(({ backend }: { backend: string }) => backend)).toEqual(
       ['pg2'],
     );

@@ -27,23 +27,30 @@ export async function answerOf(
   return answer;
 }
 
+export interface Asking<Body> {
+  readonly isRefusal?: ((body: Body) => boolean) | undefined;
+  readonly only?: ((body: Body) => Body) | undefined;
+}
+
 /**
  * As {@link answerOf}, for a good answer: a refusal is told. With `--json` the answer is printed whatever it is.
- * @param isRefusal a good answer that says no all the same, for the exit status
+ * @param how.isRefusal a good answer that says no all the same, for the exit status
+ * @param how.only what the command's options leave of a good answer
  * @returns what was answered; undefined: all there is to say has been said
  */
 export async function ask<Body>(
   options: AskOptions,
   method: Method,
   path: string,
-  isRefusal: (body: Body) => boolean = () => false,
+  { isRefusal, only }: Asking<Body> = {},
 ): Promise<Body | undefined> {
   const answer = await answerOf(options, method, path);
   if (answer === undefined) return undefined;
   const isGood = answer.status < 400;
-  if (!isGood || isRefusal(answer.body as Body)) process.exitCode = exitStatus.refused;
-  if (options.json === true) print(`${JSON.stringify(answer.body, null, 2)}\n`);
-  else if (isGood) return answer.body as Body;
+  const body = (isGood && only !== undefined ? only(answer.body as Body) : answer.body) as Body;
+  if (!isGood || isRefusal?.(body) === true) process.exitCode = exitStatus.refused;
+  if (options.json === true) print(`${JSON.stringify(body, null, 2)}\n`);
+  else if (isGood) return body;
   else for (const line of refusalLines(answer)) complain(line);
   return undefined;
 }

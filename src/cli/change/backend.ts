@@ -34,7 +34,9 @@ export async function giveOrder(
   if (options.dryRun === true) {
     words.set('dry_run', 'true');
     const path = `/v1/backends/${pool}/${backend}/${order}?${words}`;
-    const preview = await ask<Preview>(options, 'POST', path, ({ refused }) => refused !== null);
+    const preview = await ask<Preview>(options, 'POST', path, {
+      isRefusal: ({ refused }) => refused !== null,
+    });
     if (preview !== undefined)
       print([...previewLines(preview), 'Nothing was changed.'].map((line) => `${line}\n`).join(''));
     return;

@@ -16,7 +16,9 @@ export interface Reloaded {
 export async function reload(options: ReloadOptions): Promise<void> {
   if (options.dryRun === true) {
     const wouldBeRefused = ({ errors }: ReloadPreview): boolean => errors.length > 0;
-    const preview = await ask<ReloadPreview>(options, 'POST', '/v1/reload?dry_run=true', wouldBeRefused);
+    const preview = await ask<ReloadPreview>(options, 'POST', '/v1/reload?dry_run=true', {
+      isRefusal: wouldBeRefused,
+    });
     if (preview === undefined) return;
     const wouldChange = preview.errors.length > 0 || preview.changes.length > 0;
     const end: Line[] = wouldChange ? [[span('Nothing was changed.')]] : [];

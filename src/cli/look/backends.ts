@@ -21,20 +21,25 @@ export async function backends(which: string | undefined, options: BackendsOptio
   const query = pool === undefined ? '' : `?${new URLSearchParams(names)}`;
   await look<BackendsBody>(options, {
     path: `/v1/backends${query}`,
+    ...(options.down === true ? { only: takingNone } : {}),
     draw: (body, width) =>
-      backend === undefined
+      backend === undefined || body.backends.length === 0
         ? backendsLines(body, options, options.wide === true ? Number.POSITIVE_INFINITY : width)
         : body.backends.flatMap(backendLines),
   });
 }
 
+/** `--down`: those that take no new clients. */
+export function takingNone(body: BackendsBody): BackendsBody {
+  return { ...body, backends: body.backends.filter(({ state }) => state !== 'up' && state !== 'coming-up') };
+}
+
+/** @param body those to show, which `down` has already chosen */
 export function backendsLines(
-  { backends: all }: BackendsBody,
+  { backends: rows }: BackendsBody,
   { down, wide }: Pick<BackendsOptions, 'down' | 'wide'>,
   width: number,
 ): Line[] {
-  const takesNone = ({ state }: BackendRow): boolean => state !== 'up' && state !== 'coming-up';
-  const rows = down === true ? all.filter(takesNone) : all;
   if (rows.length === 0)
     return [[span(down === true ? 'all backends take new clients' : 'there are no backends', 'dim')]];
   return tableOf(backendFields('last10s', wide === true || width > 140), rows, width);

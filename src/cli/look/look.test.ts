@@ -4,7 +4,7 @@ import { killedText } from '../change/kill.ts';
 import { setText } from '../change/pins.ts';
 import { reloadedText, reloadPreviewLines } from '../change/reload.ts';
 import { type Line, plain, widthOf } from '../screen/line.ts';
-import { backendsLines } from './backends.ts';
+import { backendsLines, takingNone } from './backends.ts';
 import { type Connection, connectionsLines } from './connections.ts';
 import { eventsLines } from './events.ts';
 import { redrawn } from './look.ts';
@@ -59,7 +59,7 @@ describe('status', () => {
 });
 
 test('backends: only those that are down, and what is said when there are none', () => {
-  expect(text(backendsLines({ backends: backendRows }, { down: true }, 100)).slice(1)).toEqual([
+  expect(text(backendsLines(takingNone({ backends: backendRows }), { down: true }, 100)).slice(1)).toEqual([
     expect.stringMatching(/^pg\/pg2 +DOWN /),
     expect.stringMatching(/^pg\/pg3 +DRAINING /),
   ]);

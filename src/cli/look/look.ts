@@ -12,6 +12,8 @@ export interface View<Body> {
   readonly path: string;
   /** What `--json` prints, where that is something else. */
   readonly jsonPath?: string;
+  /** What the command's own options leave of a good answer, for people and for `--json`. */
+  readonly only?: (body: Body) => Body;
   readonly draw: (body: Body, width: number) => readonly Line[];
 }
 
@@ -19,7 +21,8 @@ const watchEveryMs = 1_000;
 
 export async function look<Body>(options: LookOptions, view: View<Body>): Promise<void> {
   if (options.watch === true) return watch(options, view);
-  const body = await ask<Body>(options, 'GET', options.json ? (view.jsonPath ?? view.path) : view.path);
+  const path = options.json ? (view.jsonPath ?? view.path) : view.path;
+  const body = await ask<Body>(options, 'GET', path, { only: view.only });
   if (body === undefined) return;
   const { width, isColoured } = terminalOf(process.stdout, process.env);
   print(textOf(view.draw(body, width), isColoured));
@@ -38,13 +41,14 @@ async function watch<Body>(options: LookOptions, view: View<Body>): Promise<void
     });
     if (answer === undefined && first) return;
     if (answer !== undefined) {
-      if (json) print(`${JSON.stringify(answer.body)}\n`);
+      const isGood = answer.status < 400;
+      const body = isGood && view.only !== undefined ? view.only(answer.body as Body) : answer.body;
+      if (json) print(`${JSON.stringify(body)}\n`);
       else {
         const terminal = terminalOf(process.stdout, process.env);
-        const lines: readonly Line[] =
-          answer.status < 400
-            ? view.draw(answer.body as Body, terminal.width)
-            : refusalLines(answer).map((line) => [span(line, 'bad')]);
+        const lines: readonly Line[] = isGood
+          ? view.draw(body as Body, terminal.width)
+          : refusalLines(answer).map((line) => [span(line, 'bad')]);
         print(redrawn(lines, terminal, first));
       }
     }
