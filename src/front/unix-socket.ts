@@ -16,6 +16,7 @@ import {
   readFileSync,
   rmdirSync,
   rmSync,
+  statSync,
 } from 'node:fs';
 import type { Server } from 'node:net';
 import { bindHints } from '../control/listeners.ts';
@@ -85,11 +86,13 @@ function groupNumber(group: string): number {
 }
 
 function giveTo(gid: number, path: string, group: string): void {
+  // The group this process has already (systemd: Group=): the unit's SystemCallFilter= refuses every chown.
+  if (statSync(path).gid === gid) return;
   try {
     chownSync(path, process.getuid!(), gid);
   } catch {
     throw new Error(
-      `admin.group: uid ${process.getuid!()} is not in group ${group}, so it may not give it the socket; systemd: SupplementaryGroups=${group}`,
+      `admin.group: uid ${process.getuid!()} may not give the socket to group ${group}; run pinion with it as its group, under systemd with a drop-in: Group=${group} (systemctl edit pinion), else make this user a member`,
     );
   }
 }
