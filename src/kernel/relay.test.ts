@@ -6,7 +6,8 @@ import { keyOf } from '../core/key.ts';
 import { flowsEndedPerTurnMax, lingerOverMs } from '../core/limits.ts';
 import type { BackendView, ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
 import { type ConntrackEntry, conntrackStatus, tcpState } from '../wire/conntrack.ts';
-import { type EndedConnection, KernelRelay, type RelayHost } from './relay.ts';
+import type { EndedConnection } from './ended-connections.ts';
+import { KernelRelay, type RelayHost } from './relay.ts';
 
 const door = Address.v4(0x0a000001, 80);
 const backendAddress = Address.v4(0x0a000002, 8080);
@@ -60,6 +61,8 @@ class World {
   readonly flows: Flow[] = [];
   readonly ended: string[] = [];
   readonly reset: EndedConnection[] = [];
+  readonly spared: EndedConnection[] = [];
+  isUp = true;
   readonly removed: ConntrackEntry[] = [];
   /** What conntrack has. */
   entries: ConntrackEntry[] = [];
@@ -110,6 +113,8 @@ class World {
         this.reset.push(...connections);
         return wait();
       },
+      spare: async (connections) => void this.spared.push(...connections),
+      isUp: () => this.isUp,
       nowMs: () => this.nowMs,
     });
   }
@@ -246,4 +251,43 @@ test('a connection that is over by itself is deleted a moment later without a wo
   await world.turn();
   expect(world.removed.map(({ id }) => id)).toEqual([1]);
   expect([world.reset, world.waiting]).toEqual([[], []]);
+});
+
+test('connections that ended because their backend was down go on when it is up again, and no others', async () => {
+  const world = new World();
+  await world.open();
+  world.isUp = false;
+  for (const id of [1, 2]) world.relay.heard(entryOf(id, 'tcp'));
+  world.relay.terminate(world.flows[0]!, 'backend-down');
+  world.relay.terminate(world.flows[1]!, 'operator');
+  await world.turn();
+  await world.settle();
+  await world.turn();
+  expect(world.reset).toHaveLength(2);
+  expect(world.spared).toEqual([]);
+  // The remnant of one that was ended is nobody's flow.
+  world.relay.heard({ ...entryOf(1, 'tcp'), id: 11 });
+  expect(world.flows).toHaveLength(2);
+  world.isUp = true;
+  await world.turn();
+  await world.turn();
+  expect(world.spared).toEqual([world.reset[0]]);
+  world.relay.heard({ ...entryOf(1, 'tcp'), id: 12 });
+  world.relay.heard({ ...entryOf(2, 'tcp'), id: 13 });
+  expect(world.flows.map(({ client }) => String(client))).toEqual(
+    [1, 2, 1].map((id) => String(entryOf(id, 'tcp').original.source)),
+  );
+});
+
+test('what is ended while its backend is up already is reset first, and then spared', async () => {
+  const world = new World();
+  await world.open();
+  world.relay.heard(entryOf(1, 'tcp'));
+  world.relay.terminate(world.flows[0]!, 'backend-down');
+  await world.turn();
+  await world.turn();
+  expect(world.spared).toEqual([]);
+  await world.settle();
+  await world.turn();
+  expect(world.spared).toEqual(world.reset);
 });

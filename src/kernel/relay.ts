@@ -7,12 +7,13 @@
  *    director <-- begun, answered, over, closed <-- conntrack <-- the kernel
  *    terminate --> its addresses into `gone` (both sides are reset at their next packet), its entry is deleted
  *
+ * A backend that is up again takes its connections out of `gone` (ended-connections.ts): whoever has not spoken meanwhile goes on.
+ *
  * `stop` leaves the table where it is: open connections go on, and a successor takes them over.
  */
-import type { Address } from '../core/address.ts';
 import { bindsOf } from '../core/binds.ts';
 import type { Flow } from '../core/flow.ts';
-import { endedKnownMax, flowsEndedPerTurnMax, goneMs, lingerOverMs, listEveryMs } from '../core/limits.ts';
+import { flowsEndedPerTurnMax, lingerOverMs, listEveryMs } from '../core/limits.ts';
 import type { Bind } from '../core/plan.ts';
 import type { ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
 import type { TerminationCode } from '../core/termination.ts';
@@ -21,6 +22,7 @@ import type { BindFailure, Engine } from '../engine/engine.ts';
 import { type ConntrackEntry, type ConntrackGlance, tcpState } from '../wire/conntrack.ts';
 import type { Director } from '../worker/director.ts';
 import { ConntrackFlows, type Moved } from './conntrack-flows.ts';
+import { type EndedConnection, EndedConnections } from './ended-connections.ts';
 import type { KernelMeans } from './means.ts';
 import { type Sight, Sights } from './sights.ts';
 
@@ -40,13 +42,10 @@ export interface RelayOptions {
   readonly settled: () => Promise<void>;
   /** Ends TCP connections wherever their packets come from. */
   readonly reset: (connections: readonly EndedConnection[]) => Promise<void>;
+  /** Takes that back. */
+  readonly spare: (connections: readonly EndedConnection[]) => Promise<void>;
+  readonly isUp: (backendId: number) => boolean;
   readonly nowMs: () => number;
-}
-
-/** A TCP connection that is to be reset, as packets between its client and its backend have it. */
-export interface EndedConnection {
-  readonly client: Address;
-  readonly backend: Address;
 }
 
 /** A listener as it is open here, with the addresses that are, and its pool. */
@@ -66,9 +65,9 @@ export class KernelRelay implements Engine {
   private sights = new Sights([]);
   /** TCP flows that are over, and when: their entries go a moment later. */
   private readonly over: { readonly flow: Flow; readonly atMs: number }[] = [];
-  private toEnd: { readonly flow: Flow; readonly entry: ConntrackEntry }[] = [];
-  /** Clients, and when their connections were ended; oldest first. */
-  private readonly ended = new Map<string, number>();
+  private toEnd: { readonly flow: Flow; readonly entry: ConntrackEntry; readonly code: TerminationCode }[] =
+    [];
+  private readonly ended = new EndedConnections();
   private strays: { readonly entry: ConntrackEntry; readonly connection: EndedConnection }[] = [];
   private listedAtMs = Number.NEGATIVE_INFINITY;
   private listing: Promise<boolean> | undefined;
@@ -141,6 +140,7 @@ export class KernelRelay implements Engine {
     while (due < this.over.length && nowMs - this.over[due]!.atMs >= lingerOverMs) due++;
     for (const { flow } of this.over.splice(0, due)) this.endLater(flow, 'closed');
     if (this.toEnd.length + this.strays.length > 0 && !this.isEnding) void this.endNow();
+    if (!this.isEnding) this.spareReturned();
     if (this.isTakingOver || this.listing !== undefined || this.isRemovingUnled || this.doors.size === 0)
       return;
     if (nowMs - this.listedAtMs >= listEveryMs) void this.list();
@@ -285,9 +285,7 @@ export class KernelRelay implements Engine {
    */
   private isRemnant({ client, local }: Sight, { protocol, tcpState: state }: ConntrackEntry): boolean {
     if (this.ended.size === 0 || protocol !== 'tcp') return false;
-    return (
-      state !== tcpState.synSent && state !== tcpState.synReceived && this.ended.has(`${client} ${local}`)
-    );
+    return state !== tcpState.synSent && state !== tcpState.synReceived && this.ended.has(client, local);
   }
 
   /** It was led to a backend that is not in the pool (any more): by the table of a moment ago, or by a predecessor's. */
@@ -299,11 +297,10 @@ export class KernelRelay implements Engine {
     this.strays.push({ entry, connection: { client, backend: entry.reply.source } });
   }
 
-  private forgetEnded(nowMs: number): void {
-    for (const [client, atMs] of this.ended) {
-      if (nowMs - atMs < goneMs && this.ended.size <= endedKnownMax) break;
-      this.ended.delete(client);
-    }
+  /** Their backends were down for this instance alone, or are there again: nobody is to be reset for it any more. */
+  private spareReturned(): void {
+    const spared = this.ended.takeReturned(this.options.isUp);
+    if (spared.length > 0) void this.options.spare(spared);
   }
 
   private answered(flow: Flow): void {
@@ -315,7 +312,7 @@ export class KernelRelay implements Engine {
   private endLater(flow: Flow, code: TerminationCode): void {
     const entry = this.flows.entryOf(flow);
     if (entry !== undefined && this.flows.end(flow, code, this.options.nowMs()))
-      this.toEnd.push({ flow, entry });
+      this.toEnd.push({ flow, entry, code });
   }
 
   /** First the rule that resets, then the entry: a packet in between would make it anew. */
@@ -324,8 +321,8 @@ export class KernelRelay implements Engine {
     const some = this.toEnd.splice(0, flowsEndedPerTurnMax);
     const open = some.filter(({ flow }) => flow.connectedAtMs !== 0 && !this.flows.isOver(flow));
     const tcp = open.filter(({ flow }) => flow.listener.plan.protocol === 'tcp');
-    for (const { flow } of tcp) this.ended.set(`${flow.client} ${flow.local}`, this.options.nowMs());
-    this.forgetEnded(this.options.nowMs());
+    for (const { flow, entry, code } of tcp)
+      this.ended.add(flow, tupleOf(flow, entry), code, this.options.nowMs());
     const strays = this.strays.splice(0, flowsEndedPerTurnMax);
     const reset = [
       ...tcp.map(({ flow, entry }) => tupleOf(flow, entry)),

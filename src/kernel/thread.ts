@@ -11,12 +11,13 @@ import type { NftResult } from '../linux/nft.ts';
 import type { Director } from '../worker/director.ts';
 import type { MessageToWorker } from '../worker/messages-to-worker.ts';
 import { adoptPins } from './adoption.ts';
+import type { EndedConnection } from './ended-connections.ts';
 import type { Ruleset } from './form.ts';
 import { goneSet, layoutMarker } from './layout.ts';
 import type { KernelMeans } from './means.ts';
 import { readPresent } from './present.ts';
 import { RefusedClients } from './refused-clients.ts';
-import { type EndedConnection, KernelRelay } from './relay.ts';
+import { KernelRelay } from './relay.ts';
 import { wantedOf } from './ruleset.ts';
 import { TableKeeper, type TableNews } from './table-keeper.ts';
 import { TargetNumbers } from './target-numbers.ts';
@@ -81,6 +82,8 @@ export class KernelThread {
       change: (done) => this.keeper.change(done),
       settled: () => this.keeper.settled(),
       reset: (connections) => this.reset(connections),
+      spare: (connections) => this.spare(connections),
+      isUp: (backendId) => options.states.isUp(backendId),
       nowMs,
     });
   }
@@ -181,14 +184,19 @@ export class KernelThread {
     if (isFirst) this.keeper.change();
     // Who is reset comes back at once, and is to be led by the table that is wanted now.
     await this.keeper.settled();
-    for (const family of [4, 6] as const) {
-      const those = connections.filter(({ client }) => client.family === family);
-      const elements = those.map(
-        ({ client, backend }) =>
-          `${client.ip} . ${client.port} . ${backend.ip} . ${backend.port} timeout ${goneMs / 1_000}s`,
-      );
-      if (elements.length === 0) continue;
-      await means.nft.run(`add element inet ${table} ${goneSet(family)} { ${elements.join(', ')} }\n`);
+    for (const [set, elements] of goneElements(connections)) {
+      const timed = elements.map((element) => `${element} timeout ${goneMs / 1_000}s`);
+      await means.nft.run(`add element inet ${table} ${set} { ${timed.join(', ')} }\n`);
+    }
+  }
+
+  /** One that is in the set no more is no fault: it is added first. */
+  private async spare(connections: readonly EndedConnection[]): Promise<void> {
+    const { means, table } = this.options;
+    if (typeof means === 'string') return;
+    for (const [set, elements] of goneElements(connections)) {
+      const those = `element inet ${table} ${set} { ${elements.join(', ')} }\n`;
+      await means.nft.run(`add ${those}delete ${those}`);
     }
   }
 
@@ -203,6 +211,18 @@ export class KernelThread {
         : `nftables refuses a change of the table inet ${table}, which is tried again: ${news.message}`;
     director.trouble(first.view, undefined, text);
   }
+}
+
+/** By the sets they belong in. */
+function goneElements(connections: readonly EndedConnection[]): Map<string, string[]> {
+  const bySet = new Map<string, string[]>();
+  for (const { client, backend } of connections) {
+    const set = goneSet(client.family);
+    const elements = bySet.get(set) ?? [];
+    bySet.set(set, elements);
+    elements.push(`${client.ip} . ${client.port} . ${backend.ip} . ${backend.port}`);
+  }
+  return bySet;
 }
 
 /** No version of ours: each had, while it led anybody, the chain by which packets leave. */
