@@ -30,9 +30,10 @@ test.each(['epoll', 'portable'])('%s: slow start', async (engine) => {
   await pinion.waitForLog(({ event, backend }) => event === 'backend-down' && backend === 'a');
   await servers[0]!.start();
   await pinion.waitForLog(({ event, backend }) => event === 'backend-up' && backend === 'a');
-  expect(await share(pinion, 'a')).toBeLessThan(0.9);
   const ofA = (names: string[]): number => names.filter((name) => name === 'a').length;
   const early = ofA(await askAll(pinion, 0, 120));
+  // A page is shared for up to a second on a busy machine: the one of before may still be told.
+  await eventually('a part of its share is told', async () => (await share(pinion, 'a'))! < 0.9);
   await eventually('it has its whole share', async () => (await share(pinion, 'a')) === 1);
   const late = ofA(await askAll(pinion, 120, 240));
   // Of its half of 120 it has a tenth at first.
@@ -64,7 +65,7 @@ test.each(['epoll', 'portable'])('%s: panic', async (engine) => {
   expect(await panic()).toBe(0);
   for (const check of checks.slice(0, 2)) await check.stop();
   await eventually('two are down', () => pinion.events('backend-down').length === 2);
-  expect(await panic()).toBe(1);
+  await eventually('panic is told', async () => (await panic()) === 1);
   expect(new Set(await askAll(pinion, 0, 60)), 'who is down serves all the same').toEqual(
     new Set(['a', 'b', 'c']),
   );
@@ -76,6 +77,6 @@ test.each(['epoll', 'portable'])('%s: panic', async (engine) => {
   });
   await checks[1]!.start();
   await pinion.waitForLog(({ event, backend }) => event === 'backend-up' && backend === 'b');
-  expect(await panic()).toBe(0);
+  await eventually('its end is told', async () => (await panic()) === 0);
   expect(new Set(await askAll(pinion, 60, 120))).toEqual(new Set(['b', 'c']));
 });
