@@ -63,6 +63,31 @@ export function targetFamily(target: string): Family {
   return target.includes(':') ? 6 : 4;
 }
 
+/** Doors of a listener at one address: what a backend's packet, which came to one of them, leaves from again. */
+export interface Front {
+  readonly ip: string;
+  readonly doors: readonly Door[];
+  /** The chain that says so. */
+  readonly chain: string;
+}
+
+/** Those of one family. Any address is none. */
+export function frontsOf(listener: KernelListener, family: Family): Front[] {
+  const byIp = new Map<string, Door[]>();
+  for (const door of doorsOf(listener)) {
+    if (door.family !== family || door.ip === undefined) continue;
+    const doors = byIp.get(door.ip) ?? [];
+    byIp.set(door.ip, doors);
+    doors.push(door);
+  }
+  const chain = `servers/${safeName(listener.view.plan.name)}/${family}`;
+  return [...byIp].map(([ip, doors], i) => ({
+    ip,
+    doors,
+    chain: byIp.size === 1 ? chain : `${chain}/${i + 1}`,
+  }));
+}
+
 /** What is done with packets of backends that begin an entry of conntrack: verdicts by address, protocol and port. */
 export function wayBack(listeners: readonly KernelListener[], family: Family): Map<string, string> {
   const verdicts = new Map<string, string>();
@@ -73,35 +98,37 @@ export function wayBack(listeners: readonly KernelListener[], family: Family): M
   for (const listener of listeners) {
     const { plan } = listener.view;
     if (plan.source === 'masquerade') continue;
-    const doors = doorsOf(listener).filter((door) => door.family === family);
-    for (const door of doors) {
-      const verdict = isOneAddress(doors) ? `goto ${serversChain(listener, family)}` : 'drop';
-      for (const { target } of listener.pool.backends) {
-        const text = targetText(target, listener);
-        if (text === undefined || targetFamily(text) !== family) continue;
-        const [ip, port] = text.split(' . ');
-        const isSamePort = port === undefined;
-        add(
-          `${ip} . ${plan.protocol} . ${port ?? door.port}`,
-          isSamePort || doors.length === 1 ? verdict : 'drop',
-        );
-      }
+    const fronts = frontsOf(listener, family);
+    for (const [key, doors] of doorsByBackend(listener, family)) {
+      const [door] = doors;
+      const front = fronts.find(({ ip }) => ip === door!.ip);
+      add(key, doors.length === 1 && front !== undefined ? `goto ${front.chain}` : 'drop');
     }
   }
   return verdicts;
 }
 
-/** Where all that leaves again leaves from: one address, whatever the port. */
-export function isOneAddress(doors: readonly Door[]): boolean {
-  return doors.length > 0 && doors[0]!.ip !== undefined && doors.every(({ ip }) => ip === doors[0]!.ip);
+/** The doors that lead to each address, protocol and port of a backend. */
+function doorsByBackend(listener: KernelListener, family: Family): Map<string, Door[]> {
+  const { pool, view } = listener;
+  const byBackend = new Map<string, Door[]>();
+  const doors = doorsOf(listener).filter((door) => door.family === family);
+  const texts = new Set(pool.backends.map(({ target }) => targetText(target, listener)));
+  for (const text of texts) {
+    if (text === undefined || targetFamily(text) !== family) continue;
+    const [ip, port] = text.split(' . ');
+    for (const door of doors) {
+      const key = `${ip} . ${view.plan.protocol} . ${port ?? door.port}`;
+      const known = byBackend.get(key);
+      if (known === undefined) byBackend.set(key, [door]);
+      else known.push(door);
+    }
+  }
+  return byBackend;
 }
 
 export function clientsChain({ view }: KernelListener, family: Family): string {
   return `clients/${safeName(view.plan.name)}/${family}`;
-}
-
-export function serversChain({ view }: KernelListener, family: Family): string {
-  return `servers/${safeName(view.plan.name)}/${family}`;
 }
 
 export function datagramsChain({ view }: KernelListener, family: Family): string {

@@ -15,8 +15,7 @@ import { bucketSeed, kernelBucketExpression } from '../core/kernel-bucket.ts';
 import { maskAddress } from '../core/key.ts';
 import { limitedClientsMax } from '../core/limits.ts';
 import type { TerminationCode } from '../core/termination.ts';
-import type { Family } from './doors.ts';
-import { doorsOf } from './doors.ts';
+import type { Family, Front } from './doors.ts';
 import type { Collection } from './form.ts';
 import { bucketOffset, hex, safeName } from './layout.ts';
 import { bucketsMap, hasPins, pinsMap, targetsMap } from './spread.ts';
@@ -69,19 +68,18 @@ export function clientRules(
 /** Of packets of backends that begin an entry of conntrack (see doors.ts). */
 export function serverRules(
   listener: KernelListener,
+  { ip, doors }: Front,
   family: Family,
   markBase: number,
   parts: ListenerParts,
 ): string[] {
-  const { plan } = listener.view;
-  const [door] = doorsOf(listener).filter((each) => each.family === family);
-  const ports = new Set(doorsOf(listener).map(({ port }) => port));
-  const ip = family === 4 ? door!.ip : `[${door!.ip}]`;
-  const to = ports.size === 1 ? `${ip}:${door!.port}` : door!.ip;
+  const ports = new Set(doors.map(({ port }) => port));
+  const address = family === 4 ? ip : `[${ip}]`;
+  const to = ports.size === 1 ? `${address}:${doors[0]!.port}` : ip;
   return [
     `ct mark set ${hex(markBase)}`,
     `ct timeout set "${timeoutOf(listener, parts)}"`,
-    `meta l4proto ${plan.protocol} snat ${family === 4 ? 'ip' : 'ip6'} to ${to}`,
+    `meta l4proto ${listener.view.plan.protocol} snat ${family === 4 ? 'ip' : 'ip6'} to ${to}`,
   ];
 }
 

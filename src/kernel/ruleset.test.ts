@@ -79,6 +79,21 @@ test('a backend that leads back to more than one address of listeners is not ans
   ]);
 });
 
+test('addresses of a listener that lead to ports of their own are told apart by the port', () => {
+  const binds = '["tcp://10.9.0.100:8080", "tcp://10.9.0.101:9080", "tcp://0.0.0.0:99"]';
+  const listener = `{ name: web, bind: ${binds}, relay: kernel, pool: p }`;
+  const backend = '{ name: a, address: "10.9.1.1:same" }';
+  const text = textOf(config(listener, backend, 'health: { type: none },'));
+  expect(linesOf(text, 'servers/4 {')[1]).toBe(
+    'add element servers/4 { 10.9.1.1 . tcp . 8080 : goto servers/web/4/1, ' +
+      '10.9.1.1 . tcp . 9080 : goto servers/web/4/2, 10.9.1.1 . tcp . 99 : drop }',
+  );
+  expect(linesOf(text, 'snat')).toEqual([
+    'add rule servers/web/4/1 meta l4proto tcp snat ip to 10.9.0.100:8080',
+    'add rule servers/web/4/2 meta l4proto tcp snat ip to 10.9.0.101:9080',
+  ]);
+});
+
 test('masquerade leaves from this machine, and has no way back without memory', () => {
   const text = textOf(config(web.replace('relay', 'source: masquerade, relay'), two));
   expect(linesOf(text, 'servers/')).toEqual([]);

@@ -24,7 +24,7 @@ import {
   type Family,
   families,
   familiesOf,
-  serversChain,
+  frontsOf,
   wayBack,
 } from './doors.ts';
 import type { Chain, Collection, Ruleset } from './form.ts';
@@ -245,9 +245,12 @@ function addWayBack(
   });
   const used = new Set(verdicts.values());
   for (const listener of listeners) {
-    const chain = serversChain(listener, family);
-    if (!used.has(`goto ${chain}`)) continue;
-    chains.set(chain, { base: undefined, rules: serverRules(listener, family, markOf(table).mark, parts) });
+    for (const front of frontsOf(listener, family)) {
+      const { chain } = front;
+      if (!used.has(`goto ${chain}`)) continue;
+      const rules = serverRules(listener, front, family, markOf(table).mark, parts);
+      chains.set(chain, { base: undefined, rules });
+    }
   }
 }
 
