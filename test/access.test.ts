@@ -67,7 +67,7 @@ test.each(['epoll', 'portable'])('%s: lists, files that change, and refusals', a
     (await admin(pinion, 'GET', `/explain?listener=${name}&client=${client}`)).body;
   expect(await explained('front', stranger)).toMatchObject({
     backend: null,
-    why: `denied (deny: ${stranger} in ${path}:2)`,
+    why: `denied (deny: ${stranger} in ${path}:2): its connection is reset`,
   });
   expect(await explained('polite', friend)).toMatchObject({
     backend: 't',

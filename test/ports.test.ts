@@ -4,6 +4,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { askTcp, askUdp, TcpClient, tcpClient } from './support/clients.ts';
+import { pinionCommand } from './support/command.ts';
 import { admin, backendsOf, configText, noCheck, reload, type Section } from './support/config.ts';
 import { eventually } from './support/eventually.ts';
 import { startPinion } from './support/pinion.ts';
@@ -59,6 +60,18 @@ describe.each(['epoll', 'portable'])('on the %s engine', (engine) => {
     ]);
     const label = { listener: 'games', address: `udp://127.0.0.1:${first}-${first + 2}` };
     expect(await pinion.metric('pinion_listener_info', label)).toBe(1);
+    const explain = async (...more: readonly string[]) => {
+      const at = ['--admin', `127.0.0.1:${pinion.port('admin')}`, '-l', 'games', '--client', '192.0.2.7'];
+      return pinionCommand(['explain', ...at, ...more]);
+    };
+    expect((await explain('--port', `${first + 1}`)).stdout).toMatch(
+      new RegExp(`^address +127\\.0\\.0\\.2:${first + 1}$`, 'm'),
+    );
+    expect((await explain()).stdout).toMatch(/^address +127\.0\.0\.2:same$/m);
+    expect(await explain('--port', `${first + 3}`)).toMatchObject({
+      status: 1,
+      stderr: `listener games has no port ${first + 3}: it is at udp://127.0.0.1:${first}-${first + 2}\n`,
+    });
   });
 
   test('a reload gives single addresses up: their flows end, those of the others stay', async () => {

@@ -7,6 +7,7 @@ import { shareFlows } from '../core/shares.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import { tierViewsOf } from '../core/tiers.ts';
 import { type Asks, type Explanation, explain } from '../front/explain.ts';
+import { addressFor } from '../front/explain-terms.ts';
 import { KeptPolicies } from '../front/policies.ts';
 import { createSharedMemory } from '../rooms/shared.ts';
 import { listenersOf } from './listener-views.ts';
@@ -59,6 +60,15 @@ export function explainFromPlan(
   };
   const source = { views, policies: new KeptPolicies(), nowMs: () => 0 };
   const answer = explain(snapshot, source, listener, client, without, asks);
-  if (answer !== undefined) return answer;
+  if (answer !== undefined) return withAddress(answer, plan, asks);
   throw new Error(`no listener ${listener}; there are: ${plan.listeners.map(({ name }) => name).join(', ')}`);
+}
+
+/** A name is not looked up: it stands as it is written. */
+function withAddress(answer: Explanation, plan: Plan, { port }: Asks): Explanation {
+  const pool = plan.pools.find(({ name }) => name === answer.pool);
+  const backend = pool?.backends.find(({ name }) => name === answer.backend);
+  const listener = plan.listeners.find(({ name }) => name === answer.listener);
+  if (backend === undefined || listener === undefined) return answer;
+  return { ...answer, address: addressFor(backend.address, listener, port) };
 }

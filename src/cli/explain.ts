@@ -57,16 +57,17 @@ async function askInstance(options: ExplainOptions): Promise<AdminAnswer | undef
 function queryOf(options: ExplainOptions): URLSearchParams {
   const query = new URLSearchParams({ listener: options.listener, client: options.client });
   if (options.without !== undefined) query.set('without', options.without);
-  const { speaks, serverName, alpn, firstBytes } = asksOf(options);
+  const { speaks, serverName, alpn, firstBytes, port } = asksOf(options);
   if (speaks !== undefined) query.set('speaks', speaks);
   if (serverName !== undefined) query.set('server_name', serverName);
   if (firstBytes !== undefined) query.set('first_bytes', firstBytes);
+  if (port !== undefined) query.set('port', `${port}`);
   for (const protocol of alpn ?? []) query.append('alpn', protocol);
   return query;
 }
 
-function asksOf({ speaks, serverName, alpn, firstBytes }: ExplainOptions): Asks {
-  return { speaks, serverName, alpn: alpn?.split(','), firstBytes };
+function asksOf({ speaks, serverName, alpn, firstBytes, port }: ExplainOptions): Asks {
+  return { speaks, serverName, alpn: alpn?.split(','), firstBytes, port };
 }
 
 function show(answer: Explanation, options: ExplainOptions, source: string): void {
@@ -87,6 +88,8 @@ export function explanationLines(answer: Explanation, source: string): Line[] {
     ...line('group', answer.group),
     ...line('rebind', answer.moves),
     ['backend', answer.backend ?? 'none'],
+    ...line('address', answer.address ?? undefined),
+    ...line('proxy header', answer.proxyHeader),
     ['by', answer.by],
     ['why', answer.why],
     ...line('whose address', answer.whoseAddress?.why),
@@ -95,6 +98,9 @@ export function explanationLines(answer: Explanation, source: string): Line[] {
       ({ limit, of, why }) =>
         ['limit', `${limit}${of === answer.client ? '' : ` of ${of}`}: ${why}`] as const,
     ),
+    ...(answer.bandwidth ?? []).map(({ of, why }) => ['bandwidth', `${of}: ${why}`] as const),
+    ...line('session ends', answer.ends),
+    ...line('waits', answer.waits),
     ...(answer.tiers ?? []).map((tier) => [`tier ${tier.tier}`, tierInWords(tier)] as const),
     ...Object.entries(answer.spared ?? {}).map(([name, why]) => ['spared', `${name}: ${why}`] as const),
     ...Object.entries(answer.slowStarts ?? {}).map(

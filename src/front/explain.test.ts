@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { Address } from '../core/address.ts';
 import { bucketSeed, kernelBucket } from '../core/kernel-bucket.ts';
+import type { RefusalWay } from '../core/plan.ts';
 import { equalBackends } from '../core/policy/pool.fixture.ts';
 import type { ListenerView, Snapshot } from '../core/snapshot.ts';
 import { listenerView, poolPlan } from '../engine/conformance/listener.ts';
@@ -83,6 +84,43 @@ test('whose address counts', () => {
   expect(ask(view, '10.0.0.1')).toBeUndefined();
   expect(ask(listener, '10.0.0.1')).toMatchObject({ isProxy: true, why: expect.stringMatching('10.0.0.1') });
   expect(ask(listener, '192.0.2.7')).toMatchObject({ isProxy: false });
+});
+
+test('a key that is a piece of what the client says first', () => {
+  const { shared: _, ...views } = createSharedMemory(1, 1024);
+  const view = listenerView(0, 'tcp', {});
+  const affinity = { ...view.plan.affinity, key: { payload: { offset: 1, length: 3 } } };
+  const listener = { ...view, plan: { ...view.plan, affinity } };
+  const pools = [{ id: view.poolId, version: 1, plan: poolPlan({}), backends: equalBackends(1) }];
+  const snapshot = { listeners: [listener], pools } as unknown as Snapshot;
+  const source = { views, policies: new KeptPolicies(), nowMs: () => 0 };
+  const keyOf = (firstBytes: string) => {
+    const client = Address.parse('10.0.0.1', 0)!;
+    const answer = explain(snapshot, source, listener.plan.name, client, undefined, { firstBytes })!;
+    return [answer.key, answer.told];
+  };
+  expect(keyOf('%01tok!')).toEqual(['payload tok', undefined]);
+  const told = 'no payload: recognised by its address';
+  expect(keyOf('%01to')).toEqual(['client-ip 10.0.0.1', told]);
+  expect(keyOf('')).toEqual(['client-ip 10.0.0.1', told]);
+  expect(() => keyOf('%0')).toThrow('first bytes %0: % and two hexadecimal digits are a byte');
+});
+
+test('what who may not come in gets', () => {
+  const { shared: _, ...views } = createSharedMemory(1, 1024);
+  const source = { views, policies: new KeptPolicies(), nowMs: () => 0 };
+  const why = (protocol: 'tcp' | 'udp', refuse?: RefusalWay): string | undefined => {
+    const view = listenerView(0, protocol, {});
+    const plan = { ...view.plan, ...(refuse && { refuse }) };
+    const pools = [{ id: view.poolId, version: 1, plan: poolPlan({}), backends: equalBackends(1) }];
+    const listener = { ...view, plan, access: { version: '1', allow: [], deny: [] } };
+    const snapshot = { listeners: [listener], pools } as unknown as Snapshot;
+    return explain(snapshot, source, plan.name, Address.parse('10.0.0.1', 0)!, undefined)?.why;
+  };
+  expect(why('tcp')).toMatch(/^denied \(not in allow\): its connection is reset$/);
+  expect(why('tcp', 'close')).toMatch(/: its connection is closed$/);
+  expect(why('tcp', 'silence')).toMatch(/: its connection is not answered, and reset after half a minute$/);
+  expect(why('udp')).toMatch(/: its datagrams are dropped$/);
 });
 
 test.each([

@@ -5,7 +5,6 @@
 
 import { Access, type AccessVerdict } from '../core/access.ts';
 import { Address, noAddress } from '../core/address.ts';
-import { formatAddress } from '../core/address-text.ts';
 import { type AskedClient, askedText, keyOfAsked } from '../core/asked-client.ts';
 import type { BackendStates } from '../core/backend-states.ts';
 import { Chooser } from '../core/choose.ts';
@@ -13,14 +12,23 @@ import { bucketSeed, isKernelKey, kernelBucket, keyOfBucket } from '../core/kern
 import { type Key, keyOf } from '../core/key.ts';
 import { bytesOfText } from '../core/key-bytes.ts';
 import { keyKinds } from '../core/key-kinds.ts';
-import { type AffinityPlan, keyKindOf, type ListenerPlan, type RouteProtocol } from '../core/plan.ts';
+import {
+  type AffinityPlan,
+  keyKindOf,
+  type ListenerPlan,
+  type Protocol,
+  type RefusalWay,
+  type RouteProtocol,
+} from '../core/plan.ts';
 import { Tiered } from '../core/policy/tiered.ts';
 import { mustTell } from '../core/proxy-peers.ts';
+import type { ProxyInPlan } from '../core/proxy-plan.ts';
 import { Routes, routeText, type Said, saidNothing } from '../core/routes.ts';
 import type { BackendView, ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
 import type { PinRow, PinsByHand } from '../pins/by-hand.ts';
 import type { SharedViews } from '../rooms/shared.ts';
 import { type LimitExplained, limitsOf } from './explain-limits.ts';
+import { addressFor, durationText, mustHavePort, type Terms, termsOf } from './explain-terms.ts';
 import type { KeptPolicies } from './policies.ts';
 
 /** What an explanation is made from. */
@@ -37,7 +45,7 @@ export interface ExplainSource {
   readonly spared?: (backendId: number) => string | undefined;
 }
 
-export interface Explanation {
+export interface Explanation extends Terms {
   readonly listener: string;
   /** Of a listener with routes: which one leads to the pool. */
   readonly route?: string;
@@ -51,7 +59,7 @@ export interface Explanation {
   /** Whose pins are followed and made, where that is not the pool. */
   readonly group?: string;
   readonly backend: string | null;
-  /** Where that is now. */
+  /** Where that is now, at the port that clients of the listener are dialled at; `10.0.1.1:+1000` where that depends on the port they came to. */
   readonly address: string | null;
   readonly by: 'pin' | 'policy' | 'none';
   /** The pin's backend, also when it is not followed. */
@@ -98,7 +106,8 @@ export interface TierExplained {
  * @param asks what the client says, where routes go by it
  * @returns undefined if there is no such listener
  * @throws Error if `without` names no backend of the pool, `client` is a key that the listener has nobody by, or the client is refused
- * (no-route)
+ * (no-route), or comes to a port
+ * that the listener has not
  */
 export function explain(
   snapshot: Snapshot,
@@ -111,6 +120,7 @@ export function explain(
   const listener = snapshot.listeners.find(({ plan }) => plan.name === listenerName);
   if (listener === undefined) return undefined;
   const { pool, route } = leadOf(snapshot, listener, client, asks);
+  mustHavePort(listener.plan, asks.port);
   const { affinity } = listener.plan;
   const key = keyOfClient(client, asks, affinity);
   const kind = keyKindOf(affinity.key);
@@ -144,7 +154,7 @@ export function explain(
     ...(isFallback ? { told: `no ${kind}: recognised by its address` } : {}),
     ...(pool.scope === undefined ? {} : { group: pool.scope.name.slice(1) }),
     backend: chosen?.name ?? null,
-    address: chosen?.target === undefined ? null : formatAddress(chosen.target),
+    address: chosen?.target === undefined ? null : addressFor(chosen.target, listener.plan, asks.port),
     by: chosen === undefined ? 'none' : followed ? 'pin' : 'policy',
     pinned: pinnedName ?? null,
     pin: pin ?? null,
@@ -161,6 +171,7 @@ export function explain(
     ...sparedOf(pool, spared),
     ...(lost === undefined ? {} : { without: { lost: lost.name, backend: onLoss?.name ?? null } }),
     ...whoseAddressOf(listener, client),
+    ...termsOf(listener.plan, pool.plan),
     ...movesOf(listener.plan),
     ...limitsFor(listener, client, views, nowMs()),
     ...accessOf(listener, client),
@@ -186,13 +197,20 @@ function policyKey(
 
 /** The address asked about is that of a client; one that connects with it may be a proxy, which speaks for others. */
 function whoseAddressOf({ plan }: ListenerView, client: AskedClient): Pick<Explanation, 'whoseAddress'> {
-  const { bind, proxyProtocol } = plan;
+  const { bind, proxyProtocol, protocol } = plan;
   if (proxyProtocol === undefined || !(client instanceof Address)) return {};
   const isProxy = bind.kind !== 'unix' && mustTell(proxyProtocol, client, false);
   const why = isProxy
-    ? `who connects from ${client.ip} is a proxy (proxy_protocol.from): the client is who its PROXY header names; ${client.ip} itself only where that names nobody`
+    ? `who connects from ${client.ip} is a proxy (proxy_protocol.from): the client is who its PROXY header names; ${client.ip} itself only where that names nobody; ${withoutHeader(protocol, proxyProtocol)}`
     : `who connects from ${client.ip} is no proxy (proxy_protocol.from): it is the client itself, and no PROXY header is read from it`;
   return { whoseAddress: { isProxy, why } };
+}
+
+function withoutHeader(protocol: Protocol, { timeoutMs, udp }: ProxyInPlan): string {
+  if (protocol === 'tcp')
+    return `without a right header within ${durationText(timeoutMs)} the connection is reset (proxy-header)`;
+  const which = udp === 'every' ? 'a datagram' : 'a first datagram';
+  return `${which} without a right header is dropped (proxy-header)`;
 }
 
 /** What makes somebody else's address this client's. */
@@ -217,16 +235,29 @@ function limitsFor(
 }
 
 /** Who is denied gets nobody, whatever pins and policy say. */
-function accessOf({ access }: ListenerView, client: AskedClient): Partial<Explanation> {
+function accessOf({ access, plan }: ListenerView, client: AskedClient): Partial<Explanation> {
   // Of a client that is named by something else nobody knows where it comes from.
   if (access === undefined || !(client instanceof Address)) return {};
   const verdict = new Access(access).verdict(client);
   if (verdict.isAllowed) return { access: verdict };
-  return { access: verdict, backend: null, address: null, by: 'none', why: `denied (${verdict.why})` };
+  const why = `denied (${verdict.why}): ${refusalInWords(plan)}`;
+  return { access: verdict, backend: null, address: null, by: 'none', why };
 }
 
-/** What a client says that routes may go by. */
+const refusals: Readonly<Record<RefusalWay, string>> = {
+  reset: 'its connection is reset',
+  close: 'its connection is closed',
+  silence: 'its connection is not answered, and reset after half a minute',
+};
+
+function refusalInWords({ protocol, refuse = 'reset' }: ListenerPlan): string {
+  return protocol === 'udp' ? 'its datagrams are dropped' : refusals[refuse];
+}
+
+/** What a client says that routes and its key may go by, and where it says it. */
 export interface Asks {
+  /** That it came to; undefined: the listener's, where it has one alone. */
+  readonly port?: number | undefined;
   /** Absent: the one protocol that the listener's routes know. */
   readonly speaks?: RouteProtocol | undefined;
   readonly serverName?: string | undefined;
@@ -285,19 +316,30 @@ function nameIn(client: AskedClient): string | undefined {
   return keyKinds[client.kind].print(client.words);
 }
 
-function keyOfClient(client: AskedClient, { speaks = 'tls', serverName }: Asks, affinity: AffinityPlan): Key {
-  if (!(client instanceof Address) || !serverName) return keyOfAsked(client, affinity);
-  const spoken = { protocol: speaks, name: serverName, alpn: [] };
-  return keyOf(client, affinity, { peer: client, peerLocal: noAddress, spoken });
+function keyOfClient(client: AskedClient, asks: Asks, affinity: AffinityPlan): Key {
+  const { speaks = 'tls', serverName, firstBytes } = asks;
+  if (!(client instanceof Address)) return keyOfAsked(client, affinity);
+  const who = { peer: client, peerLocal: noAddress };
+  if (serverName)
+    return keyOf(client, affinity, { ...who, spoken: { protocol: speaks, name: serverName, alpn: [] } });
+  const { key } = affinity;
+  if (typeof key === 'string' || !('payload' in key) || !firstBytes) return keyOfAsked(client, affinity);
+  const { offset, length } = key.payload;
+  const bytes = readFirstBytes(firstBytes);
+  if (bytes.length < offset + length) return keyOfAsked(client, affinity);
+  return keyOf(client, affinity, { ...who, payload: bytes.subarray(offset, offset + length) });
 }
 
 function saidBy(plan: ListenerPlan, { firstBytes, ...asks }: Asks): Said {
   const said = spokenBy(plan, asks);
-  if (firstBytes === undefined) return said;
-  const bytes = bytesOfText(firstBytes);
-  if (bytes === undefined)
-    throw new Error(`first bytes ${firstBytes.slice(0, 64)}: % and two hexadecimal digits are a byte`);
-  return { ...said, bytes };
+  return firstBytes === undefined ? said : { ...said, bytes: readFirstBytes(firstBytes) };
+}
+
+/** @throws Error if it is no text of bytes */
+function readFirstBytes(text: string): Uint8Array {
+  const bytes = bytesOfText(text);
+  if (bytes !== undefined) return bytes;
+  throw new Error(`first bytes ${text.slice(0, 64)}: % and two hexadecimal digits are a byte`);
 }
 
 function spokenBy({ name, routes = [] }: ListenerPlan, { speaks, serverName, alpn = [] }: Asks): Said {

@@ -219,6 +219,7 @@ function asksOf(query: URLSearchParams): Asks {
     serverName: query.get('server_name') ?? undefined,
     alpn: query.getAll('alpn'),
     firstBytes: query.get('first_bytes') ?? undefined,
+    port: query.has('port') ? Number(query.get('port')) : undefined,
   };
 }
 
@@ -233,6 +234,9 @@ function explained(source: PageSource, query: URLSearchParams): Answer {
   const speaks = query.get('speaks');
   if (speaks !== null && asksOf(query).speaks === undefined)
     return { status: 400, body: { error: `speaks: ${speaks} is none of ${routeProtocols.join(', ')}` } };
+  const port = query.get('port');
+  if (port !== null && !(/^\d{1,5}$/.test(port) && Number(port) >= 1 && Number(port) <= 65_535))
+    return { status: 400, body: { error: `port: ${port} is none: 1 to 65535` } };
   const { snapshot } = source.outside.known.published;
   if (snapshot === undefined) return { status: 503, body: { error: 'not started yet' } };
   try {

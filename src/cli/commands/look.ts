@@ -5,6 +5,7 @@ import {
   type AdminOptions,
   type AskOptions,
   type LookOptions,
+  readPort,
   withAdminOptions,
   withAskOptions,
   withLookOptions,
@@ -108,6 +109,7 @@ export interface ExplainOptions extends AskOptions {
   readonly serverName?: string;
   readonly alpn?: string;
   readonly firstBytes?: string;
+  readonly port?: number;
   readonly without?: string;
 }
 
@@ -122,7 +124,8 @@ export function explainCommand(): Command {
     .addOption(new Option('--speaks <protocol>', 'what it speaks, for routes').choices(routeProtocols))
     .option('--server-name <name>', 'the server it asks for, for routes')
     .option('--alpn <protocols>', 'protocols it offers, separated by commas, for routes')
-    .option('--first-bytes <text>', 'what it says first, for routes; %xx is a byte')
+    .option('--first-bytes <text>', 'what it says first, for routes and keys that go by it; %xx is a byte')
+    .option('--port <port>', 'the port it came to, for a listener with several', readPort)
     .option('--without <backend>', 'the backend to imagine lost (default: the one the client gets)')
     .addHelpText(
       'after',

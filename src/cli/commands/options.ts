@@ -46,6 +46,13 @@ export function withLookOptions(command: Command): Command {
     .option('--every <time>', 'with --watch: how often, such as 500ms or 5s (default: 1s)', readEvery);
 }
 
+/** A port that somebody names. */
+export function readPort(text: string): number {
+  const port = Number(text);
+  if (/^\d+$/.test(text) && port >= 1 && port <= 65_535) return port;
+  throw new InvalidArgumentError('Write a port from 1 to 65535.');
+}
+
 const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000 };
 
 function readEvery(text: string): number {

@@ -229,6 +229,10 @@ function facts(answer: Explanation): Element {
     ['Whose address', answer.whoseAddress?.why],
     ['Moves', answer.moves],
     ['May it come in', answer.access?.why],
+    ['Told to the backend', answer.proxyHeader],
+    ['Bandwidth', answer.bandwidth?.map(({ of, why }) => `${of}: ${why}`).join('. ')],
+    ['Session ends', answer.ends],
+    ['Waits', answer.waits],
   ];
   const shown = rows.flatMap(([name, text]) =>
     text === undefined ? [] : [h('dt', {}, name), h('dd', {}, text)],

@@ -28,6 +28,10 @@ export interface Explanation {
   readonly why: string;
   readonly whoseAddress?: { readonly why: string };
   readonly moves?: string;
+  readonly proxyHeader?: string;
+  readonly bandwidth?: readonly { readonly of: string; readonly why: string }[];
+  readonly ends?: string;
+  readonly waits?: string;
   readonly access?: { readonly why: string };
   readonly without?: { readonly lost: string; readonly backend: string | null };
 }
