@@ -11,6 +11,7 @@ import { createServer as createTlsServer } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { helloOfCurl, helloOfOpenssl } from '../src/wire/hellos.fixture.ts';
 import { encodeStatusQuestion } from '../src/wire/minecraft.ts';
+import { startBrowser } from './support/browser.ts';
 import { type Certificate, newCertificate } from './support/certificates.ts';
 import { tcpClient } from './support/clients.ts';
 import { pinionCommand } from './support/command.ts';
@@ -261,6 +262,54 @@ requirePackage(
       const { body } = await admin(pinion, 'GET', '/pins?pool=quic-b');
       expect(JSON.stringify(body)).toContain('x.b.example');
     });
+  });
+});
+
+requirePackage('chromium')('QUIC version 2', () => {
+  test('Chromium’s hello comes to the server it names, on either engine', async () => {
+    const heard: Buffer[][] = [[], [], [], []];
+    const servers = await Promise.all(heard.map((list) => udpServer((datagram) => void list.push(datagram))));
+    const routes = [
+      { quic: { server_name: 'a.example', alpn: 'h3' }, pool: 'a' },
+      { quic: { server_name: '*.b.example' }, pool: 'b' },
+    ];
+    const pinions = await Promise.all(
+      engines.map((engine, i) =>
+        startPinion(
+          configText({
+            engine,
+            workers: 1,
+            listeners: [{ name: 'quic', bind: 'udp://127.0.0.1:0', routes }],
+            pools: { a: poolOf(servers[2 * i]!), b: poolOf(servers[2 * i + 1]!) },
+          }),
+        ),
+      ),
+    );
+    const origins = pinions.flatMap((pinion) =>
+      ['a.example', 'x.b.example'].map((name) => `${name}:${pinion.port('quic')}`),
+    );
+    const browser = await startBrowser([
+      '--enable-quic',
+      '--quic-version=RFCv2',
+      `--origin-to-force-quic-on=${origins.join(',')}`,
+      '--host-resolver-rules=MAP * 127.0.0.1',
+    ]);
+    try {
+      const page = await browser.newPage();
+      // Nobody answers: these wait until the browser is closed.
+      const asks = origins.map(
+        (origin) => `fetch('https://${origin}/', { mode: 'no-cors' }).catch(() => {})`,
+      );
+      await page.evaluate(`void [${asks.join(', ')}]`);
+      for (const [i, list] of heard.entries()) {
+        await eventually(`a hello for ${origins[i]}`, () => list.length > 0);
+        // RFC 9369: the version, and the type of a first packet; protection makes anything of the four low bits.
+        const [first] = list;
+        expect([first!.subarray(1, 5).toString('hex'), first![0]! >> 4]).toEqual(['6b3343cf', 0b1101]);
+      }
+    } finally {
+      await browser.close();
+    }
   });
 });
 

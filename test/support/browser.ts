@@ -12,8 +12,9 @@ const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/
 /** As root there is no sandbox to be had, and a container's /dev/shm is small. */
 const flags = ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'];
 
-export function startBrowser(): Promise<Browser> {
-  return chromium.launch({ executablePath: requireCommand('chromium', 'chromium'), args: flags });
+export function startBrowser(more: readonly string[] = []): Promise<Browser> {
+  const executablePath = requireCommand('chromium', 'chromium');
+  return chromium.launch({ executablePath, args: [...flags, ...more] });
 }
 
 export interface WatchedPage {
