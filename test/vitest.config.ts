@@ -45,6 +45,7 @@ const patient = [
   'demo-keys',
   'connection-age',
   'dashboard',
+  'edge-examples',
   'failover-postgres',
   'failover-redis',
   'game-checks',
