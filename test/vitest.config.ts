@@ -72,6 +72,7 @@ const patient = [
   'paced-closing',
   'ports',
   'prometheus',
+  'quic-id',
   'proxy-mariadb',
   'redis-reshard',
   'redis-reshard-scan',

@@ -7,10 +7,6 @@ import { form } from './form.ts';
 
 const rule = `must be one of ${affinityKeys.join(', ')}, or a map: { payload: { offset, length } }, { tlv: TYPE }`;
 
-/** Asked for by those who know QUIC: why there is none. */
-const noQuicId =
-  'cannot be quic-id: a server chooses its id when a conversation has a backend already. With rebind: quic a conversation goes on when its client has another address; server-name is what a client says first';
-
 const field = z
   .union(
     [
@@ -32,11 +28,11 @@ const field = z
         ).unwrap(),
       }),
     ],
-    { error: ({ input }) => (input === 'quic-id' ? noQuicId : rule) },
+    { error: rule },
   )
   .meta({
     description:
-      'client-ip; client-subnet (see prefix_v4, prefix_v6); flow: each connection by itself; server-name: the host it asks for; payload; tlv; none: no pins, the default on a unix socket. Who does not say what is asked for is recognised by client-ip.',
+      'client-ip; client-subnet (see prefix_v4, prefix_v6); flow: each connection by itself; server-name: the host it asks for; quic-id: the connection id of QUIC in its datagram (UDP); payload; tlv; none: no pins, the default on a unix socket. Who does not say what is asked for is recognised by client-ip.',
     default: 'client-ip',
   })
   .optional();

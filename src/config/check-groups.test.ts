@@ -5,14 +5,15 @@ interface Written {
   readonly pool: string;
   readonly affinity: string;
   readonly routes?: string;
+  readonly bind?: string;
 }
 
 function told(listeners: readonly Written[], pools: Readonly<Record<string, string>>): string[] {
   const text = [
     'listeners:',
     ...listeners.map(
-      ({ pool, affinity, routes }, i) =>
-        `  - { name: l${i}, bind: tcp://127.0.0.1:${7000 + i}, pool: ${pool}, affinity: ${affinity}${routes === undefined ? '' : `, routes: ${routes}`} }`,
+      ({ pool, affinity, routes, bind }, i) =>
+        `  - { name: l${i}, bind: ${bind ?? `tcp://127.0.0.1:${7000 + i}`}, pool: ${pool}, affinity: ${affinity}${routes === undefined ? '' : `, routes: ${routes}`} }`,
     ),
     'pools:',
     ...Object.entries(pools).map(([name, backends]) => `  ${name}: { backends: [${backendsOf(backends)}] }`),
@@ -114,11 +115,20 @@ test('what nobody reads of a client is no key', () => {
   expect(told([{ ...byName, routes: '[ { tls: {}, pool: p } ]' }], { p: 'a' })).toEqual([]);
 });
 
+test('QUIC is spoken over UDP: elsewhere nobody has a connection id', () => {
+  const byId = { pool: 'p', affinity: '{ key: quic-id }' };
+  expect(told([{ ...byId, bind: 'udp://127.0.0.1:7000' }], { p: 'a' })).toEqual([]);
+  expect(told([byId], { p: 'a' })).toEqual([
+    'listeners[0].affinity.key: QUIC is spoken over UDP: all clients are recognised by client-ip here',
+  ]);
+});
+
 test.each([
   ['{ key: { payload: { length: 8 } } }', { payload: { offset: 0, length: 8 } }],
   ['{ key: { payload: { offset: 1, length: 8 } } }', { payload: { offset: 1, length: 8 } }],
   ['{ key: { tlv: 0xE0 } }', { tlv: 0xe0 }],
   ['{ key: server-name }', 'server-name'],
+  ['{ key: quic-id }', 'quic-id'],
 ])('%s is a key', (affinity, key) => {
   const result = parsePlan(
     `listeners: [{ name: l, bind: tcp://127.0.0.1:7000, pool: p, affinity: ${affinity} }]\npools: { p: { backends: [{ name: a, address: '10.0.0.1:80' }] } }`,
@@ -128,7 +138,6 @@ test.each([
 });
 
 test.each([
-  ['{ key: quic-id }', 'listeners[0].affinity.key: cannot be quic-id: a server chooses its id when'],
   ['{ key: { payload: { offset: 0 } } }', 'listeners[0].affinity.key.payload.length: is missing'],
   [
     '{ key: { payload: { length: 0 } } }',

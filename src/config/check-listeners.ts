@@ -71,6 +71,9 @@ function checkUseless({ path, value }: ListenerDraft, draft: Draft, report: Repo
       'nothing on this listener reads it: all its clients are recognised by client-ip',
     );
   }
+  if (kind === 'quic-id' && bind?.protocol === 'tcp') {
+    useless(['affinity', 'key'], 'QUIC is spoken over UDP: all clients are recognised by client-ip here');
+  }
   if (limits?.scope === 'cluster' && !draft.hasCluster)
     useless(['limits', 'scope'], 'there is no other instance to count with: there is no cluster section');
   const flows = limits?.flows;

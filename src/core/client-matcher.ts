@@ -20,13 +20,13 @@ export function keyMatcher(text: string): (key: KeyWords & { readonly kind: KeyK
  * Which flows are meant, by who their client is or what it is recognised by.
  * @throws as {@link keyMatcher}
  */
-export function flowMatcher(text: string): (flow: Pick<Flow, 'client' | 'key'>) => boolean {
+export function flowMatcher(text: string): (flow: Pick<Flow, 'client' | 'key' | 'serverPin'>) => boolean {
   if (readNamedKey(text) === undefined) {
     const isClient = clientMatcher(text);
     return ({ client }) => isClient(client);
   }
   const isKey = keyMatcher(text);
-  return ({ key }) => isKey(key);
+  return ({ key, serverPin }) => isKey(key) || (serverPin !== undefined && isKey(serverPin.key));
 }
 
 /** @throws RangeError if `client` is neither an address nor a network */

@@ -25,6 +25,15 @@ export interface ReturningWay {
   loopAtMs: number;
 }
 
+/** A pin by a key that became known when the flow had a backend already. */
+export interface FurtherPin {
+  readonly key: Key;
+  /** The flow is counted in it. */
+  holdsPin: boolean;
+  /** From 1: so many of this flow have been learned. */
+  readonly number: number;
+}
+
 export class Flow {
   /** Unique in its worker. */
   readonly id: number;
@@ -86,6 +95,8 @@ export class Flow {
   /** Its place in the worker's list of open flows; -1: it is not there. */
   registryIndex = -1;
   hasReplied = false;
+  /** UDP: by the connection id of QUIC that its server has chosen last; undefined: none was learned. */
+  serverPin: FurtherPin | undefined = undefined;
   /** UDP: its server's answers are to be shown to the host, for the connection ids in them. */
   learnsIds = false;
   /** UDP: what it is found by when its client has another address (worker/rebinding.ts). */

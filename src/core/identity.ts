@@ -14,7 +14,7 @@ export interface Identity {
   readonly peerLocal: Address;
   /** What `peer` said of its client, as a proxy; absent: it had to say nothing. */
   readonly header?: ProxyHeader;
-  /** What its listener's key is made of, where that is a piece of what it says. */
+  /** What its listener's key is made of, where that is a piece of what it says: so many bytes at a place, or a connection id. */
   readonly payload?: Uint8Array;
   /** What it speaks, and whom it asks for. Absent: it was not read, or was nothing of these. */
   readonly spoken?: Spoken;
@@ -27,7 +27,7 @@ export interface Identity {
 /** Whether something has to be read of the clients of a listener before their flows are opened. */
 export function identifies({ proxyProtocol, rebind, affinity: { key }, routes = [] }: ListenerPlan): boolean {
   const isPiece = typeof key === 'object' && 'payload' in key;
-  if (proxyProtocol !== undefined || rebind !== undefined || isPiece) return true;
+  if (proxyProtocol !== undefined || rebind !== undefined || isPiece || key === 'quic-id') return true;
   return routes.some(({ protocol, firstBytesHex }) => protocol !== undefined || firstBytesHex !== undefined);
 }
 
@@ -37,6 +37,7 @@ export function toldBytes(key: AffinityKey, identity: Identity): Uint8Array | un
     const name = identity.spoken?.name?.toLowerCase().replace(/\.$/, '');
     return name === undefined ? undefined : new TextEncoder().encode(name);
   }
+  if (key === 'quic-id') return identity.payload;
   if (typeof key === 'string') return undefined;
   if ('payload' in key) return identity.payload;
   return identity.header?.tlvs.find(({ type }) => type === key.tlv)?.value;

@@ -51,7 +51,7 @@ export const keyKinds = {
   'server-name': ofBytes(4, printBytes, (text) => readBytes(text.toLowerCase())),
   /** A piece of what it says. */
   payload: ofBytes(5, printBytes, readBytes),
-  /** The connection id of QUIC that its server chose. */
+  /** A connection id of QUIC: the one that the client chose for its first datagrams, or that its server chose. */
   'quic-id': ofBytes(6, printHex, readHex),
   /** What the header of a proxy says of it. */
   tlv: ofBytes(7, printBytes, readBytes),

@@ -46,7 +46,7 @@ export const hashPolicies: readonly PolicyName[] = ['maglev', 'rendezvous', 'rin
 export const retryCauses = ['dial', 'unsaid', 'reset', 'empty'] as const;
 export type RetryCause = (typeof retryCauses)[number];
 
-export const affinityKeys = ['client-ip', 'client-subnet', 'flow', 'server-name', 'none'] as const;
+export const affinityKeys = ['client-ip', 'client-subnet', 'flow', 'server-name', 'quic-id', 'none'] as const;
 
 /** What a client is recognised by (core/key-kinds.ts). One that does not say what is asked for is recognised by its address. */
 export type AffinityKey =

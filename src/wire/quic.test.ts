@@ -19,6 +19,8 @@ import {
   type QuicCiphers,
   QuicHelloReader,
   readQuicHeader,
+  readServerId,
+  shortHeaderIds,
 } from './quic.ts';
 
 const example: ClientHello = { serverName: 'example.com', alpn: ['alpn'], hasEch: false };
@@ -75,6 +77,25 @@ test('ids of any version, as far as RFC 8999 says', () => {
   expect(readQuicHeader(hex('80 00000000 00 00'))).toMatchObject({ version: 0, end: 7 });
   expect(readQuicHeader(hex('40 0102'))).toEqual({ form: 'short', end: 1 });
   expect(readQuicHeader(hex(''))).toBeUndefined();
+});
+
+test('what a server says its id is, and where the id after a short header may end', () => {
+  // RFC 9001 appendix A.3 and A.4: its first answer, and Retry.
+  const [answer, retry] = ['cf0000000100', 'ff0000000100'].map((start) =>
+    hex(`${start} 08 f067a5502a4262b5 746f`),
+  );
+  expect([answer!, retry!].map(readServerId)).toEqual(Array(2).fill(hex('f067a5502a4262b5')));
+  for (let i = 0; i < 15; i++) expect(readServerId(answer!.subarray(0, i)), `${i} bytes`).toBe('settled');
+  expect(
+    readServerId(hex('80 00000000 02 c1c2 08 f067a5502a4262b5 00000001')),
+    'negotiation',
+  ).toBeUndefined();
+  expect(readServerId(hex('c0 00000001 02 c1c2 00 ff')), 'without an id').toBeUndefined();
+  expect(readServerId(hex('40 c1c2'))).toBe('settled');
+  const short = hex('40 0102030405');
+  expect(shortHeaderIds(short, [20, 6, 5, 2])).toEqual([hex('0102030405'), hex('0102')]);
+  expect(shortHeaderIds(hex('40'), [1])).toEqual([]);
+  expect(shortHeaderIds(short, [])).toEqual([]);
 });
 
 test('packet numbers of each length, tokens and ids', () => {

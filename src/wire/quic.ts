@@ -24,6 +24,8 @@ export type QuicHeader =
 
 /** Ids of versions 1 and 2 (RFC 9000 section 17.2); by RFC 8999 there may be longer ones. */
 export const connectionIdBytesMax = 20;
+/** Of the id that a client chooses for its first datagrams (RFC 9000 section 7.2): a shorter one is its server's. */
+export const clientIdBytesMin = 8;
 
 const longForm = 0x80;
 
@@ -41,6 +43,22 @@ export function readQuicHeader(datagram: Uint8Array): QuicHeader | undefined {
     sourceId: datagram.subarray(destinationEnd + 1, sourceEnd),
     end: sourceEnd,
   };
+}
+
+/** @returns what may be the id after a short header, by the lengths it may have: in their order, as far as the datagram has so many bytes */
+export function shortHeaderIds(datagram: Uint8Array, lengths: readonly number[]): Uint8Array[] {
+  return lengths.flatMap((length) => (datagram.length > length ? [datagram.subarray(1, 1 + length)] : []));
+}
+
+/**
+ * The id that a server has chosen, by one of its answers: the source of a long header, also that of Retry (RFC 9000 section 7.2). Of
+ * version negotiation it only says back what the client said.
+ * @returns 'settled': it goes on with short headers, or does not speak QUIC. Undefined: it does not say one here
+ */
+export function readServerId(reply: Uint8Array): Uint8Array | 'settled' | undefined {
+  const header = readQuicHeader(reply);
+  if (header?.form !== 'long') return 'settled';
+  return header.version === 0 || header.sourceId.length === 0 ? undefined : header.sourceId;
 }
 
 function uint32(bytes: Uint8Array, at: number): number {

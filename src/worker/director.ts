@@ -48,6 +48,7 @@ import { type Led, Routing } from './identify/routing.ts';
 import type { MessageFromWorker, WayCount } from './messages-from-worker.ts';
 import type { FlowSelector } from './messages-to-worker.ts';
 import { openingOf, withoutUntold } from './opening.ts';
+import { QuicIds } from './quic-ids.ts';
 import { Rebinding } from './rebinding.ts';
 import { Refusals } from './refusals.ts';
 import { ReturningFlows } from './returning-flows.ts';
@@ -110,6 +111,7 @@ export class Director implements EngineHost {
   /** Flows that wait for the shared table's word on their client's pin. */
   private readonly waiting = new Map<number, Flow>();
   private readonly rebinding = new Rebinding();
+  private readonly quicIds: QuicIds;
   private nextFlowId = 1;
   /** Of ids that are unlike those of other workers and instances. */
   private readonly idPrefix: string;
@@ -126,6 +128,7 @@ export class Director implements EngineHost {
     this.idPrefix = `${Math.floor(Math.random() * 2 ** 48).toString(36)}-${options.worker}`;
     this.limits = new FlowLimits(options.counters, options.nowMs);
     this.flowPins = new FlowPins(options.pins);
+    this.quicIds = new QuicIds(options.pins, this.flowPins, this.rebinding);
     this.reports = new FlowReports(options.worker, options.post);
     this.refusals = new Refusals(options.post);
     const replies = new UdpReplies(this.registry, (id) => options.counters.ownBackend(id, 'datagramsOut'));
@@ -231,7 +234,7 @@ export class Director implements EngineHost {
   }
 
   answered(flow: Flow, reply: Uint8Array): void {
-    this.rebinding.answered(flow, reply);
+    this.quicIds.answered(flow, reply, this.options.nowMs());
   }
 
   unidentified(listener: ListenerView, peer: Address, code: TerminationCode): void {
@@ -309,8 +312,11 @@ export class Director implements EngineHost {
     const spoken = led?.spoken;
     const known = spoken === undefined ? identity : { peer, peerLocal, ...identity, spoken };
     const told = words === undefined ? known : withWords(affinity.key, peer, peerLocal, known, words);
-    const key = keyOf(client, affinity, told);
+    const isByQuicId = affinity.key === 'quic-id' && words !== undefined;
+    const payload = isByQuicId ? this.quicIds.idOf(words, this.scopeOf(poolId), nowMs) : undefined;
+    const key = keyOf(client, affinity, payload === undefined ? told : { peer, peerLocal, ...told, payload });
     const flow = new Flow(this.nextFlowId++, listener, client, local, key, nowMs, identity);
+    if (isByQuicId) flow.learnsIds = true;
     if (led !== undefined) this.take(flow, led, nowMs);
     if (refusal === undefined) this.limits.opened(flow);
     else this.secondLooks.add(flow, refusal);
@@ -393,6 +399,11 @@ export class Director implements EngineHost {
     const pool = this.poolCalled(name);
     flow.routeNumber = number;
     if (pool !== undefined) flow.lead(pool);
+  }
+
+  /** Where the pins of a pool are; 0: it is not known yet which one it is. */
+  private scopeOf(poolId: number): number {
+    return this.choosers.get(poolId)?.scopeId ?? 0;
   }
 
   private poolCalled(name: string | undefined): PoolView | undefined {

@@ -1,13 +1,22 @@
 /**
  * The pins of one worker's flows after a backend was chosen: confirmed when it has served, counted as in use and kept
  * alive for as long as the flow is open. Choosing itself reads and claims pins in core/choose.ts.
+ *
+ * A flow has the pin of its key, and may have a further one, of a key that its backend has told: the connection id of QUIC that it
+ * chose. Both are kept alike; the further one is confirmed when the client has been heard again, as the source of a first datagram
+ * may be forged.
  */
 import { pinIdOf } from '../core/choose.ts';
 import type { Flow } from '../core/flow.ts';
+import { isSameKey, Key } from '../core/key.ts';
+import { wordsOfBytes } from '../core/key-bytes.ts';
+import { unconfirmedPinTtlMs } from '../core/limits.ts';
 import type { PinTable } from '../core/pins/table.ts';
 
 /** UDP: who has sent again after an answer is there; of others nobody knows, as a source can be forged. */
 const datagramsOfConnected = 2;
+/** A server may change its id once or twice before it is settled (Retry, a new one with its first answer). */
+const learnedPerFlowMax = 4;
 
 export class FlowPins {
   private readonly pins: PinTable;
@@ -25,45 +34,90 @@ export class FlowPins {
   }
 
   /**
+   * UDP: the flow's backend has told the connection id that it chose. The one before is not used any more, and its pin runs out.
+   * @param id 1 byte or more; valid during the call only
+   */
+  learn(flow: Flow, id: Uint8Array, nowMs: number): void {
+    const { pinScope, serverPin } = flow;
+    const key = new Key('quic-id', wordsOfBytes(id)!);
+    const number = (serverPin?.number ?? 0) + 1;
+    const isKnown = isSameKey(key, flow.key) || (serverPin !== undefined && isSameKey(key, serverPin.key));
+    if (isKnown || number > learnedPerFlowMax || !this.claimLearned(flow, key, nowMs)) return;
+    if (serverPin?.holdsPin === true)
+      this.pins.leave(pinScope, serverPin.key, flow.listener.plan.affinity.ttlMs, nowMs);
+    flow.serverPin = { key, holdsPin: false, number };
+  }
+
+  /** @returns whether the client is known to be there, and the pin of what was learned is one that others are told of */
+  confirmLearned(flow: Flow, nowMs: number): boolean {
+    const { pinScope, serverPin } = flow;
+    if (flow.datagramsIn < datagramsOfConnected) return false;
+    const { ttlMs } = flow.listener.plan.affinity;
+    if (serverPin !== undefined)
+      this.pins.confirm(pinScope, serverPin.key, pinIdOf(flow.backend!), ttlMs, nowMs);
+    return true;
+  }
+
+  /**
    * The client is connected: as long as it is, its pin is not evicted. A flow that a fault of our own or `fail_open` has
    * brought where it is makes no pin.
    */
   arrive(flow: Flow, nowMs: number): void {
-    const { pinScope } = flow;
-    const { plan } = flow.listener;
-    if (plan.affinity.key === 'none') return;
-    const { ttlMs } = plan.affinity;
+    if (flow.listener.plan.affinity.key === 'none') return;
     const mayPin = !flow.hadLocalFault && flow.reason !== 'fail-open';
-    flow.holdsPin = this.pins.arrive(pinScope, flow.key, pinIdOf(flow.backend!), ttlMs, nowMs, mayPin);
+    flow.holdsPin = this.arriveBy(flow, flow.key, mayPin, nowMs);
   }
 
   /** Now and then while it is open: a pin lives while its flows do, whatever its ttl. */
   keep(flow: Flow, nowMs: number): void {
-    const { pinScope } = flow;
+    const { pinScope, serverPin } = flow;
     const { plan } = flow.listener;
     if (!usesPin(flow)) return;
     const isConnected = plan.protocol === 'tcp' || flow.datagramsIn >= datagramsOfConnected;
     if (flow.holdsPin) this.pins.stay(pinScope, flow.key, plan.affinity.ttlMs, nowMs);
     else if (isConnected) this.arrive(flow, nowMs);
     else this.pins.prolong(pinScope, flow.key, plan.affinity.ttlMs, nowMs);
+    if (serverPin === undefined) return;
+    if (serverPin.holdsPin) this.pins.stay(pinScope, serverPin.key, plan.affinity.ttlMs, nowMs);
+    // Whatever brought the flow there, nobody else knows this id.
+    else if (isConnected && this.claimLearned(flow, serverPin.key, nowMs))
+      serverPin.holdsPin = this.arriveBy(flow, serverPin.key, true, nowMs);
   }
 
   /** It leaves the backend it has arrived at, for another one. */
   retreat(flow: Flow, nowMs: number): void {
-    const { pinScope } = flow;
-    const { plan } = flow.listener;
-    if (!flow.holdsPin) return;
+    const { pinScope, serverPin } = flow;
+    const { ttlMs } = flow.listener.plan.affinity;
+    if (flow.holdsPin) this.pins.leave(pinScope, flow.key, ttlMs, nowMs);
     flow.holdsPin = false;
-    this.pins.leave(pinScope, flow.key, plan.affinity.ttlMs, nowMs);
+    if (serverPin?.holdsPin !== true) return;
+    this.pins.leave(pinScope, serverPin.key, ttlMs, nowMs);
+    serverPin.holdsPin = false;
   }
 
   /** It is closed. */
   leave(flow: Flow, nowMs: number): void {
-    const { pinScope } = flow;
+    const { pinScope, serverPin } = flow;
     const { plan } = flow.listener;
     if (!usesPin(flow)) return;
-    if (flow.holdsPin) this.pins.leave(pinScope, flow.key, plan.affinity.ttlMs, nowMs);
-    else this.pins.prolong(pinScope, flow.key, plan.affinity.ttlMs, nowMs);
+    const { ttlMs } = plan.affinity;
+    if (flow.holdsPin) this.pins.leave(pinScope, flow.key, ttlMs, nowMs);
+    else this.pins.prolong(pinScope, flow.key, ttlMs, nowMs);
+    if (serverPin === undefined) return;
+    if (serverPin.holdsPin) this.pins.leave(pinScope, serverPin.key, ttlMs, nowMs);
+    else if (this.confirmLearned(flow, nowMs)) this.pins.prolong(pinScope, serverPin.key, ttlMs, nowMs);
+  }
+
+  private arriveBy({ listener, pinScope, backend }: Flow, key: Key, mayPin: boolean, nowMs: number): boolean {
+    const { ttlMs } = listener.plan.affinity;
+    return this.pins.arrive(pinScope, key, pinIdOf(backend!), ttlMs, nowMs, mayPin);
+  }
+
+  /** @returns false: another backend has a client by this key, who was there first */
+  private claimLearned({ listener, pinScope, backend }: Flow, key: Key, nowMs: number): boolean {
+    const id = pinIdOf(backend!);
+    const ttlMs = Math.min(listener.plan.affinity.ttlMs, unconfirmedPinTtlMs);
+    return this.pins.claim(pinScope, key, id, ttlMs, nowMs, 'learned') === id;
   }
 }
 

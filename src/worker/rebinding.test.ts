@@ -3,9 +3,12 @@ import { Address } from '../core/address.ts';
 import { Flow } from '../core/flow.ts';
 import { keyOf } from '../core/key.ts';
 import { rebindTriesPerSecondMax } from '../core/limits.ts';
+import { PinTable } from '../core/pins/table.ts';
 import type { RebindPlan } from '../core/plan.ts';
 import type { ListenerView } from '../core/snapshot.ts';
 import { listenerView } from '../engine/conformance/listener.ts';
+import { FlowPins } from './flow-pins.ts';
+import { QuicIds } from './quic-ids.ts';
 import { Rebinding } from './rebinding.ts';
 
 const client = Address.parseWithPort('192.0.2.1:7')!;
@@ -71,6 +74,11 @@ const long = (destination: string, source: string, version = '00000001'): Uint8A
   return bytes(`c0 ${version} ${sized(destination)} ${sized(source)} 00112233`);
 };
 const server = 'a1a2a3a4a5a6a7a8';
+const noPins = PinTable.create(16, { reportChanges: false });
+
+function answered(rebinding: Rebinding, flow: Flow, reply: Uint8Array): void {
+  new QuicIds(noPins, new FlowPins(noPins), rebinding).answered(flow, reply, 0);
+}
 
 test('of QUIC it is the id that the server chose, in long and in short headers', () => {
   const rebinding = new Rebinding();
@@ -82,10 +90,10 @@ test('of QUIC it is the id that the server chose, in long and in short headers',
     rebinding.find(view, client, long('0102030405060708', 'c1c2')),
     'the client chose it',
   ).toBeUndefined();
-  rebinding.answered(flow, long('c1c2', '0102030405060708', '00000000'));
+  answered(rebinding, flow, long('c1c2', '0102030405060708', '00000000'));
   expect(flow.tokens, 'version negotiation').toBeUndefined();
-  rebinding.answered(flow, long('c1c2', 'b1b2b3b4b5b6b7b8'));
-  rebinding.answered(flow, long('c1c2', server));
+  answered(rebinding, flow, long('c1c2', 'b1b2b3b4b5b6b7b8'));
+  answered(rebinding, flow, long('c1c2', server));
   expect(flow.learnsIds).toBe(true);
   for (const id of [server, 'b1b2b3b4b5b6b7b8']) {
     expect(rebinding.find(view, client, long(id, 'c1c2'))).toBe(flow);
@@ -95,7 +103,7 @@ test('of QUIC it is the id that the server chose, in long and in short headers',
   }
   for (const other of [bytes(''), bytes('40'), bytes('40 00'), long('ff', server), bytes('c0 00')])
     expect(rebinding.find(view, client, other)).toBeUndefined();
-  rebinding.answered(flow, bytes('40 c1c2 00'));
+  answered(rebinding, flow, bytes('40 c1c2 00'));
   expect(flow.learnsIds, 'a short header: the server has chosen').toBe(false);
   rebinding.closed(flow);
   expect(rebinding.find(view, client, bytes(`40 ${server} 99`))).toBeUndefined();
@@ -107,7 +115,7 @@ test('servers may have ids of several lengths; those that anybody guesses are no
   const flows = ['a1a2a3', 'b1b2b3b4', 'c1c2c3c4c5c6c7c8c9'].map((id) => {
     const flow = flowOf(view);
     rebinding.opened(flow, long('00', '00'));
-    rebinding.answered(flow, long('00', id));
+    answered(rebinding, flow, long('00', id));
     return rebinding.find(view, client, bytes(`40 ${id} 0000`)) === flow;
   });
   expect(flows).toEqual([false, true, true]);
@@ -118,7 +126,7 @@ test('no server makes one flow known by ever more ids', () => {
   const flow = flowOf(viewOf('quic'));
   rebinding.opened(flow, long('00', '00'));
   for (let i = 0; i < 100; i++)
-    rebinding.answered(flow, long('00', `a1a2a3${i.toString().padStart(4, '0')}`));
+    answered(rebinding, flow, long('00', `a1a2a3${i.toString().padStart(4, '0')}`));
   expect(flow.tokens).toHaveLength(4);
 });
 

@@ -13,7 +13,7 @@ import type { Address } from '../core/address.ts';
 import type { Flow } from '../core/flow.ts';
 import { rebindTokenBytesMin, rebindTokensMax, rebindTriesPerSecondMax } from '../core/limits.ts';
 import type { ListenerView } from '../core/snapshot.ts';
-import { readQuicHeader } from '../wire/quic.ts';
+import { readQuicHeader, shortHeaderIds } from '../wire/quic.ts';
 
 /** A server may change its id once or twice before it is settled (Retry, a new one with its first answer). */
 const idsPerFlowMax = 4;
@@ -37,15 +37,11 @@ export class Rebinding {
       this.add(flow, pieceOf(first, rebind.payload));
   }
 
-  /** @param reply of the flow's backend, while the flow learns ids */
-  answered(flow: Flow, reply: Uint8Array): void {
-    const header = readQuicHeader(reply);
-    if (header?.form !== 'long') flow.learnsIds = false;
-    // Version negotiation only says back what the client said.
-    else if (header.version !== 0 && header.sourceId.length >= rebindTokenBytesMin) {
-      this.learnLength(flow.listener.id, header.sourceId.length);
-      this.add(flow, header.sourceId);
-    }
+  /** @param id that the flow's server has chosen */
+  learn(flow: Flow, id: Uint8Array): void {
+    if (id.length < rebindTokenBytesMin) return;
+    this.learnLength(flow.listener.id, id.length);
+    this.add(flow, id);
   }
 
   closed(flow: Flow): void {
@@ -68,8 +64,8 @@ export class Rebinding {
     }
     const header = readQuicHeader(datagram);
     if (header?.form === 'long') return this.of(place, header.destinationId);
-    for (const length of header === undefined ? [] : (this.idLengths.get(id) ?? [])) {
-      const flow = datagram.length > length ? this.of(place, datagram.subarray(1, 1 + length)) : undefined;
+    for (const token of header === undefined ? [] : shortHeaderIds(datagram, this.idLengths.get(id) ?? [])) {
+      const flow = this.of(place, token);
       if (flow !== undefined) return flow;
     }
     return undefined;

@@ -6,11 +6,12 @@
  *   read      without a lock: look, and look again if somebody wrote meanwhile
  *   write     lock, find the pin again, change `entry`, keep (or evict, place), release
  */
+import { keyKinds } from '../key-kinds.ts';
 import type { PinCensus } from './census.ts';
 import type { PinChanges } from './changes.ts';
 import { type PinCounters, pinCounter } from './counters.ts';
-import { dirtyFlag, PinEntry, removedFlag } from './entry.ts';
-import { reportWord } from './layout.ts';
+import { dirtyFlag, isTold, PinEntry, removedFlag } from './entry.ts';
+import { idLengthsWord, reportWord } from './layout.ts';
 import { isHeld, type PinLocks } from './lock.ts';
 import { PinProbe } from './probe.ts';
 import type { PinSlots } from './slots.ts';
@@ -18,6 +19,7 @@ import { PinVictims } from './victims.ts';
 
 /** Reads that lost to a writer each time; each was beaten by a finished write, so this many in a row is absurd. */
 const readsMax = 100_000;
+const quicIdKind = keyKinds['quic-id'].number;
 
 export abstract class PinAccess {
   protected readonly slots: PinSlots;
@@ -47,6 +49,14 @@ export abstract class PinAccess {
 
   protected get isReporting(): boolean {
     return Atomics.load(this.slots.words, reportWord) !== 0;
+  }
+
+  /**
+   * How long the connection ids of QUIC are that servers have been pinned by here or at a peer: bit n for n bytes, 17 for more than 16.
+   * What clients choose for themselves has any length and does not count.
+   */
+  get quicIdLengths(): number {
+    return Atomics.load(this.slots.words, idLengthsWord);
   }
 
   /**
@@ -125,6 +135,8 @@ export abstract class PinAccess {
     // In its old slot it stays visible: a rescan that looks without the lock must not miss a dirty one.
     if (slot === found) entry.save(slots.words, slots.entryAt(slot));
     else slots.occupy(slot, probe, entry);
+    if (probe.kind === quicIdKind && isTold(entry.reason))
+      Atomics.or(slots.words, idLengthsWord, 1 << (probe.scope & 0xff));
   }
 
   /** Under the lock: writes `entry` back to its slot and queues it for control if that is news. */

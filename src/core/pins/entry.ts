@@ -21,11 +21,19 @@ export const pinReasonNumbers = {
   operator: 4,
   peer: 5,
   'backend-down': 6,
+  /** Its backend has told the key: the connection id of QUIC that it chose. */
+  learned: 7,
 } as const;
 export type PinReason = keyof typeof pinReasonNumbers;
 
 const reasonNames = new Map<number, PinReason>();
 for (const [name, number] of Object.entries(pinReasonNumbers)) reasonNames.set(number, name as PinReason);
+
+/** Nobody chose a backend for a client by this key: it was told, by a server, an operator or a newer peer. */
+export function isTold(reason: number): boolean {
+  const { learned, operator, peer } = pinReasonNumbers;
+  return reason === learned || reason === operator || reason === peer;
+}
 
 /** The backend has served this client. Others are not told of a pin before. */
 export const confirmedFlag = 1;

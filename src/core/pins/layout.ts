@@ -43,13 +43,14 @@ export const exhaustedWord = 4; // the sweep in which none of its pins could be 
 /** Words of the header. */
 export const magicWord = 0;
 export const reportWord = wordsPerLine; // 1: changes are noted for control
+export const idLengthsWord = reportWord + 1; // see PinAccess.quicIdLengths
 export const rescanAnyWord = wordsPerLine * 2; // 1: some group has its rescan word set
 export const unassignedWord = wordsPerLine * 3; // pins of the capacity that are in no group's allowance
 export const sweepWord = wordsPerLine * 4; // calls of `expire`, from 1; what an era is counted by
 const headerWords = wordsPerLine * 5;
 
-/** "PIN2": changes with the layout, so that a thread of another build refuses the memory. */
-export const magic = 0x50494e32;
+/** "PIN3": changes with the layout, so that a thread of another build refuses the memory. */
+export const magic = 0x50494e33;
 
 const loadMax = 0.66;
 /** Control (0), the workers, and the rooms that write pins, each with its own ring and counters. */

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Address } from '../address.ts';
 import { isSameKey, Key } from '../key.ts';
+import { wordsOfBytes } from '../key-bytes.ts';
 import { finishHash } from '../key-hash.ts';
 import { PinEntry } from './entry.ts';
 import { pinLayout } from './layout.ts';
@@ -42,6 +43,24 @@ function seize(table: PinTable, writerIndex: number, poolId: number, key: Key): 
   if (!new PinLocks(words, layout.groupsAt, layout.groups, writerIndex).acquire(group))
     throw new Error('held');
 }
+
+test('the lengths of ids that servers have chosen are known to all threads, from wherever their pins came', () => {
+  const table = PinTable.create(100, { reportChanges: false });
+  const worker = PinTable.attach(table.shared, 1);
+  const idOf = (length: number): Key =>
+    new Key('quic-id', wordsOfBytes(new Uint8Array(length).fill(length))!);
+  const remote = { poolId: 1, backendId: 5, ttlMs, expiresAtMs: ttlMs, writer: 2 } as const;
+  worker.claim(1, idOf(9), 5, ttlMs, 0, 'policy');
+  worker.move(1, idOf(9), 5, 6, ttlMs, 0, 'retry');
+  table.applyRemote(idOf(10), { ...remote, reason: 'policy' }, 0);
+  worker.claim(1, new Key('payload', idOf(11)), 5, ttlMs, 0, 'learned');
+  expect([table.quicIdLengths, worker.quicIdLengths], 'chosen for clients').toEqual([0, 0]);
+  worker.claim(1, idOf(4), 5, ttlMs, 0, 'learned');
+  table.applyRemote(idOf(8), { ...remote, reason: 'learned' }, 0);
+  table.applyRemote(idOf(20), { ...remote, reason: 'peer' }, 0);
+  const expected = (1 << 4) | (1 << 8) | (1 << 17);
+  expect([table.quicIdLengths, worker.quicIdLengths]).toEqual([expected, expected]);
+});
 
 describe('one pin', () => {
   const create = (): PinTable => PinTable.create(100, { reportChanges: false });

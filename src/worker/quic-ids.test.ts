@@ -1,0 +1,319 @@
+/** `affinity.key: quic-id`, by the director: whom the ids of clients and servers lead where, on this worker, another, or another instance. */
+import fc from 'fast-check';
+import { beforeEach, expect, test } from 'vitest';
+import { Address } from '../core/address.ts';
+import type { Flow } from '../core/flow.ts';
+import { Key, keyOf } from '../core/key.ts';
+import { readHex } from '../core/key-bytes.ts';
+import { unconfirmedPinTtlMs } from '../core/limits.ts';
+import type { PinChange, PinTable } from '../core/pins/table.ts';
+import { shareFlows } from '../core/shares.ts';
+import type { ListenerView, Snapshot } from '../core/snapshot.ts';
+import { listenerView, poolPlan } from '../engine/conformance/listener.ts';
+import type { Engine } from '../engine/engine.ts';
+import { createSharedMemory } from '../rooms/shared.ts';
+import { Director } from './director.ts';
+
+const ttlMs = 600_000;
+const local = Address.parseWithPort('192.0.2.1:443')!;
+const bytes = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex.replace(/ /g, ''), 'hex'));
+let clockMs = 1;
+let places = 0;
+
+beforeEach(() => {
+  clockMs = 1;
+});
+
+// RFC 8999: form and type, version, destination and source id, each behind its length.
+function long(destination: string, source: string, version = '00000001', first = 'c0'): Uint8Array {
+  const sized = (id: string): string => (id.length / 2).toString(16).padStart(2, '0') + id;
+  return bytes(`${first} ${version} ${sized(destination)} ${sized(source)} 00112233`);
+}
+const short = (id: string): Uint8Array => bytes(`40 ${id} 99887766554433221100aabbccddeeff00112233`);
+
+const viewOf = (): ListenerView => {
+  const view = listenerView(0, 'udp', { identifies: true });
+  return { ...view, plan: { ...view.plan, affinity: { ...view.plan.affinity, key: 'quic-id', ttlMs } } };
+};
+
+interface Instance {
+  readonly workers: readonly Director[];
+  readonly pins: PinTable;
+  readonly listener: ListenerView;
+}
+
+/** Two workers, two backends in turn: nobody finds the same one twice but by a pin. */
+function instance(): Instance {
+  const { pins, states, counters, dials } = createSharedMemory(2, 1024);
+  pins.reportChanges(true);
+  const listener = viewOf();
+  const backends = ['a', 'b'].map((name, i) => {
+    states.setUp(i + 1, true);
+    states.setWeight(i + 1, 1);
+    const target = { kind: 'inet', ip: '127.0.0.1', port: i + 1 } as const;
+    return { id: i + 1, name, target, addressText: name, weight: 1, maxConnections: 0 };
+  });
+  const snapshot: Snapshot = {
+    generation: 1,
+    listeners: [listener],
+    pools: [{ id: listener.poolId, version: 1, plan: poolPlan({ policy: 'round-robin' }), backends }],
+    flowsMax: 100_000,
+    secondLooksMax: 0,
+    arrivalsMax: 0,
+    shares: shareFlows([listener.plan], 100_000, 1),
+    isShared: true,
+    flowLog: { which: 'none', sample: 0 },
+    machineIps: [],
+    memberListeners: [],
+    memberIps: [],
+  };
+  const workers = [0, 1].map((worker) => {
+    const director = new Director({
+      worker,
+      pins,
+      states,
+      counters,
+      dials,
+      nowMs: () => clockMs,
+      post: () => {},
+    });
+    const terminate: Engine['terminate'] = (flow, code) => director.closed(flow, code);
+    director.engine = { terminate } as Partial<Engine> as Engine;
+    director.useSnapshot(snapshot);
+    return director;
+  });
+  return { workers, pins, listener };
+}
+
+/** A datagram of an address that nobody has seen. */
+function come({ workers, listener }: Instance, datagram: Uint8Array, worker = 0): Flow {
+  const director = workers[worker]!;
+  const client = Address.v4(0x0a000000 + places++, 4000);
+  const flow = director.open(listener, client, local, undefined, datagram);
+  if (typeof flow === 'string') throw new Error(flow);
+  expect(typeof director.route(flow)).toBe('object');
+  director.dialed(flow);
+  flow.datagramsIn = 1;
+  return flow;
+}
+
+function answer({ workers }: Instance, flow: Flow, reply: Uint8Array, worker = 0): void {
+  if (!flow.hasReplied) workers[worker]!.replied(flow);
+  if (flow.learnsIds) workers[worker]!.answered(flow, reply);
+}
+
+const says = (flow: Flow): void => void flow.datagramsIn++;
+const idOf = (id: string): Key => new Key('quic-id', readHex(id)!);
+const pinOf = ({ pins, listener }: Instance, id: string) => pins.pin(listener.poolId, idOf(id), clockMs);
+const keyText = ({ key }: Flow): string => `${key.kind} ${key.text}`;
+/** Someone else comes, so that whose turn it is says nothing. */
+const others = (on: Instance): void =>
+  void come(on, long(`ffffffff${(places++).toString(16).padStart(8, '0')}`, ''));
+
+const chosen = '0102030405060708';
+const server = 'a1a2a3a4a5a6a7a8';
+
+/** A handshake as RFC 9000 section 7 has it. */
+function shakeHands(on: Instance, serverId = server, clientId = chosen): Flow {
+  const flow = come(on, long(clientId, 'c1c2'));
+  answer(on, flow, long('c1c2', serverId));
+  says(flow);
+  answer(on, flow, bytes('40 c1c2 00'));
+  return flow;
+}
+
+test('a first datagram is known by the id that its client chose, whatever its address and worker', () => {
+  const on = instance();
+  const first = come(on, long(chosen, 'c1c2'));
+  others(on);
+  const again = come(on, long(chosen, 'c1c2'), 1);
+  const inVersion2 = come(on, long(chosen, '', '6b3343cf'));
+  expect([first, again, inVersion2].map(keyText)).toEqual(Array(3).fill(`quic-id ${chosen}`));
+  expect([again.backend!.name, inVersion2.backend!.name]).toEqual(Array(2).fill(first.backend!.name));
+});
+
+// 8: Google, HAProxy; 4: quic-go; 18: ngtcp2, of which a hash is kept; 20: nginx.
+test.each([1, 4, 8, 16, 17, 18, 20])(
+  'the id that the server chose leads back to it, of %i bytes',
+  (length) => {
+    const on = instance();
+    const id = 'a7'.repeat(length);
+    const flow = shakeHands(on, id);
+    expect(flow.learnsIds).toBe(false);
+    for (const worker of [0, 1, 0]) {
+      others(on);
+      const moved = come(on, short(id), worker);
+      expect([moved.key.text, moved.backend!.name, moved.reason]).toEqual([
+        idOf(id).text,
+        flow.backend!.name,
+        'pin',
+      ]);
+      others(on);
+      expect(come(on, long(id, 'c1c2'), worker).backend!.name, 'a handshake that goes on').toBe(
+        flow.backend!.name,
+      );
+    }
+  },
+);
+
+test('another instance of the pair finds it by the pin alone, also by ids of several lengths', () => {
+  const [here, there] = [instance(), instance()];
+  const ids = [server, 'b1b2b3b4', 'e7'.repeat(18)];
+  const homes = ids.map((id, i) => shakeHands(here, id, `${chosen}0${i}`).backend!.name);
+  const tell = (change: PinChange): void => {
+    const { poolId, kind, backendId, ttlMs, expiresAtMs, reason } = change;
+    there.pins.applyRemote(
+      new Key(kind, change),
+      { poolId, backendId, ttlMs, expiresAtMs, reason, writer: 1 },
+      clockMs,
+    );
+  };
+  expect(keyText(come(there, short(server))), 'before').toMatch(/^client-ip/);
+  here.pins.drainChanges(100, tell);
+  for (const [i, id] of ids.entries()) {
+    others(there);
+    expect(come(there, short(id), 1).backend!.name).toBe(homes[i]);
+  }
+});
+
+test('the client is known to be there before others are told of the id, and a forged one lasts a minute', () => {
+  const on = instance();
+  const told: string[] = [];
+  const drain = (): void => {
+    on.pins.drainChanges(100, (change) => void told.push(new Key(change.kind, change).text));
+  };
+  const forged = come(on, long(chosen, 'c1c2'));
+  answer(on, forged, long('c1c2', server));
+  answer(on, forged, bytes('40 c1c2 00'));
+  drain();
+  expect([told, pinOf(on, server)!.isConfirmed, forged.learnsIds]).toEqual([[chosen], false, true]);
+  for (let i = 0; i < 100; i++) {
+    clockMs += 1_000;
+    on.workers[0]!.tick();
+  }
+  expect(pinOf(on, server)).toBeUndefined();
+  const real = shakeHands(on, server, '1102030405060708');
+  drain();
+  expect(told).toContain(server);
+  expect(real.learnsIds).toBe(false);
+});
+
+test('the pin of the id lives as long as the conversation, and for the ttl after it', () => {
+  const on = instance();
+  const flow = shakeHands(on);
+  for (let i = 0; i < 3 * (ttlMs / 10_000); i++) {
+    clockMs += 10_000;
+    on.workers[0]!.tick();
+  }
+  expect([pinOf(on, server), pinOf(on, chosen)].map((pin) => pin!.expiresAtMs > clockMs + ttlMs / 2)).toEqual(
+    [true, true],
+  );
+  on.workers[0]!.closed(flow, 'expired');
+  clockMs += ttlMs - 1;
+  others(on);
+  expect(come(on, short(server)).backend!.name).toBe(flow.backend!.name);
+  clockMs += ttlMs + unconfirmedPinTtlMs;
+  expect(pinOf(on, server)).toBeUndefined();
+});
+
+test('Retry: its id counts until the server has chosen another one', () => {
+  const on = instance();
+  const flow = come(on, long(chosen, 'c1c2'));
+  answer(on, flow, long('c1c2', 'd1d2d3d4', '00000001', 'f0'));
+  others(on);
+  const elsewhere = come(on, long('d1d2d3d4', 'c1c2'), 1);
+  expect([keyText(elsewhere), elsewhere.backend!.name]).toEqual(['quic-id d1d2d3d4', flow.backend!.name]);
+  says(flow);
+  answer(on, flow, long('c1c2', server));
+  answer(on, flow, bytes('40 c1c2'));
+  others(on);
+  expect(come(on, short(server)).backend!.name).toBe(flow.backend!.name);
+  expect(flow.serverPin!.key.text).toBe(server);
+});
+
+test('version negotiation teaches nothing: it says back what the client said', () => {
+  const on = instance();
+  const flow = come(on, long(chosen, 'c1c2', '0a1a2a3a'));
+  answer(on, flow, long('c1c2', chosen, '00000000'));
+  expect([keyText(flow), flow.serverPin, flow.learnsIds]).toEqual([`quic-id ${chosen}`, undefined, true]);
+  // Then the client goes on with a version of the server's.
+  answer(on, flow, long('c1c2', server));
+  expect(flow.serverPin!.key.text).toBe(server);
+});
+
+test.each([
+  ['nothing', ''],
+  ['a first byte alone', '40'],
+  ['a long header that is cut', 'c0 00000001 08 0102'],
+  ['no id', 'c0 00000001 00 00'],
+  ['what clients never send', 'c0 00000000 08 0102030405060708 00'],
+  ['an id too short for a client to choose', 'c0 00000001 07 01020304050607 00'],
+  ['an unknown short header', '40 f1f2f3f4f5f6f7f8 0000'],
+])('%s: its client is recognised by its address', (_, datagram) => {
+  const on = instance();
+  shakeHands(on);
+  const flow = come(on, bytes(datagram));
+  expect(flow.key).toEqual(
+    keyOf(flow.client.withPort(0), { ...on.listener.plan.affinity, key: 'client-ip' }),
+  );
+});
+
+test('what clients invent has no part in the lengths that ids are looked for at', () => {
+  const on = instance();
+  for (let length = 8; length <= 20; length++) come(on, long('f7'.repeat(length), ''));
+  expect(on.pins.quicIdLengths).toBe(0);
+  shakeHands(on);
+  expect(on.pins.quicIdLengths).toBe(1 << 8);
+});
+
+test('a server that says ever more ids has four pins for it, and one without ids none', () => {
+  const on = instance();
+  const flow = come(on, long(chosen, 'c1c2'));
+  says(flow);
+  for (let i = 0; i < 100; i++) answer(on, flow, long('c1c2', `b1b2b3b4${i.toString().padStart(2, '0')}`));
+  expect([...on.pins.entries(clockMs)]).toHaveLength(5);
+  const without = come(on, long('1102030405060708', 'c1c2'));
+  answer(on, without, long('c1c2', ''));
+  says(without);
+  answer(on, without, bytes('40 c1c2'));
+  expect([without.serverPin, without.learnsIds]).toEqual([undefined, false]);
+});
+
+test('an id that two servers have chosen stays where it was first', () => {
+  const on = instance();
+  const [first, second] = [shakeHands(on, 'a7', '01'.repeat(8)), shakeHands(on, 'a7', '02'.repeat(8))];
+  expect(second.backend).not.toBe(first.backend);
+  others(on);
+  expect(come(on, short('a7')).backend).toBe(first.backend);
+});
+
+test('connections are ended by the id that the server chose, too', () => {
+  const on = instance();
+  const [flow, other] = [shakeHands(on), shakeHands(on, 'b1b2b3b4', '1102030405060708')];
+  const filter = { client: `quic-id=${server}` };
+  on.workers[0]!.endFlows({ by: 'operator', filter, pools: [flow.poolName] }, 'operator');
+  on.workers[0]!.tick();
+  expect(on.workers[0]!.registry.select(() => true, 9)).toEqual([other]);
+});
+
+test('whatever a client or a server says, nothing is thrown, and a flow leaves two pins at most for each answer', () => {
+  const on = instance();
+  shakeHands(on);
+  const piece = fc.oneof(
+    fc.uint8Array({ maxLength: 60 }),
+    fc.constantFrom(long(chosen, server), short(server), long(server, '', '00000000')),
+  );
+  const sample = process.env.PINION_LONG === '1' ? 1_000_000 : 3_000;
+  fc.assert(
+    fc.property(piece, fc.array(piece, { maxLength: 6 }), (datagram, replies) => {
+      const flow = come(on, datagram);
+      for (const reply of replies) {
+        answer(on, flow, reply);
+        says(flow);
+      }
+      on.workers[0]!.closed(flow, 'expired');
+    }),
+    { numRuns: sample, seed: 9000 },
+  );
+  expect(on.pins.stats().live).toBeLessThanOrEqual(1024);
+});

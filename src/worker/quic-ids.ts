@@ -1,0 +1,84 @@
+/**
+ * Connection ids of QUIC, as clients and servers show them, for those who know conversations by them: `rebind: quic` (rebinding.ts)
+ * and `affinity.key: quic-id`.
+ *
+ * A client's first datagrams have an id that it chose itself, of at least eight bytes: its first pin, so that they come to one backend
+ * whatever their address. The server's answers tell the one that it chose, which all later datagrams have: a further pin to that
+ * backend (flow-pins.ts). A short header does not say how long its id is: it is looked for at the lengths that servers have been
+ * pinned by in this table, whether their answers came by this worker, another one, or another instance.
+ *
+ * Ids that are given away later are sealed: who moves on purpose, with one of these, is somebody new. An id that is neither a
+ * client's own nor pinned is none, so that nobody makes pins by inventing short ones.
+ */
+import type { Flow } from '../core/flow.ts';
+import { Key } from '../core/key.ts';
+import { keyBytesMax, wordsOfBytes } from '../core/key-bytes.ts';
+import type { PinTable } from '../core/pins/table.ts';
+import {
+  clientIdBytesMin,
+  connectionIdBytesMax,
+  readQuicHeader,
+  readServerId,
+  shortHeaderIds,
+} from '../wire/quic.ts';
+import type { FlowPins } from './flow-pins.ts';
+import type { Rebinding } from './rebinding.ts';
+
+export class QuicIds {
+  private readonly pins: PinTable;
+  private readonly flowPins: FlowPins;
+  private readonly rebinding: Rebinding;
+  private lengthBits = 0;
+  private lengths: readonly number[] = [];
+
+  constructor(pins: PinTable, flowPins: FlowPins, rebinding: Rebinding) {
+    this.pins = pins;
+    this.flowPins = flowPins;
+    this.rebinding = rebinding;
+  }
+
+  /**
+   * The id in a datagram by which its client is recognised; undefined: it has none that is of use.
+   * @param scopeId where its pin would be
+   */
+  idOf(datagram: Uint8Array, scopeId: number, nowMs: number): Uint8Array | undefined {
+    const header = readQuicHeader(datagram);
+    if (header?.form === 'long') {
+      const { version, destinationId: id } = header;
+      if (version === 0) return undefined;
+      return id.length >= clientIdBytesMin || this.isPinned(id, scopeId, nowMs) ? id : undefined;
+    }
+    if (header === undefined) return undefined;
+    return shortHeaderIds(datagram, this.lengthsNow()).find((id) => this.isPinned(id, scopeId, nowMs));
+  }
+
+  /** @param reply of the backend of a flow that learns ids */
+  answered(flow: Flow, reply: Uint8Array, nowMs: number): void {
+    const { affinity, rebind } = flow.listener.plan;
+    const id = readServerId(reply);
+    if (typeof id === 'object' && rebind === 'quic') this.rebinding.learn(flow, id);
+    if (affinity.key !== 'quic-id') {
+      flow.learnsIds = id !== 'settled';
+      return;
+    }
+    if (typeof id === 'object') this.flowPins.learn(flow, id, nowMs);
+    const isConfirmed = this.flowPins.confirmLearned(flow, nowMs);
+    // A server may go on before its client has been heard again.
+    flow.learnsIds = id !== 'settled' || !isConfirmed;
+  }
+
+  private isPinned(id: Uint8Array, scopeId: number, nowMs: number): boolean {
+    const words = wordsOfBytes(id);
+    return words !== undefined && this.pins.lookup(scopeId, new Key('quic-id', words), nowMs) !== 0;
+  }
+
+  /** The longest first: nobody else's id begins with it. */
+  private lengthsNow(): readonly number[] {
+    const bits = this.pins.quicIdLengths;
+    if (bits === this.lengthBits) return this.lengths;
+    this.lengthBits = bits;
+    const all = Array.from({ length: connectionIdBytesMax }, (_, i) => connectionIdBytesMax - i);
+    this.lengths = all.filter((length) => (bits & (1 << Math.min(length, keyBytesMax + 1))) !== 0);
+    return this.lengths;
+  }
+}
