@@ -32,13 +32,14 @@ class Path {
   #outside: Socket = createSocket('udp4');
   #port: number;
   #client = 0;
+  #isCut = false;
 
   constructor(port: number) {
     paths.push(this);
     this.#port = port;
     this.#inside.on('message', (bytes, { port: client }) => {
       this.#client = client;
-      this.#outside.send(bytes, this.#port, '127.0.0.1');
+      if (!this.#isCut) this.#outside.send(bytes, this.#port, '127.0.0.1');
     });
     this.#hear();
   }
@@ -49,7 +50,13 @@ class Path {
     return (this.#inside.address() as AddressInfo).port;
   }
 
+  /** Loses what the client says, which says it again later. */
+  cut(): void {
+    this.#isCut = true;
+  }
+
   move(port: number): void {
+    this.#isCut = false;
     this.#outside.close();
     this.#outside = createSocket('udp4');
     this.#port = port;
@@ -82,7 +89,7 @@ async function quicServer(
   return { name, address: `127.0.0.1:${port}` };
 }
 
-/** So long a client waits after its handshake until it asks: time to move it. */
+/** So long a client waits after its handshake until it asks: time to see that it is known, and to cut it off. */
 const askAfter = '3s';
 
 async function askWho(port: number): Promise<string> {
@@ -118,6 +125,7 @@ async function moved(from: Pinion, known: Pinion, to: Pinion, pool: string, mean
   const path = new Path(from.port(pool));
   const answer = askWho(await path.open());
   const pin = await eventually(`its pin in pool ${pool}`, () => learnedPin(known, pool));
+  path.cut();
   await admin(to, 'POST', `/pools/${pool}/backends/${pin.backend}/drain`);
   await meanwhile();
   const flows = async (): Promise<number> =>
