@@ -101,6 +101,8 @@ function header(source: string, transport: 'stream' | 'datagram' = 'stream'): Ui
 
 const joined = (...parts: readonly (string | Uint8Array)[]): Buffer =>
   Buffer.concat(parts.map((part) => Buffer.from(part)));
+/** A datagram to a connection id of 8 bytes (RFC 8999 section 5.1). */
+const quicTo = (id: string): Buffer => Buffer.from(`c00000000108${id}0000`, 'hex');
 const player = encodeStatusQuestion('play.example', 25_565);
 
 interface Story {
@@ -170,6 +172,16 @@ const stories: readonly Story[] = [
   {
     has: 'limits: { scope: cluster, flows_per_client: 16',
     asks: async () => [['tcp 443 from 203.0.113.9', 'hello', '10.0.0.41:443']],
+  },
+  {
+    has: 'key: quic-id',
+    // The policy hashes: an id has one backend, whoever has it.
+    asks: async () =>
+      ['0102030405060708', '0102030405060709'].flatMap((id, i) =>
+        ['203.0.113.9', '198.51.100.7', '192.0.2.1'].map(
+          (client) => [`udp 443 from ${client}`, quicTo(id), `10.0.1.${[1, 2][i]}:443`] as const,
+        ),
+      ),
   },
   {
     has: 'group: world',
