@@ -32,7 +32,7 @@ afterEach(async () => {
 async function startChecks(hasSockets: boolean): Promise<ChecksClient> {
   const url = new URL('../dist/src/checks/client.js', import.meta.url).href;
   const built = (await import(/* @vite-ignore */ url)) as typeof import('../src/checks/client.ts');
-  const checks = new built.ChecksClient({ died: () => {}, restarted: () => {} }, hasSockets);
+  const checks = new built.ChecksClient({ died: () => {}, restarted: () => {}, file: () => {} }, hasSockets);
   checks.limit(200);
   open.push({ checks });
   return checks;

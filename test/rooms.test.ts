@@ -125,8 +125,29 @@ describe('a room that dies', () => {
     await died(pinion, 'front', 1);
     expect(await pinion.metric('pinion_room_restarts_total', { room: 'front' })).toBe(1);
     expect((await admin(pinion, 'GET', '/v1/status')).status).toBe(401);
+    const failed = { level: 40, room: 'front', file, isKept: false };
+    expect(await pinion.waitForLog(({ event }) => event === 'file-failed')).toMatchObject(failed);
     writeFileSync(file, adminToken);
     await eventually('the token', async () => (await admin(pinion, 'GET', '/v1/status')).status === 200);
+  });
+
+  test('the front: of a file that is emptied the token stays, which is told once and shown', async () => {
+    const file = temporaryFile('token', adminToken);
+    const { pinion } = await start({ admin: { listen: '127.0.0.1:0', tokens: { write_file: file } } });
+    writeFileSync(file, '');
+    const failed = await pinion.waitForLog(({ event }) => event === 'file-failed');
+    expect(failed).toMatchObject({ level: 40, room: 'front', file, isKept: true });
+    expect(failed.msg).toMatch(/at least 16 are needed; make one: .*stays in use/);
+    const { status, body } = await admin(pinion, 'GET', '/v1/status');
+    expect(status).toBe(200);
+    expect((body as { files: unknown[] }).files).toMatchObject([{ file, isKept: true }]);
+    expect((body as { banners: unknown[] }).banners).toMatchObject([{ code: 'file', level: 'warning' }]);
+    expect(await pinion.metric('pinion_files_unusable')).toBe(1);
+    writeFileSync(file, `${adminToken}-other`);
+    await pinion.waitForLog(({ event }) => event === 'file-restored');
+    expect((await admin(pinion, 'GET', '/v1/status')).status, 'the one before').toBe(401);
+    expect(pinion.events('file-failed')).toHaveLength(1);
+    expect(pinion.process.output()).not.toContain(adminToken);
   });
 
   test('the front: a signal that comes while it loops is obeyed', async () => {

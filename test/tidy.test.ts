@@ -114,7 +114,15 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'node:net',
   ],
   pins: ['core'],
-  rooms: ['core', 'node:worker_threads', 'node:dns', 'node:dns/promises', 'node:fs', 'node:path'],
+  rooms: [
+    'core',
+    'node:worker_threads',
+    'node:dns',
+    'node:dns/promises',
+    'node:fs',
+    'node:path',
+    'node:crypto',
+  ],
   control: [
     'config',
     'core',

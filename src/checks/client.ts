@@ -4,7 +4,7 @@
  */
 import { checksHeapMibMax, heldDescriptorsMax } from '../core/limits.ts';
 import type { BackendAddress, Bind, HealthPlan } from '../core/plan.ts';
-import { RoomClient, type RoomDeath } from '../rooms/client.ts';
+import { RoomClient, type RoomEvents } from '../rooms/client.ts';
 import type { CheckFacts, CheckVerdict, MessageFromChecks } from './messages-from-checks.ts';
 import type { CheckOrder, MessageToChecks } from './messages-to-checks.ts';
 import type { RecordAnswer, RecordQuestion } from './records.ts';
@@ -35,11 +35,6 @@ export interface Checks {
   ): Check;
   /** Where a backend is; an address is its own answer. Never rejects; a dead room answers when it is back. */
   resolve(address: BackendAddress): Promise<Target>;
-}
-
-export interface ChecksEvents {
-  died(death: RoomDeath): void;
-  restarted(): void;
 }
 
 /** What the room is made with. */
@@ -77,7 +72,7 @@ export class ChecksClient implements Checks {
   private isStopped = false;
 
   /** @param hasSockets where the kernel's own sockets work, and are wanted (`engine: epoll`), checks that can use them do */
-  constructor(events: ChecksEvents, hasSockets: boolean) {
+  constructor(events: RoomEvents, hasSockets: boolean) {
     const held = hasSockets ? new SharedArrayBuffer(heldDescriptorsMax / 8) : undefined;
     this.room = new RoomClient<MessageToChecks, MessageFromChecks>({
       name: 'checks',

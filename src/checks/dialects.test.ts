@@ -1136,6 +1136,28 @@ test('files of ours that cannot be read are named, and are nobody’s refusal', 
   expect(ca).toMatchObject(fails('check-failed', /^ca_file \/nowhere\/at-all cannot be read: ENOENT$/));
 });
 
+test('files of ours that are spoiled later take no backend down', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'pinion-check-'));
+  const password_file = join(folder, 'password');
+  writeFileSync(password_file, 'secret\n');
+  const said: string[] = [];
+  const target = await tcp((socket, bytes) => {
+    said.push(bytes.toString('latin1'));
+    socket.write(bytes.includes('AUTH') ? '+OK\r\n' : '+PONG\r\n');
+  });
+  try {
+    const passed = await ask('redis', target, { password_file });
+    expect(passed).toMatchObject({ verdict: 'pass' });
+    writeFileSync(password_file, '');
+    expect(await ask('redis', target, { password_file })).toEqual(passed);
+    rmSync(folder, { recursive: true });
+    expect(await ask('redis', target, { password_file })).toEqual(passed);
+    expect(said.filter((text) => text.includes('secret'))).toHaveLength(3);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
 test('slots below none are no bound, and players below none give no more than the weight', async () => {
   const answer = (players: number, slots: number) => () =>
     tcp(reply(minecraftAnswer(JSON.stringify({ players: { online: players, max: slots } }))));

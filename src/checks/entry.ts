@@ -1,4 +1,6 @@
 /** The checks room: a thread that checks backends and asks for names. It knows of nothing but the orders it has. */
+import type { HealthPlan } from '../core/plan.ts';
+import { keptFiles } from '../rooms/kept-files.ts';
 import { leaveRoom, type RoomPost, serveRoom } from '../rooms/serve.ts';
 import { CheckGrid } from './check-grid.ts';
 import { CheckTurns } from './check-turns.ts';
@@ -6,6 +8,7 @@ import { HealthChecker } from './checker.ts';
 import type { ChecksRoomData } from './client.ts';
 import type { Dialect } from './dialect.ts';
 import { dialectOf } from './dialects.ts';
+import { checkFilesOf } from './files.ts';
 import type { MessageFromChecks } from './messages-from-checks.ts';
 import type { CheckOrder, MessageToChecks } from './messages-to-checks.ts';
 import { Outbox } from './outbox.ts';
@@ -19,11 +22,15 @@ async function fasterDialects({ held }: ChecksRoomData): Promise<Readonly<Record
   return { tcp: linuxTcp(held) };
 }
 
+/** What checks have read that are no more is kept so long. */
+const forgetAfterMs = 1_000;
+
 function serve(
   faster: Readonly<Record<string, Dialect>>,
   post: RoomPost<MessageFromChecks>,
 ): (message: MessageToChecks) => void {
   const checkers = new Map<number, HealthChecker>();
+  const plans = new Map<number, HealthPlan>();
   const turns = new CheckTurns();
   const grid = new CheckGrid();
   const outbox = new Outbox(post);
@@ -41,12 +48,23 @@ function serve(
       onChecked: (facts) => outbox.checked(id, facts),
     });
     checkers.set(id, checker);
+    plans.set(id, health);
     checker.start(delayMs);
   };
   const stop = (id: number): void => {
     checkers.get(id)?.stop();
     checkers.delete(id);
+    plans.delete(id);
     outbox.forget(id);
+  };
+  let forgetting: NodeJS.Timeout | undefined;
+  // A reload of many checks comes in many messages.
+  const forgetSoon = (): void => {
+    if (keptFiles.isEmpty || forgetting !== undefined) return;
+    forgetting = setTimeout(() => {
+      forgetting = undefined;
+      keptFiles.forgetAllBut(new Set([...plans.values()].flatMap(({ options }) => checkFilesOf(options))));
+    }, forgetAfterMs);
   };
   return (message) => {
     switch (message.type) {
@@ -54,6 +72,7 @@ function serve(
         if (message.inFlightMax !== undefined) turns.limit(message.inFlightMax);
         for (const id of message.stop) stop(id);
         for (const order of message.start) start(order);
+        if (message.stop.length > 0) forgetSoon();
         for (const question of message.find)
           void findRecords(question).then((answer) => outbox.found(JSON.stringify(question), answer));
         for (const host of message.resolve) void lookUp(host).then((ip) => outbox.answer(host, ip));

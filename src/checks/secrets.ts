@@ -1,7 +1,6 @@
 /** Passwords of checks, read anew each time, so that one renewed in place is used without a reload. */
 import { text } from '../core/options.ts';
-import { passwordIn, passwordPath } from '../rooms/secret-files.ts';
-import { readCheckFile } from './files.ts';
+import { checkPassword } from './files.ts';
 
 export const passwordOption = text(
   'A file whose first line is the password, or credential:NAME (systemd, LoadCredential=). It is read for each check.',
@@ -12,5 +11,5 @@ export const passwordOption = text(
 export function readPassword(file: string | undefined): string | undefined {
   if (file === undefined) return undefined;
   // Not the backend's fault, and yet nobody knows whether it is well: it counts as failed, in these words.
-  return passwordIn(readCheckFile('password_file', passwordPath(file)));
+  return checkPassword(file);
 }

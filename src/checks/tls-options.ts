@@ -1,7 +1,7 @@
 /** Options of dialects that can speak TLS. */
 import type { ConnectionOptions } from 'node:tls';
 import { flag, type OptionValues, text } from '../core/options.ts';
-import { readCheckFile } from './files.ts';
+import { checkAuthorities } from './files.ts';
 
 export const tlsOptions = {
   tls: flag('The check speaks TLS.', false),
@@ -24,7 +24,7 @@ export function tlsConnection({ server_name, verify, ca_file }: Omit<Given, 'tls
   return {
     rejectUnauthorized: verify,
     ...(server_name === undefined ? { checkServerIdentity: () => undefined } : { servername: server_name }),
-    ...(ca_file === undefined ? {} : { ca: readCheckFile('ca_file', ca_file) }),
+    ...(ca_file === undefined ? {} : { ca: checkAuthorities(ca_file) }),
   };
 }
 

@@ -8,7 +8,7 @@ import type { KillOrder } from '../core/kill-order.ts';
 import { clusterHeapMibMax } from '../core/limits.ts';
 import type { OperatorRow } from '../core/operator-word.ts';
 import type { HandOutcome, OperatorChange } from '../pins/by-hand.ts';
-import { RoomClient, type RoomDeath } from '../rooms/client.ts';
+import { RoomClient, type RoomEvents } from '../rooms/client.ts';
 import type { SharedMemory } from '../rooms/shared.ts';
 import { Waiting } from '../rooms/waiting.ts';
 import { claimOutcomes } from './claims.ts';
@@ -22,7 +22,7 @@ import type { MemberListeners } from './member-listeners.ts';
 import type { MessageFromCluster } from './messages-from-cluster.ts';
 import type { ClaimOrder, ClusterNews, MessageToCluster } from './messages-to-cluster.ts';
 
-export interface ClusterClientOptions {
+export interface ClusterClientOptions extends RoomEvents {
   readonly plan: ClusterPlan;
   readonly shared: SharedMemory;
   readonly states: BackendStates;
@@ -39,8 +39,6 @@ export interface ClusterClientOptions {
   readonly operatorWords: (rows: readonly OperatorRow[]) => void;
   /** Another instance was told so long ago to end flows on all. */
   readonly killHeard: (order: KillOrder, from: string, ageMs: number) => void;
-  readonly died: (death: RoomDeath) => void;
-  readonly restarted: () => void;
 }
 
 /** More than `Cluster.stop` takes. */
@@ -67,7 +65,7 @@ export class ClusterClient {
   constructor(options: ClusterClientOptions) {
     this.options = options;
     this.known = statusAtStart(options.plan);
-    const { died, restarted } = options;
+    const { died, restarted, file } = options;
     this.room = new RoomClient<MessageToCluster, MessageFromCluster>({
       name: 'cluster',
       entry: new URL('./entry.js', import.meta.url),
@@ -80,6 +78,7 @@ export class ClusterClient {
         died(death);
       },
       restarted,
+      file,
     });
   }
 

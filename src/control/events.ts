@@ -102,6 +102,17 @@ export type ControlEvent =
       /** Entries of the list that stays. */
       readonly kept: number;
     }
+  /** A file that a room reads again and again (a token, a password, certificates) cannot be used. Each fault once. */
+  | {
+      readonly event: 'file-failed';
+      readonly room: RoomName;
+      readonly file: string;
+      readonly message: string;
+      /** What it said before stays in use. */
+      readonly isKept: boolean;
+    }
+  /** After a file-failed. */
+  | { readonly event: 'file-restored'; readonly room: RoomName; readonly file: string }
   /** TCP flows are open on an address (or way) of the backend that newcomers do not get any more. */
   | {
       readonly event: 'address-left';

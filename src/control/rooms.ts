@@ -1,16 +1,19 @@
 /** The rooms of this process together: what is told of their lives, and how they are. */
-import type { RoomClient, RoomDeath, RoomName, RoomStatus } from '../rooms/client.ts';
+import type { RoomClient, RoomEvents, RoomName, RoomStatus } from '../rooms/client.ts';
 import type { RoomFault } from '../rooms/serve.ts';
 import type { ControlWatcher } from './events.ts';
+import { UnusableFiles } from './unusable-files.ts';
 
 type Room = Pick<RoomClient<{ readonly type: 'break'; readonly how: RoomFault }, never>, 'status' | 'post'>;
 
 export class Rooms {
+  readonly files: UnusableFiles;
   private readonly watch: ControlWatcher;
   private readonly rooms: Room[] = [];
 
   constructor(watch: ControlWatcher) {
     this.watch = watch;
+    this.files = new UnusableFiles(watch);
   }
 
   add(room: Pick<RoomClient<never, never>, 'status' | 'post'>): void {
@@ -18,16 +21,15 @@ export class Rooms {
   }
 
   /** For the client of a room. `died` is called first when it has died. */
-  events(
-    room: RoomName,
-    died: () => void = () => {},
-  ): { died: (death: RoomDeath) => void; restarted: () => void } {
+  events(room: RoomName, died: () => void = () => {}): RoomEvents {
     return {
       died: ({ message, restartInMs }) => {
         died();
+        this.files.forget(room);
         this.watch({ event: 'room-died', room, message, restartInMs });
       },
       restarted: () => this.watch({ event: 'room-restarted', room }),
+      file: (word) => this.files.hear(room, word),
     };
   }
 

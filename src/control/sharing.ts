@@ -12,14 +12,14 @@ import type { OperatorRow } from '../core/operator-word.ts';
 import { groupBackends } from '../core/pin-scopes.ts';
 import type { Plan } from '../core/plan.ts';
 import type { NamesTable } from '../pins/names-table.ts';
-import type { RoomDeath } from '../rooms/client.ts';
+import type { RoomEvents } from '../rooms/client.ts';
 import type { SharedMemory, SharedViews } from '../rooms/shared.ts';
 import type { FlowRecord } from '../worker/messages-from-worker.ts';
 import type { ControlWatcher } from './events.ts';
 import type { Ids } from './ids.ts';
 import { StartFailure } from './listeners.ts';
 
-export interface SharingOptions {
+export interface SharingOptions extends RoomEvents {
   readonly version: string;
   readonly plan: () => Plan;
   /** What the workers know: more than the plan while a reload binds. */
@@ -34,8 +34,6 @@ export interface SharingOptions {
   readonly membersMoved: () => void;
   readonly operatorWords: (rows: readonly OperatorRow[]) => void;
   readonly killHeard: ClusterClientOptions['killHeard'];
-  readonly died: (death: RoomDeath) => void;
-  readonly restarted: () => void;
 }
 
 /**
@@ -43,8 +41,8 @@ export interface SharingOptions {
  * @throws StartFailure when a file the cluster section names cannot be read
  */
 export function createClusterClient(options: SharingOptions): ClusterClient | undefined {
-  const { shared, version, startedAt, watch, membersMoved, operatorWords, killHeard, died, restarted } =
-    options;
+  const { shared, version, startedAt, watch, membersMoved, operatorWords, killHeard } = options;
+  const { died, restarted, file } = options;
   const plan = options.plan().cluster;
   if (plan === undefined) return undefined;
   try {
@@ -73,6 +71,7 @@ export function createClusterClient(options: SharingOptions): ClusterClient | un
     killHeard,
     died,
     restarted,
+    file,
   });
 }
 

@@ -8,6 +8,7 @@ import type { AccessListStatus } from './access-lists.ts';
 import type { BackendStatus } from './backends.ts';
 import type { Control } from './control.ts';
 import type { DiscoveryStatus } from './discovery/discovery.ts';
+import type { UnusableFile } from './unusable-files.ts';
 
 /** An open flow, as its worker lists it. */
 export type { FlowRecord } from '../worker/messages-from-worker.ts';
@@ -30,6 +31,7 @@ export interface ControlView {
   readonly backends: readonly BackendStatus[];
   readonly discovery: readonly DiscoveryStatus[];
   readonly accessLists: readonly AccessListStatus[];
+  readonly files: { readonly failures: number; readonly unusable: readonly UnusableFile[] };
   readonly cluster: ClusterStatus | undefined;
   /** The instances pins were learned from, by their numbers in the table. */
   readonly writers: readonly string[];
@@ -50,6 +52,7 @@ export function viewOf(control: Control): ControlView {
     backends: control.backends.status(),
     discovery: control.discovery.status(),
     accessLists: control.access.status(),
+    files: { failures: control.rooms.files.failures, unusable: control.rooms.files.list() },
     cluster: cluster?.status(),
     writers: cluster?.writers ?? [''],
   };

@@ -4,7 +4,7 @@
  */
 import { frontHeapMibMax } from '../core/limits.ts';
 import type { Bind } from '../core/plan.ts';
-import { RoomClient, type RoomDeath } from '../rooms/client.ts';
+import { RoomClient, type RoomEvents } from '../rooms/client.ts';
 import type { SharedMemory } from '../rooms/shared.ts';
 import type { FrontRoomData, PageData } from './entry.ts';
 import type { KeptEvent } from './events-kept.ts';
@@ -13,7 +13,7 @@ import type { MessageFromFront, Order, PageName } from './messages-from-front.ts
 import type { MessageToFront } from './messages-to-front.ts';
 import type { FrontState, SentState } from './state.ts';
 
-export interface FrontClientOptions {
+export interface FrontClientOptions extends RoomEvents {
   readonly shared: SharedMemory;
   readonly version: string;
   /** undefined: there is no cluster. */
@@ -26,8 +26,6 @@ export interface FrontClientOptions {
   readonly run: string;
   /** Never rejects. */
   readonly obey: (order: Order) => Promise<Answer>;
-  readonly died: (death: RoomDeath) => void;
-  readonly restarted: () => void;
 }
 
 export interface OpenPage extends PageData {
@@ -57,7 +55,7 @@ export class FrontClient {
 
   constructor(options: FrontClientOptions) {
     this.options = options;
-    const { died, restarted } = options;
+    const { died, restarted, file } = options;
     this.room = new RoomClient<MessageToFront, MessageFromFront>({
       name: 'front',
       entry: new URL('./entry.js', import.meta.url),
@@ -70,6 +68,7 @@ export class FrontClient {
         died(death);
       },
       restarted,
+      file,
     });
   }
 

@@ -128,13 +128,14 @@ async function serve(
 }
 
 /**
- * @param isAgain a file that can be used no more gives nobody access then, and must not take metrics and readiness with it
+ * @param isAgain a file that cannot be used gives nobody access then, and must not take metrics and readiness with it
  * @throws Error if a file of tokens cannot be used
  */
 function gateOf(bind: Bind, admin: PageData['admin'], isAgain: boolean): Gate {
   if (admin === undefined || bind.kind === 'unix') return openGate;
   const files = new TokenFiles(admin.tokens ?? {});
   if (files.problem !== undefined && !isAgain) throw new Error(files.problem);
+  files.watch();
   return tokenGate(() => files.now, admin.tokens?.readFile !== undefined);
 }
 

@@ -165,6 +165,7 @@ function status(state: FrontState, { counters, pins, states }: SharedViews): obj
     })),
     discovery: state.discovery,
     accessLists: state.accessLists,
+    files: state.files.unusable,
   };
 }
 

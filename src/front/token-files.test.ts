@@ -1,16 +1,21 @@
-import { renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { TokenFiles } from './token-files.ts';
 
-const path = join(tmpdir(), `pinion-token-${process.pid}`);
+let made = 0;
+let path = '';
 const long = 'x'.repeat(32);
 
-beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }));
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['performance'] });
+  // What was read from a file is kept by its name.
+  path = join(tmpdir(), `pinion-token-${process.pid}-${++made}`);
+});
 afterEach(() => {
   vi.useRealTimers();
-  rmSync(path, { force: true });
+  rmSync(path, { recursive: true, force: true });
 });
 
 test('a token is the first line of its file, as the file is now', () => {
@@ -23,10 +28,34 @@ test('a token is the first line of its file, as the file is now', () => {
   expect(files.now.write).toBe(long);
   vi.advanceTimersByTime(1_001);
   expect(files.now.write).toBe(`${long}-other`);
-  rmSync(path);
+});
+
+test.each([
+  ['is gone', () => rmSync(path)],
+  ['is emptied', () => writeFileSync(path, '')],
+  ['has half of its token', () => writeFileSync(path, 'xxx')],
+  ['is no text', () => writeFileSync(path, Buffer.alloc(32, 0xff))],
+  ['is a folder', () => [rmSync(path), mkdirSync(path)]],
+])('of a file that %s the token stays, until it has another', (_, spoil) => {
+  writeFileSync(path, long);
+  const files = new TokenFiles({ writeFile: path });
+  spoil();
+  for (let i = 0; i < 3; i++) {
+    vi.advanceTimersByTime(1_001);
+    expect(files.now.write).toBe(long);
+  }
+  rmSync(path, { recursive: true, force: true });
+  writeFileSync(path, `${long}-other\n`);
   vi.advanceTimersByTime(1_001);
-  expect(files.now.write).toBeUndefined();
-  expect(files.problem).toBe(`${path}: ENOENT`);
+  expect(files.now.write, 'and is no token any more').toBe(`${long}-other`);
+});
+
+test('a file that is not there gives none, and none before it is', () => {
+  const files = new TokenFiles({ writeFile: path });
+  expect([files.now.write, files.problem]).toEqual([undefined, `${path} cannot be read: ENOENT`]);
+  writeFileSync(path, long);
+  vi.advanceTimersByTime(1_001);
+  expect([files.now.write, files.problem]).toEqual([long, undefined]);
 });
 
 test('a token is replaced in its place by one of the same length and time', () => {

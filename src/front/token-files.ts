@@ -1,15 +1,18 @@
 /**
  * The tokens of the admin API: each the first line of a file, read again when the file has changed. A file that cannot be used, or whose
- * token is short enough to be guessed, gives no token: then nobody has it, and on the unix socket nobody needs one.
+ * token is short enough to be guessed, gives no token: the one before stays, so that nobody is locked out by a file that is half written
+ * (rooms/kept-files.ts). If there was none nobody has it, and on the unix socket nobody needs one.
  */
-import { statSync } from 'node:fs';
 import { tokenCharactersMin } from '../core/limits.ts';
 import type { AdminPlan } from '../core/plan.ts';
-import { passwordIn, passwordPath, readSecretFile } from '../rooms/secret-files.ts';
+import { keptFiles } from '../rooms/kept-files.ts';
+import { passwordIn, passwordPath } from '../rooms/secret-files.ts';
 import type { Tokens } from './gate.ts';
 
-/** Strangers decide how often they present a token, so a file is not looked at more often. */
+/** Strangers decide how often they present a token, so a file is not read more often. */
 const lookEveryMs = 1_000;
+/** Although nobody presents one: that a file cannot be used is told before somebody needs it. */
+const watchEveryMs = 5_000;
 
 export class TokenFiles {
   private readonly read: TokenFile;
@@ -24,9 +27,14 @@ export class TokenFiles {
     return { read: this.read.now(), write: this.write.now() };
   }
 
-  /** Why a file gives no token, with what to do; undefined: all do. */
+  /** Why there is no token of a file, with what to do; undefined: there is one of each. */
   get problem(): string | undefined {
     return this.read.problem ?? this.write.problem;
+  }
+
+  /** Reads them from time to time, for as long as this thread lives. */
+  watch(): void {
+    setInterval(() => this.now, watchEveryMs).unref();
   }
 }
 
@@ -34,7 +42,6 @@ class TokenFile {
   problem: string | undefined;
   private readonly path: string | undefined;
   private token: string | undefined;
-  private version = '';
   private lookedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(file: string | undefined) {
@@ -44,33 +51,28 @@ class TokenFile {
 
   now(): string | undefined {
     const nowMs = performance.now();
-    if (this.path === undefined || nowMs - this.lookedAtMs < lookEveryMs) return this.token;
+    const { path } = this;
+    if (path === undefined || nowMs - this.lookedAtMs < lookEveryMs) return this.token;
     this.lookedAtMs = nowMs;
     try {
-      const { mtimeMs, ctimeMs, size, ino } = statSync(this.path);
-      // Its time alone may be that of the one before: `cp -p`, `rsync -t`.
-      const version = `${mtimeMs} ${ctimeMs} ${size} ${ino}`;
-      if (version === this.version) return this.token;
-      const token = passwordIn(readSecretFile(this.path));
-      this.version = version;
-      this.problem = problemOf(token, this.path);
-      this.token = this.problem === undefined ? token : undefined;
+      this.token = keptFiles.use('token', [path], ([text]) => tokenIn(text!, path));
+      this.problem = undefined;
     } catch (error) {
-      const { code, message } = error as NodeJS.ErrnoException;
-      this.version = '';
-      this.problem = `${this.path}: ${code ?? message}`;
-      this.token = undefined;
+      this.problem = (error as Error).message;
     }
     return this.token;
   }
 }
 
-/** Never with the token in it. */
-function problemOf(token: string, path: string): string | undefined {
+/** @throws Error never with the token in it */
+function tokenIn(text: string, path: string): string {
+  const token = passwordIn(text);
   const make = `make one: openssl rand -hex 32 > ${path}`;
   if (token.length < tokenCharactersMin)
-    return `${path}: its token has ${token.length} characters, at least ${tokenCharactersMin} are needed; ${make}`;
+    throw new Error(
+      `${path}: its token has ${token.length} characters, at least ${tokenCharactersMin} are needed; ${make}`,
+    );
   if (!/^[\x21-\x7e]{1,512}$/.test(token))
-    return `${path}: its token has characters that no header can carry; ${make}`;
-  return undefined;
+    throw new Error(`${path}: its token has characters that no header can carry; ${make}`);
+  return token;
 }

@@ -24,6 +24,8 @@ export const eventLevels: Readonly<Record<Exclude<ControlEvent['event'], 'flow-e
   'discovery-restored': 'info',
   'access-list-read': 'info',
   'access-list-failed': 'warn',
+  'file-failed': 'warn',
+  'file-restored': 'info',
   'loop-seen': 'warn',
   'address-left': 'info',
   'address-down': 'warn',
@@ -135,10 +137,37 @@ function discoveryInWords(
   return `${event.pool} has found other backends: ${event.backends}${names('new', event.added)}${names('gone', event.removed)}`;
 }
 
-function accessInWords(event: Told<'access-list-read'> | Told<'access-list-failed'>): string {
-  if (event.event === 'access-list-read')
-    return `${event.file}: ${event.entries} addresses and networks are in use`;
-  return `${event.message}; the list read before, with ${event.kept} entries, stays in use`;
+function faultInWords(event: Told<'pool-fault' | 'listener-fault' | 'flow-fault'>): string {
+  switch (event.event) {
+    case 'pool-fault':
+      return `pool ${event.pool} cannot connect as configured: ${event.message}`;
+    case 'listener-fault':
+      return `listener ${event.listener} does not serve as configured: ${event.message}`;
+    case 'flow-fault':
+      return `defect while serving ${event.flow || 'no flow'}: ${event.message}`;
+  }
+}
+
+function fileInWords(
+  event: Told<'access-list-read' | 'access-list-failed'> | Told<'file-failed' | 'file-restored'>,
+): string {
+  switch (event.event) {
+    case 'access-list-read':
+      return `${event.file}: ${event.entries} addresses and networks are in use`;
+    case 'access-list-failed':
+      return `${event.message}; the list read before, with ${event.kept} entries, stays in use`;
+    case 'file-failed':
+      return `${event.message}; ${fileFate(event)}`;
+    case 'file-restored':
+      return `${event.file} can be used again`;
+  }
+}
+
+/** What it means that a file cannot be used. */
+export function fileFate({ isKept }: { readonly isKept: boolean }): string {
+  return isKept
+    ? 'what was read from it before stays in use; write it beside its place and rename it'
+    : 'nothing was read from it before, so what needs it does without';
 }
 
 function threadInWords(
@@ -187,7 +216,9 @@ export function inWords(event: ControlEvent): string {
       return discoveryInWords(event);
     case 'access-list-read':
     case 'access-list-failed':
-      return accessInWords(event);
+    case 'file-failed':
+    case 'file-restored':
+      return fileInWords(event);
     case 'loop-seen':
       return `${event.pool}/${event.backend} leads back to listener ${event.listener} by way of another machine: none of its connections from there was answered`;
     case 'address-left':
@@ -207,11 +238,9 @@ export function inWords(event: ControlEvent): string {
     case 'accept-paused':
       return `${event.listener} ${event.paused ? 'accepts nobody: out of descriptors' : 'accepts again'}`;
     case 'pool-fault':
-      return `pool ${event.pool} cannot connect as configured: ${event.message}`;
     case 'listener-fault':
-      return `listener ${event.listener} does not serve as configured: ${event.message}`;
     case 'flow-fault':
-      return `defect while serving ${event.flow || 'no flow'}: ${event.message}`;
+      return faultInWords(event);
     case 'worker-died':
     case 'worker-restarted':
     case 'worker-stuck':

@@ -11,7 +11,7 @@ import { clusterFamilies } from './cluster-metrics.ts';
 import { distributions, type Family, pageOf, single } from './family.ts';
 import { listenerFamilies } from './listener-metrics.ts';
 import type { MetricsSource } from './metrics-source.ts';
-import { accessFamilies, discoveryFamilies } from './source-metrics.ts';
+import { accessFamilies, discoveryFamilies, fileFamilies } from './source-metrics.ts';
 
 export interface MetricsPage {
   readonly contentType: string;
@@ -41,6 +41,7 @@ export function familiesOf(source: MetricsSource): Family[] {
     ...poolFamilies(source),
     ...discoveryFamilies(source),
     ...accessFamilies(source),
+    ...fileFamilies(source),
     ...(source.isShared ? clusterFamilies(source) : []),
   ];
 }

@@ -1,5 +1,5 @@
-/** What the metrics page says of lists that come from elsewhere: backends that are found, and files of addresses. */
-import { type Family, familyOf } from './family.ts';
+/** What the metrics page says of what is read again while pinion runs: backends that are found, files of addresses, of secrets. */
+import { type Family, familyOf, single } from './family.ts';
 import type { MetricsSource } from './metrics-source.ts';
 
 export function accessFamilies({ state }: Pick<MetricsSource, 'state'>): Family[] {
@@ -54,6 +54,23 @@ export function discoveryFamilies({ state }: Pick<MetricsSource, 'state'>): Fami
       'counter',
       'Look-ups of discovery that failed; the backends found before stay in use.',
       ({ failures }) => failures,
+    ),
+  ];
+}
+
+export function fileFamilies({ state }: Pick<MetricsSource, 'state'>): Family[] {
+  return [
+    single(
+      'pinion_files_unusable',
+      'gauge',
+      'Files of tokens, passwords and certificates that cannot be used as they are now. What was read from them before stays in use.',
+      () => state().files.unusable.length,
+    ),
+    single(
+      'pinion_file_failures_total',
+      'counter',
+      'Times a file of tokens, passwords or certificates became one that cannot be used.',
+      () => state().files.failures,
     ),
   ];
 }

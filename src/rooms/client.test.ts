@@ -24,6 +24,7 @@ test('a thread that cannot be ended is not waited for', async () => {
     started: () => {},
     died,
     restarted: () => {},
+    file: () => {},
   });
   room.start();
   await room.stop({ type: 'stop' }, 20);

@@ -13,6 +13,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { roomMessagesWaitingMax } from '../core/limits.ts';
+import type { FileWord } from './kept-files.ts';
 import { Pulse } from './pulse.ts';
 
 export type RoomName = 'checks' | 'cluster' | 'front';
@@ -32,7 +33,19 @@ export interface RoomStatus {
   readonly lastDeath: string | undefined;
 }
 
-export interface RoomOptions<From> {
+/** What happens to a room, as whoever made it is told. */
+export interface RoomEvents {
+  readonly died: (death: RoomDeath) => void;
+  /** A thread that followed on a dead one serves. */
+  readonly restarted: () => void;
+  /** A file it reads again and again cannot be used, or can again (kept-files.ts). */
+  readonly file: (word: FileWord) => void;
+}
+
+/** What a room says by itself, beside what it is for. */
+type OwnMessage = { readonly type: 'ready' } | { readonly type: 'file'; readonly word: FileWord };
+
+export interface RoomOptions<From> extends RoomEvents {
   readonly name: RoomName;
   /** The built entry module of the room. */
   readonly entry: URL;
@@ -42,9 +55,6 @@ export interface RoomOptions<From> {
   readonly message: (message: From) => void;
   /** A new thread has been made: its greeting is to be posted now. */
   readonly started: () => void;
-  readonly died: (death: RoomDeath) => void;
-  /** A thread that followed on a dead one serves. */
-  readonly restarted: () => void;
 }
 
 /** What the thread is made with. */
@@ -68,7 +78,7 @@ const youngGenerationMib = 6;
 export class RoomClient<To extends object, From extends { readonly type: string }> {
   /** How often a thread was started. */
   starts = 0;
-  private readonly options: RoomOptions<From | { readonly type: 'ready' }>;
+  private readonly options: RoomOptions<From | OwnMessage>;
   private pulse = new Pulse();
   private thread: Worker | undefined;
   private state: RoomStatus['state'] = 'stopped';
@@ -85,7 +95,7 @@ export class RoomClient<To extends object, From extends { readonly type: string 
   private onStopped: (() => void) | undefined;
 
   constructor(options: RoomOptions<From>) {
-    this.options = options as RoomOptions<From | { readonly type: 'ready' }>;
+    this.options = options as RoomOptions<From | OwnMessage>;
   }
 
   get status(): RoomStatus {
@@ -113,7 +123,7 @@ export class RoomClient<To extends object, From extends { readonly type: string 
       name: `pinion-${name}`,
       resourceLimits: { maxOldGenerationSizeMb: heapMibMax, maxYoungGenerationSizeMb: youngGenerationMib },
     });
-    thread.on('message', (message: From | { readonly type: 'ready' }) => this.hear(message));
+    thread.on('message', (message: From | OwnMessage) => this.hear(message));
     thread.on('error', (error: Error) => {
       failure = error;
     });
@@ -165,8 +175,9 @@ export class RoomClient<To extends object, From extends { readonly type: string 
     clearTimeout(timer);
   }
 
-  private hear(message: From | { readonly type: 'ready' }): void {
+  private hear(message: From | OwnMessage): void {
     this.pulse.add('takenByControl');
+    if (isFileWord(message)) return this.options.file(message.word);
     if (message.type !== 'ready') return this.options.message(message);
     this.state = 'serving';
     if (this.starts > 1) this.options.restarted();
@@ -203,4 +214,10 @@ export class RoomClient<To extends object, From extends { readonly type: string 
     this.restartTimer = setTimeout(() => this.start(), restartInMs);
     this.options.died({ message: this.lastDeath, restartInMs });
   }
+}
+
+function isFileWord(message: {
+  readonly type: string;
+}): message is { readonly type: 'file'; readonly word: FileWord } {
+  return message.type === 'file';
 }

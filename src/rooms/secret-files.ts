@@ -25,3 +25,10 @@ export function passwordPath(file: string): string {
 export function passwordIn(text: string): string {
   return text.split('\n', 1)[0]!.trim();
 }
+
+/** The same. @throws Error if there is none: a file that was just opened for writing is empty */
+export function filledPasswordIn(text: string, path: string): string {
+  const password = passwordIn(text);
+  if (password === '') throw new Error(`${path} has no password in its first line`);
+  return password;
+}

@@ -6,6 +6,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { roomMessagesWaitingMax } from '../core/limits.ts';
 import type { RoomData } from './client.ts';
+import { keptFiles } from './kept-files.ts';
 import { Pulse } from './pulse.ts';
 
 /** A quarter of the time between two of control's looks: a turn of the loop that takes a second is no silence. */
@@ -28,12 +29,13 @@ export async function serveRoom<Data, To extends { readonly type: string }, From
   const { pulse: shared, data } = workerData as RoomData;
   const pulse = new Pulse(shared);
   let posted = 0;
-  const post: RoomPost<From> = (message) => {
+  const post = (message: unknown): boolean => {
     if (((posted - pulse.read('takenByControl')) | 0) >= roomMessagesWaitingMax) return false;
     posted++;
     port.postMessage(message);
     return true;
   };
+  keptFiles.tell = (word) => post({ type: 'file', word });
   const hear = await make(data as Data, post);
   port.on('message', (message: To | { readonly type: 'break'; readonly how: RoomFault }) => {
     pulse.add('takenByRoom');

@@ -200,4 +200,5 @@ export const statusFixture: StatusPage = {
   rooms: [],
   discovery: [],
   accessLists: [],
+  files: [],
 };

@@ -13,6 +13,11 @@ test('a certificate that is none is refused before anything connects, with its n
   try {
     const plan = { ...parseRedisUrl('rediss://127.0.0.1:1'), tls };
     expect(() => checkRedisFiles(plan)).toThrow(`tls: ${file}, ${file} cannot be used: `);
+    // Node.js takes an empty one for none, and connects without.
+    writeFileSync(file, '');
+    expect(() => checkRedisFiles(plan)).toThrow('it has no certificate (PEM)');
+    const authorities = { ...plan, tls: { ...tls, caFile: file, certFile: undefined, keyFile: undefined } };
+    expect(() => checkRedisFiles(authorities)).toThrow('it has no certificate (PEM)');
   } finally {
     rmSync(folder, { recursive: true });
   }

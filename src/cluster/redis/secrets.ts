@@ -1,10 +1,13 @@
 /**
  * Passwords and certificates, read from their files anew for every connection, so that what is renewed in place is
- * used without a restart. Each function throws a {@link FaultError} that names the file.
+ * used without a restart; one that cannot be used leaves what was read before in use (rooms/kept-files.ts). Each function throws a
+ * {@link FaultError} that names the file if there is nothing of before.
  */
 import { createSecureContext, type SecureContext } from 'node:tls';
 import type { RedisPlan, RedisTlsPlan } from '../../core/cluster-plan.ts';
-import { passwordIn, passwordPath, readSecretFile } from '../../rooms/secret-files.ts';
+import { certificatesIn } from '../../rooms/certificates.ts';
+import { type FileUnusable, keptFiles } from '../../rooms/kept-files.ts';
+import { filledPasswordIn, passwordPath } from '../../rooms/secret-files.ts';
 import { FaultError } from '../errors.ts';
 
 export interface TlsSecrets {
@@ -57,30 +60,38 @@ export function withoutPasswords(text: string): string {
 
 export function tlsSecrets(plan: RedisTlsPlan): TlsSecrets {
   const { caFile, certFile, keyFile, serverName } = plan;
-  const files = {
-    ...(caFile === undefined ? {} : { ca: readText(caFile) }),
-    ...(certFile === undefined ? {} : { cert: readText(certFile) }),
-    ...(keyFile === undefined ? {} : { key: readText(keyFile) }),
-  };
-  try {
-    const secureContext = createSecureContext(files);
-    return { secureContext, ...(serverName === undefined ? {} : { servername: serverName }) };
-  } catch (error) {
-    const names = [caFile, certFile, keyFile].filter((file) => file !== undefined).join(', ');
-    throw new FaultError('file', `tls: ${names} cannot be used: ${(error as Error).message}`);
-  }
+  const files = [caFile, certFile, keyFile].filter((file) => file !== undefined);
+  const secureContext = used('tls', files, (texts) => {
+    const textOf = (file: string | undefined): string | undefined =>
+      file === undefined ? undefined : texts[files.indexOf(file)];
+    const [ca, cert, key] = [textOf(caFile), textOf(certFile), textOf(keyFile)];
+    try {
+      // An empty one would be taken for none: it then trusts the authorities that Node.js has, and shows no certificate.
+      for (const text of [ca, cert]) if (text !== undefined) certificatesIn(text);
+      if (key?.trim() === '') throw new Error('the key is empty');
+      return createSecureContext({
+        ...(ca === undefined ? {} : { ca }),
+        ...(cert === undefined ? {} : { cert }),
+        ...(key === undefined ? {} : { key }),
+      });
+    } catch (error) {
+      throw new Error(`tls: ${files.join(', ')} cannot be used: ${(error as Error).message}`);
+    }
+  });
+  return { secureContext, ...(serverName === undefined ? {} : { servername: serverName }) };
 }
 
 function readPassword(file: string): string {
-  return passwordIn(readText(passwordPath(file)));
+  const path = passwordPath(file);
+  return used('password', [path], ([text]) => filledPasswordIn(text!, path));
 }
 
-function readText(file: string): string {
+function used<T>(what: string, files: readonly string[], parse: (texts: readonly string[]) => T): T {
   try {
-    return readSecretFile(file);
+    return keptFiles.use(what, files, parse);
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    const fault = new FaultError('file', `${file} cannot be read: ${code ?? message}`);
-    throw code === undefined ? fault : Object.assign(fault, { code, path: file });
+    const { code, path, message } = error as FileUnusable;
+    const fault = new FaultError('file', message);
+    throw code === undefined ? fault : Object.assign(fault, { code, path });
   }
 }

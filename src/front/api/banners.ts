@@ -1,4 +1,5 @@
 /** What somebody should know now, the worst first: whole sentences for people, made from the state and the rows. */
+import { fileFate } from '../../observe/in-words.ts';
 import type { FrontState } from '../state.ts';
 import type { Banner, PoolRow } from './shapes.ts';
 
@@ -11,6 +12,7 @@ export function bannersOf(state: FrontState, pools: readonly PoolRow[], atMs: nu
     ...clusterBanners(state),
     ...threadBanners(state),
     ...sourceBanners(state),
+    ...fileBanners(state),
     ...restartBanners(state),
     ...operatorBanners(pools),
   ];
@@ -130,6 +132,12 @@ function sourceBanners({ discovery, accessLists }: FrontState): Banner[] {
           ],
     ),
   ];
+}
+
+function fileBanners({ files }: FrontState): Banner[] {
+  return files.unusable.map((one) =>
+    banner('warning', 'file', one.file, `${one.fault}; ${fileFate(one)}`, one.since),
+  );
 }
 
 function restartBanners({ pendingRestart }: FrontState): Banner[] {

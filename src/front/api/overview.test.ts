@@ -14,6 +14,7 @@ function bench(takesMs: number, asked: () => Promise<void> = async () => {}) {
     backends: [],
     discovery: [],
     accessLists: [],
+    files: { failures: 0, unusable: [] },
     pendingRestart: [],
     cluster: undefined,
     published: { snapshot: undefined },

@@ -157,7 +157,7 @@ export const bannerShape = z
     code: z
       .string()
       .describe(
-        'One word: pool-down, redis, restart-pending, room, worker, discovery, access-list, panic, draining.',
+        'One word: pool-down, redis, restart-pending, room, worker, discovery, access-list, file, panic, draining.',
       ),
     about: z.string().nullable().describe('The pool, file or key it is about.'),
     text: z.string().describe('For people, whole.'),
@@ -261,6 +261,17 @@ export const statusShape = z
         fault: z.string().nullable(),
       }),
     ),
+    files: z
+      .array(
+        z.object({
+          room: z.string().describe('Who reads it: front (tokens), cluster (Redis), checks.'),
+          file: z.string(),
+          fault: z.string(),
+          since: time,
+          isKept: z.boolean().describe('What was read from it before stays in use.'),
+        }),
+      )
+      .describe('Files of tokens, passwords and certificates that cannot be used as they are now.'),
   })
   .meta({ id: 'Status' });
 

@@ -67,6 +67,7 @@ export function statusPage(
     rooms: state.rooms.map(({ lastDeath, ...room }) => ({ ...room, lastDeath: lastDeath ?? null })),
     discovery: state.discovery.map((one) => ({ ...one })),
     accessLists: state.accessLists.map((one) => ({ ...one })),
+    files: state.files.unusable.map((one) => ({ ...one })),
   };
 }
 
