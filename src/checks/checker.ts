@@ -58,6 +58,7 @@ export class HealthChecker {
   /** When the last check had its turn. */
   private beganAtMs = Number.NEGATIVE_INFINITY;
   private abort: Cancellation | undefined;
+  private isUnderWay = false;
   private isStopped = false;
 
   constructor(options: CheckerOptions) {
@@ -84,7 +85,7 @@ export class HealthChecker {
 
   /** Real flows failed: look as soon as the last check is a fast interval ago. One that is under way looks already. */
   suspect(): void {
-    if (this.isStopped || this.abort !== undefined) return;
+    if (this.isStopped || this.isUnderWay) return;
     const nowMs = performance.now();
     const soonestMs = Math.max(nowMs, this.beganAtMs + this.options.plan.fastIntervalMs);
     if (soonestMs >= this.dueAtMs) return;
@@ -110,59 +111,74 @@ export class HealthChecker {
 
   private readonly begin = (): void => {
     this.point = undefined;
-    void this.check();
+    this.isUnderWay = true;
+    const { turns } = this.options;
+    if (turns.takeNow()) this.check();
+    else void turns.take().then(() => this.check());
   };
 
-  private async check(): Promise<void> {
-    const { turns, plan } = this.options;
-    const abort = new Cancellation();
-    this.abort = abort;
-    if (!turns.takeNow()) await turns.take();
+  /** It is its turn. What is answered at once is judged at once: most of a thousand a second are. */
+  private check(): void {
+    const { turns } = this.options;
     if (this.isStopped) return turns.give();
     this.beganAtMs = performance.now();
-    const result = await this.ask(abort);
+    const abort = new Cancellation();
+    const answer = this.ask(abort);
+    if (answer instanceof Promise) {
+      this.abort = abort;
+      void this.inTime(answer, abort).then(this.answered);
+    } else this.answered(answer);
+  }
+
+  private readonly answered = (result: CheckResult): void => {
+    const { turns, plan } = this.options;
     turns.give();
     this.abort = undefined;
+    this.isUnderWay = false;
     if (this.isStopped) return;
     this.judge(result, performance.now() - this.beganAtMs);
     const intervalMs = this.state.opposite > 0 ? plan.fastIntervalMs : plan.intervalMs;
     const spread = 1 - jitter + Math.random() * 2 * jitter;
     this.waitOnGrid(intervalMs * spread, intervalMs < coarseFromMs ? gridMs.fine : gridMs.coarse);
+  };
+
+  /** A dialect that throws before it has promised anything is judged like one that rejects. */
+  private ask(signal: Cancellation): CheckResult | Promise<CheckResult> {
+    const { plan, dialect } = this.options;
+    const { timeoutMs, options } = plan;
+    const { target, sources, source, greeting } = this;
+    try {
+      return dialect.ask({
+        target,
+        source: sources[source],
+        greeting,
+        timeoutMs,
+        signal,
+        options: options as never,
+      });
+    } catch (error) {
+      return resultOf(error);
+    }
   }
 
   /** Never rejects, and never takes longer than the time-out. */
-  private ask(abort: Cancellation): Promise<CheckResult> {
-    const { plan, dialect } = this.options;
-    const { timeoutMs, options } = plan;
-    const { target, sources, source } = this;
-    const startedAtMs = performance.now();
+  private inTime(answer: Promise<CheckResult>, abort: Cancellation): Promise<CheckResult> {
+    const { timeoutMs } = this.options.plan;
     return new Promise((resolve) => {
       const timer = setTimeout(() => {
-        const lateMs = performance.now() - startedAtMs - timeoutMs;
+        const lateMs = performance.now() - this.beganAtMs - timeoutMs;
         // When this timer is late, the answer may lie unread in the same queue: our stall is not its failure.
         if (lateMs > timeoutMs / 2)
           resolve({ verdict: 'unknown', why: `own event loop ${Math.round(lateMs)} ms late` });
-        else resolve(failed('timeout', `${dialect.silence ?? 'no answer'} within ${timeoutMs} ms`));
+        else
+          resolve(failed('timeout', `${this.options.dialect.silence ?? 'no answer'} within ${timeoutMs} ms`));
         abort.abort();
       }, timeoutMs);
-      const asked = {
-        target,
-        source: sources[source],
-        greeting: this.greeting,
-        timeoutMs,
-        signal: abort,
-        options: options as never,
-      };
       const done = (result: CheckResult): void => {
         clearTimeout(timer);
         resolve(result);
       };
-      // A dialect that throws before it has promised anything is judged like one that rejects.
-      try {
-        dialect.ask(asked).then(done, (error) => done(resultOf(error)));
-      } catch (error) {
-        done(resultOf(error));
-      }
+      answer.then(done, (error) => done(resultOf(error)));
     });
   }
 

@@ -98,7 +98,7 @@ async function ask(
     options: { ...defaults, ...options } as never,
   };
   const late = new Promise<undefined>((resolve) => setTimeout(resolve, timeoutMs, undefined));
-  const result = await Promise.race([dialect.ask(asked).catch(resultOf), late]);
+  const result = await Promise.race([(async () => dialect.ask(asked))().catch(resultOf), late]);
   abort.abort();
   return result;
 }

@@ -75,7 +75,7 @@ async function ask(
   const late = new Promise<undefined>((resolve) => {
     timer = setTimeout(resolve, timeoutMs, undefined);
   });
-  const result = await Promise.race([dialect.ask(asked).catch(resultOf), late]);
+  const result = await Promise.race([(async () => dialect.ask(asked))().catch(resultOf), late]);
   clearTimeout(timer);
   signal.abort();
   return result;

@@ -58,10 +58,7 @@ export function linuxTcp(held: SharedArrayBuffer): Dialect {
   return {
     ...tcp,
     // It says nothing on a connection: one that has to begin with a header is node:net's.
-    ask: (asked) =>
-      asked.greeting === undefined
-        ? new Promise((resolve) => connector.ask(asked, asked.timeoutMs, resolve))
-        : tcp.ask(asked),
+    ask: (asked) => (asked.greeting === undefined ? connector.ask(asked, asked.timeoutMs) : tcp.ask(asked)),
   };
 }
 
@@ -87,23 +84,22 @@ class Connector {
     });
   }
 
-  ask(way: CheckWay, timeoutMs: number, done: Done): void {
+  ask(way: CheckWay, timeoutMs: number): CheckResult | Promise<CheckResult> {
     const { target, source } = way;
-    if (way.signal.aborted) return;
     const endpoint = this.#endpointOf(target);
-    if (endpoint === undefined) return done(faultOf(-EINVAL, target));
+    if (endpoint === undefined) return faultOf(-EINVAL, target);
     const fd = socket(endpoint.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0) return done(faultOf(fd, target));
+    if (fd < 0) return faultOf(fd, target);
     this.#held.hold(fd);
     const bound = source === undefined || endpoint.family === AF_UNIX ? 0 : this.#bind(fd, source);
-    if (bound < 0) return this.#finish(fd, done, faultOf(bound, target));
+    if (bound < 0) return this.#finish(fd, faultOf(bound, target));
     this.#name.bytes.set(endpoint.bytes);
     let result = connect(fd, this.#name, endpoint.length);
     // On this machine, containers included, the other end has answered by now: asked again, connect(2) says what came of it.
     if (result === -EINPROGRESS) result = connect(fd, this.#name, endpoint.length);
     if (result !== -EALREADY)
-      return this.#finish(fd, done, result < 0 ? faultOf(result, target) : judgeEnds(fd, endpoint));
-    this.#wait(new Attempt(this, fd, endpoint, way, done), timeoutMs);
+      return this.#finish(fd, result < 0 ? faultOf(result, target) : judgeEnds(fd, endpoint));
+    return new Promise((done) => this.#wait(new Attempt(this, fd, endpoint, way, done), timeoutMs));
   }
 
   #endpointOf(target: Bind): Endpoint | undefined {
@@ -125,7 +121,7 @@ class Connector {
 
   #wait(attempt: Attempt, timeoutMs: number): void {
     const added = this.#reactor.add(attempt.fd, attempt, EPOLLOUT);
-    if (added < 0) return this.#finish(attempt.fd, attempt.done, faultOf(added, attempt.target));
+    if (added < 0) return attempt.done(this.#finish(attempt.fd, faultOf(added, attempt.target)));
     attempt.signal.addEventListener('abort', attempt.aborted);
     this.#pauseMs = Math.max(soonMs, Math.min(this.#pauseMs, timeoutMs / looksMin));
     if (this.#isLookDue) return;
@@ -134,11 +130,10 @@ class Connector {
     setImmediate(this.#firstLook);
   }
 
-  /** @param result undefined: nobody wants to know any more */
-  over(attempt: Attempt, result: CheckResult | undefined): void {
+  over(attempt: Attempt, result: CheckResult): void {
     attempt.signal.removeEventListener('abort', attempt.aborted);
     this.#reactor.remove(attempt);
-    this.#finish(attempt.fd, attempt.done, result);
+    attempt.done(this.#finish(attempt.fd, result));
   }
 
   readonly #firstLook = (): void => this.#look(soonMs);
@@ -152,11 +147,11 @@ class Connector {
   }
 
   /** Gone at once, and without TIME-WAIT: with linger on and 0 seconds close(2) resets. */
-  #finish(fd: Descriptor, done: Done, result: CheckResult | undefined): void {
+  #finish(fd: Descriptor, result: CheckResult): CheckResult {
     setOptionPair(fd, SOL_SOCKET, SO_LINGER, 1, 0);
     this.#held.forget(fd);
     close(fd);
-    if (result !== undefined) done(result);
+    return result;
   }
 }
 
@@ -187,7 +182,7 @@ class Attempt implements Handler {
     this.#endpoint = endpoint;
   }
 
-  readonly aborted = (): void => this.#connector.over(this, undefined);
+  readonly aborted = (): void => this.#connector.over(this, failed('timeout', 'nobody waits for it'));
 
   onEvents(events: number): void {
     const error = (events & (EPOLLERR | EPOLLHUP)) === 0 ? 0 : option(this.fd, SOL_SOCKET, SO_ERROR);
