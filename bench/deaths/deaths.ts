@@ -9,6 +9,7 @@
  *
  * All clocks are that of the machine, in milliseconds since 1970.
  */
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { descriptorsPerTcpFlow } from '../../src/core/limits.ts';
@@ -16,6 +17,7 @@ import { configText, listener, noCheck } from '../../test/support/config.ts';
 import { type Pinion, startPinion } from '../../test/support/pinion.ts';
 import { type RunningProcess, startProcess } from '../../test/support/processes.ts';
 import { cpuMicroseconds, threadCpu } from '../../test/support/procfs.ts';
+import { temporaryFolder } from '../../test/support/temporary.ts';
 import { raiseDescriptorLimit } from '../hold/hold.ts';
 import { startEcho } from '../load.ts';
 import { loopback } from '../work.ts';
@@ -52,7 +54,7 @@ export interface DeathResult {
   readonly cpuMs: number;
   /** That of its main thread, which writes the log: a line for each client that is told. */
   readonly mainCpuMs: number;
-  /** CPU time of this process meanwhile, which reads those lines on the same cores. */
+  /** CPU time of this process meanwhile, on the same cores. */
   readonly readerCpuMs: number;
 }
 
@@ -109,6 +111,7 @@ function startRelay(
   connections: number,
   doomed: number,
   echo: number,
+  folder: string,
 ): Promise<Pinion> {
   const check = {
     steps: [{ send: 'here?' }, { expect: 'here?' }],
@@ -121,6 +124,8 @@ function startRelay(
       engine: options.engine,
       workers: 'auto',
       limits: { flows: connections + 100 },
+      // Written like all lines, but not to this process: ten thousand lines that it reads would be its work on the same cores.
+      log: { flows: { level: 'off' }, access: { file: join(folder, 'access.log') } },
       listeners: [
         listener('doomed', 'tcp', 'doomed'),
         listener('others', 'tcp', 'others', { limits: { reserve: 50 } }),
@@ -148,7 +153,7 @@ export async function die(options: DeathOptions): Promise<DeathResult> {
     warmMs: 0,
   };
   const [doomed, lives] = [await startEcho('tcp', settings), await startEcho('tcp', settings)];
-  const pinion = await startRelay(options, connections, doomed.port, lives.port);
+  const pinion = await startRelay(options, connections, doomed.port, lives.port, temporaryFolder('deaths'));
   const holders = startHolders(pinion.port('doomed'), connections);
   await holders.opened;
   const samples: Sample[] = [];
