@@ -1,5 +1,5 @@
 /** What `pinion explain` says where no instance runs: the policy's word, with every backend up and no pins. */
-import { addressText } from '../control/backends.ts';
+import { addressText } from '../control/backend.ts';
 import { Ids } from '../control/ids.ts';
 import type { AskedClient } from '../core/asked-client.ts';
 import type { Plan } from '../core/plan.ts';

@@ -10,36 +10,43 @@
  * conversations cannot tell.
  */
 
-import type { Check, Checks } from '../checks/client.ts';
-import type { CheckFacts, CheckVerdict } from '../checks/messages-from-checks.ts';
+import type { Checks } from '../checks/client.ts';
+import type { CheckVerdict } from '../checks/messages-from-checks.ts';
 import { seesFault } from '../checks/reach.ts';
 import type { Target } from '../checks/resolve.ts';
 import { formatAddress } from '../core/address-text.ts';
 import type { BackendStates } from '../core/backend-states.ts';
-import type { DownReason } from '../core/down-reason.ts';
 import { type Fault, mayEjectOneMore } from '../core/ejection.ts';
 import { foundNamesWithinMs } from '../core/limits.ts';
 import type { LoopBackend, Loops } from '../core/loops.ts';
-import {
-  noWill,
-  type OperatorOrder,
-  type OperatorRow,
-  type OperatorState,
-  type OperatorWill,
-  willAfter,
-} from '../core/operator-word.ts';
-import type { BackendPlan, Bind, PoolPlan, Protocol } from '../core/plan.ts';
+import { type OperatorOrder, type OperatorRow, type OperatorWill, willAfter } from '../core/operator-word.ts';
+import type { BackendPlan, Bind, PoolPlan } from '../core/plan.ts';
 import type { BackendView } from '../core/snapshot.ts';
 import { tierNumbersOf, tierViewsOf } from '../core/tiers.ts';
-import { type CheckWord, effectOf, judge, onDownFor, type Verdict } from '../core/verdict.ts';
+import { effectOf, judge } from '../core/verdict.ts';
 import { isSameTarget, isSameWay, type Way } from '../core/way.ts';
+import {
+  addressText,
+  type Backend,
+  isOpenToNew,
+  isSameFate,
+  leadsBackTo,
+  newBackend,
+  onDownOf,
+  quiet,
+  takesNew,
+  wayOf,
+  weightOf,
+} from './backend.ts';
+import { type BackendStatus, statusOf } from './backend-status.ts';
 import { BackupClosing } from './backup-closing.ts';
-import { type EjectionStatus, Ejections, type SparedFor, type SparedStatus } from './ejections.ts';
+import { Ejections } from './ejections.ts';
 import type { ControlWatcher } from './events.ts';
-import { type Flip, Flips } from './flips.ts';
-import { type FormerStatus, FormerWays, type FormerWaysOptions } from './former-ways.ts';
+import { FormerWays, type FormerWaysOptions } from './former-ways.ts';
 import type { Ids } from './ids.ts';
+import { type FlowOrders, OpenFlows } from './open-flows.ts';
 import type { OperatorWords } from './operator-words.ts';
+import { PoolsDown } from './pools-down.ts';
 import { type SilenceOptions, SilenceWatch, watchedPools } from './silence.ts';
 import { SlowStarts } from './slow-starts.ts';
 import { findTargets, type Targets, unresolvedBecause } from './targets.ts';
@@ -50,141 +57,13 @@ const firstCheckSpreadMs = 1_000;
 /** After this a backend whose flows came back is tried again: the way to it may be another one by then. */
 const loopRetryMs = 60_000;
 const readmitEveryMs = 1_000;
-/** Workers end the last flows of an order that much later where the machine stands still. */
-const paceSlackMs = 60_000;
 
-interface Backend {
-  readonly id: number;
-  pool: PoolPlan;
-  plan: BackendPlan;
-  target: Bind | undefined;
-  /** What the plan had that resolved to the target: another plan, while nobody has answered for the name of this one. */
-  targetOf: string;
-  /** Why it has no address; undefined: it has one. */
-  unresolved: string | undefined;
-  check: CheckWord;
-  /** The last check, as far as it has been told. */
-  checked: (CheckFacts & { readonly atMs: number }) | undefined;
-  /** The listener of this instance that its address leads back to. */
-  leadsTo: string | undefined;
-  /** The same, seen at run time; forgotten after a while. */
-  seenLeadingTo: string | undefined;
-  seenTimer: NodeJS.Timeout | undefined;
-  /** It has the port of a listener of this instance: its dials are kept track of. */
-  mayLeadBack: boolean;
-  /** An operator's, in force. */
-  will: OperatorWill;
-  /** What its check leaves it of its weight, 0 to 1. */
-  share: number;
-  verdict: Verdict;
-  /** Since when it has been up, or down. */
-  sinceMs: number;
-  /** How often it went down. */
-  flaps: number;
-  readonly flips: Flips;
-  /** It has come with its pool: there is nobody who would have its clients while it starts slowly. */
-  startsWhole: boolean;
-  /** Whoever reads the log knows that it is down. */
-  isDownTold: boolean;
-  checker: Check | undefined;
-  graceTimer: NodeJS.Timeout | undefined;
-  /** By this way flows are being ended over a time, as `on_down` says. */
-  pacedWay: Way | undefined;
-  /** When it stopped being up, or was lost while it was ejected. */
-  downSinceMs: number;
-  /** The `on_down` that what is open now has been treated by. */
-  onDown: PoolPlan['onDown'];
-}
-
-export interface BackendStatus {
-  readonly pool: string;
-  readonly backend: string;
-  readonly id: number;
-  readonly address: string;
-  /** In force: an operator's, else the file's. */
-  readonly weight: number;
-  /** The file's. */
-  readonly configuredWeight: number;
-  /** 0: no limit. */
-  readonly maxConnections: number;
-  readonly priority: number;
-  readonly backup: boolean;
-  readonly zone: string | null;
-  /** Its place in the order in which clients come to it here, from 1: by backup, priority and zone. */
-  readonly tier: number;
-  readonly up: boolean;
-  /** Why it is down; null: it is up. */
-  readonly reason: DownReason | null;
-  readonly why: string;
-  /** So long it has been up, or down. Milliseconds. */
-  readonly sinceMs: number;
-  /** How often it went down. */
-  readonly flaps: number;
-  /** When it came up or went down, the oldest first. */
-  readonly flips: readonly Flip[];
-  /** The last health check; null: none so far. */
-  readonly check: {
-    readonly passed: boolean;
-    readonly why: string;
-    readonly tookMs: number;
-    readonly agoMs: number;
-    readonly streak: number;
-  } | null;
-  /** What it has of its share of new clients, 0 to 1, since it came up; null: all of it. */
-  readonly slowStart: number | null;
-  readonly draining: boolean;
-  /** What an operator has said of it; null: nothing. */
-  readonly operator: {
-    readonly state: OperatorState;
-    readonly weight: number | null;
-    readonly movesPinned: boolean;
-    /** ISO 8601. */
-    readonly at: string;
-  } | null;
-  readonly ejected: boolean;
-  /** Why, and until when; null: it is not. */
-  readonly ejection: EjectionStatus | null;
-  /** Ejections so far. */
-  readonly ejections: number;
-  /** Clients fail there now, and it would be left out, but for this; null: it would not. */
-  readonly spared: SparedStatus | null;
-  /** How often it was not left out though clients failed there. */
-  readonly ejectionsSpared: Readonly<Record<SparedFor, number>>;
-  /** The listener of this instance that it leads back to; it is down for that. */
-  readonly leadsTo: string | null;
-  /** Where it is now: what its name resolves to. */
-  readonly at: string | null;
-  /** Where TCP flows are still open to it. */
-  readonly former: readonly FormerStatus[];
-}
-
-export interface BackendsOptions {
+export interface BackendsOptions extends FlowOrders {
   readonly ids: Ids;
   readonly words: OperatorWords;
   readonly states: BackendStates;
   readonly watch: ControlWatcher;
   readonly checks: Checks;
-  /** Ends the open flows of a backend. */
-  readonly endFlows: (
-    backendId: number,
-    code: 'backend-down' | 'backend-removed' | 'address-changed' | 'backup-closed',
-    which?: {
-      /** Default: both. */
-      readonly protocol?: Protocol;
-      /** TCP: only flows that are open by this way. Default: by any. */
-      readonly way?: Way;
-      /** On the shared clock. Default: all that are open now. */
-      readonly connectedBeforeMs?: number;
-      /** TCP: evenly over so long. Default: at once. */
-      readonly overMs?: number;
-    },
-  ) => void;
-  /** Takes back what is left of orders to end flows over a time. */
-  readonly keepFlows: (
-    backendId: number,
-    way: Way,
-    codes: readonly ('backend-down' | 'backend-removed' | 'address-changed' | 'backup-closed')[],
-  ) => void;
   /** Milliseconds on the clock that flows are stamped with. */
   readonly nowMs: () => number;
   /** Addresses have changed: the workers need a new snapshot. */
@@ -200,9 +79,7 @@ export interface BackendsOptions {
 export class Backends {
   private readonly options: BackendsOptions;
   private readonly backends = new Map<number, Backend>();
-  private readonly downPools = new Set<string>();
-  /** Those whose flows are being ended over a time because they were removed, and until when. */
-  private readonly leaving = new Map<number, number>();
+  private readonly poolsDown: PoolsDown;
   /** Added, and perhaps not known to the workers yet. */
   private readonly fresh = new Set<number>();
   private resolveTimer: NodeJS.Timeout | undefined;
@@ -215,17 +92,20 @@ export class Backends {
   private readonly formers: FormerWays;
   private readonly slowStarts: SlowStarts;
   private readonly backupClosing: BackupClosing;
+  private readonly openFlows: OpenFlows;
   private readonly ejections: Ejections;
   private readonly silence: SilenceWatch;
   private isStopped = false;
 
   constructor(options: BackendsOptions) {
     this.options = options;
+    this.poolsDown = new PoolsDown(options.watch);
     this.slowStarts = new SlowStarts(options.states, options.nowMs);
+    this.openFlows = new OpenFlows({ ...options, find: (id) => this.backends.get(id) });
     this.backupClosing = new BackupClosing({
       servesNew: (id) => options.states.servesNew(id),
-      endFlows: (id) => this.endFlows(id, 'backup-closed'),
-      keepFlows: (id) => this.keepOnBackup(id),
+      endFlows: (id) => this.openFlows.end(id, 'backup-closed'),
+      keepFlows: (id) => this.openFlows.keepOnBackup(id),
     });
     const { watch, checks, nowMs, countFormer: countFlows, flowsOf, keepFlows } = options;
     this.ejections = new Ejections(nowMs, (id) => this.ejectionOver(id));
@@ -241,7 +121,7 @@ export class Backends {
       nowMs,
       countFlows,
       flowsOf,
-      endFlows: (id, code, way) => this.endFlows(id, code, { way, protocol: 'tcp' }),
+      endFlows: (id, code, way) => this.openFlows.end(id, code, { way, protocol: 'tcp' }),
       keepFlows,
     });
   }
@@ -297,8 +177,8 @@ export class Backends {
     }
     for (const backend of [...this.backends.values()]) {
       if (!wanted.has(backend.id)) this.remove(backend, byName.get(backend.pool.name) ?? backend.pool);
-      else if (!backend.verdict.isUp && !isSame(backend.onDown, onDownOf(backend)))
-        this.endOpenFlows(backend);
+      else if (!backend.verdict.isUp && !isSameFate(backend.onDown, onDownOf(backend)))
+        this.openFlows.wentDown(backend);
     }
     this.formers.settle(pools);
     this.reviewPools();
@@ -324,7 +204,7 @@ export class Backends {
   summary(): { readonly all: number; readonly up: number; readonly poolsDown: readonly string[] } {
     let up = 0;
     for (const { verdict } of this.backends.values()) if (verdict.isUp) up++;
-    return { all: this.backends.size, up, poolsDown: [...this.downPools] };
+    return { all: this.backends.size, up, poolsDown: this.poolsDown.names };
   }
 
   status(): BackendStatus[] {
@@ -334,44 +214,9 @@ export class Backends {
       tiers.set(pool, known);
       return known.get(plan) ?? 1;
     };
-    return [...this.backends.values()].map((backend) => ({
-      pool: backend.pool.name,
-      backend: backend.plan.name,
-      id: backend.id,
-      address: addressText(backend.plan),
-      weight: weightOf(backend.will, backend.plan),
-      configuredWeight: backend.plan.weight,
-      maxConnections: backend.plan.maxConnections,
-      priority: backend.plan.priority ?? 1,
-      backup: backend.plan.isBackup ?? false,
-      zone: backend.plan.zone ?? null,
-      tier: tierOf(backend),
-      up: backend.verdict.isUp,
-      reason: backend.verdict.reason ?? null,
-      why: backend.verdict.why,
-      sinceMs: Math.round(this.options.nowMs() - backend.sinceMs),
-      flaps: backend.flaps,
-      flips: backend.flips.list(),
-      check: this.checkStatus(backend),
-      slowStart: this.slowStarts.shareOf(backend.id) ?? null,
-      draining: backend.will.state === 'drain',
-      operator: willStatus(backend.will),
-      ejected: this.ejections.has(backend.id),
-      ejection: this.ejections.status(backend.id),
-      ejections: this.ejections.total(backend.id),
-      spared: this.ejections.spared(backend.id),
-      ejectionsSpared: this.ejections.sparedTotals(backend.id),
-      leadsTo: leadsBackTo(backend) ?? null,
-      at: backend.target === undefined ? null : formatAddress(backend.target),
-      former: this.formers.status(backend.id),
-    }));
-  }
-
-  private checkStatus({ checked }: Backend): BackendStatus['check'] {
-    if (checked === undefined) return null;
-    const { hasPassed, why, tookMs, streak, atMs } = checked;
-    const agoMs = Math.round(this.options.nowMs() - atMs);
-    return { passed: hasPassed, why, tookMs: Math.round(tookMs), agoMs, streak };
+    const { ejections, slowStarts, formers } = this;
+    const known = { ejections, slowStarts, formers, nowMs: this.options.nowMs() };
+    return [...this.backends.values()].map((backend) => statusOf(backend, tierOf(backend), known));
   }
 
   /** Resolves when each backend has had its first check, at the latest after `withinMs`. */
@@ -612,33 +457,8 @@ export class Backends {
     const text = addressText(plan);
     const target = this.targetFor(found, old, text);
     const unresolved = target === undefined ? unresolvedBecause(found, plan) : undefined;
-    const backend: Backend = old ?? {
-      id,
-      pool,
-      plan,
-      target,
-      targetOf: text,
-      unresolved,
-      check: { word: 'none' },
-      checked: undefined,
-      leadsTo: undefined,
-      seenLeadingTo: undefined,
-      seenTimer: undefined,
-      mayLeadBack: false,
-      will: noWill,
-      share: 1,
-      verdict: unknown,
-      sinceMs: this.options.nowMs(),
-      flaps: 0,
-      flips: new Flips(),
-      startsWhole: isNewPool,
-      isDownTold: false,
-      checker: undefined,
-      graceTimer: undefined,
-      pacedWay: undefined,
-      downSinceMs: this.options.nowMs(),
-      onDown: pool.onDown,
-    };
+    const known = { id, pool, plan, target, targetOf: text, unresolved, startsWhole: isNewPool };
+    const backend = old ?? newBackend(known, this.options.nowMs());
     const sameCheck =
       old !== undefined &&
       JSON.stringify([old.pool.health, old.target]) === JSON.stringify([pool.health, target]);
@@ -682,17 +502,8 @@ export class Backends {
     if (pool.discovery === undefined) this.options.words.forget(backend.pool.name, backend.plan.name);
     this.options.states.setUp(backend.id, false);
     this.slowStarts.end(backend.id);
-    this.endFlows(backend.id, 'backend-removed');
-    if (pool.closeOverMs > 0) this.leaving.set(backend.id, this.options.nowMs() + pool.closeOverMs);
+    this.openFlows.removed(backend);
     this.backends.delete(backend.id);
-  }
-
-  /** At once, or over the time that its pool gives. */
-  private endFlows(...[id, code, which]: Parameters<BackendsOptions['endFlows']>): void {
-    const overMs = this.backends.get(id)?.pool.closeOverMs ?? 0;
-    if (overMs > 0) this.options.endFlows(id, code, { ...which, overMs });
-    else if (which === undefined) this.options.endFlows(id, code);
-    else this.options.endFlows(id, code, which);
   }
 
   /** @param keepsWord what the check has said so far holds: it is another check of the same server */
@@ -795,7 +606,8 @@ export class Backends {
     if (effect !== 'reason' || now.reason === 'operator') backend.downSinceMs = nowMs;
     if (effect !== 'lost') this.tellDown(backend);
     // For another reason its open flows may have another fate.
-    if (effect !== 'reason' || !isSame(backend.onDown, onDownOf(backend))) this.endOpenFlows(backend);
+    if (effect !== 'reason' || !isSameFate(backend.onDown, onDownOf(backend)))
+      this.openFlows.wentDown(backend);
   }
 
   private startSlowly(backend: Backend): void {
@@ -805,61 +617,11 @@ export class Backends {
   }
 
   private cameUp(backend: Backend, why: string): void {
-    clearTimeout(backend.graceTimer);
-    this.keepFlows(backend);
-    this.keepReturned(backend);
+    this.openFlows.cameUp(backend);
     // One that only waited for its first check was not told to be down.
     if (!backend.isDownTold) return;
     backend.isDownTold = false;
     this.options.watch({ event: 'backend-up', pool: backend.pool.name, backend: backend.plan.name, why });
-  }
-
-  /** As `on_down` says, now or after its grace. Flows that come meanwhile (`fail_open`) are not meant. */
-  private endOpenFlows(backend: Backend): void {
-    backend.onDown = onDownOf(backend);
-    const { action, graceMs } = backend.onDown;
-    clearTimeout(backend.graceTimer);
-    this.keepFlows(backend);
-    if (action === 'keep') return;
-    const connectedBeforeMs = backend.downSinceMs;
-    const leftMs = connectedBeforeMs + graceMs - this.options.nowMs();
-    // As it is now: by then it may be elsewhere, where nobody is to be ended for this.
-    const [way, isLost] = [wayOf(backend), backend.verdict.isLost];
-    const end = (): void => {
-      if (isLost && backend.pool.closeOverMs > 0) backend.pacedWay = way;
-      this.endFlows(
-        backend.id,
-        'backend-down',
-        isLost ? { connectedBeforeMs, way } : { connectedBeforeMs, protocol: 'udp' },
-      );
-    };
-    if (leftMs <= 0) end();
-    else backend.graceTimer = setTimeout(end, leftMs);
-  }
-
-  /** Those that have not been ended yet; elsewhere than where the backend is now another has the word. */
-  private keepFlows(backend: Backend): void {
-    const { pacedWay: way, id } = backend;
-    backend.pacedWay = undefined;
-    if (way !== undefined && isSameWay(way, wayOf(backend)))
-      this.options.keepFlows(id, way, ['backend-down']);
-  }
-
-  /** It was removed, and is there again and up before all its flows were ended: a list that is found missed it once. */
-  private keepReturned(backend: Backend): void {
-    const { id } = backend;
-    const nowMs = this.options.nowMs();
-    const untilMs = this.leaving.get(id);
-    if (untilMs === undefined) return;
-    if (nowMs < untilMs + paceSlackMs) this.options.keepFlows(id, wayOf(backend), ['backend-removed']);
-    else this.leaving.delete(id);
-  }
-
-  /** At other ways than its present one flows of a backup go on being ended. */
-  private keepOnBackup(id: number): void {
-    const backend = this.backends.get(id);
-    if (backend !== undefined && backend.pool.closeOverMs > 0)
-      this.options.keepFlows(id, wayOf(backend), ['backup-closed']);
   }
 
   private tellDown(backend: Backend): void {
@@ -876,7 +638,7 @@ export class Backends {
   /** After anything that may change which backends take newcomers. */
   private reviewPools(): void {
     this.readmit();
-    this.tellPools();
+    this.poolsDown.review(this.backends.values());
     this.backupClosing.review(this.backends.values());
   }
 
@@ -892,25 +654,6 @@ export class Backends {
       if (!this.ejections.has(backend.id) || !couldServe || this.hasStandIn(backend)) continue;
       this.ejections.end(backend.id);
       this.review(backend, 'nobody else in its pool takes new clients');
-    }
-  }
-
-  /** Tells which pools have lost their last backend that is up, and which have one again. */
-  private tellPools(): void {
-    const best = new Map<string, 'up' | 'unchecked' | 'down'>();
-    for (const { pool, verdict } of this.backends.values()) {
-      const is = verdict.isUp ? 'up' : verdict.reason === 'unchecked' ? 'unchecked' : 'down';
-      const before = best.get(pool.name);
-      if (before === undefined || is === 'up' || before === 'down') best.set(pool.name, is);
-    }
-    for (const pool of this.downPools) if (!best.has(pool)) this.downPools.delete(pool);
-    for (const [pool, is] of best) {
-      const isDown = this.downPools.has(pool);
-      // Nobody knows yet: it is told when somebody does.
-      if (is === 'unchecked' || (is === 'down') === isDown) continue;
-      if (is === 'up') this.downPools.delete(pool);
-      else this.downPools.add(pool);
-      this.options.watch({ event: is === 'up' ? 'pool-up' : 'pool-down', pool });
     }
   }
 
@@ -956,59 +699,10 @@ export class Backends {
   }
 }
 
-/** It would, were it not ejected. */
-function takesNew({ verdict, will, plan }: Backend): boolean {
-  return !verdict.isLost && isOpenToNew(will, plan);
-}
-
-/** What operators say lets new clients in. */
-function isOpenToNew(will: OperatorWill, plan: BackendPlan): boolean {
-  return will.state === 'ready' && weightOf(will, plan) > 0;
-}
-
-function weightOf(will: OperatorWill, plan: BackendPlan): number {
-  return will.weight ?? plan.weight;
-}
-
-function willStatus({ state, weight, movesPinned, atMs }: OperatorWill): BackendStatus['operator'] {
-  if (atMs === 0) return null;
-  return { state, weight: weight ?? null, movesPinned, at: new Date(atMs).toISOString() };
-}
-
-function wayOf({ target, pool: { upstream } }: Backend): Way {
-  return { target, upstream };
-}
-
-/** Of one that nobody has judged yet. */
-const unknown: Verdict = { isUp: false, isLost: true, reason: undefined, why: '' };
-
 const movedBecause = 'it is at another address';
-
-function quiet(backend: Backend): void {
-  backend.checker?.stop();
-  clearTimeout(backend.graceTimer);
-  clearTimeout(backend.seenTimer);
-}
-
-function leadsBackTo({ leadsTo, seenLeadingTo }: Backend): string | undefined {
-  return leadsTo ?? seenLeadingTo;
-}
 
 /** Why what a plan says of a backend makes it come up. */
 function upBecause({ address }: BackendPlan, hadTarget: boolean): string {
   if (hadTarget) return 'its pool has no check any more';
   return address.kind === 'name' ? 'its name resolves' : 'its address is given';
-}
-
-function onDownOf({ pool, verdict: { reason } }: Backend): PoolPlan['onDown'] {
-  return onDownFor(pool, reason);
-}
-
-function isSame(one: PoolPlan['onDown'], other: PoolPlan['onDown']): boolean {
-  return one.action === other.action && one.graceMs === other.graceMs;
-}
-
-/** As configured: `10.0.0.1:5432`, `[::1]:5432`, `db1.example.org:5432`, `unix:/run/db.sock`. */
-export function addressText({ address }: BackendPlan): string {
-  return formatAddress(address);
 }

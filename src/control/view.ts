@@ -5,7 +5,7 @@
 import type { ClusterStatus } from '../cluster/cluster.ts';
 import type { RoomStatus } from '../rooms/client.ts';
 import type { AccessListStatus } from './access-lists.ts';
-import type { BackendStatus } from './backends.ts';
+import type { BackendStatus } from './backend-status.ts';
 import type { Control } from './control.ts';
 import type { DiscoveryStatus } from './discovery/discovery.ts';
 import type { UnusableFile } from './unusable-files.ts';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { BackendStatus } from '../../control/backends.ts';
+import type { BackendStatus } from '../../control/backend-status.ts';
 import { conditionOf } from './backend-row.ts';
 
 const at = 1_700_000_000_000;

@@ -1,5 +1,5 @@
 /** A backend as the API shows it: control's word on it, and what shared memory says now. */
-import type { BackendStatus } from '../../control/backends.ts';
+import type { BackendStatus } from '../../control/backend-status.ts';
 import type { SharedViews } from '../../rooms/shared.ts';
 import type { RateWatch } from './rates.ts';
 import type { BackendRow, BackendState } from './shapes.ts';

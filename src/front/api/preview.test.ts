@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { BackendStatus } from '../../control/backends.ts';
+import type { BackendStatus } from '../../control/backend-status.ts';
 import { BackendStates } from '../../core/backend-states.ts';
 import type { OperatorOrder } from '../../core/operator-word.ts';
 import type { Snapshot } from '../../core/snapshot.ts';

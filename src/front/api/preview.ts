@@ -1,5 +1,5 @@
 /** What an operator's order to a backend would do, before it is given: who stays, who is ended, and where new clients go then. */
-import type { BackendStatus } from '../../control/backends.ts';
+import type { BackendStatus } from '../../control/backend-status.ts';
 import { pinIdOf } from '../../core/choose.ts';
 import { expectedShares, type Standing } from '../../core/expected-shares.ts';
 import type { OperatorOrder } from '../../core/operator-word.ts';

@@ -1,5 +1,5 @@
 /** The one page that shows everything (`/v1/status`), and its parts: pools with their backends, listeners, cluster, banners. */
-import type { BackendStatus } from '../../control/backends.ts';
+import type { BackendStatus } from '../../control/backend-status.ts';
 import { pinIdOf } from '../../core/choose.ts';
 import { expectedShares } from '../../core/expected-shares.ts';
 import { isInPanic } from '../../core/panic.ts';
