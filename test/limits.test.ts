@@ -8,7 +8,7 @@ import { backendsOf, configText, listener, noCheck, type Section } from './suppo
 import { eventually } from './support/eventually.ts';
 import { type Pinion, startPinion } from './support/pinion.ts';
 import { stopEverything } from './support/processes.ts';
-import { namedTcp, namedUdp, stopServers, type TestServer, tcpServer } from './support/servers.ts';
+import { namedTcp, namedUdp, stopServers, type TestServer, tcpServer, udpServer } from './support/servers.ts';
 
 const engines = ['epoll', 'portable'] as const;
 const clients: TcpClient[] = [];
@@ -88,6 +88,24 @@ test.each(engines)(
     socket.close();
   },
 );
+
+test.each(engines)('%s: replies above a rate are dropped, and counted', async (engine) => {
+  const server = await udpServer((_message, _from, reply) => reply(Buffer.alloc(1_024)));
+  const pinion = await start(engine, server, { bandwidth: { per_flow: { down: '10KiB' } } });
+  const socket = createSocket('udp4').bind(0, '127.9.0.8');
+  await once(socket, 'listening');
+  let answers = 0;
+  socket.on('message', () => answers++);
+  const startedAtMs = performance.now();
+  for (let i = 0; i < 60; i++) socket.send('?', pinion.port('front'), '127.0.0.1');
+  await eventually('all answered or dropped', async () => {
+    const dropped = (await pinion.metric('pinion_listener_datagrams_dropped_total', { reason: 'rate' })) ?? 0;
+    return dropped + answers >= 60;
+  });
+  expect(answers).toBeGreaterThanOrEqual(10);
+  expect(answers).toBeLessThanOrEqual(10 + Math.ceil(((performance.now() - startedAtMs) / 1_000) * 10));
+  socket.close();
+});
 
 test.each(engines)(
   '%s: bytes move no faster than they may, each way, and all of them arrive',

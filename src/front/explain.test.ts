@@ -84,6 +84,16 @@ test('whose address counts', () => {
   expect(ask(view, '10.0.0.1')).toBeUndefined();
   expect(ask(listener, '10.0.0.1')).toMatchObject({ isProxy: true, why: expect.stringMatching('10.0.0.1') });
   expect(ask(listener, '192.0.2.7')).toMatchObject({ isProxy: false });
+  // What becomes of it without a right header.
+  const udp = listenerView(0, 'udp', {});
+  const why = (view: ListenerView, which: 'first' | 'every') =>
+    ask({ ...view, plan: { ...view.plan, proxyProtocol: { ...proxyProtocol, udp: which } } }, '10.0.0.1')
+      ?.why;
+  expect(why(view, 'first')).toMatch(
+    /; without a right header within 1 s the connection is reset \(proxy-header\)$/,
+  );
+  expect(why(udp, 'first')).toMatch(/; a first datagram without a right header is dropped \(proxy-header\)$/);
+  expect(why(udp, 'every')).toMatch(/; a datagram without a right header is dropped \(proxy-header\)$/);
 });
 
 test('a key that is a piece of what the client says first', () => {
