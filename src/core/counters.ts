@@ -3,7 +3,7 @@
  * is an addition and not an atomic operation; control and other workers read and add up. Values are 64-bit
  * floats: exact to 2^53, and an aligned store is not torn on the 64-bit machines pinion runs on.
  *
- *   block of worker w: | listener rows | backend rows | ends: listener x termination code |
+ *   block of worker w: | listener rows | backend rows | ends: listener x termination code | the instance's own |
  *
  * These only ever grow. How many flows are open (`active`) is counted exactly, in words of its own: places.ts.
  */
@@ -49,15 +49,22 @@ export const backendCounters = [
   'unreachable',
 ] as const;
 
+/** Of the whole instance. */
+export const instanceCounters = ['kernelEventLosses', 'kernelDrops'] as const;
+
+export type InstanceCounter = (typeof instanceCounters)[number];
 export type ListenerCounter = (typeof listenerCounters)[number];
 export type BackendCounter = (typeof backendCounters)[number];
 
 const listenerField = indexed(listenerCounters);
 const backendField = indexed(backendCounters);
+const instanceField = indexed(instanceCounters);
 const listenerWords = listenersMax * listenerCounters.length;
 const backendWords = (backendIdsMax + 1) * backendCounters.length;
 const endWords = listenersMax * terminationCodes.length;
-const blockWords = listenerWords + backendWords + endWords;
+const endsBase = listenerWords + backendWords;
+const instanceBase = endsBase + endWords;
+const blockWords = instanceBase + instanceCounters.length;
 
 function indexed<T extends string>(names: readonly T[]): Record<T, number> {
   return Object.fromEntries(names.map((name, index) => [name, index])) as Record<T, number>;
@@ -116,8 +123,17 @@ export class Counters {
   }
 
   addEnd(listenerId: number, code: TerminationCode, amount = 1): void {
-    const row = listenerWords + backendWords + listenerId * terminationCodes.length;
+    const row = endsBase + listenerId * terminationCodes.length;
     this.words[this.base + row + terminationIndex.get(code)!]! += amount;
+  }
+
+  addInstance(counter: InstanceCounter, amount: number): void {
+    this.words[this.base + instanceBase + instanceField[counter]]! += amount;
+  }
+
+  /** Over all workers. */
+  instance(counter: InstanceCounter): number {
+    return this.sum(instanceBase + instanceField[counter]);
   }
 
   /** Over all workers. */
@@ -144,7 +160,7 @@ export class Counters {
 
   /** Flows of a listener that ended with `code`, over all workers. */
   ends(listenerId: number, code: TerminationCode): number {
-    const row = listenerWords + backendWords + listenerId * terminationCodes.length;
+    const row = endsBase + listenerId * terminationCodes.length;
     return this.sum(row + terminationIndex.get(code)!);
   }
 

@@ -400,6 +400,10 @@ export const conntrackReadsPerTurnMax = 64;
 export const listEveryMs = 10_000;
 /** A connection of `relay: kernel` that is over stays known to the kernel for so long: its last packets may come again. */
 export const lingerOverMs = 1_000;
+/** Whether the kernel's table of connections is full is looked at this often. */
+export const fullTableLookEveryMs = 1_000;
+/** What connection tracking has dropped is held against its table for so long: as long as a health check may need to find out. */
+export const fullTableMs = 30_000;
 /** Flows of the kernel that are ended in one transaction. */
 export const flowsEndedPerTurnMax = 2_000;
 /** Connections that were ended are known by their clients, so many. */

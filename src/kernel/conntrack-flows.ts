@@ -186,6 +186,15 @@ export class ConntrackFlows<Sight extends { readonly isReversed: boolean }, F> {
     return true;
   }
 
+  /** It is not to be ended after all: nothing was done yet. @returns false: it is gone */
+  keep(flow: F): boolean {
+    const key = this.keys.get(flow);
+    const one = key === undefined ? undefined : this.followed.get(key);
+    if (one === undefined) return false;
+    one.endedBy = undefined;
+    return true;
+  }
+
   /** The order to delete the flow's entry is out. */
   deleted(flow: F, nowMs: number): void {
     const key = this.keys.get(flow);

@@ -2,7 +2,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { conntrackBufferBytes, conntrackReadsPerTurnMax } from '../core/limits.ts';
 import { errnoName } from '../linux/errno.ts';
-import { NetlinkSocket, requestBytesMax } from '../linux/netlink.ts';
+import { type Dumped, NetlinkSocket, requestBytesMax } from '../linux/netlink.ts';
 import { type Nft, openNft } from '../linux/nft.ts';
 import {
   type ConntrackEntry,
@@ -19,6 +19,7 @@ import {
   writeDeletes,
 } from '../wire/conntrack.ts';
 import { conntrackFilter } from '../wire/conntrack-filter.ts';
+import { dropsIn, encodeStatistics } from '../wire/conntrack-statistics.ts';
 import { type MessageReader, MessageWriter } from '../wire/netlink.ts';
 import { markOf } from './layout.ts';
 import type { KernelMeans } from './means.ts';
@@ -119,6 +120,17 @@ class LinuxMeans implements KernelMeans {
       },
     );
     return now?.id === entry.id ? now : undefined;
+  }
+
+  drops(): number | undefined {
+    if (this.isClosed || this.requests.startDump(encodeStatistics) < 0) return undefined;
+    let drops = 0;
+    let dumped: Dumped = 'more';
+    while (dumped === 'more')
+      dumped = this.requests.continueDump((message) => {
+        drops += dropsIn(message);
+      });
+    return dumped === 'done' ? drops >>> 0 : undefined;
   }
 
   remove(entries: readonly ConntrackEntry[]): void {

@@ -26,6 +26,8 @@ export interface KernelMeans {
   ): Promise<boolean>;
   /** The same entry as it is now; undefined: it is gone, or it cannot be asked for. */
   look(entry: ConntrackEntry): ConntrackEntry | undefined;
+  /** Packets that were to begin connections and could have no entry, of all programs, modulo 2^32; undefined: it cannot be asked for. */
+  drops(): number | undefined;
   /** Those that are gone already are passed over. */
   remove(entries: readonly ConntrackEntry[]): void;
   close(): void;

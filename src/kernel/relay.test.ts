@@ -63,6 +63,7 @@ class World {
   readonly reset: EndedConnection[] = [];
   readonly spared: EndedConnection[] = [];
   isUp = true;
+  isFull = false;
   readonly removed: ConntrackEntry[] = [];
   /** What conntrack has. */
   entries: ConntrackEntry[] = [];
@@ -109,12 +110,14 @@ class World {
       },
       change: (done) => void (done !== undefined && this.changes.push(done)),
       settled: wait,
+      readyToReset: wait,
       reset: (connections) => {
         this.reset.push(...connections);
         return wait();
       },
       spare: async (connections) => void this.spared.push(...connections),
       isUp: () => this.isUp,
+      isFull: () => this.isFull,
       nowMs: () => this.nowMs,
     });
   }
@@ -151,6 +154,7 @@ test('however long it takes, each of many connections that are ended is reset be
   for (const flow of world.flows) world.relay.terminate(flow, 'operator');
   for (let round = 1; round <= 3; round++) {
     await world.turn();
+    await world.settle();
     expect(world.reset).toHaveLength(round * flowsEndedPerTurnMax);
     expect(world.removed).toHaveLength((round - 1) * flowsEndedPerTurnMax);
     // A transaction of a large table.
@@ -169,6 +173,7 @@ test('a conversation that is ended goes once the table leads elsewhere: its next
   const world = new World();
   await world.open();
   world.relay.heard(entryOf(1, 'udp'));
+  world.isUp = false;
   world.relay.terminate(world.flows[0]!, 'backend-down');
   await world.turn();
   expect(world.removed).toEqual([]);
@@ -238,6 +243,7 @@ test('where no backend is known yet nobody is a stray; a connection to one that 
   other.entries = [entryOf(1, 'tcp')];
   await other.open(snapshotOf([{ ...backend, target: { kind: 'inet', ip: '10.0.0.9', port: 1 } }]));
   await other.turn();
+  await other.settle();
   expect(other.reset.map((one) => String(one.backend))).toEqual([String(backendAddress)]);
 });
 
@@ -262,6 +268,7 @@ test('connections that ended because their backend was down go on when it is up 
   world.relay.terminate(world.flows[1]!, 'operator');
   await world.turn();
   await world.settle();
+  await world.settle();
   await world.turn();
   expect(world.reset).toHaveLength(2);
   expect(world.spared).toEqual([]);
@@ -279,15 +286,65 @@ test('connections that ended because their backend was down go on when it is up 
   );
 });
 
-test('what is ended while its backend is up already is reset first, and then spared', async () => {
+test('a backend that is up again before anything was done keeps its connections, where they have it', async () => {
+  const moved = { ...backend, target: { kind: 'inet', ip: '10.0.0.9', port: 8_080 } } as const;
+  for (const isMoved of [false, true]) {
+    const world = new World();
+    await world.open();
+    for (const id of [1, 2, 3]) world.relay.heard(entryOf(id, id === 3 ? 'udp' : 'tcp'));
+    world.isUp = false;
+    for (const flow of world.flows) world.relay.terminate(flow, flow.id === 2 ? 'operator' : 'backend-down');
+    await world.turn();
+    world.isUp = true;
+    if (isMoved) world.relay.useSnapshot(snapshotOf([moved]));
+    await world.settle();
+    await world.settle();
+    expect(world.removed.map(({ id }) => id)).toEqual(isMoved ? [1, 2, 3] : [2]);
+    // Whoever was kept can be ended again, for something else.
+    world.relay.terminate(world.flows[0]!, 'operator');
+    for (let i = 0; i < 3; i++) {
+      await world.turn();
+      await world.settle();
+    }
+    world.relay.heard(entryOf(1, 'tcp', { event: 'destroy' }));
+    expect(world.ended).toContain(isMoved ? '1 backend-down' : '1 operator');
+  }
+});
+
+test('a backend that is up while its connections are being reset has them spared when that is done', async () => {
   const world = new World();
   await world.open();
   world.relay.heard(entryOf(1, 'tcp'));
+  world.isUp = false;
   world.relay.terminate(world.flows[0]!, 'backend-down');
   await world.turn();
+  await world.settle();
+  world.isUp = true;
   await world.turn();
-  expect(world.spared).toEqual([]);
+  expect([world.reset.length, world.spared]).toEqual([1, []]);
   await world.settle();
   await world.turn();
   expect(world.spared).toEqual(world.reset);
+});
+
+test('while the kernel has no room for checks nobody is ended for a backend that seems to be down; once it has, who is down is', async () => {
+  for (const isUpThen of [true, false]) {
+    const world = new World();
+    await world.open();
+    for (const id of [1, 2]) world.relay.heard(entryOf(id, 'tcp'));
+    world.isFull = true;
+    world.isUp = false;
+    world.relay.terminate(world.flows[0]!, 'backend-down');
+    world.relay.terminate(world.flows[1]!, 'operator');
+    await world.turn();
+    await world.settle();
+    await world.settle();
+    expect(world.removed.map(({ id }) => id)).toEqual([2]);
+    world.isFull = false;
+    world.isUp = isUpThen;
+    await world.turn();
+    await world.settle();
+    await world.settle();
+    expect(world.removed.map(({ id }) => id)).toEqual(isUpThen ? [2] : [2, 1]);
+  }
 });

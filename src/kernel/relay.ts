@@ -9,6 +9,8 @@
  *
  * A backend that is up again takes its connections out of `gone` (ended-connections.ts): whoever has not spoken meanwhile goes on.
  *
+ * While the kernel has no room for new connections, those of backends that seem to be down are left alone until it has.
+ *
  * `stop` leaves the table where it is: open connections go on, and a successor takes them over.
  */
 import { bindsOf } from '../core/binds.ts';
@@ -40,11 +42,15 @@ export interface RelayOptions {
   readonly change: (done?: (error: string | undefined) => void) => void;
   /** Resolves when the table is as it is wanted now, or could not be made so. */
   readonly settled: () => Promise<void>;
+  /** Resolves when the table has what {@link reset} needs, and is settled. */
+  readonly readyToReset: () => Promise<void>;
   /** Ends TCP connections wherever their packets come from. */
   readonly reset: (connections: readonly EndedConnection[]) => Promise<void>;
   /** Takes that back. */
   readonly spare: (connections: readonly EndedConnection[]) => Promise<void>;
   readonly isUp: (backendId: number) => boolean;
+  /** The kernel has no room for new connections: what health checks say of backends is worth nothing. */
+  readonly isFull: () => boolean;
   readonly nowMs: () => number;
 }
 
@@ -68,6 +74,8 @@ export class KernelRelay implements Engine {
   private toEnd: { readonly flow: Flow; readonly entry: ConntrackEntry; readonly code: TerminationCode }[] =
     [];
   private readonly ended = new EndedConnections();
+  /** To be ended because their backend is down, if it still is when there is room. */
+  private readonly doubted = new Set<Flow>();
   private strays: { readonly entry: ConntrackEntry; readonly connection: EndedConnection }[] = [];
   private listedAtMs = Number.NEGATIVE_INFINITY;
   private listing: Promise<boolean> | undefined;
@@ -97,7 +105,10 @@ export class KernelRelay implements Engine {
         account(flow, moved);
         if (this.isTakingOver) noteCounted(flow);
       },
-      closed: (flow, code) => host.closed(flow, code),
+      closed: (flow, code) => {
+        if (this.doubted.size > 0) this.doubted.delete(flow);
+        host.closed(flow, code);
+      },
     });
   }
 
@@ -136,6 +147,7 @@ export class KernelRelay implements Engine {
   turn(): void {
     const nowMs = this.options.nowMs();
     this.flows.turn(nowMs);
+    if (this.doubted.size > 0 && !this.options.isFull()) this.endDoubted();
     let due = 0;
     while (due < this.over.length && nowMs - this.over[due]!.atMs >= lingerOverMs) due++;
     for (const { flow } of this.over.splice(0, due)) this.endLater(flow, 'closed');
@@ -253,7 +265,9 @@ export class KernelRelay implements Engine {
 
   terminate(flow: Flow, code: TerminationCode): void {
     // The process leaves; what the kernel carries stays.
-    if (code !== 'shutdown') this.endLater(flow, code);
+    if (code === 'shutdown') return;
+    if (code === 'backend-down' && this.options.isFull()) this.doubted.add(flow);
+    else this.endLater(flow, code);
   }
 
   stop(): void {
@@ -303,6 +317,12 @@ export class KernelRelay implements Engine {
     if (spared.length > 0) void this.options.spare(spared);
   }
 
+  private endDoubted(): void {
+    for (const flow of this.doubted)
+      if (!this.options.isUp(flow.backend!.id)) this.endLater(flow, 'backend-down');
+    this.doubted.clear();
+  }
+
   private answered(flow: Flow): void {
     const { host } = this.options;
     if (flow.listener.plan.protocol === 'tcp') host.dialed(flow);
@@ -319,21 +339,37 @@ export class KernelRelay implements Engine {
   private async endNow(): Promise<void> {
     this.isEnding = true;
     const some = this.toEnd.splice(0, flowsEndedPerTurnMax);
-    const open = some.filter(({ flow }) => flow.connectedAtMs !== 0 && !this.flows.isOver(flow));
-    const tcp = open.filter(({ flow }) => flow.listener.plan.protocol === 'tcp');
+    const strays = this.strays.splice(0, flowsEndedPerTurnMax);
+    const isOpen = ({ flow }: { flow: Flow }): boolean =>
+      flow.connectedAtMs !== 0 && !this.flows.isOver(flow);
+    const isTcp = ({ protocol }: ConntrackEntry): boolean => protocol === 'tcp';
+    const open = some.filter(isOpen);
+    // What comes next is to be led by the table that is wanted now.
+    if ([...open, ...strays].some(({ entry }) => isTcp(entry))) await this.options.readyToReset();
+    else if (open.length > 0) await this.options.settled();
+    // That may have taken seconds.
+    const ended = some.filter((one) => !(isOpen(one) && this.hasReturned(one) && this.flows.keep(one.flow)));
+    const tcp = ended.filter((one) => isTcp(one.entry) && isOpen(one));
     for (const { flow, entry, code } of tcp)
       this.ended.add(flow, tupleOf(flow, entry), code, this.options.nowMs());
-    const strays = this.strays.splice(0, flowsEndedPerTurnMax);
     const reset = [
       ...tcp.map(({ flow, entry }) => tupleOf(flow, entry)),
-      ...strays.filter(({ entry }) => entry.protocol === 'tcp').map(({ connection }) => connection),
+      ...strays.filter(({ entry }) => isTcp(entry)).map(({ connection }) => connection),
     ];
-    // What comes next is to be led by the table that is wanted now.
     if (reset.length > 0) await this.options.reset(reset);
-    else if (open.length > 0) await this.options.settled();
-    this.options.means.remove([...some, ...strays].map(({ entry }) => entry));
-    for (const { flow } of some) this.flows.deleted(flow, this.options.nowMs());
+    this.options.means.remove([...ended, ...strays].map(({ entry }) => entry));
+    for (const { flow } of ended) this.flows.deleted(flow, this.options.nowMs());
     this.isEnding = false;
+  }
+
+  /** Its backend was down, and is up again where the flow has it. */
+  private hasReturned({ flow, code }: { readonly flow: Flow; readonly code: TerminationCode }): boolean {
+    const { id, target } = flow.backend!;
+    if (code !== 'backend-down' || !this.options.isUp(id)) return false;
+    const pools = this.snapshot?.pools ?? [];
+    return pools.some(({ backends }) =>
+      backends.some((one) => one.id === id && isSameTarget(one.target, target)),
+    );
   }
 }
 

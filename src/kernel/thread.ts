@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BackendStates } from '../core/backend-states.ts';
+import type { Counters } from '../core/counters.ts';
 import { goneMs } from '../core/limits.ts';
 import type { PinTable } from '../core/pins/table.ts';
 import type { Snapshot } from '../core/snapshot.ts';
@@ -13,6 +14,7 @@ import type { MessageToWorker } from '../worker/messages-to-worker.ts';
 import { adoptPins } from './adoption.ts';
 import type { EndedConnection } from './ended-connections.ts';
 import type { Ruleset } from './form.ts';
+import { FullTable } from './full-table.ts';
 import { goneSet, layoutMarker } from './layout.ts';
 import type { KernelMeans } from './means.ts';
 import { readPresent } from './present.ts';
@@ -38,17 +40,17 @@ export interface KernelThreadOptions {
   readonly table: string;
   readonly pins: PinTable;
   readonly states: BackendStates;
+  readonly counters: Pick<Counters, 'addInstance'>;
   readonly nowMs: () => number;
 }
 
 export class KernelThread {
   readonly relay: KernelRelay;
-  /** How often events of conntrack were lost. */
-  overruns = 0;
   private readonly options: KernelThreadOptions;
   private readonly keeper: TableKeeper<Ruleset>;
   private readonly wants: Wants;
   private numbers = new TargetNumbers();
+  private readonly fullTable: FullTable;
   private readonly refusals: RefusedClients | undefined;
   private endingUntilMs = 0;
   private partSinceMs: number | undefined;
@@ -75,15 +77,22 @@ export class KernelThread {
         nowMs,
       });
     }
+    this.fullTable = new FullTable({
+      drops: () => (typeof means === 'string' ? undefined : means.drops()),
+      dropped: (count) => this.dropped(count),
+      nowMs,
+    });
     const none = { list: () => Promise.resolve(false), look: () => undefined, remove: () => {} };
     this.relay = new KernelRelay({
       host: director,
       means: typeof means === 'string' ? none : means,
       change: (done) => this.keeper.change(done),
       settled: () => this.keeper.settled(),
+      readyToReset: () => this.readyToReset(),
       reset: (connections) => this.reset(connections),
       spare: (connections) => this.spare(connections),
       isUp: (backendId) => options.states.isUp(backendId),
+      isFull: () => this.fullTable.isFull(),
       nowMs,
     });
   }
@@ -103,12 +112,10 @@ export class KernelThread {
   /** Call it often: what is new is heard and answered here. */
   turn(): void {
     const { means, nowMs } = this.options;
+    this.fullTable.turn();
     if (typeof means !== 'string') {
       const isWhole = means.receive((entry) => this.relay.heard(entry), this.relay.glanced);
-      if (!isWhole) {
-        this.overruns++;
-        this.relay.lost();
-      }
+      if (!isWhole) this.overrun();
       this.relay.turn();
     }
     if (this.endingUntilMs !== 0 && nowMs() >= this.endingUntilMs) {
@@ -119,6 +126,24 @@ export class KernelThread {
     if (this.isDue(nowMs())) this.keeper.turn();
     const open = this.relay.openListeners().map(({ view }) => view);
     this.refusals?.turn(this.keeper.present?.counters ?? [], open);
+  }
+
+  private overrun(): void {
+    this.options.counters.addInstance('kernelEventLosses', 1);
+    this.relay.lost();
+    this.trouble('connections began and ended faster than they could be followed; all are listed again');
+  }
+
+  private dropped(count: number): void {
+    this.options.counters.addInstance('kernelDrops', count);
+    this.trouble(
+      'the kernel drops packets that begin connections: its table of them is full (net.netfilter.nf_conntrack_max), or memory is short',
+    );
+  }
+
+  private trouble(text: string): void {
+    const first = this.relay.openListeners()[0];
+    if (first !== undefined) this.options.director.trouble(first.view, undefined, text);
   }
 
   /** Listeners that are opened together are one transaction, and none without the others is to be the table of a moment. */
@@ -175,15 +200,18 @@ export class KernelThread {
     await this.relay.takeOver();
   }
 
+  /** Who is reset comes back at once, and is to be led by the table that is wanted now. */
+  private async readyToReset(): Promise<void> {
+    const isFirst = this.endingUntilMs === 0;
+    this.endingUntilMs = this.options.nowMs() + goneMs;
+    if (isFirst) this.keeper.change();
+    await this.keeper.settled();
+  }
+
   /** Both sides of these are reset at their next packet, for as long as a side that is silent is waited for. */
   private async reset(connections: readonly EndedConnection[]): Promise<void> {
-    const { means, table, nowMs } = this.options;
+    const { means, table } = this.options;
     if (typeof means === 'string') return;
-    const isFirst = this.endingUntilMs === 0;
-    this.endingUntilMs = nowMs() + goneMs;
-    if (isFirst) this.keeper.change();
-    // Who is reset comes back at once, and is to be led by the table that is wanted now.
-    await this.keeper.settled();
     for (const [set, elements] of goneElements(connections)) {
       const timed = elements.map((element) => `${element} timeout ${goneMs / 1_000}s`);
       await means.nft.run(`add element inet ${table} ${set} { ${timed.join(', ')} }\n`);
@@ -202,14 +230,13 @@ export class KernelThread {
 
   private told(news: TableNews): void {
     if (news.type === 'changed' && news.isMade) this.relay.lead();
-    const first = this.relay.openListeners()[0];
-    if (news.type === 'changed' || first === undefined) return;
-    const { director, table } = this.options;
+    if (news.type === 'changed') return;
+    const { table } = this.options;
     const text =
       news.type === 'gone'
         ? `the table inet ${table} was deleted by somebody else, and is made again`
         : `nftables refuses a change of the table inet ${table}, which is tried again: ${news.message}`;
-    director.trouble(first.view, undefined, text);
+    this.trouble(text);
   }
 }
 

@@ -33,6 +33,7 @@ export function createMetrics(source: MetricsSource): MetricsPage {
 export function familiesOf(source: MetricsSource): Family[] {
   return [
     ...instanceFamilies(source),
+    ...kernelFamilies(source),
     ...reloadFamilies(source),
     ...pinFamilies(source.views),
     ...listenerFamilies(source),
@@ -110,6 +111,24 @@ function instanceFamilies({ views, state, version, httpRefusals }: MetricsSource
       'counter',
       'Lines of the log that were lost because its reader was too slow or gone, or the disk was full.',
       () => state().logLinesDropped,
+    ),
+  ];
+}
+
+/** Of `relay: kernel`. */
+function kernelFamilies({ views: { counters } }: MetricsSource): Family[] {
+  return [
+    single(
+      'pinion_kernel_events_lost_total',
+      'counter',
+      'Times connections of relay: kernel began and ended faster than they could be followed. All were listed again; some may have begun and ended unseen.',
+      () => counters.instance('kernelEventLosses'),
+    ),
+    single(
+      'pinion_kernel_drops_total',
+      'counter',
+      'Packets that the kernel has dropped since the start because its table of connections was full (nf_conntrack_max), of all programs. With relay: kernel.',
+      () => counters.instance('kernelDrops'),
     ),
   ];
 }
