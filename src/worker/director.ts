@@ -373,8 +373,10 @@ export class Director implements EngineHost {
     if (pinnedId === id) return 'pin';
     const chooser = this.choosers.get(poolId);
     const pinned = chooser?.pinned(pinnedId);
-    if (pinnedId === 0) pins.claim(pinScope, key, id, claimTtlMs, nowMs, 'policy');
-    else if (
+    if (pinnedId === 0) {
+      // Over TCP nobody is there until the handshake is done ({@link dialed}): a SYN with a forged source makes no pin.
+      if (listener.plan.protocol === 'udp') pins.claim(pinScope, key, id, claimTtlMs, nowMs, 'policy');
+    } else if (
       chooser?.isElsewhere(pinnedId) !== true &&
       (pinned === undefined || !chooser!.follows(pinned, []))
     )
