@@ -3,43 +3,20 @@
  * speak over TCP and two hundred over UDP all the while; each remembers who answered it first and how often it had to connect, so a
  * connection that is lost and an answer from somebody else both show.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { reload } from './support/config.ts';
 import { eventually } from './support/eventually.ts';
 import { createKernelWorld, type KernelWorld } from './support/kernel-world.ts';
-import { hostsWork } from './support/namespaces.ts';
-import { findCommand } from './support/packages.ts';
 import type { Balancer, Clients } from './support/pair.ts';
 import type { Report } from './support/pair-clients.ts';
 import { stopEverything } from './support/processes.ts';
-import { requirePackage } from './support/require-package.ts';
+import { requireKernel } from './support/require-kernel.ts';
 
 const clientsOfEach = 200;
 const periodMs = 250;
 const patienceMs = 40_000;
 
-function requireKernel(): (title: string, body: () => void) => void {
-  const missing = !hostsWork()
-    ? 'root for network namespaces'
-    : findCommand('nft') === undefined
-      ? 'the Debian package nftables'
-      : undefined;
-  if (missing === undefined) return requirePackage('redis', 'iproute2');
-  const message = `not run: needs ${missing}`;
-  return (title, body) => {
-    if (process.env.CI !== 'true') {
-      console.error(`${title}: ${message}`);
-      return void describe.skip(title, body);
-    }
-    describe(title, () => {
-      test(`needs ${missing}`, () => {
-        throw new Error(message);
-      });
-    });
-  };
-}
-
-requireKernel()('the kernel carries it', () => {
+requireKernel('redis', 'iproute2')('the kernel carries it', () => {
   let world: KernelWorld;
   let clients: Clients;
 

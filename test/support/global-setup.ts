@@ -9,13 +9,13 @@ import { ensurePackages, type ServerName, serverPackages } from './packages.ts';
 
 const testFolder = fileURLToPath(new URL('..', import.meta.url));
 
-/** Test files whose `requirePackage(...)` calls name the server. */
+/** Test files whose `requirePackage(...)` or `requireKernel(...)` calls name the server. */
 export function filesThatRequire(name: ServerName, folder: string = testFolder): string[] {
   const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((file) =>
     file.endsWith('.test.ts'),
   );
   return files.filter((file) => {
-    const calls = readFileSync(join(folder, file), 'utf8').matchAll(/requirePackage\(([^)]*)\)/g);
+    const calls = readFileSync(join(folder, file), 'utf8').matchAll(/require(?:Package|Kernel)\(([^)]*)\)/g);
     return [...calls].some((call) => new RegExp(`['"]${name}['"]`).test(call[1] ?? ''));
   });
 }

@@ -35,16 +35,26 @@ export class Network extends Namespaces {
 
   async addSwitch(): Promise<void> {
     await this.add('switch');
-    await this.ip('switch', 'link', 'add', 'bridge', 'type', 'bridge');
-    await this.ip('switch', 'link', 'set', 'bridge', 'up');
+    await this.addWire('bridge');
   }
 
   async addHost(name: string, address: string): Promise<void> {
     await this.add(name);
-    const peer = ['peer', 'name', name, 'netns', this.namespace('switch')];
-    await this.ip(name, 'link', 'add', 'eth0', 'type', 'veth', ...peer);
-    await this.ip(name, 'address', 'add', address, 'dev', 'eth0');
-    await this.ip(name, 'link', 'set', 'eth0', 'up');
-    await this.ip('switch', 'link', 'set', name, 'master', 'bridge', 'up');
+    await this.plug(name, 'eth0', address, 'bridge', name);
+  }
+
+  /** One more wire, which {@link plug} joins hosts to. */
+  async addWire(bridge: string): Promise<void> {
+    await this.ip('switch', 'link', 'add', bridge, 'type', 'bridge');
+    await this.ip('switch', 'link', 'set', bridge, 'up');
+  }
+
+  /** An interface of a host with its cable in a bridge of the switch; `port` is the cable's name there. */
+  async plug(host: string, device: string, address: string, bridge: string, port: string): Promise<void> {
+    const peer = ['peer', 'name', port, 'netns', this.namespace('switch')];
+    await this.ip(host, 'link', 'add', device, 'type', 'veth', ...peer);
+    await this.ip(host, 'address', 'add', address, 'dev', device);
+    await this.ip(host, 'link', 'set', device, 'up');
+    await this.ip('switch', 'link', 'set', port, 'master', bridge, 'up');
   }
 }

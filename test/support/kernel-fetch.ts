@@ -1,24 +1,29 @@
 /**
- * Downloads from kernel-backend.ts through a balancer: `node kernel-fetch.js IP BYTES COUNT BYTES_PER_SECOND`. All at once, each over
- * one connection; ends with 0 when each had every byte in its place, and says otherwise which had not.
+ * Downloads from kernel-backend.ts through a balancer: `node kernel-fetch.js IP BYTES COUNT BYTES_PER_SECOND [PORT]`. All at once, each
+ * over one connection; ends with 0 when each had every byte in its place, and says otherwise which had not. From SIGUSR2 on: as fast as
+ * they come.
  */
 import { connect } from 'node:net';
 import { fits } from './kernel-bytes.ts';
 
-const [ip = '', bytes = '0', count = '1', rate = '0'] = process.argv.slice(2);
+const [ip = '', bytes = '0', count = '1', rate = '0', port = '7002'] = process.argv.slice(2);
 const total = Number(bytes);
+let isUrgent = false;
+process.once('SIGUSR2', () => {
+  isUrgent = true;
+});
 
 function fetchOnce(): Promise<string | undefined> {
   return new Promise((resolve) => {
     let got = 0;
     let wrong = 0;
     const startedMs = performance.now();
-    const socket = connect(7002, ip, () => socket.write(`${total}\n`));
+    const socket = connect(Number(port), ip, () => socket.write(`${total}\n`));
     socket.on('data', (piece) => {
       if (!fits(piece, got)) wrong++;
       got += piece.length;
       const aheadMs = (got / Number(rate)) * 1_000 - (performance.now() - startedMs);
-      if (aheadMs <= 5) return;
+      if (aheadMs <= 5 || isUrgent) return;
       socket.pause();
       setTimeout(() => socket.resume(), aheadMs);
     });

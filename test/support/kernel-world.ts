@@ -33,7 +33,7 @@ const addressOf = (host: string): string => hosts[host]!.replace(/\/.*/, '');
 const addressV6Of = (host: string): string => `fd77::${last(host)}`;
 
 /** What docs/KERNEL.md says a balancer has to have. */
-const balancerSettings: Readonly<Record<string, number>> = {
+export const balancerSettings: Readonly<Record<string, number>> = {
   'net.ipv4.ip_forward': 1,
   'net.ipv6.conf.all.forwarding': 1,
   'net.netfilter.nf_conntrack_acct': 1,

@@ -23,6 +23,10 @@ export interface ClientsOptions {
   readonly udp: { readonly port: number; readonly count: number; readonly network: string };
   /** From one question of a client to its next. */
   readonly periodMs: number;
+  /** TCP: a question without an answer for this long means that the connection is gone. Default: 2,000. */
+  readonly answerTimeoutMs?: number;
+  /** Both ports of the second virtual address are that much higher. */
+  readonly secondPortOffset?: number;
 }
 
 export interface WrongAnswer {
@@ -53,13 +57,17 @@ export interface Report {
 }
 
 const retryMs = 200;
-/** TCP: a question without an answer for this long means that the connection is gone. */
-const answerTimeoutMs = 2_000;
 const udpSourcePort = 5_000;
 const exampleCount = 10;
 
 const options = JSON.parse(process.argv[2] ?? '{}') as ClientsOptions;
+const answerTimeoutMs = options.answerTimeoutMs ?? 2_000;
 const leaving = new Set<string>();
+
+/** The port of a protocol at one of the virtual addresses. */
+function portAt(target: string, port: number): number {
+  return target === options.targets[0] ? port : port + (options.secondPortOffset ?? 0);
+}
 
 abstract class Client {
   readonly address: string;
@@ -124,7 +132,11 @@ class TcpClient extends Client {
   }
 
   #open(): Socket {
-    const socket = connect({ host: this.target, port: options.tcp.port, localAddress: this.address });
+    const socket = connect({
+      host: this.target,
+      port: portAt(this.target, options.tcp.port),
+      localAddress: this.address,
+    });
     const lost = (): void => {
       if (this.#socket === socket) this.#broken();
     };
@@ -152,7 +164,8 @@ class TcpClient extends Client {
   }
 
   askAcross(): Promise<string | undefined> {
-    const from = { host: this.otherTarget, port: options.tcp.port, localAddress: this.address };
+    const { otherTarget: host, address: localAddress } = this;
+    const from = { host, port: portAt(host, options.tcp.port), localAddress };
     const socket = connect(from, () => socket.write('who\n'));
     return firstAnswer((done) => {
       socket.on('data', (bytes) => done(bytes.toString('latin1').trim())).on('error', () => done(undefined));
@@ -178,14 +191,15 @@ class UdpClient extends Client {
   }
 
   #send(): void {
-    this.#socket?.send('who', options.udp.port, this.target, () => {});
+    this.#socket?.send('who', portAt(this.target, options.udp.port), this.target, () => {});
   }
 
   askAcross(): Promise<string | undefined> {
     const socket = createSocket('udp4');
     return firstAnswer((done) => {
       socket.on('message', (message) => done(nameIn(message))).on('error', () => done(undefined));
-      const ask = (): void => socket.send('who', options.udp.port, this.otherTarget);
+      const ask = (): void =>
+        socket.send('who', portAt(this.otherTarget, options.udp.port), this.otherTarget);
       socket.bind(0, this.address, ask);
       // A datagram may be lost.
       const again = setInterval(ask, 1_000);
