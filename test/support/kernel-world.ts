@@ -63,6 +63,8 @@ export class KernelWorld {
   backends: readonly string[] = ['b1', 'b2', 'b3'];
   /** Of the pools. */
   more: Section = {};
+  /** Where in the balancer's own network its metrics are. */
+  readonly metricsPort = 9100;
   private readonly clientsOfEach: number;
   private readonly periodMs: number;
   private readonly folder = temporaryFolder('kernel');
@@ -154,7 +156,7 @@ export class KernelWorld {
     return configText({
       workers: 1,
       log: { flows: { level: 'info' } },
-      metrics: undefined,
+      metrics: { listen: `127.0.0.1:${this.metricsPort}` },
       cluster: { name: 'pair', instance: balancer, redis: `redis://${addressOf('redis')}:6379` },
       admin: { listen: `unix:${this.socketOf(balancer)}` },
       listeners: [
@@ -221,6 +223,15 @@ export class KernelWorld {
       s.on('message', (d) => { console.log(String(d)); s.close(); }); s.send('who', 7001, '${virtualAddressV6}');`;
     const code = `setTimeout(() => process.exit(1), 5000).unref(); ${protocol === 'tcp' ? tcp : udp}`;
     return (await this.network.run('client', process.execPath, '-e', code)).trim();
+  }
+
+  /** The value of a metric without labels. */
+  async metric(balancer: Balancer, name: string): Promise<number> {
+    const code = `fetch('http://127.0.0.1:${this.metricsPort}/metrics').then((r) => r.text()).then(console.log)`;
+    const page = await this.network.run(balancer, process.execPath, '-e', code);
+    const value = new RegExp(`^${name} (\\S+)$`, 'm').exec(page)?.[1];
+    if (value === undefined) throw new Error(`no ${name} among the metrics`);
+    return Number(value);
   }
 
   askAdmin(balancer: Balancer, method: 'GET' | 'POST', path: string): Promise<unknown> {
