@@ -119,12 +119,20 @@ const player = encodeStatusQuestion('play.example', 25_565);
 const eight = [1, 2, 3, 4, 5, 6, 7, 8];
 
 interface Story {
+  /** It does not start there, and this is why; an expression. */
+  readonly refused?: RegExp;
   /** What its example has, and no other. */
   readonly has: string;
   readonly asks: () => Promise<readonly (readonly [...Ask, Answer | RegExp])[]>;
 }
 
 const stories: readonly Story[] = [
+  {
+    has: 'bind_device: eth8',
+    refused:
+      /pinion.yaml:2:60: listeners\[0\].bind_device: there is no device eth8; .*\n.*pinion.yaml:7:13: pools.servers.device: there is no device eth9; /,
+    asks: async () => [],
+  },
   {
     has: '# nothing matched; left out: refused',
     asks: async () => [
@@ -308,11 +316,15 @@ describe.skipIf(!hostsWork())('as it is written', () => {
   // One that failed to start has ended by itself.
   afterEach(() => pinion?.stop('SIGKILL'));
 
-  test.each(played)('$has', async ({ text, has, asks }) => {
+  test.each(played)('$has', async ({ text, has, refused, asks }) => {
     const folder = temporaryFolder('edge');
     const allowed = join(folder, 'allowed.txt');
     writeFileSync(allowed, '198.51.100.0/24\n');
     const here = text.replaceAll('/etc/pinion/allowed.txt', allowed).replaceAll('/run/pinion', folder);
+    if (refused !== undefined) {
+      await expect(startPinion(here, { wrapper: world.wrapper('edge') })).rejects.toThrow(refused);
+      return;
+    }
     pinion = await startPinion(here, { wrapper: world.wrapper('edge') });
     const told = await asks();
     const words = told.map(([where, says]) => {

@@ -7,6 +7,7 @@ import { askTcp, askUdp, TcpClient, tcpClient } from './support/clients.ts';
 import { pinionCommand } from './support/command.ts';
 import { admin, backendsOf, configText, noCheck, reload, type Section } from './support/config.ts';
 import { eventually } from './support/eventually.ts';
+import { namespacesWork, namespaceWrapper } from './support/namespace.ts';
 import { startPinion } from './support/pinion.ts';
 import { freePort } from './support/ports.ts';
 import { stopEverything } from './support/processes.ts';
@@ -72,6 +73,25 @@ describe.each(['epoll', 'portable'])('on the %s engine', (engine) => {
       status: 1,
       stderr: `listener games has no port ${first + 3}: it is at udp://127.0.0.1:${first}-${first + 2}\n`,
     });
+  });
+
+  test.skipIf(!namespacesWork())('a thousand ports are sockets and little else', async () => {
+    const started = async (ports: string) => {
+      const config = configText({
+        engine,
+        workers: 1,
+        listeners: [{ name: 'games', bind: `udp://127.0.0.1:${ports}`, pool: 'arena' }],
+        pools: { arena: { backends: [{ name: 'a', address: '127.0.0.2:same' }] } },
+      });
+      const pinion = await startPinion(config, { wrapper: namespaceWrapper() });
+      const cost = { sockets: pinion.descriptors(), bytes: pinion.rssBytes() };
+      await pinion.stop('SIGKILL');
+      return cost;
+    };
+    const [one, thousand] = [await started('7000'), await started('7000-7999')];
+    expect(thousand.sockets - one.sockets).toBe(999);
+    // docs/EDGE.md has some 25 MiB.
+    expect(thousand.bytes - one.bytes).toBeLessThan(64 * 1024 ** 2);
   });
 
   test('a reload gives single addresses up: their flows end, those of the others stay', async () => {

@@ -84,7 +84,7 @@ const proxyOutOptions = {
   tlvs: as(
     'tlvs',
     own<readonly ProxyTlv[]>(
-      'What follows the addresses: authority (the server name that came in), unique-id (the one that came in, else one made here), incoming (all that came in), checksum (CRC32c).',
+      'What follows the addresses: authority (the server name that came in, else the one that a route has read), unique-id (the one that came in, else one made here), incoming (all that came in), checksum (CRC32c).',
       readTlvs,
       { type: 'array', items: { enum: [...proxyTlvs] } },
       [],

@@ -104,6 +104,23 @@ describe('what backends hear first', () => {
   ])('%j of what came in', (tlvs, incoming, expected) => {
     expect(texts(told(flowOf(client, local, incoming), 2, tlvs))).toEqual(expected);
   });
+
+  test('the server name that a route has read, where no proxy said one', () => {
+    const named = (came?: readonly Tlv[]): Flow => {
+      const { listener, key, identity } = flowOf(client, local, came);
+      const spoken = { protocol: 'tls', name: 'Shop.example', alpn: [] } as const;
+      return new Flow(7, listener, client, local, key, 0, {
+        peer: client,
+        peerLocal: local,
+        ...identity,
+        spoken,
+      });
+    };
+    expect(texts(told(named(), 2, ['authority']))).toEqual(['2 Shop.example']);
+    expect(texts(told(named([]), 2, ['incoming', 'authority']))).toEqual(['2 Shop.example']);
+    expect(texts(told(named(came), 2, ['authority']))).toEqual(['2 db.example']);
+    expect(texts(told(named(), 2, ['incoming']))).toEqual([]);
+  });
 });
 
 test('of what a proxy said a flow keeps what backends of its pool are told', () => {

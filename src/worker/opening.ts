@@ -74,12 +74,19 @@ const toldTypes: Partial<Record<ProxyTlv, number>> = {
   'unique-id': tlvType.uniqueId,
 };
 
+/** What a proxy said of it is its own hearing of the client; else what a route has read. */
+function authorityOf(came: Tlv[], identity: Identity | undefined): Tlv[] {
+  const name = identity?.spoken?.name;
+  if (came.length > 0 || name === undefined) return came;
+  return [{ type: tlvType.authority, value: encoder.encode(name) }];
+}
+
 /** Each type once: what came in is told as it came, and an id that a proxy before us gave stays the client's. */
 function tlvsOf({ id, identity }: Flow, { tlvs }: ProxyOutPlan, idPrefix: string): Tlv[] {
   const came = identity?.header?.tlvs ?? [];
   const first = (type: number): Tlv[] => came.filter((tlv) => tlv.type === type).slice(0, 1);
   const told: Tlv[] = [];
-  if (tlvs.includes('authority')) told.push(...first(tlvType.authority));
+  if (tlvs.includes('authority')) told.push(...authorityOf(first(tlvType.authority), identity));
   if (tlvs.includes('unique-id')) {
     const own = { type: tlvType.uniqueId, value: encoder.encode(`${idPrefix}-${id}`) };
     const [given = own] = first(tlvType.uniqueId);
