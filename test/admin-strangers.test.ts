@@ -2,14 +2,20 @@
  * Strangers at the admin API on TCP, of whom none may change anything: whatever they send, nothing but 4xx comes back, no answer has a
  * token in it, nothing is changed, and flows go on.
  */
+import { readFileSync } from 'node:fs';
+import { request } from 'node:https';
 import { connect, type Socket } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { streamsPerPeerMax } from '../src/core/limits.ts';
 import { seededRandom } from '../src/core/policy/pool.fixture.ts';
+import { newCertificate } from './support/certificates.ts';
 import { admin, adminToken, backendsOf, configText, listener, noCheck } from './support/config.ts';
 import { eventually } from './support/eventually.ts';
+import { startNginx } from './support/nginx.ts';
 import { type Pinion, startPinion } from './support/pinion.ts';
+import { freePort } from './support/ports.ts';
 import { stopEverything } from './support/processes.ts';
+import { requirePackage } from './support/require-package.ts';
 import { namedTcp, stopServers } from './support/servers.ts';
 import { temporaryFile } from './support/temporary.ts';
 
@@ -205,3 +211,56 @@ async function slowFollowers(pinion: Pinion): Promise<void> {
   });
   expect((await admin(pinion, 'GET', '/v1/status')).status).toBe(200);
 }
+
+requirePackage('nginx')('behind a proxy that ends TLS', () => {
+  test('its page may change what its token lets it, by the name of the proxy, and no other page', async () => {
+    const { caFile, certFile, keyFile } = await newCertificate();
+    const ca = readFileSync(caFile);
+    const port = await freePort();
+    const pinion = await startPinion(
+      configText({
+        listeners: [listener('front', 'tcp', 'pool')],
+        pools: { pool: { health: noCheck, backends: backendsOf(await namedTcp(['a', 'b'])) } },
+        admin: {
+          listen: '127.0.0.1:0',
+          origins: [`https://redis.test:${port}`],
+          tokens: { write_file: temporaryFile('write', adminToken) },
+        },
+      }),
+    );
+    const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
+    const hosts = { named: '$host', ported: '$http_host', own: '$proxy_host' };
+    const blocks = [
+      'http { access_log off;',
+      ...paths.map((path) => `${path}_temp_path ${path};`),
+      `server { listen 127.0.0.1:${port} ssl; ssl_certificate ${certFile}; ssl_certificate_key ${keyFile};`,
+      ...Object.entries(hosts).map(
+        ([path, host]) =>
+          `location /${path}/ { proxy_pass http://127.0.0.1:${pinion.port('admin')}/; proxy_set_header Host ${host}; }`,
+      ),
+      '} }',
+    ];
+    await startNginx({ blocks: blocks.join('\n'), port });
+    const ask = (path: string, headers: Record<string, string>, host = `redis.test:${port}`) =>
+      new Promise<number>((resolve, reject) => {
+        const to = { host: '127.0.0.1', port, servername: 'redis.test', ca, path, method: 'POST' };
+        request(
+          { ...to, headers: { host, authorization: `Bearer ${adminToken}`, ...headers } },
+          (response) => {
+            resolve(response.resume().statusCode!);
+          },
+        )
+          .on('error', reject)
+          .end();
+      });
+    for (const path of Object.keys(hosts)) {
+      const drain = (origin: string, site = 'same-origin', host?: string) =>
+        ask(`/${path}/v1/backends/pool/a/drain?dry_run`, { origin, 'sec-fetch-site': site }, host);
+      expect([path, await drain(`https://redis.test:${port}`)]).toEqual([path, 200]);
+      expect([path, await drain('https://evil.example')]).toEqual([path, 403]);
+      expect([path, await drain(`https://redis.test:${port}`, 'cross-site')]).toEqual([path, 403]);
+      const rebound = await drain(`https://redis.test:${port}`, 'same-origin', 'evil.example');
+      expect([path, rebound]).toEqual([path, path === 'own' ? 200 : 421]);
+    }
+  });
+});

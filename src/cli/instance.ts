@@ -307,8 +307,8 @@ function statusText(
   return `${flows} flows; ${up} of ${all} backends are up${down}`;
 }
 
-function accessOf({ tokens, group }: AdminPlan): NonNullable<PageData['admin']> {
-  return { ...(tokens === undefined ? {} : { tokens }), ...(group === undefined ? {} : { group }) };
+function accessOf({ listen: _, ...access }: AdminPlan): NonNullable<PageData['admin']> {
+  return access;
 }
 
 function placeOf(bind: Bind): string {

@@ -1,5 +1,7 @@
 /** The shape of `admin`: where operators and monitors ask, and who of them may change something. */
 import * as z from 'zod';
+import { adminOriginsMax } from '../core/limits.ts';
+import type { Reading } from '../core/options.ts';
 import type { AdminPlan } from '../core/plan.ts';
 import { readListen } from './bind.ts';
 import { readBy, section } from './fields.ts';
@@ -19,6 +21,14 @@ const tokenFile = (what: string, more = '') =>
     })
     .optional();
 
+const origin = readBy(
+  readOrigin,
+  'An origin as a browser says it: https://lb.example.com, with :port if it is not the usual one.',
+  { type: 'string' },
+);
+
+const originsError = `must be a list of 1 to ${adminOriginsMax} origins, such as [ https://lb.example.com ]`;
+
 export const adminShape = section('The admin API. Left out: none.', {
   listen,
   tokens: section(
@@ -36,11 +46,20 @@ export const adminShape = section('The admin API. Left out: none.', {
         'Unix socket: members of this group may open it as well (mode 0660). Left out: its owner alone.',
     })
     .optional(),
+  origins: z
+    .array(origin, { error: originsError })
+    .min(1, { error: originsError })
+    .max(adminOriginsMax, { error: originsError })
+    .meta({
+      description:
+        'Where browsers find it besides its own address: what a proxy before it, which ends TLS, is called (https://lb.example.com). Requests for that Host are answered, and pages of that origin may change what their token lets them. Left out: only by IP address or as localhost.',
+    })
+    .optional(),
 }).optional();
 
 export function buildAdmin(written: z.output<typeof adminShape>): AdminPlan | undefined {
   if (written === undefined) return undefined;
-  const { listen, tokens, group } = written;
+  const { listen, tokens, group, origins } = written;
   return {
     listen,
     ...(tokens === undefined
@@ -52,5 +71,17 @@ export function buildAdmin(written: z.output<typeof adminShape>): AdminPlan | un
           },
         }),
     ...(group === undefined ? {} : { group }),
+    ...(origins === undefined ? {} : { origins }),
   };
+}
+
+/** As browsers write it in Origin (RFC 6454, 6.2): small letters, and no port that is the scheme's own. */
+function readOrigin(text: unknown): Reading<string> {
+  const form = 'must be an origin: https://lb.example.com, or with a port https://lb.example.com:8443';
+  if (typeof text !== 'string' || !/^https?:\/\//i.test(text) || !URL.canParse(text))
+    return { refused: form };
+  const { origin, username, password } = new URL(text);
+  const rest = text.replace(/^[a-z]+:\/\/[^/?#\\]*/i, '');
+  if (rest !== '' || username !== '' || password !== '') return { refused: `${form}; write ${origin}` };
+  return { value: origin };
 }

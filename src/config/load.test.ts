@@ -176,3 +176,38 @@ describe('the digest', () => {
     ['a limit', { limits: { flows: 5 } }],
   ])('depends on %s', (_, extra) => expect(planOf(mergeInto(extra)).digest).not.toBe(digest));
 });
+
+describe('admin.origins', () => {
+  const read = (origins: unknown) =>
+    parsePlan(JSON.stringify(mergeInto({ admin: { listen: '127.0.0.1:9465', origins } })), 'f.yaml');
+
+  it.each([
+    ['https://lb.example.com', 'https://lb.example.com'],
+    ['HTTPS://LB.Example.com:443', 'https://lb.example.com'],
+    ['https://lb.example.com:8443', 'https://lb.example.com:8443'],
+    ['http://[2001:DB8::1]:80', 'http://[2001:db8::1]'],
+  ])('%s is kept as a browser says it', (written, kept) => {
+    expect(read([written])).toMatchObject({ plan: { admin: { origins: [kept] } } });
+  });
+
+  it.each([
+    ['lb.example.com', /must be an origin: https:/],
+    ['*', /must be an origin/],
+    ['null', /must be an origin/],
+    ['ftp://lb.example.com', /must be an origin/],
+    ['https://', /must be an origin/],
+    ['https://lb.example.com/', /write https:\/\/lb\.example\.com$/],
+    ['https://lb.example.com/page', /write https:\/\/lb\.example\.com$/],
+    ['https://me@lb.example.com', /write https:\/\/lb\.example\.com$/],
+    [7, /must be an origin/],
+  ])('%s is refused', (written, why) => {
+    expect(read([written])).toMatchObject({
+      problems: [{ path: 'admin.origins[0]', message: expect.stringMatching(why) }],
+    });
+  });
+
+  it('is a list', () => {
+    for (const wrong of [[], 'https://lb.example.com', Array(17).fill('https://a.example')])
+      expect(read(wrong)).toMatchObject({ problems: [{ path: 'admin.origins' }] });
+  });
+});

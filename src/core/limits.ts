@@ -20,6 +20,8 @@ export const addressFileBytesMax = 16 * 1024 * 1024;
 /** Networks that one `allow` or `deny` has in the configuration itself, and files it names. */
 export const accessEntriesMax = 1_000;
 export const accessFilesMax = 16;
+/** Origins of web pages in `admin.origins`. */
+export const adminOriginsMax = 16;
 /** Clients and subnets of all listeners that are kept track of, for limits on them. A power of two. */
 export const limitedClientsMax = 262_144;
 /** A client that is refused by silence is held unread so long; so many are, in each worker. */

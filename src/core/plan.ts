@@ -359,6 +359,8 @@ export interface AdminPlan {
   readonly tokens?: { readonly readFile?: string; readonly writeFile?: string };
   /** Unix socket: whose members may open it as well. A name or a number. */
   readonly group?: string;
+  /** Of web pages that may use it besides its own: as a browser says them in Origin. */
+  readonly origins?: readonly string[];
 }
 
 export interface Plan {

@@ -42,7 +42,7 @@ export interface PageData {
   readonly page: PageName;
   readonly bind: Bind;
   /** Who may do what on it; undefined: metrics, which everybody may see. */
-  readonly admin?: Pick<AdminPlan, 'tokens' | 'group'>;
+  readonly admin?: Omit<AdminPlan, 'listen'>;
 }
 
 /** Pins by hand follow the names and writers that control knew when it was asked last. */
@@ -112,7 +112,7 @@ async function serve(
     try {
       const routes = page === 'admin' ? adminRoutes(source, rendered) : metricsRoutes(source, rendered);
       const gate = gateOf(bind, admin, data.isAgain);
-      const service = await serveHttp(bind, routes, { gate, group: admin?.group });
+      const service = await serveHttp(bind, routes, { gate, group: admin?.group, origins: admin?.origins });
       services.push(service);
       post({ type: 'listening', page, port: service.port });
     } catch (error) {

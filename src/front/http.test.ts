@@ -53,8 +53,8 @@ async function serveUnix(path: string): Promise<HttpService> {
   return service;
 }
 
-async function serveTcp(): Promise<number> {
-  const service = await serveHttp({ kind: 'inet', ip: '127.0.0.1', port: 0 }, routes);
+async function serveTcp(origins?: readonly string[]): Promise<number> {
+  const service = await serveHttp({ kind: 'inet', ip: '127.0.0.1', port: 0 }, routes, { origins });
   open.push(service);
   return service.port;
 }
@@ -224,6 +224,41 @@ describe('requests', () => {
     expect((await ask(await serveTcp(), 'GET', '/page', { host })).status).toBe(status);
   });
 
+  test('behind a proxy that ends TLS its page is ours, by the name it is called or by ours', async () => {
+    const port = await serveTcp(['https://lb.example.com', 'https://lb.example.org:8443']);
+    changes.length = 0;
+    const post = async (host: string, origin?: string, site = 'same-origin') =>
+      (
+        await ask(port, 'POST', '/change', {
+          host,
+          'sec-fetch-site': site,
+          ...(origin === undefined ? {} : { origin }),
+        })
+      ).status;
+    for (const host of ['lb.example.com', 'LB.example.com:443', '127.0.0.1:9465', 'localhost'])
+      expect([host, await post(host, 'https://lb.example.com')]).toEqual([host, 200]);
+    for (const host of ['lb.example.org', 'lb.example.org:8443'])
+      expect([host, await post(host, 'https://lb.example.org:8443')]).toEqual([host, 200]);
+    expect((await ask(port, 'GET', '/page', { host: 'lb.example.com' })).status).toBe(200);
+    expect(changes).toHaveLength(6);
+    // By its name, but not of its page: another scheme or port, a name that only looks like it, another site.
+    for (const origin of [
+      'http://lb.example.com',
+      'https://lb.example.com:8443',
+      'https://lb.example.org',
+      'https://evil.example',
+      'https://lb.example.com.evil.example',
+      'null',
+    ])
+      expect([origin, await post('lb.example.com', origin)]).toEqual([origin, 403]);
+    expect(await post('lb.example.com', 'https://lb.example.com', 'cross-site')).toBe(403);
+    for (const host of ['evil.example', 'lb.example.com.evil.example', 'x.lb.example.com', 'example.com'])
+      expect([host, await post(host, 'https://lb.example.com')]).toEqual([host, 421]);
+    // Our own page as before, asked by address.
+    expect(await post('localhost:9465', 'http://localhost:9465')).toBe(200);
+    expect(changes).toHaveLength(7);
+  });
+
   test("a web page changes nothing through somebody's browser", async () => {
     const port = await serveTcp();
     changes.length = 0;
@@ -235,7 +270,7 @@ describe('requests', () => {
     ] as Record<string, string>[]) {
       const { status, text } = await ask(port, 'POST', '/change', headers);
       expect({ status, headers }).toEqual({ status: 403, headers });
-      expect(text).toMatch('a web page may not change anything here');
+      expect(text).toMatch('a web page of another origin may not change anything here');
     }
     expect(changes).toEqual([]);
     // It may not read an answer either; that is the browser's business, which sees no permission in it.

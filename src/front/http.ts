@@ -15,7 +15,7 @@ import { type AllRoutes, type Answer, type EncodedAnswer, encode, type StreamedA
 import { skipBody } from './body.ts';
 import type { Connection } from './connection.ts';
 import { Connections, type HttpRefusalCounts } from './connections.ts';
-import { foreignness, malformation } from './foreign.ts';
+import { foreignness, malformation, OwnNames } from './foreign.ts';
 import { type Gate, openGate } from './gate.ts';
 import { HttpStream } from './http-stream.ts';
 import { Router } from './router.ts';
@@ -37,6 +37,8 @@ export interface HttpOptions {
   readonly gate?: Gate;
   /** Unix socket: whose members may open it, too. */
   readonly group?: string | undefined;
+  /** Of pages that may use it besides its own (`admin.origins`). */
+  readonly origins?: readonly string[] | undefined;
 }
 
 interface Exchange {
@@ -51,7 +53,7 @@ interface Exchange {
 export async function serveHttp(
   bind: Bind,
   routes: AllRoutes,
-  { gate = openGate, group }: HttpOptions = {},
+  { gate = openGate, group, origins = [] }: HttpOptions = {},
 ): Promise<HttpService> {
   const server = createServer({
     maxHeaderSize: limits.httpHeaderBytesMax,
@@ -68,7 +70,8 @@ export async function serveHttp(
   server.maxConnections =
     limits.httpWaitingMax + limits.httpAnsweringMax + limits.streamsMax + limits.httpBurstMax;
   const connections = new Connections();
-  attach(server, connections, new Exchanges(connections, new Router(routes, gate), bind.kind === 'unix'));
+  const own = new OwnNames(bind.kind === 'unix', origins);
+  attach(server, connections, new Exchanges(connections, new Router(routes, gate), own));
   let removePath = (): void => {};
   try {
     if (bind.kind === 'unix') removePath = await listenAtPath(server, bind.path, group);
@@ -168,13 +171,13 @@ function isRefused({ phase }: Connection): boolean {
 class Exchanges {
   readonly #connections: Connections;
   readonly #router: Router;
-  readonly #isUnix: boolean;
+  readonly #own: OwnNames;
   readonly #queues = new WeakMap<Connection, Exchange[]>();
 
-  constructor(connections: Connections, router: Router, isUnix: boolean) {
+  constructor(connections: Connections, router: Router, own: OwnNames) {
     this.#connections = connections;
     this.#router = router;
-    this.#isUnix = isUnix;
+    this.#own = own;
   }
 
   take(exchange: Exchange): void {
@@ -284,7 +287,7 @@ class Exchanges {
       this.#connections.count('malformed');
       return malformed;
     }
-    const foreign = foreignness(request, this.#isUnix);
+    const foreign = foreignness(request, this.#own);
     if (foreign !== undefined) this.#connections.count('foreign');
     return foreign;
   }
