@@ -380,6 +380,8 @@ export const rebindTokensMax = 262_144;
 export const rebindTokenBytesMin = 4;
 export const rebindTokenBytesMax = 64;
 export const rebindTriesPerSecondMax = 2_000;
+/** Pools of a listener with routes among which a connection id of QUIC is looked for. */
+export const routedPoolsToSearchMax = 32;
 /** UDP: a client that was heard at its address so lately is still there, whatever comes from another one. */
 export const rebindSilenceMs = 250;
 /** Addresses of a wildcard bind that get a UDP socket of their own (portable engine). */

@@ -1,7 +1,10 @@
 /** What an explanation says beside the backend: slow starts, and who is spared although clients fail there. */
 import { expect, test } from 'vitest';
 import { Address } from '../core/address.ts';
+import { readAskedClient } from '../core/asked-client.ts';
 import { bucketSeed, kernelBucket } from '../core/kernel-bucket.ts';
+import { Key } from '../core/key.ts';
+import { readNamedKey } from '../core/key-kinds.ts';
 import type { RefusalWay } from '../core/plan.ts';
 import { equalBackends } from '../core/policy/pool.fixture.ts';
 import type { ListenerView, Snapshot } from '../core/snapshot.ts';
@@ -114,6 +117,44 @@ test('a key that is a piece of what the client says first', () => {
   expect(keyOf('%01to')).toEqual(['client-ip 10.0.0.1', told]);
   expect(keyOf('')).toEqual(['client-ip 10.0.0.1', told]);
   expect(() => keyOf('%0')).toThrow('first bytes %0: % and two hexadecimal digits are a byte');
+});
+
+test('a connection id of QUIC is where its pin is, whatever the routes', () => {
+  const { shared: _, ...views } = createSharedMemory(1, 1024);
+  const view = listenerView(0, 'udp', {});
+  const affinity = { ...view.plan.affinity, key: 'quic-id' } as const;
+  const routes = [{ pool: 'shop', protocol: 'quic' }] as const;
+  const listener = { ...view, plan: { ...view.plan, affinity, routes } };
+  const backends = equalBackends(2);
+  for (const { id } of backends) {
+    views.states.setUp(id, true);
+    views.states.setWeight(id, 1);
+  }
+  const pools = backends.map((backend, i) => ({
+    id: i + 1,
+    version: 1,
+    plan: poolPlan({ name: ['pool', 'shop'][i]! }),
+    backends: [{ ...backend, target: { kind: 'inet', ip: '10.0.0.1', port: 443 } as const }],
+  }));
+  const snapshot = { listeners: [listener], pools } as unknown as Snapshot;
+  const source = { views, policies: new KeptPolicies(), nowMs: () => 0 };
+  const ask = (client: string) =>
+    explain(snapshot, source, 'listener-0', readAskedClient(client), undefined)!;
+  const { kind, words } = readNamedKey('quic-id=a1a2a3a4')!;
+  expect(ask('quic-id=a1a2a3a4')).toMatchObject({ pool: 'pool', route: 'none fits; pool pool', pin: null });
+  views.pins.claim(2, new Key(kind, words), backends[1]!.id, 1_000, 0, 'learned');
+  expect(ask('quic-id=A1A2A3A4')).toMatchObject({
+    key: 'quic-id a1a2a3a4',
+    pool: 'shop',
+    route: 'none asked; its pin is in pool shop',
+    by: 'pin',
+    backend: backends[1]!.name,
+  });
+  expect(ask('192.0.2.7')).toMatchObject({
+    key: 'client-ip 192.0.2.7',
+    told: 'no quic-id: recognised by its address',
+    pool: 'pool',
+  });
 });
 
 test('what who may not come in gets', () => {

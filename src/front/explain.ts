@@ -12,6 +12,8 @@ import { bucketSeed, isKernelKey, kernelBucket, keyOfBucket } from '../core/kern
 import { type Key, keyOf } from '../core/key.ts';
 import { bytesOfText } from '../core/key-bytes.ts';
 import { keyKinds } from '../core/key-kinds.ts';
+import { pinnedPool } from '../core/pinned-pool.ts';
+import type { PinTable } from '../core/pins/table.ts';
 import {
   type AffinityPlan,
   keyKindOf,
@@ -23,7 +25,7 @@ import {
 import { Tiered } from '../core/policy/tiered.ts';
 import { mustTell } from '../core/proxy-peers.ts';
 import type { ProxyInPlan } from '../core/proxy-plan.ts';
-import { Routes, routeText, type Said, saidNothing } from '../core/routes.ts';
+import { poolsOf, Routes, routeText, type Said, saidNothing } from '../core/routes.ts';
 import type { BackendView, ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
 import type { PinRow, PinsByHand } from '../pins/by-hand.ts';
 import type { SharedViews } from '../rooms/shared.ts';
@@ -119,7 +121,7 @@ export function explain(
 ): Explanation | undefined {
   const listener = snapshot.listeners.find(({ plan }) => plan.name === listenerName);
   if (listener === undefined) return undefined;
-  const { pool, route } = leadOf(snapshot, listener, client, asks);
+  const { pool, route } = leadOf(snapshot, listener, client, asks, views.pins, nowMs());
   mustHavePort(listener.plan, asks.port);
   const { affinity } = listener.plan;
   const key = keyOfClient(client, asks, affinity);
@@ -275,10 +277,19 @@ export function leadOf(
   { plan }: ListenerView,
   client: AskedClient,
   asks: Asks,
+  pins: Pick<PinTable, 'lookup'>,
+  nowMs: number,
 ): { readonly pool: PoolView; readonly route: string | undefined } {
   const poolCalled = (name: string | undefined): PoolView | undefined =>
     pools.find((pool) => pool.plan.name === name);
   if (plan.routes === undefined) return { pool: poolCalled(plan.pool)!, route: undefined };
+  if (!(client instanceof Address) && client.kind === 'quic-id' && !saysSomething(asks)) {
+    const led = new Set(poolsOf(plan));
+    const candidates = pools.filter((one) => led.has(one.plan.name));
+    const pinned = pinnedPool(candidates, keyOfAsked(client, plan.affinity), pins, nowMs);
+    if (pinned !== undefined)
+      return { pool: pinned, route: `none asked; its pin is in pool ${pinned.plan.name}` };
+  }
   const found = new Routes(plan.routes).find(
     client instanceof Address ? client : noAddress,
     saidBy(plan, { ...asks, serverName: asks.serverName ?? nameIn(client) }),

@@ -16,7 +16,8 @@ function bench(policy: string) {
   const known = { published: { snapshot } };
   const turns = new Turns();
   const policies = new KeptPolicies();
-  const source = { outside: { state: async () => known, known }, turns, policies } as unknown as PageSource;
+  const outside = { state: async () => known, known };
+  const source = { outside, turns, policies, views: {}, nowMs: () => 0 } as unknown as PageSource;
   const explain = adminRoutes(source, {} as RenderedPages)['GET /explain']!;
   const ask = async (): Promise<Answer> =>
     (await explain({ params: {}, query: new URLSearchParams('listener=front&client=x') })) as Answer;

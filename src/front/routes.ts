@@ -182,7 +182,7 @@ function explainPage(source: PageSource): Handle {
       .finally(() => making.delete(pool.id));
   return async ({ query }) => {
     const { snapshot } = (await outside.state()).published;
-    const pool = snapshot === undefined ? undefined : poolOf(snapshot, query);
+    const pool = snapshot === undefined ? undefined : poolOf(snapshot, query, source);
     if (pool !== undefined && !policies.isAtHand(pool)) {
       const made = making.get(pool.id) ?? make(pool);
       making.set(pool.id, made);
@@ -194,11 +194,15 @@ function explainPage(source: PageSource): Handle {
 }
 
 /** Whose policy is needed; undefined: there is none, which {@link explained} says. */
-function poolOf(snapshot: Snapshot, query: URLSearchParams): PoolView | undefined {
+function poolOf(
+  snapshot: Snapshot,
+  query: URLSearchParams,
+  { views, nowMs }: PageSource,
+): PoolView | undefined {
   const listener = snapshot.listeners.find(({ plan }) => plan.name === query.get('listener'));
   if (listener === undefined) return undefined;
   try {
-    return leadOf(snapshot, listener, clientOf(query), asksOf(query)).pool;
+    return leadOf(snapshot, listener, clientOf(query), asksOf(query), views.pins, nowMs()).pool;
   } catch {
     return undefined;
   }

@@ -293,7 +293,7 @@ export class Director implements EngineHost {
     const { plan } = listener;
     const isDenied = listener.access !== undefined && this.gate.denies(listener, client);
     const led =
-      plan.routes === undefined || isDenied ? undefined : this.routing.lead(plan, client, identity, words);
+      plan.routes === undefined || isDenied ? undefined : this.led(listener, client, identity, words, nowMs);
     const poolId = led === undefined ? listener.poolId : (this.poolCalled(led.route?.pool)?.id ?? 0);
     // Nobody is made to leave for one who finds no backend.
     const refusal =
@@ -322,6 +322,22 @@ export class Director implements EngineHost {
     else this.secondLooks.add(flow, refusal);
     this.registry.add(flow);
     return flow;
+  }
+
+  /** Where a client of a listener with routes belongs. */
+  private led(
+    { plan, poolIds = [] }: ListenerView,
+    client: Address,
+    identity: Identity | undefined,
+    words: Uint8Array | undefined,
+    nowMs: number,
+  ): Led {
+    const led = this.routing.lead(plan, client, identity, words);
+    const saysNothing = led.speech === undefined && led.spoken === undefined;
+    if (plan.affinity.key !== 'quic-id' || words === undefined || !saysNothing) return led;
+    const pools = poolIds.flatMap((id) => this.choosers.get(id)?.pool ?? []);
+    const pool = this.quicIds.poolOf(words, pools, nowMs);
+    return pool === undefined ? led : { ...led, route: { number: 0, pool: pool.plan.name } };
   }
 
   /** What is known of where a flow belongs. */

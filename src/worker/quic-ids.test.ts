@@ -7,8 +7,9 @@ import { Key, keyOf } from '../core/key.ts';
 import { readHex } from '../core/key-bytes.ts';
 import { unconfirmedPinTtlMs } from '../core/limits.ts';
 import type { PinChange, PinTable } from '../core/pins/table.ts';
+import type { ListenerPlan } from '../core/plan.ts';
 import { shareFlows } from '../core/shares.ts';
-import type { ListenerView, Snapshot } from '../core/snapshot.ts';
+import type { ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
 import { listenerView, poolPlan } from '../engine/conformance/listener.ts';
 import type { Engine } from '../engine/engine.ts';
 import { createSharedMemory } from '../rooms/shared.ts';
@@ -42,21 +43,35 @@ interface Instance {
   readonly listener: ListenerView;
 }
 
-/** Two workers, two backends in turn: nobody finds the same one twice but by a pin. */
-function instance(): Instance {
+interface Around {
+  readonly scope?: PoolView['scope'];
+  readonly plan?: Partial<ListenerPlan>;
+}
+
+/**
+ * Two workers, two backends in turn: nobody finds the same one twice but by a pin. With `routes` who says first what is written there
+ * is led to pool `shop`, which has a backend of its own; with a scope both pools have their pins there, by names.
+ */
+function instance({ scope, plan = {} }: Around = {}): Instance {
   const { pins, states, counters, dials } = createSharedMemory(2, 1024);
   pins.reportChanges(true);
-  const listener = viewOf();
-  const backends = ['a', 'b'].map((name, i) => {
+  const view = viewOf();
+  const isRouted = plan.routes !== undefined;
+  const listener = { ...view, plan: { ...view.plan, ...plan }, ...(isRouted ? { poolIds: [1, 2] } : {}) };
+  const backends = ['a', 'b', 'c'].map((name, i) => {
     states.setUp(i + 1, true);
     states.setWeight(i + 1, 1);
     const target = { kind: 'inet', ip: '127.0.0.1', port: i + 1 } as const;
-    return { id: i + 1, name, target, addressText: name, weight: 1, maxConnections: 0 };
+    return { id: i + 1, pinId: i + 1, name, target, addressText: name, weight: 1, maxConnections: 0 };
   });
+  const pool = { version: 1, ...(scope && { scope }) };
   const snapshot: Snapshot = {
     generation: 1,
     listeners: [listener],
-    pools: [{ id: listener.poolId, version: 1, plan: poolPlan({ policy: 'round-robin' }), backends }],
+    pools: [
+      { ...pool, id: 1, plan: poolPlan({ policy: 'round-robin' }), backends: backends.slice(0, 2) },
+      { ...pool, id: 2, plan: poolPlan({ name: 'shop' }), backends: backends.slice(2) },
+    ],
     flowsMax: 100_000,
     secondLooksMax: 0,
     arrivalsMax: 0,
@@ -285,6 +300,43 @@ test('an id that two servers have chosen stays where it was first', () => {
   expect(second.backend).not.toBe(first.backend);
   others(on);
   expect(come(on, short('a7')).backend).toBe(first.backend);
+});
+
+const toShop = { routes: [{ pool: 'shop', firstBytesHex: 'c0' }] };
+
+test('with routes: who goes on says none of what they go by, and belongs where its connection is', () => {
+  const on = instance({ plan: toShop });
+  const flow = shakeHands(on);
+  expect([flow.poolName, flow.routeNumber]).toEqual(['shop', 1]);
+  const elsewhere = come(on, long('1102030405060708', 'c1c2', '00000001', 'd0'));
+  answer(on, elsewhere, long('c1c2', 'b1b2b3b4b5b6b7b8'));
+  const moved = [short(server), long(server, 'c1c2', '00000001', 'e0'), short('b1b2b3b4b5b6b7b8')].map(
+    (datagram) => come(on, datagram, 1),
+  );
+  expect(moved.map(({ poolName, routeNumber, backend }) => [poolName, routeNumber, backend!.name])).toEqual([
+    ['shop', 0, 'c'],
+    ['shop', 0, 'c'],
+    ['pool', 0, elsewhere.backend!.name],
+  ]);
+  // The route alone.
+  expect(come(on, short('f1f2f3f4f5f6f7f8')).poolName).toBe('pool');
+});
+
+test('with routes, and no pool for others: only who has a known id comes in', () => {
+  const on = instance({ plan: { ...toShop, pool: undefined } });
+  shakeHands(on);
+  expect(come(on, short(server)).poolName).toBe('shop');
+  const client = Address.v4(0x0a000000 + places++, 4000);
+  expect(on.workers[0]!.open(on.listener, client, local, undefined, short('f1f2f3f4f5f6f7f8'))).toBe(
+    'no-route',
+  );
+});
+
+test('with routes, in a group: one pin for all pools, of which one has such a backend', () => {
+  const on = instance({ plan: toShop, scope: { id: 9, name: '@world', elsewhere: [] } });
+  shakeHands(on);
+  expect(on.pins.lookup(9, idOf(server), clockMs)).toBe(3);
+  expect(come(on, short(server)).poolName).toBe('shop');
 });
 
 test('connections are ended by the id that the server chose, too', () => {

@@ -13,7 +13,9 @@
 import type { Flow } from '../core/flow.ts';
 import { Key } from '../core/key.ts';
 import { keyBytesMax, wordsOfBytes } from '../core/key-bytes.ts';
+import { pinnedPool } from '../core/pinned-pool.ts';
 import type { PinTable } from '../core/pins/table.ts';
+import type { PoolView } from '../core/snapshot.ts';
 import {
   clientIdBytesMin,
   connectionIdBytesMax,
@@ -42,14 +44,23 @@ export class QuicIds {
    * @param scopeId where its pin would be
    */
   idOf(datagram: Uint8Array, scopeId: number, nowMs: number): Uint8Array | undefined {
-    const header = readQuicHeader(datagram);
-    if (header?.form === 'long') {
-      const { version, destinationId: id } = header;
-      if (version === 0) return undefined;
-      return id.length >= clientIdBytesMin || this.isPinned(id, scopeId, nowMs) ? id : undefined;
+    const isLong = readQuicHeader(datagram)?.form === 'long';
+    return this.possibleIds(datagram).find(
+      (id) =>
+        (isLong && id.length >= clientIdBytesMin) || this.pins.lookup(scopeId, keyOfId(id), nowMs) !== 0,
+    );
+  }
+
+  /**
+   * The pool in which the id of a datagram is pinned that says nothing routes go by.
+   * @param pools as {@link pinnedPool} has them
+   */
+  poolOf(datagram: Uint8Array, pools: readonly PoolView[], nowMs: number): PoolView | undefined {
+    for (const id of this.possibleIds(datagram)) {
+      const pool = pinnedPool(pools, keyOfId(id), this.pins, nowMs);
+      if (pool !== undefined) return pool;
     }
-    if (header === undefined) return undefined;
-    return shortHeaderIds(datagram, this.lengthsNow()).find((id) => this.isPinned(id, scopeId, nowMs));
+    return undefined;
   }
 
   /** @param reply of the backend of a flow that learns ids */
@@ -67,9 +78,12 @@ export class QuicIds {
     flow.learnsIds = id !== 'settled' || !isConfirmed;
   }
 
-  private isPinned(id: Uint8Array, scopeId: number, nowMs: number): boolean {
-    const words = wordsOfBytes(id);
-    return words !== undefined && this.pins.lookup(scopeId, new Key('quic-id', words), nowMs) !== 0;
+  /** Each of a byte or more. */
+  private possibleIds(datagram: Uint8Array): readonly Uint8Array[] {
+    const header = readQuicHeader(datagram);
+    if (header?.form === 'short') return shortHeaderIds(datagram, this.lengthsNow());
+    const isNone = header === undefined || header.version === 0 || header.destinationId.length === 0;
+    return isNone ? [] : [header.destinationId];
   }
 
   /** The longest first: nobody else's id begins with it. */
@@ -81,4 +95,8 @@ export class QuicIds {
     this.lengths = all.filter((length) => (bits & (1 << Math.min(length, keyBytesMax + 1))) !== 0);
     return this.lengths;
   }
+}
+
+function keyOfId(id: Uint8Array): Key {
+  return new Key('quic-id', wordsOfBytes(id)!);
 }
