@@ -89,14 +89,17 @@ async function quicServer(
   return { name, address: `127.0.0.1:${port}` };
 }
 
+/** Begins with a version that no server has, and goes on with the one that it is told of (RFC 9000 section 6). */
+const unknownVersion = ['-v', '0x0a1a2a3a', '--preferred-versions=v1', '--other-versions=0x0a1a2a3a,v1'];
+
 /** So long a client waits after its handshake until it asks: time to see that it is known, and to cut it off. */
 const askAfter = '3s';
 
-async function askWho(port: number): Promise<string> {
+async function askWho(port: number, more: readonly string[]): Promise<string> {
   const out = join(temporaryFolder('quic'), 'out');
   mkdirSync(out);
   const options = ['-q', `--download=${out}`, '--exit-on-all-streams-close', `--delay-stream=${askAfter}`];
-  const args = [...options, '127.0.0.1', String(port), `https://localhost/who`];
+  const args = [...options, ...more, '127.0.0.1', String(port), `https://localhost/who`];
   const said = await runToEnd({ command: requireCommand('quic', 'gtlsclient'), args, timeoutMs: 20_000 });
   const answer = join(out, 'who');
   return existsSync(answer) ? readFileSync(answer, 'latin1') : `no answer: ${said}`;
@@ -123,7 +126,7 @@ async function explain(pinion: Pinion, listener: string, client: string): Promis
 /** Has a client shake hands, and moves it to `port` of another instance, or of the same, as soon as `known` knows of it. */
 async function moved(from: Pinion, known: Pinion, to: Pinion, pool: string, meanwhile: () => Promise<void>) {
   const path = new Path(from.port(pool));
-  const answer = askWho(await path.open());
+  const answer = askWho(await path.open(), pool === 'negotiated' ? unknownVersion : []);
   const pin = await eventually(`its pin in pool ${pool}`, () => learnedPin(known, pool));
   path.cut();
   await admin(to, 'POST', `/pools/${pool}/backends/${pin.backend}/drain`);
@@ -145,15 +148,24 @@ test.each(['epoll', 'portable'])(
       await quicServer('retry', certificate, true),
       await quicServer('other', certificate),
     ];
-    const pools = { here: [plain, other], gone: [plain, other], retried: [retry, other] };
+    const home = [plain, other];
+    const pools = { here: home, negotiated: home, retried: [retry, other], routed: home };
     const affinity = { key: 'quic-id' };
     const config = (instance: string): string =>
       configText({
         engine,
         cluster: { name: 'quic', instance, redis: redis.url },
-        listeners: Object.keys(pools).map((pool) => listener(pool, 'udp', pool, { affinity })),
+        listeners: Object.keys(pools).map((pool) =>
+          // Who has said hello is led to the pool by that, and says none when it goes on.
+          pool === 'routed'
+            ? listener(pool, 'udp', 'nowhere', { affinity, routes: [{ quic: {}, pool }] })
+            : listener(pool, 'udp', pool, { affinity }),
+        ),
         pools: Object.fromEntries(
-          Object.entries(pools).map(([name, backends]) => [name, { health: noCheck, backends }]),
+          Object.entries({ ...pools, nowhere: [other] }).map(([name, backends]) => [
+            name,
+            { health: noCheck, backends },
+          ]),
         ),
       });
     const [one, two] = (await Promise.all(['one', 'two'].map((name) => startPinion(config(name))))) as [
@@ -171,13 +183,14 @@ test.each(['epoll', 'portable'])(
       by: 'pin',
     });
     const isGone = one.process.exited;
-    let waiting = 2;
+    const others = ['negotiated', 'retried', 'routed'];
+    let waiting = others.length;
     const die = async (): Promise<void> => {
       if (--waiting === 0) one.process.signal('SIGKILL');
       await isGone;
     };
-    const through = await Promise.all(['gone', 'retried'].map((pool) => moved(one, two, two, pool, die)));
-    expect(through.map(({ answer }) => answer)).toEqual(['plain', 'retry']);
-    expect(through.map(({ flows }) => flows)).toEqual([1, 1]);
+    const through = await Promise.all(others.map((pool) => moved(one, two, two, pool, die)));
+    expect(through.map(({ answer }) => answer)).toEqual(['plain', 'retry', 'plain']);
+    expect(through.map(({ flows }) => flows)).toEqual([1, 1, 1]);
   },
 );
