@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { beforeEach, expect, test } from 'vitest';
 import { Address } from '../core/address.ts';
 import type { Flow } from '../core/flow.ts';
+import { identifies } from '../core/identity.ts';
 import { Key, keyOf } from '../core/key.ts';
 import { readHex } from '../core/key-bytes.ts';
 import { unconfirmedPinTtlMs } from '../core/limits.ts';
@@ -13,6 +14,7 @@ import type { ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
 import { listenerView, poolPlan } from '../engine/conformance/listener.ts';
 import type { Engine } from '../engine/engine.ts';
 import { createSharedMemory } from '../rooms/shared.ts';
+import { writeProxyHeader } from '../wire/proxy-header.ts';
 import { Director } from './director.ts';
 
 const ttlMs = 600_000;
@@ -32,15 +34,16 @@ function long(destination: string, source: string, version = '00000001', first =
 }
 const short = (id: string): Uint8Array => bytes(`40 ${id} 99887766554433221100aabbccddeeff00112233`);
 
-const viewOf = (): ListenerView => {
+const viewOf = (key: 'quic-id' | 'client-ip' = 'quic-id'): ListenerView => {
   const view = listenerView(0, 'udp', { identifies: true });
-  return { ...view, plan: { ...view.plan, affinity: { ...view.plan.affinity, key: 'quic-id', ttlMs } } };
+  return { ...view, plan: { ...view.plan, affinity: { ...view.plan.affinity, key, ttlMs } } };
 };
 
 interface Instance {
   readonly workers: readonly Director[];
   readonly pins: PinTable;
   readonly listener: ListenerView;
+  readonly snapshot: Snapshot;
 }
 
 interface Around {
@@ -97,7 +100,7 @@ function instance({ scope, plan = {} }: Around = {}): Instance {
     director.useSnapshot(snapshot);
     return director;
   });
-  return { workers, pins, listener };
+  return { workers, pins, listener, snapshot };
 }
 
 /** A datagram of an address that nobody has seen. */
@@ -297,7 +300,7 @@ test('a server that says ever more ids has four pins for it, and one without ids
 test('an id that two servers have chosen stays where it was first', () => {
   const on = instance();
   const [first, second] = [shakeHands(on, 'a7', '01'.repeat(8)), shakeHands(on, 'a7', '02'.repeat(8))];
-  expect(second.backend).not.toBe(first.backend);
+  expect([second.backend === first.backend, second.serverPin]).toEqual([false, undefined]);
   others(on);
   expect(come(on, short('a7')).backend).toBe(first.backend);
 });
@@ -337,6 +340,52 @@ test('with routes, in a group: one pin for all pools, of which one has such a ba
   shakeHands(on);
   expect(on.pins.lookup(9, idOf(server), clockMs)).toBe(3);
   expect(come(on, short(server)).poolName).toBe('shop');
+});
+
+test('of an id that begins with another one, the whole counts', () => {
+  const on = instance();
+  const homes = ['a1a2a3a4', server].map((id, i) => shakeHands(on, id, `${chosen}0${i}`).backend!.name);
+  expect(homes[0]).not.toBe(homes[1]);
+  expect([short('a1a2a3a4ffffffff'), short(server)].map((said) => come(on, said).backend!.name)).toEqual(
+    homes,
+  );
+});
+
+test('a pool that joins a group: an open conversation has its pins there', () => {
+  const on = instance();
+  const flow = shakeHands(on);
+  const keep = (): void => {
+    for (let i = 0; i < 30; i++) {
+      clockMs += 1_000;
+      on.workers[0]!.tick();
+    }
+  };
+  keep();
+  const scope = { id: 9, name: '@world', elsewhere: [] };
+  const pools = on.snapshot.pools.map((pool) => ({ ...pool, version: 2, scope }));
+  on.workers[0]!.useSnapshot({ ...on.snapshot, pools });
+  on.workers[0]!.backendNow(flow);
+  clockMs += ttlMs;
+  keep();
+  for (const id of [chosen, server]) {
+    expect([1, 9].map((scopeId) => on.pins.lookup(scopeId, idOf(id), clockMs))).toEqual([
+      0,
+      flow.backend!.id,
+    ]);
+  }
+});
+
+test('a client behind a proxy is led by what stands behind the header', () => {
+  const on = instance({ plan: { proxyProtocol: { from: ['10.0.0.0/8'], timeoutMs: 1_000, udp: 'first' } } });
+  const source = Address.parseWithPort('203.0.113.9:4000')!;
+  const header = writeProxyHeader({ transport: 'datagram', source, destination: local });
+  const flow = come(on, Buffer.concat([header, long(chosen, 'c1c2')]));
+  expect([keyText(flow), flow.consumed, flow.learnsIds]).toEqual([`quic-id ${chosen}`, header.length, true]);
+});
+
+test('the first datagram is shown to who looks for the id', () => {
+  const { plan } = instance().listener;
+  expect([plan, viewOf('client-ip').plan].map(identifies)).toEqual([true, false]);
 });
 
 test('connections are ended by the id that the server chose, too', () => {
