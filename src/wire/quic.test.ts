@@ -98,6 +98,26 @@ test('what a server says its id is, and where the id after a short header may en
   expect(shortHeaderIds(short, [])).toEqual([]);
 });
 
+test('whatever is changed, an id is a part of the datagram, or there is none', () => {
+  const lengths = [20, 18, 8, 4, 1];
+  const samples = [
+    hex('cf0000000100 08 f067a5502a4262b5 746f'),
+    hex('40 0102030405060708'),
+    hex('80 00000000 02 c1c2 00'),
+  ];
+  const found = { id: 0, settled: 0, none: 0, short: 0 };
+  mutate(samples, 200_000, (bytes) => {
+    const id = readServerId(bytes);
+    found[typeof id === 'object' ? 'id' : (id ?? 'none')]++;
+    if (typeof id === 'object') expect(id.length > 0 && id.length + 7 <= bytes.length).toBe(true);
+    const ids = shortHeaderIds(bytes, lengths);
+    found.short += ids.length;
+    if (ids.length !== lengths.filter((length) => length < bytes.length).length)
+      throw new Error('another one');
+  });
+  for (const count of Object.values(found)) expect(count).toBeGreaterThan(1_000);
+}, 60_000);
+
 test('packet numbers of each length, tokens and ids', () => {
   for (const numberBytes of [1, 2, 3, 4] as const)
     expect(read(seal({ payload: exampleFrame, numberBytes, packetNumber: 200 }))).toEqual([example]);
