@@ -23,6 +23,16 @@ const replacing = readdirSync(`${root}src`, { recursive: true, encoding: 'utf8' 
   .map((file) => `src/${file}`)
   .filter((file) => readFileSync(`${root}${file}`, 'utf8').includes('vi.mock('));
 
+/** Unit tests that wait for real time-outs and watched folders, so that the others are over within a minute (npm run check). */
+const waiting = [
+  'checks/dialects',
+  'checks/linux-tcp',
+  'checks/records',
+  'cluster/redis/node',
+  'control/discovery/file',
+  'front/http',
+].map((name) => `src/${name}.test.ts`);
+
 /** System tests that mostly wait (for time-outs, restarts, health checks), and judge only what their own processes do. */
 const patient = [
   'access',
@@ -105,7 +115,7 @@ const patient = [
   'udp-stopping',
 ].map((name) => `test/${name}.test.ts`);
 
-// One after the other: `unit` is quick and lives beside the code (npm run check); `patient` and `system` start the
+// One after the other: `unit` is quick and lives beside the code (npm run check), as does `waiting`; `patient` and `system` start the
 // built command and real servers (npm test). Those of `system` run one by one: they measure descriptors, memory and time,
 // or need both cores, and this must not depend on a neighbour.
 export default defineConfig({
@@ -120,12 +130,13 @@ export default defineConfig({
           ...unit,
           name: 'unit',
           include: ['src/**/*.test.ts', 'bench/**/*.test.ts', 'test/tidy.test.ts'],
-          exclude: replacing,
+          exclude: [...replacing, ...waiting],
           // A process for each file would take longer than the tests.
           isolate: false,
         },
       },
       { test: { ...unit, name: 'unit-replacing', include: replacing } },
+      { test: { ...unit, name: 'waiting', include: waiting, maxWorkers: 3, sequence: { groupOrder: 1 } } },
       {
         test: {
           ...system,
