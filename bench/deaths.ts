@@ -1,7 +1,7 @@
 /**
  * The command: `node dist/bench/deaths.js [--engine epoll,portable] [--connections 10000] [--how frozen,killed] [--over 0,10]
- * [--calm 3] [--rounds 1] [--strict]`. A backend dies with so many connections open; prints when their clients were told and what others had of
- * it (deaths/deaths.ts). `--over`: `close_over` in seconds. `--calm`: so many seconds others are served before. `--strict`: exit code 1 where the promise is missed: all told
+ * [--calm 3] [--past 4000] [--rounds 1] [--strict]`. A backend dies with so many connections open; prints when their clients were told and what others had of
+ * it (deaths/deaths.ts). `--over`: `close_over` in seconds. `--calm`: so many seconds others are served before. `--past`: so many connections have come and gone before. `--strict`: exit code 1 where the promise is missed: all told
  * within a second of the verdict, p99 of others below 50 ms.
  */
 import { loadavg } from 'node:os';
@@ -17,6 +17,7 @@ const { values } = parseArgs({
     how: { type: 'string', default: 'frozen,killed' },
     over: { type: 'string', default: '0,10' },
     calm: { type: 'string', default: '3' },
+    past: { type: 'string', default: '4000' },
     rounds: { type: 'string', default: '1' },
     strict: { type: 'boolean', default: false },
   },
@@ -59,6 +60,7 @@ for (let round = 0; round < Number(values.rounds); round++) {
           connections: Number(values.connections),
           closeOverMs: Number(over) * 1_000,
           calmMs: Number(values.calm) * 1_000,
+          past: Number(values.past),
         };
         missed += report(options, await die(options)).length;
         await stopEverything();

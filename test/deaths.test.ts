@@ -23,6 +23,8 @@ test.each(['epoll', 'portable'])(
       `0,${overS}`,
       '--calm',
       '0.5',
+      '--past',
+      '200',
     ];
     // It ends with another status than 0 when a client is not told, or one of the others is not served.
     const output = await runToEnd({
