@@ -1,6 +1,6 @@
 /**
  * The house's own rules, held against the code: who may import whom, calls that have a better replacement,
- * functions that fit a screen, no file nobody uses, nothing left to be done later. docs/ARCHITECTURE.md explains
+ * functions that fit a screen, no file nobody uses, no export only tests use, nothing left to be done later. docs/ARCHITECTURE.md explains
  * the table below; change both together.
  */
 import { readdirSync, readFileSync } from 'node:fs';
@@ -272,6 +272,151 @@ describe('the house', () => {
       .map(({ path }) => path)
       .filter((path) => !/(^src|\/page)\/main\.ts$|\.(test|d)\.ts$/.test(path) && !used.has(path));
     expect(orphans).toEqual([]);
+  });
+});
+
+/** Not production, though it lies in src. */
+const testFile = /^test\/|\.test\.ts$|\.fixture\.ts$|^src\/engine\/conformance/;
+
+/** Who uses what a file exports, by `file#name`: names imported, members of `import * as`, words of who imports it when it is needed. */
+function usesOf(
+  files: readonly Pick<SourceFile, 'path' | 'text'>[],
+): ReadonlyMap<string, ReadonlySet<string>> {
+  const uses = new Map<string, Set<string>>();
+  for (const { path, text } of files) {
+    const add = (specifier: string, name: string): void => {
+      const key = `${relative(root, resolve(root, dirname(path), specifier))}#${name}`;
+      const users = uses.get(key) ?? new Set();
+      uses.set(key, users.add(path));
+    };
+    const named =
+      /(?:^|\n)\s*(?:import|export)\s+(?:type\s+)?(?:\w+\s*,\s*)?\{([^}]*)\}\s*from\s+'(\.[^']+)'/g;
+    for (const [, names, specifier] of text.matchAll(named))
+      for (const one of names!.split(',')) add(specifier!, one.trim().replace(/^type\s+|\s+as\s.*$/g, ''));
+    for (const [, alias, specifier] of text.matchAll(/import \* as (\w+) from '(\.[^']+)'/g))
+      for (const [, name] of text.matchAll(new RegExp(`\\b${alias}\\.(\\w+)`, 'g'))) add(specifier!, name!);
+    for (const [, specifier] of text.matchAll(/\bimport\(\s*(?:\/\*.*?\*\/\s*)?'(\.[^']+)'/g))
+      for (const name of new Set(text.match(/\w+/g))) add(specifier!, name);
+  }
+  return uses;
+}
+
+/** Values a file of src exports that no other file of production imports: `file#name`, apart by whether tests do. */
+function idleExports(files: readonly Pick<SourceFile, 'path' | 'text'>[]): {
+  unused: string[];
+  tests: string[];
+} {
+  const uses = usesOf(files);
+  const [unused, tests]: [string[], string[]] = [[], []];
+  for (const { path, text } of files) {
+    if (!path.startsWith('src/') || testFile.test(path)) continue;
+    const exported = /(?:^|\n)export (?:abstract )?(?:async )?(?:const|let|function\*?|class)\s+(\w+)/g;
+    for (const [, name] of text.matchAll(exported)) {
+      const users = [...(uses.get(`${path}#${name}`) ?? [])].filter((user) => user !== path);
+      if (users.some((user) => !testFile.test(user))) continue;
+      (users.length > 0 ? tests : unused).push(`${path}#${name}`);
+    }
+  }
+  return { unused, tests: tests.sort() };
+}
+
+/** A ratchet, by why: this list may shrink; what joins it needs one of these reasons, or a new one that is as good. */
+const exportedForTests: Readonly<Record<string, readonly string[]>> = {
+  'what a command prints, made of an answer that a test writes': [
+    'src/cli/change/pins.ts#setText',
+    'src/cli/load.ts#excerptOf',
+    'src/cli/look/backends.ts#backendsLines',
+    'src/cli/look/backends.ts#takingNone',
+    'src/cli/look/connections.ts#connectionsLines',
+    'src/cli/look/events.ts#eventsLines',
+    'src/cli/look/look.ts#redrawn',
+    'src/cli/look/pins.ts#pinsLines',
+    'src/cli/look/status.ts#statusLines',
+    'src/cli/look/version.ts#versionText',
+    'src/cli/man-page.ts#manPage',
+    'src/cli/ready.ts#refusalIn',
+    'src/cli/screen/table.ts#table',
+    'src/cli/suggestions.ts#namesOf',
+  ],
+  'the pure part of what reads a file, /proc, Redis or the network': [
+    'src/checks/scram.ts#decodeServerFirst',
+    'src/checks/scram.ts#prepare',
+    'src/cluster/client-sums.ts#parseClientCounts',
+    'src/cluster/stream-text.ts#parseEntry',
+    'src/config/address-file.ts#parseAddressFile',
+    'src/config/backend-list.ts#parseBackendList',
+    'src/config/load.ts#parsePlan',
+    'src/control/discovery/dns-backends.ts#serviceName',
+    'src/engine/portable/kernel-drops.ts#collectDrops',
+    'src/engine/portable/kernel-drops.ts#keyOf',
+    'src/engine/portable/kernel-queues.ts#readQueues',
+    'src/front/api/backend-row.ts#conditionOf',
+    'src/front/connection.ts#peerOf',
+    'src/kernel/present.ts#presentOf',
+    'src/wire/proxy-header.ts#readSsl',
+  ],
+  'a formula that is held against published values, or against a slow one': [
+    'src/config/suggest.ts#editDistance',
+    'src/core/key-bytes.ts#hash128',
+    'src/core/policy/maglev.ts#isPrime',
+  ],
+  'a bound that tests go up to, and over': [
+    'src/core/histograms.ts#histogramBoundsMs',
+    'src/linux/chunk-pool.ts#chunkBytesMax',
+    'src/wire/minecraft-handshake.ts#handshakeBytesMax',
+    'src/wire/postgres-startup.ts#startupBytesMax',
+    'src/wire/proxy-header.ts#lineBytesMax',
+    'src/wire/quic.ts#initialDatagramBytesMin',
+    'src/wire/quic.ts#initialsPerDatagramMax',
+    'src/wire/sockaddr.ts#unixPathBytesMax',
+  ],
+  'all of a kind, held against its documentation': [
+    'src/front/api/api.ts#apiOperations',
+    'src/front/api/shapes.ts#eventShape',
+    'src/observe/log.ts#ownEventLevels',
+    'src/observe/metrics.ts#familiesOf',
+  ],
+  'what production has one of, or has by another way, and tests make': [
+    'src/engine/epoll/engine.ts#EpollEngine',
+    'src/linux/nft.ts#openNftCommand',
+    'src/linux/nft.ts#openNftLibrary',
+    'src/rooms/kept-files.ts#KeptFiles',
+  ],
+  'the other direction of what production does: tests of the reader, and of the kernel, need it': [
+    'src/kernel/spread.ts#pinChange',
+    'src/wire/conntrack.ts#encodeDelete',
+    'src/wire/minecraft.ts#encodeVarInt',
+  ],
+};
+
+describe('exports', () => {
+  const { unused, tests } = idleExports(everything);
+
+  test('are imported somewhere: what only its own file uses is not exported', () => {
+    expect(unused).toEqual([]);
+  });
+
+  test('are imported by production: what only tests use goes, or is tested through what is used', () => {
+    expect(tests).toEqual(Object.values(exportedForTests).flat().sort());
+  });
+
+  test('that nobody imports would be found, however others import', () => {
+    const file = (path: string, text: string) => ({ path, text });
+    const found = idleExports([
+      file(
+        'src/a.ts',
+        'export const one = 1;\nexport function two() {}\nexport class Three {}\nexport async function four() {}\n' +
+          'export const five = 5;\nexport const six = one;\nexport const seven = 7;\nexport interface Eight {}\n',
+      ),
+      file(
+        'src/b.ts',
+        "import {\n  type one as uno,\n  two,\n} from './a.ts';\nimport * as a from './a.ts';\na.five;\n",
+      ),
+      file('src/c/d.ts', "const { four } = await import('../a.ts');\n"),
+      file('src/a.test.ts', "import { six } from './a.ts';\n"),
+      file('test/b.test.ts', "import { Three } from '../src/a.ts';\n"),
+    ]);
+    expect(found).toEqual({ unused: ['src/a.ts#seven'], tests: ['src/a.ts#Three', 'src/a.ts#six'] });
   });
 });
 

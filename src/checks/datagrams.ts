@@ -15,7 +15,7 @@ export async function overUdp(
   }
 }
 
-export class CheckDatagrams {
+class CheckDatagrams {
   private readonly socket;
   private readonly waiting: Buffer[] = [];
   private failure: Error | undefined;

@@ -10,7 +10,7 @@ import type { Bind } from '../core/plan.ts';
 import type { AdminOptions } from './commands/options.ts';
 import { exitStatus } from './exit.ts';
 
-export const defaultAdmin: Bind = { kind: 'unix', path: '/run/pinion/admin.sock' };
+const defaultAdmin: Bind = { kind: 'unix', path: '/run/pinion/admin.sock' };
 
 /** @returns undefined after the mistake has been said and the exit status set */
 export async function adminAddress(options: AdminOptions): Promise<Bind | undefined> {

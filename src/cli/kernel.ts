@@ -74,7 +74,7 @@ async function show(plan: Plan, { elements }: KernelOptions, nft: Nft): Promise<
 }
 
 /** `elements = { 65536 : 1, ... }`, which may be a million: how many. */
-export function withoutElements(text: string): string {
+function withoutElements(text: string): string {
   return text.replaceAll(
     /elements = \{([^}]*)\}/g,
     (_, elements: string) => `# elements: ${elements.split(',').length}`,

@@ -23,8 +23,6 @@ export interface MemberListeners {
   readonly ips: readonly string[];
 }
 
-export const noNetwork: MemberNetwork = { addresses: [], ips: [], machine: '' };
-
 export function parseNetwork(raw: Readonly<Record<string, unknown>>): MemberNetwork {
   const words = (value: unknown, most: number): string[] =>
     (Array.isArray(value) ? value.slice(0, most) : []).filter(

@@ -4,7 +4,6 @@ import { listenersMax } from '../core/limits.ts';
 import { PinTable } from '../core/pins/table.ts';
 import { PinNames } from '../pins/names.ts';
 import type { ClusterEvent } from './events.ts';
-import { noNetwork } from './member-listeners.ts';
 import { Members } from './members.ts';
 import type { MemberRow } from './store.ts';
 
@@ -25,7 +24,7 @@ function bench() {
     digest: () => 'd',
     startedAt: new Date(0),
     listeners: () => [],
-    network: () => noNetwork,
+    network: () => ({ addresses: [], ips: [], machine: '' }),
   };
   const members = new Members('me', identity, names, new BackendStates(), (event) => events.push(event));
   const versions = (): [number, number] => [members.version, members.networksVersion];

@@ -55,7 +55,7 @@ import { formatSteps, parseStreams, parseTimed, parseVerdict } from './stream-te
 import type { ToldKill } from './told-kills.ts';
 
 /** How long one wait for news takes at most; a stopped instance leaves within this. */
-export const blockMs = 500;
+const blockMs = 500;
 /** A Redis Cluster cannot wait for several slots in one command, so there the streams are asked this often. */
 const pollMs = 20;
 /** Entries of all streams in one answer; at least one of each. */

@@ -21,7 +21,7 @@ type JsonSchemaParts = Readonly<Record<string, unknown>>;
  * Timers hold at most 2^31 - 1 ms (24.8 days); a longer one fires at once:
  * https://nodejs.org/api/timers.html#settimeoutcallback-delay-args
  */
-export const durationMsMax = 24 * 86_400_000;
+const durationMsMax = 24 * 86_400_000;
 
 /** Names appear in logs, metric labels, Redis keys and URLs. */
 export const namePattern = /^[A-Za-z0-9][A-Za-z0-9._:[\]-]{0,63}$/;

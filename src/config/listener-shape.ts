@@ -47,7 +47,7 @@ const ratePerSecondMax = 10_000_000;
 
 const subnets = { needs: { key: 'key', is: 'client-subnet' } } as const;
 
-export const affinityOptions = {
+const affinityOptions = {
   key: affinityKey,
   group: name(
     'Listeners of one group share their pins: a client that has one goes to the backend of the same name in the pool of each of them.',
@@ -122,7 +122,7 @@ const timeoutOptions = {
   ),
 } satisfies OptionsOf<ListenerPlan['timeouts']>;
 
-export const subnetLimits = {
+const subnetLimits = {
   prefixV4: as('prefix_v4', whole('Bits of an IPv4 address that make a network.', 1, 32, 24)),
   prefixV6: as('prefix_v6', whole('Bits of an IPv6 address that make a network.', 1, 128, 64)),
   flows: whole('Open flows; 0: no limit.', 0, flowsMax, 0),

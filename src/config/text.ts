@@ -45,7 +45,7 @@ export function readText(path: string, bytesMax = configFileBytesMax): Reading<s
 }
 
 /** UTF-8 bytes as text; refuses what is not text, naming the line of a NUL byte. */
-export function decodeText(bytes: Uint8Array): Reading<string> {
+function decodeText(bytes: Uint8Array): Reading<string> {
   if ((bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff)) {
     return { refused: 'is UTF-16 text; save it as UTF-8' };
   }

@@ -14,7 +14,7 @@ import { backendIdsMax, limitedClientsMax, listenersMax } from './limits.ts';
 import { Places } from './places.ts';
 import { type TerminationCode, terminationCodes, terminationIndex } from './termination.ts';
 
-export const listenerCounters = [
+const listenerCounters = [
   'opened',
   'refused',
   'bytesIn',
@@ -38,7 +38,7 @@ export const listenerCounters = [
   'arrivals',
   'arrivalsOver',
 ] as const;
-export const backendCounters = [
+const backendCounters = [
   'opened',
   'dialFailures',
   'earlyBreaks',
@@ -50,7 +50,7 @@ export const backendCounters = [
 ] as const;
 
 /** Of the whole instance. */
-export const instanceCounters = ['kernelEventLosses', 'kernelDrops'] as const;
+const instanceCounters = ['kernelEventLosses', 'kernelDrops'] as const;
 
 export type InstanceCounter = (typeof instanceCounters)[number];
 export type ListenerCounter = (typeof listenerCounters)[number];

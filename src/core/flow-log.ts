@@ -15,7 +15,7 @@ export interface FlowLog {
 const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
 /** Whether a line of `level` is written where `least` is the least severe one that is. */
-export function isLogged(level: (typeof levels)[number], least: Plan['log']['level']): boolean {
+function isLogged(level: (typeof levels)[number], least: Plan['log']['level']): boolean {
   return least !== 'silent' && levels.indexOf(level) >= levels.indexOf(least);
 }
 

@@ -23,7 +23,7 @@ const hashedLength = 17;
 const plain = /[A-Za-z0-9._~-]/;
 const hashText = /^#[0-9a-f]{32}$/;
 /** Longest text a person may write for a key. Characters. */
-export const keyTextLengthMax = 4_096;
+const keyTextLengthMax = 4_096;
 
 /** The words of 1 or more bytes; undefined of none: nobody is recognised by nothing. */
 export function wordsOfBytes(bytes: Uint8Array): KeyWords | undefined {
@@ -42,7 +42,7 @@ export function wordsOfBytes(bytes: Uint8Array): KeyWords | undefined {
 }
 
 /** The bytes of words that hold them; undefined if they are a hash. */
-export function bytesOfWords(words: KeyWords): Uint8Array | undefined {
+function bytesOfWords(words: KeyWords): Uint8Array | undefined {
   return words.port > keyBytesMax ? undefined : wholeOf(words).subarray(0, words.port);
 }
 

@@ -142,8 +142,6 @@ export const arrivalsMax = 4_096;
 export const arrivalsShare = 1 / 16;
 /** Read of a client to identify it: a ClientHello with its record headers, behind a PROXY header. Bytes. */
 export const arrivalBytesMax = 20 * 1024;
-/** Said to a backend before the client's bytes: a PROXY header of 4 KiB, and whatever follows it. Bytes. */
-export const openingBytesMax = 8 * 1024;
 /** A piece of what a client says that it is recognised by, and how far from the beginning it is at most. Bytes. */
 export const payloadBytesMax = 1_024;
 export const payloadOffsetMax = 15 * 1_024;

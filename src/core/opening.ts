@@ -4,7 +4,7 @@
  */
 
 export interface Opening {
-  /** At least one byte, at most {@link openingBytesMax}. */
+  /** At least one byte, of a PROXY header at most 4 KiB. */
   readonly send: Uint8Array;
   /** The backend's first bytes, which the client is not told; undefined: nothing is waited for. */
   readonly expect: Uint8Array | undefined;

@@ -5,7 +5,7 @@
  */
 
 /** How a name is compared. */
-export function comparable(name: string): string {
+function comparable(name: string): string {
   const lower = name.toLowerCase();
   return lower.endsWith('.') ? lower.slice(0, -1) : lower;
 }

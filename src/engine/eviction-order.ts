@@ -17,7 +17,7 @@
  */
 import type { Flow } from '../core/flow.ts';
 
-export const standings = ['unanswered', 'answered', 'several', 'proved'] as const;
+const standings = ['unanswered', 'answered', 'several', 'proved'] as const;
 export type Standing = (typeof standings)[number];
 
 /** A conversation as a link of a line; the order alone writes to the first five. */

@@ -22,7 +22,7 @@ import * as limits from '../core/limits.ts';
 import { Connection, goesBefore, type Phase } from './connection.ts';
 
 /** Why requests are refused and connections cut. */
-export const httpRefusals = [
+const httpRefusals = [
   'malformed',
   'too-large',
   'foreign',

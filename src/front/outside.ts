@@ -14,7 +14,7 @@ import type { FrontState, Published, SentState } from './state.ts';
 const late: Answer = { status: 503, body: { error: 'control does not answer; try again' } };
 
 /** Control did not answer in time. */
-export class ControlSilent extends Error {
+class ControlSilent extends Error {
   /** Not now, perhaps soon. */
   readonly status = 503;
 

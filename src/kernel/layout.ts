@@ -9,7 +9,7 @@ import { basename } from 'node:path';
 import type { Plan } from '../core/plan.ts';
 import { hashText } from '../core/policy/hash-text.ts';
 
-export const layoutVersion = 1;
+const layoutVersion = 1;
 /**
  * The catalogue: a set with a comment for each set, map, counter and timeout of the table. It says in which form the table is, and what
  * is there: nft reads all elements of all maps to list anything else, for which it takes minutes where there are a million.

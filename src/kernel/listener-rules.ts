@@ -186,7 +186,7 @@ function refused({ view: { plan } }: KernelListener, code: TerminationCode, part
 }
 
 /** The counter of a listener's clients that were refused for one reason. */
-export function refusedCounter(code: TerminationCode, listener: string): string {
+function refusedCounter(code: TerminationCode, listener: string): string {
   return `refused/${code}/${safeName(listener)}`;
 }
 

@@ -65,7 +65,7 @@ export function markBase({ view }: KernelListener, table: string): number {
 }
 
 /** The key in its map of pins: an address, or that of its network. */
-export function pinKey({ key, view }: KernelListener, client: Address): string {
+function pinKey({ key, view }: KernelListener, client: Address): string {
   const { prefixV4, prefixV6 } = view.plan.affinity;
   return (key === 'client-subnet' ? maskAddress(client, prefixV4, prefixV6) : client).ip;
 }

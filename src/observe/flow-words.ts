@@ -3,7 +3,7 @@ import { isFailed } from '../core/flow-log.ts';
 import { terminationWords } from '../core/termination-words.ts';
 import type { FlowRecord } from '../worker/messages-from-worker.ts';
 
-export function whoIs({ client, peer }: { readonly client: string; readonly peer?: string }): string {
+function whoIs({ client, peer }: { readonly client: string; readonly peer?: string }): string {
   return peer === undefined ? client : `${client} by ${peer}`;
 }
 

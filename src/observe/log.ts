@@ -49,7 +49,10 @@ export function createLog(plan: Plan['log'], output = new LineOutput(1), facts =
     reopen: () => {
       file?.reopen((error) => {
         if (error === undefined)
-          logger.info({ event: 'access-log-reopened', file: file.path }, `${file.path} was opened again`);
+          logger[ownEventLevels['access-log-reopened']](
+            { event: 'access-log-reopened', file: file.path },
+            `${file.path} was opened again`,
+          );
         else
           logger.warn(
             { event: 'access-log-failed', file: file.path, message: error.message },

@@ -78,7 +78,7 @@ function stackOf({ err, stack }: LogLine['fields']): string {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for, and what turns text around
 const unprintable = /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g;
 
-export function printable(text: string): string {
+function printable(text: string): string {
   return text.replace(unprintable, (character) => {
     const code = character.charCodeAt(0);
     return code < 256 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16)}`;

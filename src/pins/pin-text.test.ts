@@ -4,7 +4,7 @@ import { Address } from '../core/address.ts';
 import { wordsOfBytes } from '../core/key-bytes.ts';
 import {
   formatPlace,
-  formatValue,
+  type PinValue,
   parsePinText,
   parseValue,
   pinTextLengthMax,
@@ -15,6 +15,9 @@ import {
 const address = fc
   .tuple(fc.nat(0xffffffff), fc.nat(0xffffffff), fc.nat(0xffffffff), fc.nat(0xffffffff))
   .map(([a, b, c, d]) => new Address(a, b, c, d, 0));
+/** As the scripts in Redis write it (cluster/scripts.ts). */
+const formatValue = ({ backend, writer, reason, ttlMs, generation }: PinValue): string =>
+  `1 ${backend} ${writer} ${reason} ${ttlMs} ${generation}`;
 const name = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._:[\]-]{0,63}$/);
 
 describe('where a pin is', () => {

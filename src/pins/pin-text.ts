@@ -69,10 +69,6 @@ export function shardOf(words: KeyWords, shards: number): number {
   return hashWords(words, 0x2545f491) % shards;
 }
 
-export function formatValue(value: PinValue): string {
-  return `1 ${value.backend} ${value.writer} ${value.reason} ${value.ttlMs} ${value.generation}`;
-}
-
 /** @returns undefined if it is not a value of this version. An unknown reason of a newer peer reads as `peer`. */
 export function parseValue(text: string): PinValue | undefined {
   if (text.length > valueLengthMax) return undefined;

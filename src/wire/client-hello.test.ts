@@ -1,7 +1,7 @@
 /** The first message of TLS: of real clients, in records of any size, cut anywhere, changed anywhere. */
 import { expect, test } from 'vitest';
 import { clientHelloBytesMax } from '../core/limits.ts';
-import { type ClientHello, ClientHelloReader, readClientHello, readHandshake } from './client-hello.ts';
+import { type ClientHello, ClientHelloReader, readHandshake } from './client-hello.ts';
 import { helloOfCurl, helloOfOpenssl, helloWithoutName } from './hellos.fixture.ts';
 import { mutate } from './mutations.fixture.ts';
 
@@ -20,6 +20,8 @@ function message(extensions: readonly Uint8Array[] | undefined): Buffer {
   const end = extensions === undefined ? Buffer.alloc(0) : sized(2, Buffer.concat(extensions));
   return Buffer.concat([hex('01'), sized(3, Buffer.concat([hex('0303'), Buffer.alloc(32, 7), lists, end]))]);
 }
+const readClientHello = (bytes: Uint8Array): ClientHello | 'more' | undefined =>
+  new ClientHelloReader().read(bytes);
 const read = (...extensions: readonly Uint8Array[]): ReturnType<typeof readClientHello> =>
   readClientHello(record(message(extensions)));
 const nameList = (...names: readonly (readonly [number, string])[]): Buffer =>

@@ -60,11 +60,6 @@ export class ClientHelloReader {
   }
 }
 
-/** @param bytes the first ones of a connection. @returns as {@link ClientHelloReader.read} */
-export function readClientHello(bytes: Uint8Array): ClientHello | 'more' | undefined {
-  return new ClientHelloReader().read(bytes);
-}
-
 /** What the record at `at` holds, if it is one of the handshake. */
 function recordLength(bytes: Uint8Array, at: number): number | 'more' | undefined {
   if (bytes[at] !== handshakeRecord) return undefined;
@@ -90,7 +85,7 @@ function messageIn(bytes: Uint8Array, size: number): Uint8Array {
   return message;
 }
 
-/** @param stream the first bytes of a handshake without records, as the CRYPTO frames of QUIC carry it. @returns as {@link readClientHello} */
+/** @param stream the first bytes of a handshake without records, as the CRYPTO frames of QUIC carry it. @returns as {@link ClientHelloReader.read} */
 export function readHandshake(stream: Uint8Array): ClientHello | 'more' | undefined {
   const size = sizeOf(stream);
   if (size === undefined || size === 'more') return size;

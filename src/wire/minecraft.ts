@@ -19,7 +19,7 @@ export function encodeVarInt(value: number): Buffer {
 }
 
 /** @returns the value and its length; undefined: more bytes are needed. @throws RangeError: it is none */
-export function decodeVarInt(bytes: Uint8Array, at = 0): { value: number; length: number } | undefined {
+function decodeVarInt(bytes: Uint8Array, at = 0): { value: number; length: number } | undefined {
   let value = 0;
   for (let i = 0; i < varIntBytesMax; i++) {
     const byte = bytes[at + i];

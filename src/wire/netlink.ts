@@ -7,8 +7,8 @@
  * outside of the bounds it was given. Readers are made once and used again, because a kernel tells of 20,000 connections a second.
  */
 
-export const messageHeaderBytes = 16;
-export const attributeHeaderBytes = 4;
+const messageHeaderBytes = 16;
+const attributeHeaderBytes = 4;
 /** `struct nfgenmsg`, which begins the payload of netfilter's messages: family, version, resource. */
 export const netfilterHeaderBytes = 4;
 

@@ -7,7 +7,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Cluster, createCluster } from '../../src/cluster/cluster.ts';
 import type { ClusterEvent } from '../../src/cluster/events.ts';
 import type { ClusterFlow } from '../../src/cluster/flow-table.ts';
-import { noNetwork } from '../../src/cluster/member-listeners.ts';
 import type { FlowCount } from '../../src/cluster/members.ts';
 import { Address } from '../../src/core/address.ts';
 import { BackendStates } from '../../src/core/backend-states.ts';
@@ -109,7 +108,7 @@ export function startNode(options: NodeOptions): ClusterNode {
       digest: () => node.digest,
       startedAt: new Date(),
       listeners: () => ['arena udp://127.0.0.1:7777'],
-      network: () => noNetwork,
+      network: () => ({ addresses: [], ips: [], machine: '' }),
     },
     names,
     pins,

@@ -2,7 +2,7 @@
 import { Argument, Command } from 'commander';
 import { refuseUnknown } from './unknown.ts';
 
-export const shells = ['bash', 'zsh', 'fish'] as const;
+const shells = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof shells)[number];
 
 export function helpCommand(program: Command): Command {

@@ -48,7 +48,7 @@ export function eventsLines({ events: rows, isGap }: EventsPage): Line[] {
 const levelStyles: Readonly<Partial<Record<EventRow['level'], Style>>> = { error: 'bad', warning: 'warning' };
 
 /** Time, what it is and what it says; the level is told by a sign too. */
-export function eventLine({ at, level, event, message, times = 1 }: EventRow): Line {
+function eventLine({ at, level, event, message, times = 1 }: EventRow): Line {
   const sign = { error: '!!', warning: '! ', info: '  ' }[level];
   const style = levelStyles[level];
   return [

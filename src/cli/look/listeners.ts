@@ -14,7 +14,7 @@ export async function listeners(options: LookOptions): Promise<void> {
   await look<ListenersBody>(options, { path: '/v1/listeners', draw: listenersLines });
 }
 
-export function listenersLines({ listeners: rows }: ListenersBody, width: number): Line[] {
+function listenersLines({ listeners: rows }: ListenersBody, width: number): Line[] {
   if (rows.length === 0) return [[span('there are no listeners', 'dim')]];
   return tableOf(listenerFields('last10s'), rows, width);
 }

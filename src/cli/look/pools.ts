@@ -14,7 +14,7 @@ export async function pools(options: LookOptions): Promise<void> {
   await look<PoolsBody>(options, { path: '/v1/pools', draw: poolsLines });
 }
 
-export function poolsLines({ pools: rows }: PoolsBody, width: number): Line[] {
+function poolsLines({ pools: rows }: PoolsBody, width: number): Line[] {
   if (rows.length === 0) return [[span('there are no pools', 'dim')]];
   return tableOf(poolFields('last10s'), rows, width);
 }

@@ -27,7 +27,7 @@ export function urgency(state: BackendState | PoolRow['state']): number {
   return state === 'down' ? 0 : state === 'up' ? 2 : 1;
 }
 
-export function checkCell({ check }: BackendRow): Cell {
+function checkCell({ check }: BackendRow): Cell {
   if (check === null) return '';
   return check.ok ? took(check.tookMs) : span(`${count(check.inARow)} failed`, 'bad');
 }

@@ -8,7 +8,7 @@ import { FaultError } from '../errors.ts';
 import { placeText } from './connector.ts';
 import { hostPortOf } from './places.ts';
 
-export const slotCount = 16_384;
+const slotCount = 16_384;
 const nobody = 0xffff;
 
 export class SlotTable {

@@ -13,7 +13,7 @@ export class YamlFailure extends Error {
   }
 }
 
-export const tab = 9;
+const tab = 9;
 const lineFeed = 10;
 const carriageReturn = 13;
 const space = 32;

@@ -51,9 +51,9 @@ const epochMs = 2 ** 32;
 export const ttlMsMax = 0xffffffff;
 /** Eras are numbered modulo 256. A full turn of the sweep of the largest table is 80 of them, and ends what has lapsed. */
 const eraMask = 255;
-export const sweepsPerEra = 16;
+const sweepsPerEra = 16;
 /** About two minutes; open flows are seen every ten seconds. */
-export const connectedErasMax = 8;
+const connectedErasMax = 8;
 /** So many flows or more: no longer counted down, and ended by lapsing alone. */
 const openFlowsMax = 255;
 const slidMax = 63;

@@ -5,7 +5,6 @@ import { Address } from '../address.ts';
 import { Key } from '../key.ts';
 import { finishHash } from '../key-hash.ts';
 import { pinsMax } from '../limits.ts';
-import { connectedErasMax, sweepsPerEra } from './entry.ts';
 import { pinLayout, unassignedWord } from './layout.ts';
 import { PinLocks } from './lock.ts';
 import { PinTable, type RemotePin } from './table.ts';
@@ -13,6 +12,9 @@ import { PinTable, type RemotePin } from './table.ts';
 const ttlMs = 64_000;
 /** The largest table of one group. */
 const oneGroup = 675;
+/** As entry.ts has them. */
+const sweepsPerEra = 16;
+const connectedErasMax = 8;
 const sweepsToLapse = (connectedErasMax + 1) * sweepsPerEra;
 
 /** Distinct for distinct numbers. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { candidatesOf } from './candidates.ts';
-import { isPrime, Maglev, maglevTableSizeDefault } from './maglev.ts';
+import { isPrime, Maglev } from './maglev.ts';
 import type { PolicyBackend } from './policy.ts';
 import {
   backendsOf,
@@ -10,6 +10,9 @@ import {
   idleLoads,
   positionsFor,
 } from './pool.fixture.ts';
+
+/** The default of `table_size`. */
+const maglevTableSizeDefault = 65_537;
 
 function maglev(backends: readonly PolicyBackend[], tableSize = maglevTableSizeDefault): Maglev {
   return new Maglev(candidatesOf(backends, 'name'), tableSize);

@@ -13,9 +13,6 @@ import { hashText, textSeeds } from './hash-text.ts';
 import { Marks } from './marks.ts';
 import type { Policy } from './policy.ts';
 
-/** The paper's smaller table size, and the usual one elsewhere. */
-export const maglevTableSizeDefault = 65_537;
-
 /**
  * Further looks into the table per candidate, until the rest is swept in order. After 4n draws with equal
  * weights about e^-4 of the candidates (2 %) have not come; the sweep costs them their even spread, nothing else.

@@ -27,7 +27,7 @@ export const readBytes = 64 * 1024;
 /** Room for any socket address the engine meets. */
 const nameBytes = 112;
 /** Datagrams of one recvmmsg or sendmmsg. */
-export const datagramsPerBatch = 64;
+const datagramsPerBatch = 64;
 
 export interface ContextLimits {
   /** Memory for unsent remainders of all flows of this engine. Bytes. */

@@ -7,7 +7,7 @@ import { PrefaceScopes } from './preface-scopes.ts';
 import type { UdpConversation } from './udp-conversation.ts';
 
 /** Words of a conversation's identity: sockaddr (7), local address (4), interface (1). Unused ones are 0. */
-export const identityWords = 12;
+const identityWords = 12;
 export const localWordsAt = 7;
 export const interfaceWordAt = 11;
 

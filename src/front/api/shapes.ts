@@ -34,7 +34,7 @@ const rateShape = z
   })
   .meta({ id: 'Rate' });
 
-export const ratesShape = z
+const ratesShape = z
   .object({
     last1s: rateShape,
     last10s: rateShape.describe('Over the time there is, where the instance is younger.'),
@@ -151,7 +151,7 @@ export const listenerShape = z
   })
   .meta({ id: 'Listener' });
 
-export const bannerShape = z
+const bannerShape = z
   .object({
     level: z.enum(['error', 'warning', 'info']),
     code: z
@@ -181,7 +181,7 @@ const memberShape = z
   })
   .meta({ id: 'Member' });
 
-export const clusterShape = z
+const clusterShape = z
   .object({
     name: z.string(),
     instance: z.string(),
@@ -275,7 +275,7 @@ export const statusShape = z
   })
   .meta({ id: 'Status' });
 
-export const flowShape = z
+const flowShape = z
   .object({
     id: z.string().describe('Unique while it is open: its worker and its number there.'),
     listener: z.string(),
@@ -369,9 +369,6 @@ export const reloadPreviewShape = z
     text: z.string(),
   })
   .meta({ id: 'ReloadPreview' });
-
-/** What the stream tells: gap, that events were lost between the last one told and the next. */
-export const streamNames = ['state', 'event', 'gap'] as const;
 
 export type Rate = z.infer<typeof rateShape>;
 export type Rates = z.infer<typeof ratesShape>;

@@ -71,12 +71,12 @@ export function statusPage(
   };
 }
 
-export function listenerRows({ published }: FrontState, { views, rates }: StatusSource): ListenerRow[] {
+function listenerRows({ published }: FrontState, { views, rates }: StatusSource): ListenerRow[] {
   const { snapshot } = published;
   return (snapshot?.listeners ?? []).map((one) => listenerRow(one, views, rates, snapshot!.flowsMax));
 }
 
-export function poolRows(
+function poolRows(
   { published: { snapshot }, backends }: Pick<FrontState, 'published' | 'backends'>,
   source: StatusSource,
   pins: PinCounts | undefined,

@@ -142,7 +142,7 @@ function flowRow(first: FlowRow, { explain, end, canAct }: FlowDoings): View<Flo
 }
 
 /** An address without its port: `203.0.113.7:4711`, `[2001:db8::1]:53`. */
-export function hostOf(client: string): string {
+function hostOf(client: string): string {
   return /^\[(.+)\]:\d+$/.exec(client)?.[1] ?? client.replace(/:\d+$/, '');
 }
 

@@ -10,7 +10,7 @@ export interface Look {
 }
 
 /** Five minutes. */
-export const samplesMax = 300;
+const samplesMax = 300;
 
 export const series = {
   atS: 'at',

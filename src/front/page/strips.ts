@@ -78,7 +78,7 @@ interface Span {
 }
 
 /** The states of the last hour, the oldest first; what was before the first change that is known has no state. Pure. */
-export function spansOf({ flaps, state }: Pick<BackendRow, 'flaps' | 'state'>, nowMs: number): Span[] {
+function spansOf({ flaps, state }: Pick<BackendRow, 'flaps' | 'state'>, nowMs: number): Span[] {
   const changes = flaps.map(({ at, up }) => ({ agoMs: Math.max(0, nowMs - Date.parse(at)), up }));
   const first = changes[0];
   if (first === undefined) return [{ state, fromMs: stripMs, toMs: 0 }];

@@ -55,7 +55,7 @@ function pieceOf(
   return bytes.length < start + length ? undefined : bytes.subarray(start, start + length);
 }
 
-export class PayloadIdentifier implements Identifier {
+class PayloadIdentifier implements Identifier {
   readonly bytesMax: number;
   readonly timeoutMs: number;
   readonly #inner: Identifier | undefined;
