@@ -32,6 +32,8 @@ export interface FurtherPin {
   holdsPin: boolean;
   /** From 1: so many of this flow have been learned. */
   readonly number: number;
+  /** Datagrams the client had sent when the first of them was: what it sends later answers to its server. */
+  readonly datagramsBefore: number;
 }
 
 export class Flow {

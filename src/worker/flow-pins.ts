@@ -7,7 +7,7 @@
  * may be forged.
  */
 import { pinIdOf } from '../core/choose.ts';
-import type { Flow } from '../core/flow.ts';
+import type { Flow, FurtherPin } from '../core/flow.ts';
 import { isSameKey, Key } from '../core/key.ts';
 import { wordsOfBytes } from '../core/key-bytes.ts';
 import { unconfirmedPinTtlMs } from '../core/limits.ts';
@@ -45,16 +45,17 @@ export class FlowPins {
     if (isKnown || number > learnedPerFlowMax || !this.claimLearned(flow, key, nowMs)) return;
     if (serverPin?.holdsPin === true)
       this.pins.leave(pinScope, serverPin.key, flow.listener.plan.affinity.ttlMs, nowMs);
-    flow.serverPin = { key, holdsPin: false, number };
+    const datagramsBefore = serverPin?.datagramsBefore ?? flow.datagramsIn;
+    flow.serverPin = { key, holdsPin: false, number, datagramsBefore };
   }
 
   /** @returns whether the client is known to be there, and the pin of what was learned is one that others are told of */
   confirmLearned(flow: Flow, nowMs: number): boolean {
     const { pinScope, serverPin } = flow;
-    if (flow.datagramsIn < datagramsOfConnected) return false;
+    if (serverPin === undefined) return flow.datagramsIn >= datagramsOfConnected;
+    if (!isHeardSince(flow, serverPin)) return false;
     const { ttlMs } = flow.listener.plan.affinity;
-    if (serverPin !== undefined)
-      this.pins.confirm(pinScope, serverPin.key, pinIdOf(flow.backend!), ttlMs, nowMs);
+    this.pins.confirm(pinScope, serverPin.key, pinIdOf(flow.backend!), ttlMs, nowMs);
     return true;
   }
 
@@ -80,7 +81,7 @@ export class FlowPins {
     if (serverPin === undefined) return;
     if (serverPin.holdsPin) this.pins.stay(pinScope, serverPin.key, plan.affinity.ttlMs, nowMs);
     // Whatever brought the flow there, nobody else knows this id.
-    else if (isConnected && this.claimLearned(flow, serverPin.key, nowMs))
+    else if (isHeardSince(flow, serverPin) && this.claimLearned(flow, serverPin.key, nowMs))
       serverPin.holdsPin = this.arriveBy(flow, serverPin.key, true, nowMs);
   }
 
@@ -119,6 +120,11 @@ export class FlowPins {
     const ttlMs = Math.min(listener.plan.affinity.ttlMs, unconfirmedPinTtlMs);
     return this.pins.claim(pinScope, key, id, ttlMs, nowMs, 'learned') === id;
   }
+}
+
+/** Who forges a source may send several datagrams at once: they are before the answer, which he does not see. */
+function isHeardSince({ datagramsIn }: Flow, { datagramsBefore }: FurtherPin): boolean {
+  return datagramsIn > datagramsBefore;
 }
 
 function usesPin(flow: Flow): boolean {

@@ -216,6 +216,28 @@ test('the client is known to be there before others are told of the id, and a fo
   expect(real.learnsIds).toBe(false);
 });
 
+test('of a source that is forged in several datagrams at once others are not told of the id, and it lasts a minute', () => {
+  const on = instance();
+  const forged = come(on, long(chosen, 'c1c2'));
+  for (let i = 0; i < 3; i++) says(forged);
+  answer(on, forged, long('c1c2', 'd1d2d3d4', '00000001', 'f0'));
+  answer(on, forged, long('c1c2', server));
+  answer(on, forged, bytes('40 c1c2 00'));
+  expect([pinOf(on, server)!.isConfirmed, forged.learnsIds]).toEqual([false, true]);
+  for (let i = 0; i < 100; i++) {
+    clockMs += 1_000;
+    on.workers[0]!.tick();
+  }
+  expect(pinOf(on, server)).toBeUndefined();
+  says(forged);
+  answer(on, forged, bytes('40 c1c2 00'));
+  for (let i = 0; i < 12; i++) {
+    clockMs += 1_000;
+    on.workers[0]!.tick();
+  }
+  expect([pinOf(on, server)?.isConfirmed, forged.learnsIds], 'it was none').toEqual([true, false]);
+});
+
 test('the pin of the id lives as long as the conversation, and for the ttl after it', () => {
   const on = instance();
   const flow = shakeHands(on);
@@ -423,3 +445,22 @@ test('whatever a client and its server say, nothing is thrown, and a flow leaves
   });
   expect(most).toBe(5);
 }, 60_000);
+
+test('rebind beside it: a conversation that a proxy has told of goes on by nobody else', () => {
+  const proxyProtocol = { from: ['10.0.0.0/8'], timeoutMs: 5_000, udp: 'first' } as const;
+  const on = instance({ plan: { rebind: 'quic', proxyProtocol } });
+  const source = Address.parseWithPort('198.51.100.7:4711')!;
+  const header = writeProxyHeader({ transport: 'datagram', source, destination: local });
+  const flow = come(on, Uint8Array.from([...header, ...long(chosen, 'c1c2')]));
+  expect(flow.client).toEqual(source);
+  answer(on, flow, long('c1c2', server));
+  says(flow);
+  const stranger = Address.parseWithPort('203.0.113.9:4711')!;
+  expect(on.workers[0]!.continues(on.listener, stranger, local, short(server))).toBeUndefined();
+  expect(flow.serverPin!.key.text).toBe(server);
+  const direct = on.workers[0]!.open(on.listener, stranger, local, undefined, long(chosen, 'c1c2')) as Flow;
+  on.workers[0]!.route(direct);
+  on.workers[0]!.dialed(direct);
+  answer(on, direct, long('c1c2', 'd1d2d3d4'));
+  expect(on.workers[0]!.continues(on.listener, source, local, short('d1d2d3d4'))).toBe(direct);
+});

@@ -67,7 +67,8 @@ export class QuicIds {
   answered(flow: Flow, reply: Uint8Array, nowMs: number): void {
     const { affinity, rebind } = flow.listener.plan;
     const id = readServerId(reply);
-    if (typeof id === 'object' && rebind === 'quic') this.rebinding.learn(flow, id);
+    // Whoever a proxy has told of has no address of its own that could change.
+    if (typeof id === 'object' && rebind === 'quic' && flow.consumed === 0) this.rebinding.learn(flow, id);
     if (affinity.key !== 'quic-id') {
       flow.learnsIds = id !== 'settled';
       return;
