@@ -9,6 +9,7 @@ import type { SharedViews } from '../rooms/shared.ts';
 import { backendFamilies, ejectionFamilies, poolFamilies } from './backend-metrics.ts';
 import { clusterFamilies } from './cluster-metrics.ts';
 import { distributions, type Family, pageOf, single } from './family.ts';
+import { listenDropFamilies } from './listen-drops.ts';
 import { listenerFamilies } from './listener-metrics.ts';
 import type { MetricsSource } from './metrics-source.ts';
 import { accessFamilies, discoveryFamilies, fileFamilies } from './source-metrics.ts';
@@ -37,6 +38,7 @@ export function familiesOf(source: MetricsSource): Family[] {
     ...reloadFamilies(source),
     ...pinFamilies(source.views),
     ...listenerFamilies(source),
+    ...listenDropFamilies(),
     ...backendFamilies(source),
     ...ejectionFamilies(source),
     ...poolFamilies(source),

@@ -1,0 +1,35 @@
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { pageOf } from './family.ts';
+import { listenDropFamilies } from './listen-drops.ts';
+
+/** Overflows and drops as the page has them. */
+function onPage(read?: () => string): (number | undefined)[] {
+  const page = pageOf(listenDropFamilies(read));
+  return ['overflows', 'drops'].map((what) => {
+    const value = new RegExp(`^pinion_kernel_listen_${what}_total (\\d+)$`, 'm').exec(page)?.[1];
+    return value === undefined ? undefined : Number(value);
+  });
+}
+
+test('the two are found by their names, wherever a kernel has them', () => {
+  const text =
+    'TcpExt: SyncookiesSent ListenOverflows ListenDrops TCPHPHits\nTcpExt: 1 22 333 4\nIpExt: ListenDrops\nIpExt: 9\n';
+  expect(onPage(() => text)).toEqual([22, 333]);
+  expect(onPage(() => 'TcpExt: ListenDrops X ListenOverflows\nTcpExt: 5 6 7')).toEqual([7, 5]);
+  for (const wrong of [
+    '',
+    'TcpExt: ListenOverflows ListenDrops\n',
+    'TcpExt: ListenOverflows\nTcpExt: 1\n',
+    'TcpExt: ListenOverflows ListenDrops\nTcpExt: 1 -\n',
+    'TcpExt: ListenOverflows ListenDrops\nTcpExt: 1\n',
+    'IpExt: ListenOverflows ListenDrops\nIpExt: 1 2\n',
+  ])
+    expect(onPage(() => wrong)).toEqual([undefined, undefined]);
+});
+
+test('the page has those of this kernel', () => {
+  const before = onPage(() => readFileSync('/proc/self/net/netstat', 'latin1'));
+  // Other programs of this machine may add to them meanwhile.
+  for (const [i, value] of onPage().entries()) expect(value).toBeGreaterThanOrEqual(before[i]!);
+});
