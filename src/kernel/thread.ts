@@ -161,13 +161,14 @@ export class KernelThread {
 
   private want(): Ruleset {
     const open = this.relay.openListeners();
+    this.wants.begin(open);
     return wantedOf(
       {
         table: this.options.table,
         listeners: open.map(({ view }) => view),
         pools: open.map(({ pool }) => pool),
         bucketsOf: (pool, family) => this.wants.bucketsOf(pool, family),
-        pinsOf: (pool, listener) => this.wants.pinsOf(pool, listener),
+        pinsOf: (pool, listener) => this.wants.pinsWanted(pool, listener),
         isEnding: this.endingUntilMs !== 0,
       },
       this.numbers,

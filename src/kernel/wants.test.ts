@@ -165,3 +165,26 @@ test('a change of states, and one of exceptional pins, is noticed; a pin that sa
   states.setUp(1, false);
   expect(wants.isOther(open)).toBe(true);
 });
+
+test('what was written meanwhile and is as before again is noticed', () => {
+  const { states, pins, wants, pass } = worldOf([1, 2]);
+  const [one] = [{ view: listener, pool: poolOf([1, 2], 1) }];
+  const bucket = wants.bucketsOf(one.pool, 4)[bucketOf(1)]!;
+  const key = keyOf(client(1), affinity as never);
+  pins.claim(1, key, bucket, 600_000, 0, 'policy');
+  pass(1_000);
+  wants.isOther([one]);
+  pins.move(1, key, bucket, 3 - bucket, 600_000, 1_000, 'moved' as never);
+  states.setDraining(3 - bucket, true);
+  // Made for whatever reason, before the next look.
+  wants.begin([one]);
+  expect([...wants.pinsWanted(one.pool, listener)]).toHaveLength(1);
+  states.setDraining(3 - bucket, false);
+  expect(wants.isOther([one])).toBe(true);
+  wants.begin([one]);
+  [...wants.pinsWanted(one.pool, listener)];
+  pins.move(1, key, 3 - bucket, bucket, 600_000, 1_000, 'moved' as never);
+  pass(1_000);
+  expect(wants.isOther([one])).toBe(true);
+  expect(wants.isOther([one])).toBe(false);
+});

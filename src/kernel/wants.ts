@@ -43,7 +43,8 @@ export class Wants {
   private readonly options: WantsOptions;
   private readonly made = new Map<number, Made>();
   private statesSeen = '';
-  private pinsSeen = '';
+  /** By listener: the same for the same exceptions, in whatever order. */
+  private readonly pinsSeen = new Map<number, string>();
   private writesSeen = -1;
   private pinsLookedAtMs = 0;
   private pinLookMs = 0;
@@ -56,11 +57,25 @@ export class Wants {
 
   /** Whether something that {@link bucketsOf} and {@link pinsOf} go by is another than when this was asked last. */
   isOther(open: readonly OpenListener[]): boolean {
-    const pools = new Set(open.map(({ pool }) => pool));
-    const states = [...pools].map((pool) => this.statesOf(pool)).join(';');
+    const states = this.statesOfAll(open);
     const isOther = states !== this.statesSeen;
     this.statesSeen = states;
     return this.areOtherPins(open) || isOther;
+  }
+
+  /** Before a table is made of it: what is another from here on is to be noticed, though it may have been so when it was looked at last. */
+  begin(open: readonly OpenListener[]): void {
+    this.statesSeen = this.statesOfAll(open);
+  }
+
+  /** As {@link pinsOf}, for the table that is made now. */
+  *pinsWanted(pool: PoolView, listener: ListenerView): Generator<ExceptionalPin, void, undefined> {
+    const sum = new PinSum();
+    for (const pin of this.pinsOf(pool, listener)) {
+      sum.add(pin);
+      yield pin;
+    }
+    this.pinsSeen.set(listener.id, String(sum));
   }
 
   /** The buckets of a pool for clients of one family: ids of backends. */
@@ -137,6 +152,11 @@ export class Wants {
     return made;
   }
 
+  private statesOfAll(open: readonly OpenListener[]): string {
+    const pools = new Set(open.map(({ pool }) => pool));
+    return [...pools].map((pool) => this.statesOf(pool)).join(';');
+  }
+
   private statesOf({ backends }: PoolView): string {
     const { states } = this.options;
     return backends
@@ -156,22 +176,29 @@ export class Wants {
     const writes = writesOf(pins);
     if (writes === this.writesSeen) return false;
     this.writesSeen = writes;
-    const sums = open.map(({ view, pool }) => this.sumOf(this.pinsOf(pool, view))).join();
+    let isOther = false;
+    for (const { view, pool } of open) {
+      const sum = new PinSum();
+      for (const pin of this.pinsOf(pool, view)) sum.add(pin);
+      isOther ||= this.pinsSeen.get(view.id) !== String(sum);
+      this.pinsSeen.set(view.id, String(sum));
+    }
     this.pinLookMs = nowMs() - startedMs;
-    const isOther = sums !== this.pinsSeen;
-    this.pinsSeen = sums;
     return isOther;
   }
+}
 
-  /** The same for the same exceptions, in whatever order. */
-  private sumOf(pins: Iterable<ExceptionalPin>): string {
-    let count = 0;
-    let sum = 0;
-    for (const { client, backendId } of pins) {
-      count++;
-      sum = (sum + hashWords(client, backendId)) % Number.MAX_SAFE_INTEGER;
-    }
-    return `${count} ${sum}`;
+class PinSum {
+  private count = 0;
+  private sum = 0;
+
+  add({ client, backendId }: ExceptionalPin): void {
+    this.count++;
+    this.sum = (this.sum + hashWords(client, backendId)) % Number.MAX_SAFE_INTEGER;
+  }
+
+  toString(): string {
+    return `${this.count} ${this.sum}`;
   }
 }
 
