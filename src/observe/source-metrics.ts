@@ -63,7 +63,7 @@ export function fileFamilies({ state }: Pick<MetricsSource, 'state'>): Family[] 
     single(
       'pinion_files_unusable',
       'gauge',
-      'Files of tokens, passwords and certificates that cannot be used as they are now. What was read from them before stays in use.',
+      'Files of tokens, passwords and certificates that cannot be used as they are now. What was read from them before stays in use; where nothing was, what needs them does without.',
       () => state().files.unusable.length,
     ),
     single(
