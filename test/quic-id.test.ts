@@ -123,14 +123,19 @@ async function explain(pinion: Pinion, listener: string, client: string): Promis
   return (await admin(pinion, 'GET', `/explain?${query}`)).body;
 }
 
+async function order(pinion: Pinion, pool: string, backend: string, what: 'drain' | 'undrain') {
+  const { status, body } = await admin(pinion, 'POST', `/pools/${pool}/backends/${backend}/${what}`);
+  expect([status, body]).toEqual([200, expect.anything()]);
+}
+
 /** Has a client shake hands, and moves it to `port` of another instance, or of the same, as soon as `known` knows of it. */
 async function moved(from: Pinion, known: Pinion, to: Pinion, pool: string, meanwhile: () => Promise<void>) {
   const path = new Path(from.port(pool));
   const answer = askWho(await path.open(), pool === 'negotiated' ? unknownVersion : []);
   const pin = await eventually(`its pin in pool ${pool}`, () => learnedPin(known, pool));
   path.cut();
-  await admin(to, 'POST', `/pools/${pool}/backends/${pin.backend}/drain`);
   await meanwhile();
+  await order(to, pool, pin.backend, 'drain');
   const flows = async (): Promise<number> =>
     (await to.metric('pinion_listener_flows_total', { listener: pool })) ?? 0;
   const before = await flows();
@@ -172,10 +177,8 @@ test.each(['epoll', 'portable'])(
       Pinion,
       Pinion,
     ];
-    for (const pool of Object.keys(pools)) await admin(one, 'POST', `/pools/${pool}/backends/other/drain`);
-    const here = await moved(one, one, one, 'here', () =>
-      admin(one, 'POST', '/pools/here/backends/other/undrain').then(),
-    );
+    for (const pool of Object.keys(pools)) await order(one, pool, 'other', 'drain');
+    const here = await moved(one, one, one, 'here', () => order(one, 'here', 'other', 'undrain'));
     expect(here).toMatchObject({ answer: 'plain', flows: 1 });
     expect(await explain(one, 'here', here.pin.client)).toMatchObject({
       key: `quic-id ${here.pin.client}`,
