@@ -154,7 +154,7 @@ export function explain(
     client: askedText(client),
     key: `${key.kind} ${key.text}`,
     ...(isFallback ? { told: `no ${kind}: recognised by its address` } : {}),
-    ...(pool.scope === undefined ? {} : { group: pool.scope.name.slice(1) }),
+    ...groupOf(pool, affinity),
     backend: chosen?.name ?? null,
     address: chosen?.target === undefined ? null : addressFor(chosen.target, listener.plan, asks.port),
     by: chosen === undefined ? 'none' : followed ? 'pin' : 'policy',
@@ -178,6 +178,12 @@ export function explain(
     ...limitsFor(listener, client, views, nowMs()),
     ...accessOf(listener, client),
   };
+}
+
+/** Without an instance nobody has scopes, and the file says it. */
+function groupOf({ scope }: PoolView, { group }: AffinityPlan): Pick<Explanation, 'group'> {
+  const name = scope?.name.slice(1) ?? group;
+  return name === undefined ? {} : { group: name };
 }
 
 /** With `relay: kernel` the policy is asked for a bucket, and backends of the client's own family serve it. */
