@@ -2,13 +2,14 @@
  * `relay: kernel` under hostile conditions, with real packets: clients speak over TCP and UDP all the while, as in kernel-relay.test.ts, and
  * the kernel's table of connections is full, its events are lost, or somebody floods a listener with forged addresses.
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { configText, noCheck } from './support/config.ts';
 import { eventually } from './support/eventually.ts';
 import { createKernelWorld, type KernelWorld, virtualAddress } from './support/kernel-world.ts';
 import { type Clients, script } from './support/pair.ts';
 import type { Report } from './support/pair-clients.ts';
-import type { Pinion } from './support/pinion.ts';
+import { type Pinion, startPinion } from './support/pinion.ts';
 import { stopEverything } from './support/processes.ts';
 import { requireKernel } from './support/require-kernel.ts';
 
@@ -169,5 +170,22 @@ requireKernel('redis', 'iproute2')('the kernel carries it, whoever is against it
       return tcp.connections >= ofB1;
     });
     expect((await everybody('known to the last one')).tcp.connections).toBe(ofB1);
+  });
+
+  test('a first listener for the kernel that a reload brings is refused with what to do', async () => {
+    const user = configText({
+      workers: 1,
+      metrics: undefined,
+      listeners: [{ name: 'front', bind: 'tcp://127.0.0.1:7100', pool: 'pool' }],
+      pools: {
+        pool: { policy: 'maglev', health: noCheck, backends: [{ name: 'b1', address: '10.77.0.21:7000' }] },
+      },
+    });
+    const other = await startPinion(user, { wrapper: world.network.wrapper('lb2') });
+    writeFileSync(other.configPath, world.config('lb2'));
+    other.process.signal('SIGHUP');
+    const { problems } = await other.waitForLog(({ event }) => event === 'reload-refused');
+    expect(JSON.stringify(problems)).toMatch(/without a listener of `relay: kernel`.* restart it/);
+    await other.stop();
   });
 });
