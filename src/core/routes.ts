@@ -73,12 +73,14 @@ export class Routes {
   /** As many bytes decide every route by first bytes. */
   readonly firstBytesMax: number;
   private readonly pools: readonly string[];
+  private readonly all: readonly Route[];
   private readonly byProtocol = new Map<RouteProtocol, ProtocolRoutes>();
   /** Those that name no protocol. */
   private readonly others: Route[] = [];
 
   constructor(plans: readonly RoutePlan[]) {
-    for (const [index, plan] of plans.entries()) this.add(routeOf(plan, index));
+    this.all = plans.map(routeOf);
+    for (const route of this.all) this.add(route);
     this.pools = plans.map(({ pool }) => pool);
     this.protocols = [...this.byProtocol.keys()];
     this.firstBytesMax = Math.max(0, ...this.others.map(({ firstBytes }) => firstBytes?.length ?? 0));
@@ -118,6 +120,17 @@ export class Routes {
   /** @param found as {@link find} returns it. @param pool of the listener, for clients whom no route is for */
   leads(found: number | undefined, pool: string | undefined): RouteFound {
     return found === undefined ? { number: 0, pool } : { number: found + 1, pool: this.pools[found] };
+  }
+
+  /**
+   * Whether a client of this address might have been led to a pool, had it said something else.
+   * @param number of the route it is led by as it is, 0: by none
+   */
+  mayLead(client: Address, number: number, pool: string): boolean {
+    return this.all.some(
+      (route) =>
+        route.plan.pool === pool && (number === 0 || route.index < number) && route.isOfClient(client),
+    );
   }
 
   private tryNames(search: Search, { protocol, name, alpn }: Spoken): void {

@@ -337,7 +337,10 @@ export class Director implements EngineHost {
     if (plan.affinity.key !== 'quic-id' || words === undefined || !saysNothing) return led;
     const pools = poolIds.flatMap((id) => this.choosers.get(id)?.pool ?? []);
     const pool = this.quicIds.poolOf(words, pools, nowMs);
-    return pool === undefined ? led : { ...led, route: { number: 0, pool: pool.plan.name } };
+    // Routes by `clients` keep others out, whatever id they say.
+    const mayGo =
+      pool !== undefined && this.routing.mayLead(plan, client, led.route?.number ?? 0, pool.plan.name);
+    return mayGo ? { ...led, route: { number: 0, pool: pool.plan.name } } : led;
   }
 
   /** What is known of where a flow belongs. */

@@ -357,6 +357,51 @@ test('with routes, and no pool for others: only who has a known id comes in', ()
   );
 });
 
+test('with routes by clients: an id leads nobody where no route would', () => {
+  const on = instance({ plan: { routes: [{ pool: 'shop', clients: ['10.0.0.0/8'], firstBytesHex: 'c0' }] } });
+  expect(shakeHands(on).poolName).toBe('shop');
+  const comesFrom = (client: string, said: Uint8Array): [string, number] => {
+    const flow = on.workers[0]!.open(
+      on.listener,
+      Address.parseWithPort(client)!,
+      local,
+      undefined,
+      said,
+    ) as Flow;
+    return [flow.poolName, flow.routeNumber];
+  };
+  for (const said of [short(server), long(server, 'c1c2', '00000001', 'e0')]) {
+    expect(comesFrom(`10.99.0.1:${1_000 + places++}`, said)).toEqual(['shop', 0]);
+    expect(comesFrom(`198.51.100.7:${1_000 + places++}`, said), 'a stranger').toEqual(['pool', 0]);
+    expect(comesFrom(`[2001:db8::7]:${1_000 + places++}`, said), 'a stranger').toEqual(['pool', 0]);
+  }
+});
+
+test('with routes: one that fits whatever is said has its clients, but for those that could be led before it', () => {
+  const routes = [
+    { pool: 'shop', firstBytesHex: 'c0' },
+    { pool: 'pool', clients: ['10.0.0.0/8'] },
+  ];
+  const on = instance({ plan: { routes, pool: 'shop' } });
+  shakeHands(on);
+  expect(
+    [come(on, short(server)), come(on, short('f1f2f3f4f5f6f7f8'))].map(({ poolName }) => poolName),
+  ).toEqual(['shop', 'pool']);
+  const after = instance({ plan: { routes: routes.toReversed(), pool: 'shop' } });
+  const stranger = Address.parseWithPort('198.51.100.7:4711')!;
+  const flow = after.workers[0]!.open(
+    after.listener,
+    stranger,
+    local,
+    undefined,
+    long(chosen, 'c1c2'),
+  ) as Flow;
+  after.workers[0]!.route(flow);
+  after.workers[0]!.dialed(flow);
+  answer(after, flow, long('c1c2', server));
+  expect([flow.poolName, come(after, short(server)).poolName]).toEqual(['shop', 'pool']);
+});
+
 test('with routes, in a group: one pin for all pools, of which one has such a backend', () => {
   const on = instance({ plan: toShop, scope: { id: 9, name: '@world', elsewhere: [] } });
   shakeHands(on);

@@ -49,6 +49,11 @@ export class Routing {
     return { route: routes.leads(found, plan.pool), spoken: said.spoken[0], speech: undefined };
   }
 
+  /** As {@link Routes.mayLead}, also to the pool of those whom no route is for. */
+  mayLead(plan: ListenerPlan, client: Address, number: number, pool: string): boolean {
+    return (number === 0 && pool === plan.pool) || this.routesOf(plan)!.mayLead(client, number, pool);
+  }
+
   /** The flow waits until its client has said where it belongs. @returns as {@link Hearings.add} */
   wait(flow: Flow, speech: DatagramSpeech, nowMs: number): ReturnType<Hearings['add']> {
     return this.hearings.add(flow, this.routesOf(flow.listener.plan)!, speech, nowMs);
