@@ -1,4 +1,5 @@
 /** What an operator sees: the pages, the log line of a flow, explain, and the commands that only print. */
+import { writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { afterEach, describe, expect, test } from 'vitest';
 import { askTcp, askUdp, clientAddresses, tcpClient } from './support/clients.ts';
@@ -182,6 +183,27 @@ test('log.flows: off logs none, and sample: 0 too', async () => {
     expect(pinion.events('stopped').length).toBe(1);
     expect(pinion.events('flow')).toEqual([]);
   }
+});
+
+test('log.level and log.flows follow a reload', async () => {
+  const text = await config({ log: { level: 'info', flows: { level: 'off' } } });
+  const pinion = await startPinion(text);
+  const reload = async (next: string) => {
+    writeFileSync(pinion.configPath, next);
+    const { body } = await admin(pinion, 'POST', '/v1/reload');
+    expect(body).toMatchObject({ needRestart: [] });
+  };
+  await askTcp(pinion.port('front'), '127.4.0.1');
+  await reload(text.replace('off', 'debug'));
+  await askTcp(pinion.port('front'), '127.4.0.2');
+  await reload(text.replace('off', 'debug').replace('info', 'debug'));
+  await askTcp(pinion.port('front'), '127.4.0.3');
+  expect(await pinion.waitForLog(({ event }) => event === 'flow')).toMatchObject({
+    level: 20,
+    client: expect.stringMatching(/^127\.4\.0\.3:/),
+  });
+  await pinion.stop();
+  expect(pinion.events('flow')).toHaveLength(1);
 });
 
 describe('explain', () => {

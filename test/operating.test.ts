@@ -209,16 +209,18 @@ test('reload says what waits for a restart, also the next time', async () => {
   expect(JSON.parse((await reload('--json')).stdout)).toMatchObject({ needRestart: [] });
   writeFileSync(
     pinion.configPath,
-    config({ workers: 2, shutdown: { drain: '1s' }, log: { level: 'debug' } }),
+    config({ workers: 2, shutdown: { drain: '1s' }, log: { level: 'debug', format: 'json' } }),
   );
   for (let round = 0; round < 2; round++) {
     const { status, stdout, stderr } = await reload();
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-    expect(stdout).toMatch(/^the configuration is in use \(digest \S+\)\nrestart to change workers, log\n$/);
+    expect(stdout).toMatch(
+      /^the configuration is in use \(digest \S+\)\nrestart to change workers, log\.format\n$/,
+    );
   }
   const { status, stdout, stderr } = await reload('--json');
   expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-  expect(JSON.parse(stdout)).toMatchObject({ needRestart: ['workers', 'log'] });
+  expect(JSON.parse(stdout)).toMatchObject({ needRestart: ['workers', 'log.format'] });
   writeFileSync(pinion.configPath, 'nonsense');
   expect(await reload('--dry-run')).toMatchObject({ status: 1, stderr: '' });
   const dry = await reload('--dry-run', '--json');

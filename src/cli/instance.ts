@@ -37,6 +37,8 @@ export interface InstanceOptions {
   /** Called last, before the process ends by itself. */
   readonly flush: () => Promise<void>;
   readonly logLinesDropped: () => number;
+  /** A reload has put this plan in force. */
+  readonly reloaded?: (plan: Plan) => void;
   /** Who is told how it is. */
   readonly manager?: ServiceManager | undefined;
   /** Sockets that are bound already. */
@@ -209,6 +211,7 @@ export class Instance {
       const machine = await this.look(loaded);
       if (machine.problems.length > 0) return refuse(machine.problems);
       await this.control.reload(loaded.plan);
+      this.options.reloaded?.(loaded.plan);
       const needRestart = this.pendingRestart(loaded.plan);
       return {
         status: 200,

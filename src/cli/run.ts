@@ -58,7 +58,8 @@ async function runLoaded(loaded: Loaded, options: RunOptions): Promise<void> {
   process.on('unhandledRejection', (error) => void fail(error, exitStatus.defect));
   try {
     const instance = await Instance.create(loaded, {
-      watch: logEvents(log, plan.log.flows.level),
+      watch: logEvents(log),
+      reloaded: (next) => log.change(next.log),
       flush: () => log.flush(),
       logLinesDropped: () => log.dropped(),
       manager,

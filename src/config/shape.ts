@@ -86,33 +86,36 @@ export const instanceOptions = {
   zone: name(
     'Where this instance stands: inside a priority, backends of the same zone come first. Left out: zones make no difference.',
   ),
-  log: {
-    ...group('What is logged.', {
-      level: choice(
-        'The least severe level that is logged.',
-        ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
-        'info',
-      ),
-      format: choice(
+  log: group('What is logged.', {
+    level: choice(
+      'The least severe level that is logged.',
+      ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
+      'info',
+    ),
+    format: {
+      ...choice(
         'How a line is written. auto: text on a terminal, else json. Under systemd each line begins with its priority (<4>).',
         ['auto', 'text', 'json'],
         'auto',
       ),
-      flows: group(
-        'The line logged when a flow has ended. One whose client was not served is a warning, whatever stands here.',
-        {
-          level: choice(
-            'The level of that line; off: none, of failed flows neither.',
-            ['trace', 'debug', 'info', 'off'],
-            'info',
-          ),
-          sample: fraction(
-            'The share of flows that is logged, 0 to 1. Failed ones are as well, up to 100 a second of each worker.',
-            1,
-          ),
-        },
-      ),
-      access: optionalGroup(
+      waits: true,
+    },
+    flows: group(
+      'The line logged when a flow has ended. One whose client was not served is a warning, whatever stands here.',
+      {
+        level: choice(
+          'The level of that line; off: none, of failed flows neither.',
+          ['trace', 'debug', 'info', 'off'],
+          'info',
+        ),
+        sample: fraction(
+          'The share of flows that is logged, 0 to 1. Failed ones are as well, up to 100 a second of each worker.',
+          1,
+        ),
+      },
+    ),
+    access: {
+      ...optionalGroup(
         'A file of their own for the lines of finished flows; those that failed are in the log as well.',
         {
           file: required(
@@ -124,9 +127,9 @@ export const instanceOptions = {
           ),
         },
       ),
-    }),
-    waits: true,
-  },
+      waits: true,
+    },
+  }),
   metrics: { ...form(metricsShape, (written) => written), waits: true },
   admin: { ...form(adminShape, buildAdmin), waits: true },
   cluster: { ...form(clusterShape, buildCluster), waits: true },

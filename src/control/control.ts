@@ -15,7 +15,6 @@ import { diffPlans } from '../config/diff.ts';
 import { unhonoured } from '../config/unhonoured.ts';
 import { bindKey, bindsOf } from '../core/binds.ts';
 import { type Fault, whyOf } from '../core/ejection.ts';
-import { flowLogOf } from '../core/flow-log.ts';
 import type { KillOrder } from '../core/kill-order.ts';
 import { firstChecksWithinMs, firstDiscoveryWithinMs, loopRememberedMs, workersMax } from '../core/limits.ts';
 import type { LoopListener } from '../core/loops.ts';
@@ -188,7 +187,7 @@ export class Control {
       },
     });
     this.loopWatch = new LoopWatch(() => this.publish(this.published));
-    this.snapshots = new Snapshots(this.ids, this.backends, this.access, flowLogOf(plan));
+    this.snapshots = new Snapshots(this.ids, this.backends, this.access, plan);
     this.refusals = new Refusals(options.watch);
     this.workers = this.makeWorkers(workers, hasKernel ? tableOf(plan) : undefined);
     const post = (worker: number, message: MessageToWorker): boolean => this.workers.post(worker, message);

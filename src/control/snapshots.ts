@@ -2,7 +2,7 @@
  * Makes snapshots of plans: names become numbers, backends get their addresses, and a pool gets another version when
  * something of it has changed, so that the workers keep what they have built for the others.
  */
-import type { FlowLog } from '../core/flow-log.ts';
+import { type FlowLog, flowLogOf } from '../core/flow-log.ts';
 import { hasPrefaces, identifies } from '../core/identity.ts';
 import { backendsPerPoolMax } from '../core/limits.ts';
 import { groupBackends, groupScopes } from '../core/pin-scopes.ts';
@@ -18,16 +18,21 @@ export class Snapshots {
   private readonly ids: Ids;
   private readonly backends: Backends;
   private readonly access: Pick<AccessLists, 'view'>;
-  private readonly flowLog: FlowLog;
+  private readonly started: Pick<Plan, 'log' | 'admin'>;
   private readonly poolVersions = new Map<number, { version: number; text: string }>();
   private generation = 0;
 
-  /** @param flowLog of the plan the process was started with: what is logged waits for a restart */
-  constructor(ids: Ids, backends: Backends, access: Pick<AccessLists, 'view'>, flowLog: FlowLog) {
+  /** @param started the plan the process was started with: the file of finished flows, and the admin address, wait for a restart */
+  constructor(
+    ids: Ids,
+    backends: Backends,
+    access: Pick<AccessLists, 'view'>,
+    started: Pick<Plan, 'log' | 'admin'>,
+  ) {
     this.ids = ids;
     this.backends = backends;
     this.access = access;
-    this.flowLog = flowLog;
+    this.started = started;
   }
 
   of(
@@ -49,8 +54,14 @@ export class Snapshots {
       listeners: this.listeners(plan),
       pools: this.pools(plan),
       shares: shareFlows(plan.listeners.map(sharing), more.flowsMax, plan.limits.udpShare),
-      flowLog: this.flowLog,
+      flowLog: this.flowLog(plan),
     };
+  }
+
+  private flowLog(plan: Plan): FlowLog {
+    const { log, admin } = this.started;
+    const { access: _, ...live } = plan.log;
+    return flowLogOf({ log: log.access === undefined ? live : { ...live, access: log.access }, admin });
   }
 
   listeners({ listeners }: Pick<Plan, 'listeners'>): ListenerView[] {

@@ -68,10 +68,10 @@ test('what is logged while the last lines are written out, and after, is lost an
 
 test('a flow whose client was not served is a warning with code and cause; off tells of none', async () => {
   const log = logInto();
-  const watch = logEvents(log, 'info');
+  const watch = logEvents(log);
   watch({ event: 'flow-ended', flow });
   watch({ event: 'flow-ended', flow: failed });
-  logEvents(log, 'off')({ event: 'flow-ended', flow: failed });
+  logEvents({ ...log, flowLevel: 'off' })({ event: 'flow-ended', flow: failed });
   await log.flush();
   expect(linesOf(path)).toMatchObject([
     { level: 30, event: 'flow', code: 'client-closed', bytesIn: 5 },
@@ -86,7 +86,7 @@ test('a flow whose client was not served is a warning with code and cause; off t
 
 test('with a file of their own finished flows are there, and in the log only those that failed', async () => {
   const log = logInto({ access: { file: accessPath } });
-  const watch = logEvents(log, 'info');
+  const watch = logEvents(log);
   watch({ event: 'flow-ended', flow });
   await vi.waitFor(() => expect(linesOf(accessPath)).toHaveLength(1));
   renameSync(accessPath, `${accessPath}.1`);
@@ -112,8 +112,8 @@ test('signals that come faster than the file is opened are one more opening, not
 test('where no flow is logged none is missing from the log', async () => {
   const log = logInto();
   const untold = { event: 'flows-untold', count: 7 } as const;
-  logEvents(log, 'off')(untold);
-  logEvents(log, 'info')(untold);
+  logEvents({ ...log, flowLevel: 'off' })(untold);
+  logEvents({ ...log, flowLevel: 'info' })(untold);
   await log.flush();
   expect(linesOf(path)).toMatchObject([{ level: 40, ...untold }]);
 });
@@ -136,7 +136,7 @@ test('journald is known by its socket, and gets each line with its priority', as
   const { dev, ino } = fstatSync(descriptor);
   vi.stubEnv('JOURNAL_STREAM', `${dev}:${ino}`);
   const log = createLog(plan, new LineOutput(descriptor), factsOf(descriptor));
-  const watch = logEvents(log, 'info');
+  const watch = logEvents(log);
   watch({ event: 'ready' });
   watch({ event: 'flow-ended', flow: failed });
   await log.flush();
@@ -147,4 +147,24 @@ test('journald is known by its socket, and gets each line with its priority', as
   await vi.waitFor(() => expect(readFileSync(path, 'utf8')).toMatch(/^<6>\{[^<]*a\u2028b[^<]*\}\n$/));
   vi.stubEnv('JOURNAL_STREAM', `${dev}:${ino + 1}`);
   expect(factsOf(descriptor).isJournal).toBe(false);
+});
+
+test('a reload changes the level, and that of finished flows, until the last lines are written out', async () => {
+  const log = logInto({ level: 'warn' });
+  const watch = logEvents(log);
+  watch({ event: 'ready' });
+  watch({ event: 'flow-ended', flow });
+  log.change({ level: 'debug', flows: { level: 'debug', sample: 1 } });
+  watch({ event: 'ready' });
+  watch({ event: 'flow-ended', flow });
+  log.change({ level: 'debug', flows: { level: 'off', sample: 1 } });
+  watch({ event: 'flow-ended', flow });
+  const done = log.flush();
+  log.change({ level: 'trace', flows: { level: 'info', sample: 1 } });
+  watch({ event: 'ready' });
+  await done;
+  expect(linesOf(path)).toMatchObject([
+    { level: 30, event: 'ready' },
+    { level: 20, event: 'flow' },
+  ]);
 });

@@ -24,6 +24,9 @@ export interface Log {
   readonly access: Logger | undefined;
   /** Lines dropped so far. */
   dropped(): number;
+  /** What of it a reload changes: its level, and that of finished flows. */
+  change(plan: Pick<Plan['log'], 'level' | 'flows'>): void;
+  readonly flowLevel: Plan['log']['flows']['level'];
   /** Opens the file of finished flows again, and says so in the log; does nothing without one. */
   reopen(): void;
   /** Writes out what is buffered, for at most about a second; nothing can be logged afterwards. */
@@ -42,10 +45,19 @@ export function createLog(plan: Plan['log'], output = new LineOutput(1), facts =
       styleOf(plan.format, { ...factsOf(file.descriptor), env: { TERM: 'dumb' } }),
     );
   const outputs = file === undefined ? [output] : [output, file.output];
+  let flowLevel = plan.flows.level;
+  let isOver = false;
   return {
     logger,
     access,
     dropped: () => outputs.reduce((sum, { dropped }) => sum + dropped, 0),
+    get flowLevel() {
+      return flowLevel;
+    },
+    change: ({ level, flows }) => {
+      flowLevel = flows.level;
+      if (!isOver) logger.level = level;
+    },
     reopen: () => {
       file?.reopen((error) => {
         if (error === undefined)
@@ -62,6 +74,7 @@ export function createLog(plan: Plan['log'], output = new LineOutput(1), facts =
     },
     flush: async () => {
       // Workers go on telling.
+      isOver = true;
       logger.level = 'silent';
       await Promise.all(outputs.map((one) => one.end(endWithinMs)));
     },
@@ -104,14 +117,13 @@ export const ownEventLevels = {
 } as const satisfies Readonly<Record<string, Level>>;
 
 /**
- * Logs events as they come. Fields are the event's own; `msg` is the same said in words.
- * @param flowLevel where the line of a finished flow goes whose client was served; other ones are warnings
+ * Logs events as they come. Fields are the event's own; `msg` is the same said in words. The line of a finished flow whose client was
+ * served goes to the log's `flowLevel`, as it is then; other ones are warnings.
  */
-export function logEvents(
-  { logger, access }: Pick<Log, 'logger' | 'access'>,
-  flowLevel: Plan['log']['flows']['level'],
-): ControlWatcher {
+export function logEvents(log: Pick<Log, 'logger' | 'access' | 'flowLevel'>): ControlWatcher {
+  const { logger, access } = log;
   return (event) => {
+    const { flowLevel } = log;
     if (event.event === 'flows-untold' && flowLevel === 'off' && access === undefined) return;
     if (event.event !== 'flow-ended') {
       logger[eventLevels[event.event]](event, inWords(event));
