@@ -45,20 +45,22 @@ const short = bytes(`40 ${serverId} 0011223344`);
 
 test.each([
   [
+    'portable',
     'a token',
     { payload: { offset: 1, length: 8 } },
     bytes('01 6162636465666768 00'),
     bytes('02 6162636465666768'),
   ],
-  ['quic', 'quic', initial, short],
+  ['epoll', 'quic', 'quic', initial, short],
 ])(
-  '%s: the conversation goes on from another address, and a forger moves nobody',
-  async (_, rebind, first, next) => {
+  '%s, %s: the conversation goes on from another address, and a forger moves nobody',
+  async (engine, _, rebind, first, next) => {
     const server = await udpServer((message, _from, reply) =>
       reply(message.length > 1_000 ? answer : bytes('40 00')),
     );
     const pinion = await startPinion(
       configText({
+        engine,
         workers: 1,
         log: { flows: { level: 'info' } },
         listeners: [listener('in', 'udp', 'p', { rebind, timeouts: { idle: '3s' } })],
