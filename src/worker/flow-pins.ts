@@ -3,11 +3,11 @@
  * alive for as long as the flow is open. Choosing itself reads and claims pins in core/choose.ts.
  *
  * A flow has the pin of its key, and may have a further one, of a key that its backend has told: the connection id of QUIC that it
- * chose. Both are kept alike; the further one is confirmed when the client has been heard again, as the source of a first datagram
- * may be forged.
+ * chose. Both are kept alike, and confirmed when the client has been heard again: the source of a first datagram may be forged, and one
+ * host can invent as many ids as it likes.
  */
 import { pinIdOf } from '../core/choose.ts';
-import type { Flow, FurtherPin } from '../core/flow.ts';
+import type { Flow } from '../core/flow.ts';
 import { isSameKey, Key } from '../core/key.ts';
 import { wordsOfBytes } from '../core/key-bytes.ts';
 import { unconfirmedPinTtlMs } from '../core/limits.ts';
@@ -29,7 +29,8 @@ export class FlowPins {
   confirm(flow: Flow, nowMs: number): void {
     const { pinScope } = flow;
     const { plan } = flow.listener;
-    if (plan.affinity.key === 'none') return;
+    // By such a key it is confirmed later: {@link confirmHeard}.
+    if (plan.affinity.key === 'none' || flow.key.kind === 'quic-id') return;
     this.pins.confirm(pinScope, flow.key, pinIdOf(flow.backend!), plan.affinity.ttlMs, nowMs);
   }
 
@@ -49,13 +50,14 @@ export class FlowPins {
     flow.serverPin = { key, holdsPin: false, number, datagramsBefore };
   }
 
-  /** @returns whether the client is known to be there, and the pin of what was learned is one that others are told of */
-  confirmLearned(flow: Flow, nowMs: number): boolean {
+  /** @returns whether the client is known to be there, and its pins by ids are such that others are told of */
+  confirmHeard(flow: Flow, nowMs: number): boolean {
     const { pinScope, serverPin } = flow;
-    if (serverPin === undefined) return flow.datagramsIn >= datagramsOfConnected;
-    if (!isHeardSince(flow, serverPin)) return false;
+    if (!isConnected(flow)) return false;
     const { ttlMs } = flow.listener.plan.affinity;
-    this.pins.confirm(pinScope, serverPin.key, pinIdOf(flow.backend!), ttlMs, nowMs);
+    const id = pinIdOf(flow.backend!);
+    if (flow.key.kind === 'quic-id') this.pins.confirm(pinScope, flow.key, id, ttlMs, nowMs);
+    if (serverPin !== undefined) this.pins.confirm(pinScope, serverPin.key, id, ttlMs, nowMs);
     return true;
   }
 
@@ -74,14 +76,13 @@ export class FlowPins {
     const { pinScope, serverPin } = flow;
     const { plan } = flow.listener;
     if (!usesPin(flow)) return;
-    const isConnected = plan.protocol === 'tcp' || flow.datagramsIn >= datagramsOfConnected;
     if (flow.holdsPin) this.pins.stay(pinScope, flow.key, plan.affinity.ttlMs, nowMs);
-    else if (isConnected) this.arrive(flow, nowMs);
-    else this.pins.prolong(pinScope, flow.key, plan.affinity.ttlMs, nowMs);
+    else if (isConnected(flow)) this.arrive(flow, nowMs);
+    else this.pins.prolong(pinScope, flow.key, lastsMs(flow), nowMs);
     if (serverPin === undefined) return;
     if (serverPin.holdsPin) this.pins.stay(pinScope, serverPin.key, plan.affinity.ttlMs, nowMs);
     // Whatever brought the flow there, nobody else knows this id.
-    else if (isHeardSince(flow, serverPin) && this.claimLearned(flow, serverPin.key, nowMs))
+    else if (isConnected(flow) && this.claimLearned(flow, serverPin.key, nowMs))
       serverPin.holdsPin = this.arriveBy(flow, serverPin.key, true, nowMs);
   }
 
@@ -102,11 +103,12 @@ export class FlowPins {
     const { plan } = flow.listener;
     if (!usesPin(flow)) return;
     const { ttlMs } = plan.affinity;
+    const isThere = this.confirmHeard(flow, nowMs);
     if (flow.holdsPin) this.pins.leave(pinScope, flow.key, ttlMs, nowMs);
-    else this.pins.prolong(pinScope, flow.key, ttlMs, nowMs);
+    else this.pins.prolong(pinScope, flow.key, lastsMs(flow), nowMs);
     if (serverPin === undefined) return;
     if (serverPin.holdsPin) this.pins.leave(pinScope, serverPin.key, ttlMs, nowMs);
-    else if (this.confirmLearned(flow, nowMs)) this.pins.prolong(pinScope, serverPin.key, ttlMs, nowMs);
+    else if (isThere) this.pins.prolong(pinScope, serverPin.key, ttlMs, nowMs);
   }
 
   private arriveBy({ listener, pinScope, backend }: Flow, key: Key, mayPin: boolean, nowMs: number): boolean {
@@ -123,8 +125,18 @@ export class FlowPins {
 }
 
 /** Who forges a source may send several datagrams at once: they are before the answer, which he does not see. */
-function isHeardSince({ datagramsIn }: Flow, { datagramsBefore }: FurtherPin): boolean {
-  return datagramsIn > datagramsBefore;
+function isConnected({ listener, datagramsIn, serverPin }: Flow): boolean {
+  if (listener.plan.protocol === 'tcp') return true;
+  return serverPin === undefined
+    ? datagramsIn >= datagramsOfConnected
+    : datagramsIn > serverPin.datagramsBefore;
+}
+
+/** So long the pin of its key lasts after its last use. */
+function lastsMs(flow: Flow): number {
+  const { ttlMs } = flow.listener.plan.affinity;
+  const isSure = flow.key.kind !== 'quic-id' || isConnected(flow);
+  return isSure ? ttlMs : Math.min(ttlMs, unconfirmedPinTtlMs);
 }
 
 function usesPin(flow: Flow): boolean {

@@ -204,7 +204,7 @@ test('the client is known to be there before others are told of the id, and a fo
   answer(on, forged, long('c1c2', server));
   answer(on, forged, bytes('40 c1c2 00'));
   drain();
-  expect([told, pinOf(on, server)!.isConfirmed, forged.learnsIds]).toEqual([[chosen], false, true]);
+  expect([told, pinOf(on, server)!.isConfirmed, forged.learnsIds]).toEqual([[], false, true]);
   for (let i = 0; i < 100; i++) {
     clockMs += 1_000;
     on.workers[0]!.tick();
@@ -236,6 +236,23 @@ test('of a source that is forged in several datagrams at once others are not tol
     on.workers[0]!.tick();
   }
   expect([pinOf(on, server)?.isConfirmed, forged.learnsIds], 'it was none').toEqual([true, false]);
+});
+
+test('one host that invents ids leaves no pin by them, though a server answers each', () => {
+  const on = instance();
+  const told: string[] = [];
+  const flows = Array.from({ length: 200 }, (_, i) => {
+    const flow = come(on, long(i.toString(16).padStart(16, '0'), 'c1c2'));
+    answer(on, flow, long('c1c2', `b1b2b3b4${i.toString(16).padStart(4, '0')}`));
+    return flow;
+  });
+  for (let i = 0; i < 100; i++) {
+    clockMs += 1_000;
+    on.workers[0]!.tick();
+    if (i === 15) for (const flow of flows) on.workers[0]!.closed(flow, 'expired');
+  }
+  on.pins.drainChanges(1_000, (change) => void told.push(new Key(change.kind, change).text));
+  expect([told, [...on.pins.entries(clockMs)]]).toEqual([[], []]);
 });
 
 test('the pin of the id lives as long as the conversation, and for the ttl after it', () => {

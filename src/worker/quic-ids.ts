@@ -74,7 +74,7 @@ export class QuicIds {
       return;
     }
     if (typeof id === 'object') this.flowPins.learn(flow, id, nowMs);
-    const isConfirmed = this.flowPins.confirmLearned(flow, nowMs);
+    const isConfirmed = this.flowPins.confirmHeard(flow, nowMs);
     // A server may go on before its client has been heard again.
     flow.learnsIds = id !== 'settled' || !isConfirmed;
   }
