@@ -42,6 +42,7 @@ const patient = [
   'affinity',
   'affinity-groups',
   'bad-input',
+  'check-examples',
   'checks-mysql',
   'checks-room',
   'checks-servers',
