@@ -211,6 +211,12 @@ test('reload says what waits for a restart, also the next time', async () => {
     pinion.configPath,
     config({ workers: 2, shutdown: { drain: '1s' }, log: { level: 'debug', format: 'json' } }),
   );
+  expect(JSON.parse((await reload('--dry-run', '--json')).stdout)).toMatchObject({
+    changes: [],
+    settings: ['log.level', 'shutdown'],
+    pendingRestart: ['workers', 'log.format'],
+    text: 'log.level changed, shutdown changed. No open flow ends. A restart changes workers, log.format.',
+  });
   for (let round = 0; round < 2; round++) {
     const { status, stdout, stderr } = await reload();
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });

@@ -1,5 +1,5 @@
 /** What a reload would do, were it asked for now: the file is read and judged as for a reload, and nothing is changed. */
-import { diffPlans } from '../config/diff.ts';
+import { diffPlans, type PlanDiff } from '../config/diff.ts';
 import { type Loaded, loadPlan, problemLines, warningLines } from '../config/load.ts';
 import type { Control } from '../control/control.ts';
 import type { Plan } from '../core/plan.ts';
@@ -22,13 +22,15 @@ export async function previewReload(
   const refusal = control.refusalOf(plan);
   const errors = [...machine.problems, ...(refusal === undefined ? [] : [refusal])];
   if (errors.length > 0) return refusedWith(errors, warnings);
-  const changes = changesBetween(control.configured, plan);
+  const diff = diffPlans(control.configured, plan);
+  const changes = changesIn(diff);
   const seen = {
     dryRun: true as const,
     errors: [],
     warnings,
     digest: plan.digest,
     changes,
+    settings: diff.instance.filter((key) => !diff.needRestart.includes(key)),
     pendingRestart: [...pendingRestart(plan)],
     flowsEnd: flowsOf(control, changes),
   };
@@ -43,6 +45,7 @@ function refusedWith(errors: readonly string[], warnings: readonly string[]): An
     warnings: [...warnings],
     digest: null,
     changes: [],
+    settings: [],
     pendingRestart: [],
     flowsEnd: 0,
     text: 'The file would be refused; the configuration in use would stay.',
@@ -50,8 +53,7 @@ function refusedWith(errors: readonly string[], warnings: readonly string[]): An
   return { status: 200, body };
 }
 
-function changesBetween(old: Plan, next: Plan): Change[] {
-  const { listeners, pools } = diffPlans(old, next);
+function changesIn({ listeners, pools }: PlanDiff): Change[] {
   const named = (kind: Change['kind'], what: Change['what'], names: readonly string[]): Change[] =>
     names.map((name) => ({ what, kind, name }));
   const nameOf = ({ name }: { readonly name: string }): string => name;
@@ -89,12 +91,16 @@ function flowsOf({ snapshot, views, backends }: Control, changes: readonly Chang
   return Math.max(ofListeners, atBackends);
 }
 
-function inWords({ changes, pendingRestart, flowsEnd }: Omit<ReloadPreview, 'text'>): string {
+function inWords({ changes, settings, pendingRestart, flowsEnd }: Omit<ReloadPreview, 'text'>): string {
+  const named = [
+    ...changes.map(({ what, kind, name }) => `${kind} ${name} ${what}`),
+    ...settings.map((key) => `${key} changed`),
+  ];
   const sentences =
-    changes.length === 0
+    named.length === 0
       ? ['Nothing changes.']
       : [
-          `${changes.map(({ what, kind, name }) => `${kind} ${name} ${what}`).join(', ')}.`,
+          `${named.join(', ')}.`,
           flowsEnd === 0
             ? 'No open flow ends.'
             : `${flowsEnd} open ${flowsEnd === 1 ? 'flow ends' : 'flows end'}.`,

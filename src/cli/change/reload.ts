@@ -20,7 +20,7 @@ export async function reload(options: ReloadOptions): Promise<void> {
       isRefusal: wouldBeRefused,
     });
     if (preview === undefined) return;
-    const wouldChange = preview.errors.length > 0 || preview.changes.length > 0;
+    const wouldChange = preview.errors.length + preview.changes.length + preview.settings.length > 0;
     const end: Line[] = wouldChange ? [[span('Nothing was changed.')]] : [];
     print(textOf([...reloadPreviewLines(preview), ...end], isColoured()));
     return;
@@ -43,11 +43,12 @@ const signs = { added: '+', changed: '~', removed: '-' } as const;
 const styles = { added: 'good', changed: 'warning', removed: 'bad' } as const;
 
 /** What a reload would do, a line each: why it would be refused, or what it would change. */
-export function reloadPreviewLines({ errors, warnings, changes, text }: ReloadPreview): Line[] {
+export function reloadPreviewLines({ errors, warnings, changes, settings, text }: ReloadPreview): Line[] {
   return [
     ...errors.map((error): Line => [span(printable(error), 'bad')]),
     ...warnings.map((warning): Line => [span(`warning: ${printable(warning)}`, 'warning')]),
     ...changes.map(({ what, kind, name }): Line => [span(`${signs[what]} ${kind} ${name}`, styles[what])]),
+    ...settings.map((key): Line => [span(`${signs.changed} ${key}`, styles.changed)]),
     [span(printable(text))],
   ];
 }

@@ -208,9 +208,16 @@ test('what a reload would do: added, changed, removed, or why it would be refuse
   ] as const;
   expect(
     text(
-      reloadPreviewLines({ ...preview, errors: [], warnings: [], pendingRestart: [], changes: [...changes] }),
+      reloadPreviewLines({
+        ...preview,
+        errors: [],
+        warnings: [],
+        pendingRestart: [],
+        settings: ['log.level'],
+        changes: [...changes],
+      }),
     ),
-  ).toEqual(['+ pool pg', '- listener old', '3 flows end.']);
+  ).toEqual(['+ pool pg', '- listener old', '~ log.level', '3 flows end.']);
 });
 
 test('versions: of another one that runs, what to do', () => {

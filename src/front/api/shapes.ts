@@ -364,6 +364,7 @@ export const reloadPreviewShape = z
         name: z.string(),
       }),
     ),
+    settings: z.array(z.string()).describe('Keys of the instance itself that would change at once.'),
     pendingRestart: z.array(z.string()).describe('Keys that would wait for a restart.'),
     flowsEnd: count.describe('Open flows of listeners and backends that would be removed.'),
     text: z.string(),

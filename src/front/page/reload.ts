@@ -23,6 +23,7 @@ function previewOf({
   errors,
   warnings,
   changes,
+  settings,
   pendingRestart,
   flowsEnd,
   text,
@@ -30,9 +31,12 @@ function previewOf({
   if (errors.length > 0) return { text: errors.join('\n'), isRefused: true };
   if (text !== '') return { text };
   const parts = [
-    changes.length === 0
+    changes.length + settings.length === 0
       ? 'Nothing would change.'
-      : changes.map(({ what, kind, name }) => `${what}: ${kind} ${name}`).join('; '),
+      : [
+          ...changes.map(({ what, kind, name }) => `${what}: ${kind} ${name}`),
+          ...settings.map((key) => `changed: ${key}`),
+        ].join('; '),
     ...(flowsEnd === 0 ? [] : [`${plural(flowsEnd, 'open flow')} would end.`]),
     ...(pendingRestart.length === 0 ? [] : [`Waits for a restart: ${pendingRestart.join(', ')}.`]),
     ...warnings,
