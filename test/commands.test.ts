@@ -13,6 +13,7 @@ import { eventually } from './support/eventually.ts';
 import { type Pinion, pinionMain, startPinion } from './support/pinion.ts';
 import { freePort } from './support/ports.ts';
 import { startProcess, stopEverything } from './support/processes.ts';
+import { requirePackage } from './support/require-package.ts';
 import { namedTcp, stopServers } from './support/servers.ts';
 import { temporaryFolder } from './support/temporary.ts';
 
@@ -78,6 +79,7 @@ describe('for people and for scripts', () => {
       { pins: [{ pool: 'pg', client: '127.0.0.1' }] },
     ],
     [['events'], / ! {2}backend-down +pg\/pg3 is down: /, { isGap: false }],
+    [['ready'], /^ready\n$/, { ready: true, why: null }],
     [['version'], /^pinion \S+ .*\n\S+ runs on unix:/, { running: { version: expect.any(String) } }],
     [
       ['drain', 'pg/pg1', '--dry-run'],
@@ -133,6 +135,11 @@ describe('for people and for scripts', () => {
     expect(await pinionCommand(['ready', '--admin', nobody])).toMatchObject({
       status: 1,
       stdout: `not ready: no pinion answers on ${nobody}; is it running, and is this its admin.listen?\n`,
+    });
+    const told = await pinionCommand(['ready', '--json', '--admin', nobody]);
+    expect({ ...told, stdout: JSON.parse(told.stdout) }).toMatchObject({
+      status: 1,
+      stdout: { ready: false, why: expect.stringContaining(nobody) },
     });
     const moved = readFileSync(pinion.configPath, 'utf8').replace(admin, nobody);
     const file = join(bin, 'moved.yaml');
@@ -191,4 +198,35 @@ test('bash completes commands, options and the names of the instance', () => {
   expect(complete('pinion expl')).toEqual(['explain']);
   expect(complete('pinion drain pg/')).toEqual(['pg/pg1', 'pg/pg2', 'pg/pg3']);
   expect(complete('pinion drain pg/pg1 --f')).toEqual(['--force']);
+});
+
+requirePackage('shells')('other shells complete the same', () => {
+  const inShell = (shell: string, script: string): string[] => {
+    const env = { ...process.env, PATH: `${bin}:${process.env.PATH}`, PINION_ADMIN: admin };
+    return execFileSync(shell, ['-c', script], { encoding: 'utf8', env }).trim().split('\n');
+  };
+
+  test('fish', () => {
+    const script = `pinion completion fish | source
+      complete -C 'pinion expl'; complete -C 'pinion drain pg/'; complete -C 'pinion drain pg/pg1 --f'`;
+    expect(inShell('fish', script).map((line) => line.split('\t')[0])).toEqual([
+      'explain',
+      'pg/pg1',
+      'pg/pg2',
+      'pg/pg3',
+      '--force',
+    ]);
+  });
+
+  test('zsh', () => {
+    // What zsh is given to offer: what its own functions draw of it is theirs.
+    const script = `function compdef { }; source <(pinion completion zsh)
+      function _describe { print -l -- $described }
+      words=(pinion expl); CURRENT=2; _pinion
+      words=(pinion drain pg/); CURRENT=3; _pinion
+      words=(pinion drain --admin unix:/nowhere -); CURRENT=5; _pinion`;
+    const offered = inShell('zsh', script).map((line) => line.split(':')[0]);
+    expect(offered.slice(0, 4)).toEqual(['explain', 'pg/pg1', 'pg/pg2', 'pg/pg3']);
+    expect(offered).toContain('--force');
+  });
 });

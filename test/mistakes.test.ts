@@ -75,7 +75,19 @@ test('a server that is not there: which one, at which address', async () => {
   const port = await freePort();
   const pinion = await startPinion(oneBackend({ name: 'one', address: `127.0.0.1:${port}` }));
   const down = await pinion.waitForLog(({ event }) => event === 'backend-down');
-  expect(down).toMatchObject({ reason: 'refused', msg: `s/one is down: ECONNREFUSED (127.0.0.1:${port})` });
+  expect(down).toMatchObject({
+    reason: 'refused',
+    msg: `s/one is down: ECONNREFUSED (127.0.0.1:${port}; a check failed)`,
+  });
+});
+
+test('a server that goes away: how often its check has failed', async () => {
+  const servers = await namedTcp(['one']);
+  const pinion = await startPinion(oneBackend({ name: 'one', address: servers[0]!.address }));
+  await stopServers();
+  const down = await pinion.waitForLog(({ event }) => event === 'backend-down');
+  expect(down).toMatchObject({ reason: 'refused', failedChecks: 2 });
+  expect(down.msg).toMatch(/ECONNREFUSED \(127\.0\.0\.1:\d+; 2 checks in a row failed\)$/);
 });
 
 test('a name that leads nowhere is named, with who does not know it', async () => {
@@ -128,6 +140,6 @@ requirePackage('redis')('Redis', () => {
 function oneBackend(backend: Section): string {
   return configText({
     listeners: [{ name: 'web', bind: 'tcp://127.0.0.1:0', pool: 's' }],
-    pools: { s: { health: { type: 'tcp', interval: '500ms' }, backends: [backend] } },
+    pools: { s: { health: { type: 'tcp', interval: '500ms', fall: 2 }, backends: [backend] } },
   });
 }

@@ -214,13 +214,14 @@ export class ChecksClient implements Checks {
       this.asked.delete(host);
       for (const resolve of waiting ?? []) resolve(ip);
     }
+    // What was seen before what is made of it: how many checks have failed is told with the verdict.
+    for (const one of facts) this.running.get(one.id)?.onChecked(one.facts);
     for (const { id, verdict } of verdicts) {
       const running = this.running.get(id);
       if (running === undefined) continue;
       running.isUp = verdict.isUp;
       running.onVerdict(verdict);
     }
-    for (const one of facts) this.running.get(one.id)?.onChecked(one.facts);
   }
 }
 

@@ -28,6 +28,8 @@ export async function ready(options: ReadyOptions): Promise<void> {
     // No answer in time, no permission, something else listens there: all of them mean no.
     reason = (error as Error).message;
   }
-  print(reason === undefined ? 'ready\n' : `not ready: ${reason}\n`);
-  if (reason !== undefined) process.exitCode = exitStatus.refused;
+  const isReady = reason === undefined;
+  if (options.json === true) print(`${JSON.stringify({ ready: isReady, why: reason ?? null }, null, 2)}\n`);
+  else print(isReady ? 'ready\n' : `not ready: ${reason}\n`);
+  if (!isReady) process.exitCode = exitStatus.refused;
 }

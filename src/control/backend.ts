@@ -99,6 +99,12 @@ export function weightOf(will: OperatorWill, plan: BackendPlan): number {
   return will.weight ?? plan.weight;
 }
 
+/** How many checks in a row have failed; undefined: it is not for its check that it is down. */
+export function failedChecks({ check, checked, verdict }: Backend): number | undefined {
+  if (check.word !== 'failed' || verdict.why !== check.why || checked?.hasPassed !== false) return undefined;
+  return checked.streak;
+}
+
 export function wayOf({ target, pool: { upstream } }: Backend): Way {
   return { target, upstream };
 }

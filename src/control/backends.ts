@@ -28,6 +28,7 @@ import { isSameTarget, isSameWay, type Way } from '../core/way.ts';
 import {
   addressText,
   type Backend,
+  failedChecks,
   isOpenToNew,
   isSameFate,
   leadsBackTo,
@@ -632,7 +633,9 @@ export class Backends {
     backend.isDownTold = true;
     const { pool, plan, target } = backend;
     const address = target === undefined ? {} : { address: formatAddress(target) };
-    this.options.watch({ event, pool: pool.name, backend: plan.name, reason, why, ...address });
+    const failed = failedChecks(backend);
+    const checks = failed === undefined ? {} : { failedChecks: failed };
+    this.options.watch({ event, pool: pool.name, backend: plan.name, reason, why, ...address, ...checks });
   }
 
   /** After anything that may change which backends take newcomers. */

@@ -42,6 +42,8 @@ export type ControlEvent =
       readonly why: string;
       /** Where it is; absent: its name has not led anywhere. */
       readonly address?: string;
+      /** How many checks in a row have failed; absent: no check says it. */
+      readonly failedChecks?: number;
     }
   | {
       readonly event: 'backend-operated';

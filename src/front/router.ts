@@ -106,7 +106,7 @@ const readOnly: Answer = {
   status: 403,
   body: {
     error:
-      'this changes something: give the token for writing (admin.tokens.write_file; Authorization: Bearer TOKEN), or use a unix socket (admin.listen: unix:/run/pinion/admin.sock)',
+      'this takes the right to change something, also to ask what it would do: give the token for writing (admin.tokens.write_file; Authorization: Bearer TOKEN), or use a unix socket (admin.listen: unix:/run/pinion/admin.sock)',
   },
   headers: challenge,
 };

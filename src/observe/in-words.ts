@@ -112,7 +112,11 @@ function verdictInWords(event: Told<'backend-up' | 'backend-down' | 'backend-sti
   const said = `${event.pool}/${event.backend} is ${verdictWords[event.event]}: ${event.why}`;
   if (event.event === 'backend-up' || event.address === undefined) return said;
   // What an operator said, or an agent, is not about a place.
-  return event.reason === 'operator' || event.reason === 'agent' ? said : `${said} (${event.address})`;
+  if (event.reason === 'operator' || event.reason === 'agent') return said;
+  const { failedChecks: failed, address } = event;
+  const checks =
+    failed === undefined ? '' : failed === 1 ? '; a check failed' : `; ${failed} checks in a row failed`;
+  return `${said} (${address}${checks})`;
 }
 
 function addressLeftInWords({ pool, backend, address, action, graceMs }: Told<'address-left'>): string {

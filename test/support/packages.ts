@@ -47,6 +47,7 @@ export const serverPackages = {
   nftables: { debian: ['nftables'], needs: ['nft'] },
   prometheus: { debian: ['prometheus'], needs: ['promtool'] },
   iproute2: { debian: ['iproute2'], needs: ['ip'] },
+  shells: { debian: ['zsh', 'fish'], needs: ['zsh', 'fish'] },
   netcat: { debian: ['netcat-openbsd'], needs: ['nc.openbsd'] },
   chromium: { debian: ['chromium'], needs: ['chromium'] },
   quic: { debian: ['ngtcp2-client', 'ngtcp2-server'], needs: ['gtlsclient', 'gtlsserver'] },

@@ -148,12 +148,12 @@ export function eventsCommand(): Command {
     .action(async (options: EventsOptions) => (await import('../look/events.ts')).events(options));
 }
 
-export interface ReadyOptions extends AdminOptions {
+export interface ReadyOptions extends AskOptions {
   readonly inStep?: boolean;
 }
 
 export function readyCommand(): Command {
-  return withAdminOptions(new Command('ready'))
+  return withAskOptions(new Command('ready'))
     .description('exit status 0 when a running instance accepts clients, 1 when not')
     .option('--in-step', 'also no until it has read the pins it shares with its cluster once')
     .action(async (options: ReadyOptions) => (await import('../ready.ts')).ready(options));
