@@ -48,35 +48,53 @@ test.each(['epoll', 'portable'])('%s: slow start', async (engine) => {
   expect(ofA(await askAll(pinion, 240, 360))).toBeLessThan(40);
 });
 
-test.each(['epoll', 'portable'])('%s: panic', async (engine) => {
-  const ips = { a: '127.0.0.2', b: '127.0.0.3', c: '127.0.0.4' };
-  const [port, checkPort] = [await freePort(), await freePort()];
-  const checks = [];
-  for (const [name, ip] of Object.entries(ips)) {
-    await tcpServer((socket) => socket.end(`${name}\n`), { ip, port });
-    checks.push(await tcpServer((socket) => socket.end(), { ip, port: checkPort }));
-  }
-  const backends = Object.entries(ips).map(([name, ip]) => ({ name, address: `${ip}:${port}` }));
-  const pool = { health: { ...quickCheck, port: checkPort }, panic_below: '50%', backends };
-  const pinion = await startPinion(
-    configText({ engine, workers: 1, listeners: [listener('front', 'tcp', 'pool')], pools: { pool } }),
-  );
-  const panic = (): Promise<number | undefined> => pinion.metric('pinion_pool_panic', { pool: 'pool' });
-  expect(await panic()).toBe(0);
-  for (const check of checks.slice(0, 2)) await check.stop();
-  await eventually('two are down', () => pinion.events('backend-down').length === 2);
-  await eventually('panic is told', async () => (await panic()) === 1);
-  expect(new Set(await askAll(pinion, 0, 60)), 'who is down serves all the same').toEqual(
-    new Set(['a', 'b', 'c']),
-  );
-  expect((await admin(pinion, 'GET', '/status')).body).toMatchObject({
-    pools: [{ name: 'pool', panic: true }],
-  });
-  expect((await admin(pinion, 'GET', '/explain?listener=front&client=127.1.2.3')).body).toMatchObject({
-    why: expect.stringContaining('fewer are up than panic_below says'),
-  });
-  await checks[1]!.start();
-  await pinion.waitForLog(({ event, backend }) => event === 'backend-up' && backend === 'b');
-  await eventually('its end is told', async () => (await panic()) === 0);
-  expect(new Set(await askAll(pinion, 60, 120))).toEqual(new Set(['b', 'c']));
-});
+test.each(['epoll', 'portable'])(
+  '%s: panic, all checks failing together, and one that flaps',
+  async (engine) => {
+    const ips = { a: '127.0.0.2', b: '127.0.0.3', c: '127.0.0.4' };
+    const [port, checkPort] = [await freePort(), await freePort()];
+    const checks = [];
+    for (const [name, ip] of Object.entries(ips)) {
+      await tcpServer((socket) => socket.end(`${name}\n`), { ip, port });
+      checks.push(await tcpServer((socket) => socket.end(), { ip, port: checkPort }));
+    }
+    const backends = Object.entries(ips).map(([name, ip]) => ({ name, address: `${ip}:${port}` }));
+    const pool = { health: { ...quickCheck, port: checkPort }, panic_below: '50%', backends };
+    const pinion = await startPinion(
+      configText({ engine, workers: 1, listeners: [listener('front', 'tcp', 'pool')], pools: { pool } }),
+    );
+    const panic = (): Promise<number | undefined> => pinion.metric('pinion_pool_panic', { pool: 'pool' });
+    expect(await panic()).toBe(0);
+    for (const check of checks.slice(0, 2)) await check.stop();
+    await eventually('two are down', () => pinion.events('backend-down').length === 2);
+    await eventually('panic is told', async () => (await panic()) === 1);
+    expect(new Set(await askAll(pinion, 0, 60)), 'who is down serves all the same').toEqual(
+      new Set(['a', 'b', 'c']),
+    );
+    expect((await admin(pinion, 'GET', '/status')).body).toMatchObject({
+      pools: [{ name: 'pool', panic: true }],
+    });
+    expect((await admin(pinion, 'GET', '/explain?listener=front&client=127.1.2.3')).body).toMatchObject({
+      why: expect.stringContaining('fewer are up than panic_below says'),
+    });
+    await checks[2]!.stop();
+    await pinion.waitForLog(({ event }) => event === 'pool-down');
+    expect(new Set(await askAll(pinion, 0, 60)), 'all checks fail together').toEqual(
+      new Set(['a', 'b', 'c']),
+    );
+    for (const check of checks.slice(1)) await check.start();
+    await eventually('two are up', () => pinion.events('backend-up').length === 2);
+    await eventually('its end is told', async () => (await panic()) === 0);
+    expect(new Set(await askAll(pinion, 60, 120))).toEqual(new Set(['b', 'c']));
+
+    for (let flap = 2; flap <= 3; flap++) {
+      await checks[1]!.stop();
+      await eventually(`b is down`, () => pinion.events('backend-down').length === 2 + flap);
+      expect(await panic(), 'one of three is left').toBe(1);
+      await checks[1]!.start();
+      await eventually('b is up', () => pinion.events('backend-up').length === 1 + flap);
+      expect(await pinion.metric('pinion_backend_flaps_total', { backend: 'b' })).toBe(flap);
+    }
+    expect(new Set(await askAll(pinion, 120, 180)), 'one that has flapped').toEqual(new Set(['b', 'c']));
+  },
+);

@@ -3,7 +3,7 @@ import { constants, createHash, generateKeyPairSync, privateDecrypt } from 'node
 import { createSocket, type Socket as Datagrams } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
@@ -327,6 +327,16 @@ const overTcp: Record<string, Case[]> = {
       fails('check-failed', /421 too busy/),
     ],
     [
+      'half an answer',
+      () =>
+        tcp(
+          () => {},
+          (socket) => socket.end('22'),
+        ),
+      smtp,
+      fails('check-failed', /./),
+    ],
+    [
       'over UDP',
       () => udp((bytes) => `${bytes} pong`),
       { over: 'udp', ...steps(['send', 'ping'], ['expect', 'pong']) },
@@ -382,6 +392,12 @@ const overTcp: Record<string, Case[]> = {
       fails('check-failed', /self-signed certificate/),
     ],
     ['no TLS', () => tcp(reply('HTTP/1.1 400 Bad\r\n\r\n')), {}, fails('check-failed', /wrong version/)],
+    [
+      'half an answer',
+      () => tls((socket) => socket.end('HTTP/1.1 200 OK\r\ncontent-le')),
+      {},
+      fails('refused', /ECONNRESET/),
+    ],
   ],
   redis: [
     ['over TLS', () => tls(reply('+PONG\r\n')), { tls: true }, status],
@@ -779,6 +795,16 @@ const overTcp: Record<string, Case[]> = {
     ],
     ['garbage', () => tcp(() => {}, reply('220 smtp\n')), {}, fails('check-failed', /220 smtp/)],
     ['no line', () => tcp(() => {}, reply('x'.repeat(2_000))), {}, fails('check-failed', /no line/)],
+    [
+      'half an answer',
+      () =>
+        tcp(
+          () => {},
+          (socket) => socket.end('up 7'),
+        ),
+      {},
+      fails('refused', /ECONNRESET/),
+    ],
   ],
   minecraft: [
     ['well', () => tcp(reply(minecraftAnswer('{"players":{"online":3,"max":20}}'))), {}, status],
@@ -806,6 +832,12 @@ const overTcp: Record<string, Case[]> = {
       {},
       fails('check-failed', /more than five bytes/),
     ],
+    [
+      'half an answer',
+      () => tcp((socket) => socket.end(minecraftAnswer('{"players":{"online":3,"max":20}}').subarray(0, 20))),
+      {},
+      fails('refused', /ECONNRESET/),
+    ],
   ],
 };
 
@@ -820,6 +852,7 @@ const overUdp: Record<string, Case[]> = {
     ],
     ['a code that is expected', () => udp((bytes) => dnsAnswer(bytes, 5)), { expect: 'REFUSED' }, status],
     ['an answer to nothing we asked', () => udp(() => Buffer.alloc(12, 0xff)), {}, undefined],
+    ['half an answer', () => udp((bytes) => dnsAnswer(bytes, 0).subarray(0, 10)), {}, undefined],
   ],
   a2s: [
     ['well', () => udp(() => a2sAnswer(3, 16)), {}, status],
@@ -858,11 +891,23 @@ const overUdp: Record<string, Case[]> = {
       {},
       fails('check-failed', /no unconnected pong/),
     ],
+    [
+      'half an answer',
+      () => udp((bytes) => pong(bytes, 'MCPE;A server;1;1.21;2;10;').subarray(0, 40)),
+      {},
+      fails('check-failed', /no unconnected pong/),
+    ],
     ['garbage', () => udp(() => 'what?'), {}, fails('check-failed', /no unconnected pong/)],
   ],
   quake3: [
     ['well', () => udp(() => quake3Answer(1)), {}, status],
     ['full', () => udp(() => quake3Answer(2)), {}, { verdict: 'pass', share: 0 }],
+    [
+      'half an answer',
+      () => udp(() => quake3Answer(1).subarray(0, 12)),
+      {},
+      fails('check-failed', /no statusResponse/),
+    ],
     ['garbage', () => udp(() => 'what?'), {}, fails('check-failed', /no statusResponse/)],
   ],
 };
@@ -1080,17 +1125,91 @@ describe('mysql, the end', () => {
   });
 });
 
-test('an answer from another address is none', async () => {
+/** Over UDP: each whose server would pass, with what it is asked for. */
+const askedByUdp = Object.entries({
+  ...overUdp,
+  'send-expect': overTcp['send-expect']!.filter(([name]) => name === 'over UDP'),
+}).map(([name, [well]]) => [name, well!] as const);
+
+test.each(askedByUdp)('%s: an answer from another address is none', async (name, [, serve, options]) => {
+  const server = await serve();
   const stranger = createSocket('udp4');
-  open.push(stranger);
   const socket = createSocket('udp4');
-  // It answers, but from another port.
-  socket.on('message', (_, from) => stranger.send(a2sAnswer(1, 2), from.port, from.address));
+  open.push(stranger, socket);
+  // It asks the server as us, and answers with its words from another port.
+  let asker: { port: number; address: string } | undefined;
+  let answers = 0;
+  stranger.on('message', (bytes) => {
+    answers++;
+    stranger.send(bytes, asker!.port, asker!.address);
+  });
+  socket.on('message', (bytes, from) => {
+    asker = from;
+    if (server.kind === 'inet') stranger.send(bytes, server.port, server.ip);
+  });
+  stranger.bind(0, '127.0.0.1');
   socket.bind(0, '127.0.0.1');
   await once(socket, 'listening');
-  open.push(socket);
   const target: Bind = { kind: 'inet', ip: '127.0.0.1', port: socket.address().port };
-  expect(await ask('a2s', target, {}, 150)).toBeUndefined();
+  expect(await ask(name, target, options, 150)).toBeUndefined();
+  expect(answers, 'the server has answered').toBeGreaterThan(0);
+});
+
+test.each(askedByUdp)('%s: a flood of datagrams passes no check', async (name, [, , options]) => {
+  const server = createSocket('udp4');
+  server.on('message', (_, from) => {
+    for (let i = 0; i < 1_000; i++) server.send('x'.repeat(1_000), from.port, from.address, () => {});
+  });
+  server.bind(0, '127.0.0.1');
+  open.push(server);
+  await once(server, 'listening');
+  const target: Bind = { kind: 'inet', ip: '127.0.0.1', port: server.address().port };
+  expect((await ask(name, target, options, 300))?.verdict).not.toBe('pass');
+});
+
+const askedByTcp = Object.entries(overTcp).filter(([name]) => name !== 'tcp');
+
+test.each(askedByTcp)(
+  '%s: who says words without end is cut off, and passes no check',
+  async (name, cases) => {
+    let said = 0;
+    const flood = (socket: Socket): void => {
+      const more = (): void => {
+        for (; said < 50_000_000 && socket.writable; said += 10_000)
+          if (!socket.write('x'.repeat(10_000))) break;
+      };
+      socket.on('drain', more);
+      more();
+    };
+    const target = await (name === 'https' ? tls(flood) : tcp(() => {}, flood));
+    const found = await ask(name, target, cases[0]![2], 5_000);
+    expect(found).toMatchObject({ verdict: 'fail' });
+    // What a check reads, and what the kernel and Node hold on both sides.
+    expect(said).toBeLessThan(20_000_000);
+  },
+);
+
+test.each(askedByTcp)('%s: an answer that comes byte by byte is one', async (name, [well]) => {
+  const [, serve, options, result] = well!;
+  const server = await serve();
+  const slow = createServer((client) => {
+    const behind = connect((server as { port: number }).port, '127.0.0.1');
+    client.setNoDelay(true).on('error', () => {});
+    behind.on('error', () => {});
+    client.on('data', (bytes) => behind.write(bytes)).on('close', () => behind.destroy());
+    let rest = Promise.resolve();
+    behind.on('data', (bytes) => {
+      for (const byte of bytes)
+        rest = rest.then(
+          () => new Promise((resolve) => setImmediate(() => resolve(void client.write(Buffer.of(byte))))),
+        );
+    });
+    behind.on('end', () => void rest.then(() => client.end()));
+  }).listen(0, '127.0.0.1');
+  open.push(slow);
+  await once(slow, 'listening');
+  const target: Bind = { kind: 'inet', ip: '127.0.0.1', port: (slow.address() as AddressInfo).port };
+  expect(await ask(name, target, options, 10_000)).toMatchObject(result as object);
 });
 
 test('every prefix of an answer, and every byte of it changed, is an answer or none, and never an exception', () => {

@@ -28,9 +28,9 @@ const played = dialect({ meaning: 'the test says so', options: {}, ask: ({ targe
 const resolveAddress = vi.fn<Checks['resolve']>();
 const checks: Checks = {
   resolve: resolveAddress,
-  check: (plan, target, wasUp, delayMs, onVerdict) => {
+  check: (plan, target, wasUp, delayMs, onVerdict, onChecked = () => {}) => {
     const turns = new CheckTurns();
-    const checker = new HealthChecker({ plan, dialect: played, target, wasUp, turns, onVerdict });
+    const checker = new HealthChecker({ plan, dialect: played, target, wasUp, turns, onVerdict, onChecked });
     checker.start(delayMs);
     return checker;
   },
@@ -683,6 +683,52 @@ test('with close_over flows end over a time, and a backend that is up again keep
 
   backends.settle(paced(second).map((pool) => ({ ...pool, backends: [], closeOverMs: 5_000 })));
   expect(endFlows).toHaveBeenLastCalledWith(1, 'backend-removed', { overMs: 5_000 });
+});
+
+test('one whose checks fail now and then does not flap; one that flaps is told and counted each time, and starts slowly each time', async () => {
+  const [pool] = poolOf(first);
+  const health = {
+    ...pool!.health,
+    ...{ type: 'tcp' as const, rise: 2, fall: 3, intervalMs: 1_000, fastIntervalMs: 1_000 },
+  };
+  const other = { ...pool!.backends[0]!, name: 'b', address: second };
+  const pools = [{ ...pool!, health, slowStartMs: 60_000, backends: [pool!.backends[0]!, other] }];
+  vi.mocked(resolveAddress).mockImplementation(async (address) => address as Bind);
+  ask.mockResolvedValue(passed);
+  await use(pools);
+  await vi.advanceTimersByTimeAsync(2_500);
+  watch.mockReset();
+  /** What the checks of b find, one a second. */
+  const find = async (story: string): Promise<void> => {
+    for (const word of story) {
+      ask.mockImplementation(async (bind) => (bind === second && word === '-' ? refused : passed));
+      await vi.advanceTimersByTimeAsync(1_000);
+    }
+  };
+  await find('--+-+--+--++');
+  expect(told()).toEqual([]);
+  expect(backends.status()).toMatchObject([{ flaps: 0 }, { up: true, flaps: 0, slowStart: null }]);
+
+  for (let flap = 1; flap <= 5; flap++) {
+    await find('---');
+    expect(backends.status()[1]).toMatchObject({
+      up: false,
+      reason: 'refused',
+      flaps: flap,
+      check: { streak: 3 },
+    });
+    await find('+-++');
+    expect(backends.status()[1]).toMatchObject({ up: true, flaps: flap });
+    expect(backends.status()[1]!.slowStart, 'from the beginning').toBeLessThan(0.2);
+  }
+  expect(told()).toEqual(Array.from({ length: 5 }, () => ['backend-down', 'backend-up']).flat());
+  expect(
+    backends
+      .status()[1]!
+      .flips.slice(-10)
+      .map(({ isUp }) => isUp),
+  ).toEqual(Array.from({ length: 10 }, (_, i) => i % 2 === 1));
+  expect(backends.status()[0]).toMatchObject({ up: true, flaps: 0 });
 });
 
 test('the first checks of a thousand backends are spread over a second, also after a reload of all of them', async () => {
