@@ -168,8 +168,10 @@ test('--watch shows it again, and events come as they happen', async () => {
   await Promise.all([watching.stop(), following.stop()]);
 });
 
-test('the commands of docs/OPERATING.md work as they are written', () => {
-  const text = readFileSync(new URL('../docs/OPERATING.md', import.meta.url), 'utf8');
+test('the commands of docs/OPERATING.md and TROUBLESHOOTING.md work as they are written', () => {
+  const text = ['OPERATING', 'TROUBLESHOOTING']
+    .map((name) => readFileSync(new URL(`../docs/${name}.md`, import.meta.url), 'utf8'))
+    .join('\n');
   const lines = [...text.matchAll(/^```sh\n([\s\S]*?)^```/gm)].flatMap(([, block]) =>
     block!.trim().split('\n'),
   );
@@ -178,6 +180,7 @@ test('the commands of docs/OPERATING.md work as they are written', () => {
   const here = lines.filter((line) => !/^pinion (top|man|completion)\b/.test(line));
   const script = here
     .map((line) => line.replace('/etc/pinion/pinion.yaml', pinion.configPath))
+    .map((line) => line.replace('NAME', 'postgres').replace('ADDRESS', '127.0.0.1'))
     .map((line) => `( ${line.replace(/ +# .*/, '')} ) || echo "FAILED $?: ${line.replaceAll('"', "'")}"`);
   const { stdout, stderr } = spawnSync('sh', ['-c', script.join('\n')], {
     encoding: 'utf8',

@@ -117,6 +117,29 @@ requirePackage('chromium')('the page', () => {
     await clients[1]!.closed;
   });
 
+  test('weight, maintenance and a reload, each once it was said what it does', async () => {
+    const order = async (choice: RegExp, verb: string, says: string, weight?: string) => {
+      await page.getByRole('button', { name: 'What to do with one' }).click();
+      await page.getByRole('button', { name: choice }).click();
+      if (weight !== undefined) await page.getByRole('spinbutton').fill(weight);
+      await until(() => page.locator('.preview').innerText()).toContain(says);
+      await page.getByRole('button', { name: verb, exact: true }).click();
+      await until(() => page.locator('dialog').count()).toBe(0);
+    };
+    await page.getByRole('link', { name: 'Overview' }).click();
+    await order(/^Put back/, 'Put back', 'one 50 %');
+    await order(/^Weight/, 'Set weight', 'one 75 %', '3');
+    await order(/^Maintenance/, 'Maintenance', 'two 100 %');
+    const { backends } = (await admin(pinion, 'GET', '/status')).body as {
+      readonly backends: readonly { readonly weight: number; readonly operator: object }[];
+    };
+    expect(backends[0]).toMatchObject({ weight: 3, operator: { state: 'maintenance' } });
+    await page.getByRole('button', { name: 'Reload …' }).click();
+    await until(() => page.locator('.preview').innerText()).toContain('Nothing changes.');
+    await page.getByRole('button', { name: 'Reload', exact: true }).click();
+    await pinion.waitForLog(({ event }) => event === 'reloaded');
+  });
+
   test('says that the connection is lost, and comes back', async () => {
     await page.getByRole('link', { name: 'Overview' }).click();
     await pinion.stop('SIGKILL');

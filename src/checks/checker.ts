@@ -42,7 +42,7 @@ export interface CheckerOptions {
 export class HealthChecker {
   private readonly options: CheckerOptions;
   private readonly target: Bind;
-  /** One is used until it proves to be of no use. */
+  /** The source addresses of the check: each is used until a check by it fails. */
   private readonly sources: readonly string[];
   private source = 0;
   private readonly greeting: Uint8Array | undefined;

@@ -70,7 +70,7 @@ export class OpenFlows {
     this.keepReturned(backend);
   }
 
-  /** As `on_down` says, now or after its grace. Flows that come meanwhile (`fail_open`) are not meant. */
+  /** As `on_down` says, now or after its grace. Flows that `fail_open` sends there meanwhile go on. */
   wentDown(backend: Backend): void {
     backend.onDown = onDownOf(backend);
     const { action, graceMs } = backend.onDown;
