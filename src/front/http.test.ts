@@ -47,8 +47,8 @@ const routes: AllRoutes = {
   },
 };
 
-async function serveUnix(path: string): Promise<HttpService> {
-  const service = await serveHttp({ kind: 'unix', path }, routes);
+async function serveUnix(path: string, group?: string): Promise<HttpService> {
+  const service = await serveHttp({ kind: 'unix', path }, routes, { group });
   open.push(service);
   return service;
 }
@@ -97,6 +97,25 @@ describe('a unix socket', () => {
     expect((await ask(path, 'GET', '/page')).text).toBe('a page\n');
     service.close();
     expect(existsSync(path)).toBe(false);
+  });
+
+  test('is that of a group as well, by number or name, and of no group that there is not', async () => {
+    const path = join(folder, 'group.sock');
+    const isRoot = process.getuid!() === 0;
+    const [line] = readFileSync('/etc/group', 'utf8')
+      .split('\n')
+      .filter((one) => (isRoot ? /^[a-z][\w-]*:[^:]*:[1-9]\d*:/ : /^$/).test(one));
+    const [name, , number] = line!.split(':');
+    for (const group of isRoot ? [name!, number!] : [`${process.getgid!()}`]) {
+      const service = await serveUnix(path, group);
+      const { mode, gid } = lstatSync(path);
+      expect([mode & 0o777, gid]).toEqual([0o660, isRoot ? Number(number) : process.getgid!()]);
+      service.close();
+    }
+    await expect(serveUnix(path, 'no-such-group')).rejects.toThrow(
+      'admin.group: /etc/group has no group no-such-group; create it (groupadd no-such-group), or give its number',
+    );
+    expect(existsSync(path), 'nothing is left').toBe(false);
   });
 
   test('takes the place of one that nobody answers on', async () => {
