@@ -13,6 +13,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parsePlan } from '../src/config/load.ts';
+import { newCertificate } from './support/certificates.ts';
 import { reload } from './support/config.ts';
 import { startDnsmasq } from './support/dnsmasq.ts';
 import { eventually } from './support/eventually.ts';
@@ -132,9 +133,14 @@ async function others(): Promise<Record<string, string>> {
   const port = await freePort();
   const servers = Object.entries(patroni).map(
     ([place, status], i) =>
-      `server { listen unix:${join(folder, place)}; ${i === 0 ? `listen 127.0.0.1:${port};` : ''} location = /primary { return ${status}; } }`,
+      `server { listen unix:${join(folder, place)}; ${i === 0 ? `listen 127.0.0.1:${port};` : ''} location = /primary { return ${status}; } location = /replica { return ${status === 200 ? 503 : '200 $arg_lag'}; } }`,
   );
-  await startNginx({ port, blocks: `http { access_log off; ${servers.join(' ')} }` });
+  const certificate = await newCertificate();
+  const web = ['ready', 'not yet'].map(
+    (says, i) =>
+      `server { listen unix:${join(folder, `web-${i}`)} ssl; ssl_certificate ${certificate.certFile}; ssl_certificate_key ${certificate.keyFile}; location = /health { return 200 "$host is ${says}"; } }`,
+  );
+  await startNginx({ port, blocks: `http { access_log off; ${[...servers, ...web].join(' ')} }` });
   const resolver = await startDnsmasq({
     hosts: {
       'www.example.org': ['192.0.2.1'],
@@ -154,6 +160,8 @@ async function others(): Promise<Record<string, string>> {
     'tcp 10.0.0.21:6379': sockets[0],
     'tcp 10.0.0.22:6379': sockets[1],
     ...Object.fromEntries(Object.keys(patroni).map((place) => [`tcp ${place}`, join(folder, place)])),
+    'tcp 10.0.0.51:8443': join(folder, 'web-0'),
+    'tcp 10.0.0.52:8443': join(folder, 'web-1'),
     'udp 10.0.2.1:53': await answering(resolve),
     'tcp 10.0.3.1:25': await stand((socket) => {
       socket.write('220 mail.example.org\r\n');
@@ -173,6 +181,8 @@ async function games(): Promise<Record<string, string>> {
       socket.once('data', () => socket.end(minecraftAnswer(5, 20))),
     ),
     'udp 10.0.1.3:19132': await answering((asked) => bedrockAnswer(asked, 2, 10)),
+    // A protocol of our own: the two bytes the other way round.
+    'udp 10.0.6.1:9987': await answering((asked) => Buffer.from(asked).reverse()),
     'udp 10.0.1.4:27960': await answering(() => quake3Answer(1)),
   };
 }
@@ -192,7 +202,24 @@ interface Story {
 
 const stories: readonly Story[] = [
   {
-    has: 'password_file: credential:pg',
+    has: 'type: dns, name: _arena',
+    verdicts: {
+      'pg/pg1': 'up',
+      'pg/pg9': 'refused',
+      'pg/sorry': 'refused',
+      'cache/r1': 'up',
+      'arena/s1': 'up',
+      'login/m1': 'up',
+      'found/arena1.example.org:27015': 'up',
+    },
+    tiers: [1, 2, 3, 1, 1, 1, 1],
+  },
+  {
+    has: 'type: https',
+    verdicts: { 'web/w1': 'up', 'web/w2': 'check-failed', 'replicas/pg2': 'up', 'voice/v1': 'up' },
+  },
+  {
+    has: 'user: monitor, password_file: credential:pg',
     verdicts: {
       'primary/pg1': 'up',
       'primary/pg2': 'wrong-role',
@@ -200,7 +227,7 @@ const stories: readonly Story[] = [
       'replicas/pg2': 'up',
     },
   },
-  { has: 'path: /primary', verdicts: { 'primary/pg1': 'up', 'primary/pg2': 'check-failed' } },
+  { has: 'type: http, path: /primary', verdicts: { 'primary/pg1': 'up', 'primary/pg2': 'check-failed' } },
   {
     has: 'donor: down',
     verdicts: {
@@ -215,7 +242,7 @@ const stories: readonly Story[] = [
     later: [() => galera.query('set global wsrep_desync = on'), { 'galera/g1': 'lagging' }],
   },
   {
-    has: 'type: redis',
+    has: 'type: redis, role: primary, user',
     verdicts: { 'cache/r1': 'up', 'cache/r2': 'wrong-role' },
     // What Sentinel says to them.
     later: [
@@ -231,13 +258,13 @@ const stories: readonly Story[] = [
     verdicts: { 'source/s1': 'up', 'java/j1': 'up', 'bedrock/b1': 'up', 'arena/q1': 'up' },
   },
   { has: 'type: dns, name: www', verdicts: { 'dns/d1': 'up', 'dns/d2': 'refused' } },
-  { has: 'type: send-expect', verdicts: { 'mail/m1': 'up' } },
+  { has: 'name: mail', verdicts: { 'mail/m1': 'up' } },
   {
     has: 'type: agent',
     verdicts: { 'api/a1': 'up', 'jobs/j1': 'up' },
     later: [async () => (agentSays = 'down # disk full\n'), { 'jobs/j1': 'agent', 'api/a1': 'up' }],
   },
-  { has: 'on_down: { wrong-role', verdicts: { 'db/pg1': 'up' } },
+  { has: 'on_down: { wrong-role: close, timeout', verdicts: { 'db/pg1': 'up' } },
   { has: 'no_reply: {', verdicts: { 'arena/q1': 'up', 'arena/q2': 'up' } },
   { has: 'max_connection_age: 12h', verdicts: { 'mqtt/m1': 'up', 'mqtt/m2': 'refused' } },
   { has: 'retry_on: unsaid', verdicts: { 'orders/o1': 'up', 'orders/o2': 'refused' } },
@@ -245,7 +272,7 @@ const stories: readonly Story[] = [
     has: 'replicas.db.example.org',
     verdicts: { 'replicas/10.0.0.11:5432': 'up', 'replicas/10.0.0.12:5432': 'up' },
   },
-  { has: 'record: SRV', verdicts: { 'arena/arena1.example.org:27015': 'up', 'arena/lobby': 'refused' } },
+  { has: '# Consul', verdicts: { 'arena/arena1.example.org:27015': 'up', 'arena/lobby': 'refused' } },
   { has: 'type: file', verdicts: { 'arena/arena-1': 'up', 'arena/arena-2': 'up' } },
   {
     has: 'zone: a                     #',
@@ -284,6 +311,7 @@ function placedHere(text: string): string {
     .replaceAll('/etc/pinion/', `${folder}/`)
     .replaceAll('/usr/lib/nagios/plugins/check_tcp', join(folder, 'check_tcp'))
     .replace('name: replicas.db.example.org,', `$& ${toResolver},`)
+    .replace('record: SRV, refresh', `record: SRV, ${toResolver}, refresh`)
     .replace(/servers: \[ "127[^\n]*/, toResolver)}\nadmin: { listen: "unix:${folder}/admin.sock" }\n`;
 }
 

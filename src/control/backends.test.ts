@@ -685,6 +685,24 @@ test('with close_over flows end over a time, and a backend that is up again keep
   expect(endFlows).toHaveBeenLastCalledWith(1, 'backend-removed', { overMs: 5_000 });
 });
 
+test.each(['down', 'up'] as const)('start: %s is what it is until its first check', async (start) => {
+  const [pool] = poolOf(first);
+  const pools = [
+    { ...pool!, health: { ...pool!.health, type: 'tcp' as const, start, fall: 3, timeoutMs: 500 } },
+  ];
+  vi.mocked(resolveAddress).mockImplementation(async (address) => address as Bind);
+  let answer: (result: CheckResult) => void = () => {};
+  ask.mockImplementation(() => new Promise((resolve) => (answer = resolve)));
+  await use(pools);
+  await vi.advanceTimersByTimeAsync(100);
+  expect(backends.status()).toMatchObject([
+    start === 'up' ? { up: true, reason: null } : { up: false, reason: 'unchecked' },
+  ]);
+  answer(refused);
+  await vi.advanceTimersByTimeAsync(100);
+  expect(backends.status(), 'the first decides alone').toMatchObject([{ up: false, reason: 'refused' }]);
+});
+
 test('one whose checks fail now and then does not flap; one that flaps is told and counted each time, and starts slowly each time', async () => {
   const [pool] = poolOf(first);
   const health = {
