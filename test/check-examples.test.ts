@@ -9,7 +9,7 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
-import { createServer, type Server, type Socket } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parsePlan } from '../src/config/load.ts';
@@ -122,7 +122,13 @@ async function databases(): Promise<Record<string, string>> {
 
 async function others(): Promise<Record<string, string>> {
   const sockets = [join(folder, 'redis-1'), join(folder, 'redis-2')] as const;
-  const first = await startRedis({ args: ['--unixsocket', sockets[0]] });
+  const certificate = await newCertificate();
+  writeFileSync(join(folder, 'ca.crt'), readFileSync(certificate.caFile));
+  const securePort = await freePort();
+  const secure = ['--tls-port', String(securePort), '--tls-auth-clients', 'no'];
+  const files = ['--tls-cert-file', certificate.certFile, '--tls-key-file', certificate.keyFile];
+  const trusted = ['--tls-ca-cert-file', certificate.caFile];
+  const first = await startRedis({ args: ['--unixsocket', sockets[0], ...secure, ...files, ...trusted] });
   const second = await startRedis({
     args: ['--unixsocket', sockets[1], '--replicaof', '127.0.0.1', String(first.port)],
   });
@@ -135,7 +141,6 @@ async function others(): Promise<Record<string, string>> {
     ([place, status], i) =>
       `server { listen unix:${join(folder, place)}; ${i === 0 ? `listen 127.0.0.1:${port};` : ''} location = /primary { return ${status}; } location = /replica { return ${status === 200 ? 503 : '200 $arg_lag'}; } }`,
   );
-  const certificate = await newCertificate();
   const web = ['ready', 'not yet'].map(
     (says, i) =>
       `server { listen unix:${join(folder, `web-${i}`)} ssl; ssl_certificate ${certificate.certFile}; ssl_certificate_key ${certificate.keyFile}; location = /health { return 200 "$host is ${says}"; } }`,
@@ -159,6 +164,12 @@ async function others(): Promise<Record<string, string>> {
   return {
     'tcp 10.0.0.21:6379': sockets[0],
     'tcp 10.0.0.22:6379': sockets[1],
+    'tcp 10.0.0.23:6380': await stand((socket) => {
+      const server = connect(securePort, '127.0.0.1');
+      server.on('error', () => {}).on('close', () => socket.destroy());
+      socket.on('close', () => server.destroy());
+      socket.pipe(server).pipe(socket);
+    }),
     ...Object.fromEntries(Object.keys(patroni).map((place) => [`tcp ${place}`, join(folder, place)])),
     'tcp 10.0.0.51:8443': join(folder, 'web-0'),
     'tcp 10.0.0.52:8443': join(folder, 'web-1'),
@@ -243,7 +254,7 @@ const stories: readonly Story[] = [
   },
   {
     has: 'type: redis, role: primary, user',
-    verdicts: { 'cache/r1': 'up', 'cache/r2': 'wrong-role' },
+    verdicts: { 'cache/r1': 'up', 'cache/r2': 'wrong-role', 'sessions/r3': 'up' },
     // What Sentinel says to them.
     later: [
       async () => {
