@@ -221,13 +221,22 @@ requirePackage('postgres')('PostgreSQL', () => {
       poolsOf(`127.0.0.1:${replica.port}`, {
         replica: replicaCheck,
         near: { ...replicaCheck, max_lag: '2s' },
+        few: { ...replicaCheck, max_lag_bytes: '1MiB' },
         primary: { ...replicaCheck, role: 'primary' },
       }),
       'tcp',
       engine,
     );
     await primary.query('create table t (a int)');
-    await become(pinion, { replica: 'up', near: 'up', primary: 'wrong-role' });
+    await become(pinion, { replica: 'up', near: 'up', few: 'up', primary: 'wrong-role' });
+    await replica.query('select pg_wal_replay_pause()');
+    await primary.query('insert into t select generate_series(1, 100000)');
+    await become(pinion, { replica: 'up', few: 'lagging' });
+    expect(pinion.events('backend-down').find(({ pool }) => pool === 'few')).toMatchObject({
+      why: expect.stringMatching(/^it is \d+\.\d MiB behind$/),
+    });
+    await replica.query('select pg_wal_replay_resume()');
+    await become(pinion, { near: 'up', few: 'up' });
     // The primary is at rest for longer: nothing is missing.
     await setTimeout(3_000);
     expect(await verdicts(pinion)).toMatchObject({ replica: 'up', near: 'up' });

@@ -302,6 +302,7 @@ writeFileSync(passwordFile, 'secret\n');
 afterAll(() => rmSync(folder, { recursive: true }));
 const user = { user: 'monitor', password_file: passwordFile };
 const lagging = { ...user, role: 'replica', max_lag: 5_000 };
+const behindBytes = { ...user, role: 'replica', max_lag_bytes: 16 * 1024 ** 2 };
 const status = { verdict: 'pass' };
 const fails = (reason: string, why: RegExp) => ({ verdict: 'fail', reason, why: expect.stringMatching(why) });
 
@@ -455,6 +456,29 @@ const overTcp: Record<string, Case[]> = {
     ['a replica at work', pgSays('t', '4000', 'f'), lagging, status],
     ['a replica behind', pgSays('t', '7500', 'f'), lagging, fails('lagging', /^it is 7.5 s behind$/)],
     ['a replica that knows of nothing', pgSays('t', null, 'f'), lagging, fails('lagging', /no transaction/)],
+    ['a replica with little to replay', pgSays('t', '7500', 'f', '1048576'), behindBytes, status],
+    ['one that has replayed more than it received', pgSays('t', null, 't', '-16'), behindBytes, status],
+    [
+      'a replica with much to replay',
+      pgSays('t', '0', 't', '25270681'),
+      behindBytes,
+      fails('lagging', /^it is 24.1 MiB behind$/),
+    ],
+    [
+      'one that never received',
+      pgSays('t', '0', 'f', null),
+      behindBytes,
+      fails('lagging', /received nothing/),
+    ],
+    ['a primary, asked for bytes', pgSays('f', null, 'f', null), { ...user, max_lag_bytes: 1_024 }, status],
+    ['bytes of nothing', pgSays('t', '0', 'f', 'many'), behindBytes, fails('check-failed', /protocol/)],
+    ['no bytes', pgSays('t', '0', 'f'), behindBytes, fails('check-failed', /protocol/)],
+    [
+      'both lags',
+      pgSays('t', '7500', 'f', '1'),
+      { ...behindBytes, max_lag: 5_000 },
+      fails('lagging', /^it is 7.5 s behind$/),
+    ],
     ['another role', pgSays('f', null, 'f'), lagging, fails('wrong-role', /is a primary, and a replica/)],
     ...[[], ['t'], ['x', null, 't'], ['t', 'NaN', 't'], [null, null, null]].map(
       (row): Case => [

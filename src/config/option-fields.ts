@@ -14,6 +14,7 @@ import {
   section,
   whole,
 } from './fields.ts';
+import { readSizeAboveZero, sizePattern } from './units.ts';
 
 type FieldOf<O> =
   O extends Option<unknown, infer W>
@@ -66,6 +67,8 @@ function kindOf(option: Option<unknown, unknown>): z.ZodType {
       const { zero, minMs, maxMs } = option;
       return duration(meaning, { zero, minMs, maxMs, defaultMs: fallback as number | undefined });
     }
+    case 'size':
+      return readBy(readSizeAboveZero, meaning, { type: 'string', pattern: sizePattern }).optional();
     case 'flag':
       return flag(meaning, fallback as boolean);
     case 'whole':

@@ -16,7 +16,7 @@ import {
 } from '../core/options.ts';
 import type { ListenerPlan, UpstreamPlan } from '../core/plan.ts';
 import { showValue } from './problem.ts';
-import { formatDuration, readSize } from './units.ts';
+import { formatDuration, readSize, sizePattern } from './units.ts';
 
 /** MAX_TCP_KEEPIDLE and MAX_TCP_KEEPINTVL of the kernel are 32767 s, whole ones: tcp(7). */
 const keepAliveMsMax = 32_767_000;
@@ -30,10 +30,6 @@ const byteRateMax = 2 ** 40;
 /** Source addresses of a pool: 64 are 1.8 million connections to each backend. */
 const sourcesMax = 64;
 const markMax = 2 ** 32 - 1;
-
-/** The letters of {@link readSize}'s text form, for editors. */
-const sizePattern =
-  '^(?=.)(\\d+(\\.\\d+)?GiB)?(\\d+(\\.\\d+)?GB)?(\\d+(\\.\\d+)?MiB)?(\\d+(\\.\\d+)?MB)?(\\d+(\\.\\d+)?KiB)?(\\d+(\\.\\d+)?kB)?(\\d+B)?$';
 
 function buffer(meaning: string): Option<number | undefined> {
   return own(`${meaning} A size with a unit, such as 256KiB.`, readBuffer, {

@@ -54,6 +54,17 @@ export function readSize(value: unknown): Reading<number> {
   );
 }
 
+/** The letters of {@link readSize}'s text form, for editors. */
+export const sizePattern =
+  '^(?=.)(\\d+(\\.\\d+)?GiB)?(\\d+(\\.\\d+)?GB)?(\\d+(\\.\\d+)?MiB)?(\\d+(\\.\\d+)?MB)?(\\d+(\\.\\d+)?KiB)?(\\d+(\\.\\d+)?kB)?(\\d+B)?$';
+
+/** As {@link readSize}, without 0. */
+export function readSizeAboveZero(value: unknown): Reading<number> {
+  const reading = readSize(value);
+  if ('refused' in reading || reading.value > 0) return reading;
+  return { refused: 'must be more than 0 bytes, such as 16MiB, not 0' };
+}
+
 /** The pattern of {@link readPercent}'s text form, for editors. */
 export const percentPattern = '^(100|[0-9]{1,2})(\\.[0-9]+)? ?%$';
 

@@ -15,6 +15,8 @@ interface Kinds {
   name: Readonly<Record<never, never>>;
   /** Milliseconds; written with a unit. */
   duration: { readonly zero?: boolean; readonly minMs?: number; readonly maxMs?: number };
+  /** Bytes, above 0; written with a unit. */
+  size: Readonly<Record<never, never>>;
   flag: Readonly<Record<never, never>>;
   whole: { readonly min: number; readonly max: number };
   /** A whole number, or `auto`. */
@@ -140,6 +142,11 @@ export function duration<const F extends number | undefined>(
   range: Kinds['duration'] = {},
 ): Option<number | Extract<F, undefined>> {
   return { kind: 'duration', meaning, ...range, fallback: fallbackMs as number | Extract<F, undefined> };
+}
+
+/** Bytes, above 0; an absent key asks for nothing. */
+export function size(meaning: string): Option<number | undefined> {
+  return { kind: 'size', meaning, fallback: undefined };
 }
 
 export function flag(meaning: string, fallback: boolean): Option<boolean> {

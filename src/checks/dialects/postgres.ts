@@ -9,7 +9,7 @@
  * https://www.postgresql.org/docs/current/protocol-flow.html
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { choice, duration, text } from '../../core/options.ts';
+import { choice, duration, size, text } from '../../core/options.ts';
 import {
   type Authentication,
   decodeAuthentication,
@@ -45,6 +45,9 @@ const options = {
     'A replica whose last replayed transaction is older is lagging, unless it has replayed all it receives from its primary. Needs a user.',
     undefined,
   ),
+  max_lag_bytes: size(
+    'A replica that has more bytes of write-ahead log before it is lagging: of what it has received, and of what its primary has told it of where the user may see that (pg_monitor). Needs a user. A size with a unit, such as 16MiB.',
+  ),
   ...tlsOptions,
 } as const;
 
@@ -63,6 +66,7 @@ export const postgres = dialect({
       const needs = (key: string) => ({ key, message: 'needs a user: the server says it in a session only' });
       if (given.role !== 'any') return needs('role');
       if (given.max_lag !== undefined) return needs('max_lag');
+      if (given.max_lag_bytes !== undefined) return needs('max_lag_bytes');
       if (given.password_file !== undefined) return { key: 'password_file', message: 'needs a user' };
     }
     return tlsProblem(given);
@@ -124,17 +128,18 @@ class Conversation {
   }
 
   async askRole(user: string, password: string | undefined): Promise<CheckResult> {
-    const { role, max_lag } = this.asked.options;
+    const { options } = this.asked;
     const first = await this.startUp(user);
     const refusal = first.type === 'E' ? refusalOf(first) : await this.logIn(first, user, password);
     if (refusal !== undefined) return refusal;
     this.isSession = true;
     const greeting = await this.until('Z');
     if (greeting.error !== undefined) return refusalOf(greeting.error);
-    this.stream.write(encodeQuery(question));
+    const ofBytes = options.max_lag_bytes === undefined ? '' : `, ${bytesBehind}`;
+    this.stream.write(encodeQuery(`select ${roleAndTime}${ofBytes}`));
     const answer = await this.until('Z');
     if (answer.error !== undefined) return refusalOf(answer.error);
-    return judgeRole(answer.row === undefined ? [] : decodeDataRow(answer.row.body), role, max_lag);
+    return judgeRole(answer.row === undefined ? [] : decodeDataRow(answer.row.body), options);
   }
 
   /** Nothing is left in the server's log by this. */
@@ -260,27 +265,44 @@ function refusalOf({ body }: Message): CheckResult {
  * A primary at rest writes nothing: a replica that receives, and has replayed all of it, is not behind, however old the last
  * transaction is. One that does not receive cannot know. Any role sees the row of pg_stat_wal_receiver, if not its columns.
  */
-const question = `select pg_is_in_recovery(),
+const roleAndTime = `pg_is_in_recovery(),
   (extract(epoch from now() - pg_last_xact_replay_timestamp()) * 1000)::bigint,
   exists (select from pg_stat_wal_receiver)
     and pg_last_wal_receive_lsn() is not distinct from pg_last_wal_replay_lsn()`;
 
+/** Who may not see what the primary has told of (latest_end_lsn) sees null there, which `greatest` passes over. */
+const bytesBehind = `pg_wal_lsn_diff(
+  greatest(pg_last_wal_receive_lsn(), (select max(latest_end_lsn) from pg_stat_wal_receiver)),
+  pg_last_wal_replay_lsn())::bigint`;
+
 function judgeRole(
   row: readonly (string | null)[],
-  wanted: 'primary' | 'replica' | 'any',
-  maxLagMs: number | undefined,
+  { role: wanted, max_lag, max_lag_bytes }: Asked<Options>['options'],
 ): CheckResult {
-  const [isReplica, lag, isCaughtUp] = row;
-  if (!isBoolean(isReplica) || !isBoolean(isCaughtUp) || (lag !== null && !/^-?\d{1,18}$/.test(lag ?? '')))
-    return foreign;
+  const [isReplica, lag, isCaughtUp, bytes] = row;
+  if (!isBoolean(isReplica) || !isBoolean(isCaughtUp) || !isWholeOrNull(lag)) return foreign;
   const is = isReplica === 't' ? 'replica' : 'primary';
   if (wanted !== 'any' && is !== wanted)
     return failed('wrong-role', `it is a ${is}, and a ${wanted} is wanted`);
-  if (is === 'primary' || maxLagMs === undefined || isCaughtUp === 't') return passed;
+  if (is === 'primary') return passed;
+  if (max_lag_bytes !== undefined) {
+    if (!isWholeOrNull(bytes)) return foreign;
+    if (bytes === null) return failed('lagging', 'it has received nothing from a primary since it started');
+    if (Number(bytes) > max_lag_bytes) return failed('lagging', `it is ${mebibytes(Number(bytes))} behind`);
+  }
+  if (max_lag === undefined || isCaughtUp === 't') return passed;
   if (lag === null)
     return failed('lagging', 'it is behind, and has replayed no transaction since it started');
   const lagMs = Number(lag);
-  return lagMs <= maxLagMs ? passed : failed('lagging', `it is ${(lagMs / 1_000).toFixed(1)} s behind`);
+  return lagMs <= max_lag ? passed : failed('lagging', `it is ${(lagMs / 1_000).toFixed(1)} s behind`);
+}
+
+function isWholeOrNull(column: string | null | undefined): column is string | null {
+  return column === null || /^-?\d{1,18}$/.test(column ?? '');
+}
+
+function mebibytes(bytes: number): string {
+  return `${(bytes / 1024 ** 2).toFixed(1)} MiB`;
 }
 
 function isBoolean(column: string | null | undefined): column is 't' | 'f' {
