@@ -14,7 +14,7 @@ interface FamilyOf<T extends FamilyType> {
   readonly type: T;
   readonly labels: readonly string[];
   readonly read: (add: (value: Value<T>, ...labels: string[]) => void) => void;
-  /** The same, with the labels as the page has them. */
+  /** The same, with what stands between name and number as the page has it: `{pool="p"} `. */
   readonly readAsText?: (add: (value: number, labels: string) => void) => void;
 }
 
@@ -41,7 +41,7 @@ export function familyOf<Row extends object>(
   const textOf = (row: Row): string => {
     let text = texts.get(row);
     if (text === undefined) {
-      text = pairs(labels, labelsOf(row));
+      text = between(labels, labelsOf(row));
       texts.set(row, text);
     }
     return text;
@@ -80,28 +80,34 @@ export function distributions<Row>(
   });
 }
 
-/** The lines of families, without the last line's end. */
+/**
+ * The lines of families, without the last line's end. Each family's lines become one text before the next is read: kept by the
+ * thousand, they are what the collector copies from one half of the young generation to the other, again and again.
+ */
 export function pageOf(families: readonly Family[]): string {
+  const texts: string[] = [];
   const lines: string[] = [];
   for (const family of families) {
-    const { name, help, type, labels: names } = family;
-    lines.push(
-      `# HELP ${name} ${help.replace(/\\/g, '\\\\').replace(/\n/g, '\\n')}`,
-      `# TYPE ${name} ${type}`,
-    );
-    if (family.type === 'histogram')
-      family.read((distribution, ...labels) =>
-        addDistribution(lines, name, pairs(names, labels), distribution),
-      );
-    else {
-      const addNumber = (value: number, text: string): void => {
-        lines.push(text === '' ? `${name} ${valueText(value)}` : `${name}{${text}} ${valueText(value)}`);
-      };
-      if (family.readAsText !== undefined) family.readAsText(addNumber);
-      else family.read((value, ...labels) => addNumber(value, pairs(names, labels)));
-    }
+    addFamily(lines, family);
+    texts.push(lines.join('\n'));
+    lines.length = 0;
   }
-  return lines.join('\n');
+  return texts.join('\n');
+}
+
+function addFamily(lines: string[], family: Family): void {
+  const { name, help, type, labels: names } = family;
+  lines.push(`# HELP ${name} ${help.replace(/\\/g, '\\\\').replace(/\n/g, '\\n')}`, `# TYPE ${name} ${type}`);
+  if (family.type === 'histogram') {
+    family.read((distribution, ...labels) =>
+      addDistribution(lines, name, pairs(names, labels), distribution),
+    );
+    return;
+  }
+  // Of as few parts as can be: each but the first is a string more that is thrown away.
+  const addNumber = (value: number, text: string): void => void lines.push(name + text + valueText(value));
+  if (family.readAsText !== undefined) family.readAsText(addNumber);
+  else family.read((value, ...labels) => addNumber(value, between(names, labels)));
 }
 
 function addDistribution(
@@ -116,6 +122,10 @@ function addDistribution(
   lines.push(`${name}_bucket{${before}le="+Inf"} ${count}`);
   const after = labels === '' ? '' : `{${labels}}`;
   lines.push(`${name}_sum${after} ${sumMs / 1_000}`, `${name}_count${after} ${count}`);
+}
+
+function between(names: readonly string[], labels: readonly string[]): string {
+  return names.length === 0 ? ' ' : `{${pairs(names, labels)}} `;
 }
 
 function pairs(names: readonly string[], labels: readonly string[]): string {
