@@ -7,7 +7,7 @@ import { request } from 'node:https';
 import { connect, type Socket } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { streamsPerPeerMax } from '../src/core/limits.ts';
-import { seededRandom } from '../src/core/policy/pool.fixture.ts';
+import { seededRandom } from '../src/core/seeded-random.fixture.ts';
 import { newCertificate } from './support/certificates.ts';
 import { admin, adminToken, backendsOf, configText, listener, noCheck } from './support/config.ts';
 import { eventually } from './support/eventually.ts';

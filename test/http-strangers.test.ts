@@ -9,7 +9,7 @@ import { basename, dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { httpAnsweringMax, httpWaitingMax } from '../src/core/limits.ts';
-import { seededRandom } from '../src/core/policy/pool.fixture.ts';
+import { seededRandom } from '../src/core/seeded-random.fixture.ts';
 import type { HttpRefusalCounts } from '../src/front/connections.ts';
 import { eventually } from './support/eventually.ts';
 import { type RunningProcess, startProcess } from './support/processes.ts';

@@ -4,6 +4,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { everybodyRight } from './support/answered.ts';
 import { configText, noCheck } from './support/config.ts';
 import { eventually } from './support/eventually.ts';
 import { createKernelWorld, type KernelWorld, virtualAddress } from './support/kernel-world.ts';
@@ -65,21 +66,7 @@ requireKernel('redis', 'iproute2')('the kernel carries it, whoever is against it
   const flowsOf = async (listener: string): Promise<number> =>
     (await status()).listeners.find(({ name }) => name === listener)!.flows;
 
-  async function everybody(story: string): Promise<Report> {
-    await clients.round();
-    let report: Report | undefined;
-    await eventually(
-      `${story}: every client is answered`,
-      async () => {
-        report = await clients.report();
-        return report.tcp.answered === clientsOfEach && report.udp.answered === clientsOfEach;
-      },
-      patienceMs,
-    );
-    for (const { wrong, wrongExamples } of [report!.tcp, report!.udp])
-      expect({ story, wrong, wrongExamples }).toEqual({ story, wrong: 0, wrongExamples: [] });
-    return report!;
-  }
+  const everybody = (story: string): Promise<Report> => everybodyRight(clients, clientsOfEach, story);
 
   async function nobodyLost(story: string): Promise<void> {
     const { tcp } = await everybody(story);

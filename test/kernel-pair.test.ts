@@ -6,8 +6,8 @@
  * PINION_LONG=1: 2,000 connections and conversations and twenty downloads of PINION_DOWNLOAD_MIB (1,024) each.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { everybodyRight } from './support/answered.ts';
 import { reload } from './support/config.ts';
-import { eventually } from './support/eventually.ts';
 import { createKernelPair, type KernelPair } from './support/kernel-pair.ts';
 import type { Clients } from './support/pair.ts';
 import type { Report } from './support/pair-clients.ts';
@@ -21,7 +21,6 @@ const downloadsOfEach = isLong ? 10 : 1;
 const mebibytes = Number(process.env.PINION_DOWNLOAD_MIB ?? (isLong ? 1_024 : 20));
 /** The downloads are still going on after all that happens. */
 const downloadPaceS = isLong ? 600 : 240;
-const patienceMs = 40_000;
 /** Longer than any takeover with the retransmissions behind it. */
 const answerTimeoutMs = 20_000;
 
@@ -52,23 +51,7 @@ requireKernel(
   });
 
   /** Everybody is answered from now on, by whom they belong to. */
-  async function everybody(story: string): Promise<Report> {
-    await clients.round();
-    let report: Report | undefined;
-    await eventually(
-      `${story}: every client is answered`,
-      async () => {
-        report = await clients.report();
-        return report.tcp.answered === clientsOfEach && report.udp.answered === clientsOfEach;
-      },
-      patienceMs,
-    ).catch((error: Error) => {
-      throw new Error(`${error.message}; ${JSON.stringify(report, null, 1)}`);
-    });
-    for (const { wrong, wrongExamples } of [report!.tcp, report!.udp])
-      expect({ story, wrong, wrongExamples }).toEqual({ story, wrong: 0, wrongExamples: [] });
-    return report!;
-  }
+  const everybody = (story: string): Promise<Report> => everybodyRight(clients, clientsOfEach, story);
 
   /** As {@link everybody}; no TCP connection was opened since the mark, and the downloads go on. */
   async function nobodyLost(story: string): Promise<void> {

@@ -4,6 +4,7 @@
  * connection that is lost and an answer from somebody else both show.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { everybodyRight } from './support/answered.ts';
 import { reload } from './support/config.ts';
 import { eventually } from './support/eventually.ts';
 import { createKernelWorld, type KernelWorld } from './support/kernel-world.ts';
@@ -14,7 +15,6 @@ import { requireKernel } from './support/require-kernel.ts';
 
 const clientsOfEach = 200;
 const periodMs = 250;
-const patienceMs = 40_000;
 
 requireKernel('redis', 'iproute2')('the kernel carries it', () => {
   let world: KernelWorld;
@@ -33,23 +33,7 @@ requireKernel('redis', 'iproute2')('the kernel carries it', () => {
   });
 
   /** Everybody is answered from now on, by whom they belong to. */
-  async function everybody(story: string): Promise<Report> {
-    await clients.round();
-    let report: Report | undefined;
-    await eventually(
-      `${story}: every client is answered`,
-      async () => {
-        report = await clients.report();
-        return report.tcp.answered === clientsOfEach && report.udp.answered === clientsOfEach;
-      },
-      patienceMs,
-    ).catch((error: Error) => {
-      throw new Error(`${error.message}; ${JSON.stringify(report, null, 1)}`);
-    });
-    for (const { wrong, wrongExamples } of [report!.tcp, report!.udp])
-      expect({ story, wrong, wrongExamples }).toEqual({ story, wrong: 0, wrongExamples: [] });
-    return report!;
-  }
+  const everybody = (story: string): Promise<Report> => everybodyRight(clients, clientsOfEach, story);
 
   /** As {@link everybody}, and no TCP connection was opened since the mark. */
   async function nobodyLost(story: string): Promise<void> {

@@ -7,6 +7,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { everybodyAnswered } from './support/answered.ts';
 import { reload } from './support/config.ts';
 import { eventually } from './support/eventually.ts';
 import { hostsWork } from './support/namespaces.ts';
@@ -17,8 +18,6 @@ import { requirePackage } from './support/require-package.ts';
 
 const clientsOfEach = 2_000;
 const periodMs = 1_000;
-/** Far above what a change takes (a few seconds); so that a failure ends. */
-const patienceMs = 40_000;
 /** An instance that is ready has its address back by then, if it may: two yeses and preempt_delay. */
 const readyNoticedMs = 8_000;
 /** How long Redis is away, at least. */
@@ -65,24 +64,13 @@ requireHosts()('an active-active pair', () => {
   const inStep = (balancer: Balancer): Promise<unknown> =>
     eventually(`${balancer} in step`, async () => (await pair.status(balancer)).cluster?.state === 'in-step');
 
-  /** Resolves when every client has been answered from now on; rejects with how many were. */
-  async function everybodyAnswered(story: string): Promise<Report> {
-    await clients.round();
-    let report: Report | undefined;
-    const all = async (): Promise<boolean> => {
-      report = await clients.report();
-      return report.tcp.answered === clientsOfEach && report.udp.answered === clientsOfEach;
-    };
-    await eventually(`${story}: every client is answered`, all, patienceMs).catch((error: Error) => {
-      throw new Error(`${error.message}; ${JSON.stringify(report, null, 1)}`);
-    });
-    return report!;
-  }
+  const everybodyServed = (story: string): Promise<Report> =>
+    everybodyAnswered(clients, clientsOfEach, story);
 
   /** Every client is answered, and answered again once that is over; nobody was answered by a wrong backend. */
   async function everybodyAtHome(story: string): Promise<Report> {
-    await everybodyAnswered(story);
-    const report = await everybodyAnswered(story);
+    await everybodyServed(story);
+    const report = await everybodyServed(story);
     for (const protocol of ['tcp', 'udp'] as const) {
       const { silenceMs, connections, wrong, wrongExamples } = report[protocol];
       const { median, p99, max } = silenceMs;

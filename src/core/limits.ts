@@ -373,6 +373,8 @@ export const redisClusterNodesReckoned = 16;
 /** Where the limit is small, an address of metrics or admin has at least so many connections, and checks so many at once. */
 export const descriptorsPerPageAddressMin = 16;
 export const checksInFlightMin = 16;
+/** Connection ids of a QUIC server that a flow is known by: it may change its id once or twice before it is settled (Retry, a new one with its first answer). */
+export const quicIdsPerFlowMax = 4;
 /** UDP clients that may have another address: tokens that one worker knows, bytes of one, and datagrams a second of unknown addresses that are given to open conversations of a listener. */
 export const rebindTokensMax = 262_144;
 export const rebindTokenBytesMin = 4;

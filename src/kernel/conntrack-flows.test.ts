@@ -1,6 +1,8 @@
 /** Conntrack's events as flows, against a kernel that is made up: seeded, so that what fails can be run again. */
+
 import { describe, expect, test } from 'vitest';
 import { Address } from '../core/address.ts';
+import { seededRandom } from '../core/seeded-random.fixture.ts';
 import type { TerminationCode } from '../core/termination.ts';
 import { type ConntrackEntry, type ConntrackGlance, conntrackStatus, tcpState } from '../wire/conntrack.ts';
 import { ConntrackFlows } from './conntrack-flows.ts';
@@ -260,17 +262,6 @@ describe('a flow of the kernel', () => {
   });
 });
 
-/** Numbers from 0 to below 1, the same for the same seed (mulberry32). */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 /** A kernel that begins and ends connections as it likes, and loses what it says of them when told to. */
 class Kernel {
   readonly entries = new Map<number, ConntrackEntry>();
@@ -280,7 +271,7 @@ class Kernel {
   private readonly say: (entry: ConntrackEntry) => void;
 
   constructor(seed: number, say: (entry: ConntrackEntry) => void) {
-    this.random = random(seed);
+    this.random = seededRandom(seed);
     this.say = say;
   }
 
@@ -319,7 +310,7 @@ describe('after any number of events', () => {
     'whoever is open there is open here, though events are lost (seed %i)',
     (seed) => {
       const world = new World();
-      const dice = random(seed + 1_000);
+      const dice = seededRandom(seed + 1_000);
       let isDeaf = false;
       const kernel = new Kernel(seed, (said) => {
         if (!isDeaf) world.hear(said);

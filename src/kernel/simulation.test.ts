@@ -6,12 +6,14 @@
  * At all times a client is led to its pin if that is followed, and by its bucket otherwise; nothing else for longer than one
  * look at the pins and one transaction. In the end pinion knows the connections that the kernel has, each at its backend.
  */
+
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { Address } from '../core/address.ts';
 import { bucketSeed, kernelBucket } from '../core/kernel-bucket.ts';
 import { keyOf } from '../core/key.ts';
 import { createPolicy } from '../core/policy/create.ts';
+import { seededRandom } from '../core/seeded-random.fixture.ts';
 import { shareFlows } from '../core/shares.ts';
 import type { BackendView, ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
 import { listenerView, poolPlan } from '../engine/conformance/listener.ts';
@@ -74,17 +76,6 @@ function snapshotOf(version: number, ids: readonly number[]): Snapshot {
   };
 }
 
-/** Numbers from 0 to below 1, the same for the same seed (mulberry32). */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 class Simulation {
   nowMs = 1_000;
   readonly random: () => number;
@@ -103,7 +94,7 @@ class Simulation {
   private later: { readonly atMs: number; readonly run: () => void }[] = [];
 
   constructor(seed: number) {
-    this.random = randomOf(seed);
+    this.random = seededRandom(seed);
     const { random } = this;
     this.kernel = new ModelKernel({
       table,

@@ -1,10 +1,12 @@
 /** Buckets and exceptional pins against the pin table, through pool changes: seeded, so that what fails can be run again. */
+
 import { expect, test } from 'vitest';
 import { Address } from '../core/address.ts';
 import { BackendStates } from '../core/backend-states.ts';
 import { bucketSeed, kernelBucket } from '../core/kernel-bucket.ts';
 import { keyOf } from '../core/key.ts';
 import { PinTable } from '../core/pins/table.ts';
+import { seededRandom } from '../core/seeded-random.fixture.ts';
 import type { BackendView, ListenerView, PoolView } from '../core/snapshot.ts';
 import { Wants } from './wants.ts';
 
@@ -76,21 +78,10 @@ test('a bucket is led to the first of its policy that takes new clients; to nobo
   expect(new Set(wants.bucketsOf(poolOf([1, 2, 3], 2, { failOpen: true }), 4))).toEqual(new Set([1, 3]));
 });
 
-/** Numbers from 0 to below 1, the same for the same seed (mulberry32). */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 test.each(Array.from({ length: 8 }, (_, seed) => seed))(
   'what the kernel is told of a client is what its pin says, if that is followed (seed %i)',
   (seed) => {
-    const dice = random(seed);
+    const dice = seededRandom(seed);
     const pick = (n: number): number => Math.floor(dice() * n);
     const all = [1, 2, 3, 4, 5];
     const { states, pins, wants, pass } = worldOf(all);

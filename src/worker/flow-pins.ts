@@ -10,13 +10,11 @@ import { pinIdOf } from '../core/choose.ts';
 import type { Flow } from '../core/flow.ts';
 import { isSameKey, Key } from '../core/key.ts';
 import { wordsOfBytes } from '../core/key-bytes.ts';
-import { unconfirmedPinTtlMs } from '../core/limits.ts';
+import { quicIdsPerFlowMax, unconfirmedPinTtlMs } from '../core/limits.ts';
 import type { PinTable } from '../core/pins/table.ts';
 
 /** UDP: who has sent again after an answer is there; of others nobody knows, as a source can be forged. */
 const datagramsOfConnected = 2;
-/** A server may change its id once or twice before it is settled (Retry, a new one with its first answer). */
-const learnedPerFlowMax = 4;
 
 export class FlowPins {
   private readonly pins: PinTable;
@@ -43,7 +41,7 @@ export class FlowPins {
     const key = new Key('quic-id', wordsOfBytes(id)!);
     const number = (serverPin?.number ?? 0) + 1;
     const isKnown = isSameKey(key, flow.key) || (serverPin !== undefined && isSameKey(key, serverPin.key));
-    if (isKnown || number > learnedPerFlowMax || !this.claimLearned(flow, key, nowMs)) return;
+    if (isKnown || number > quicIdsPerFlowMax || !this.claimLearned(flow, key, nowMs)) return;
     if (serverPin?.holdsPin === true)
       this.pins.leave(pinScope, serverPin.key, flow.listener.plan.affinity.ttlMs, nowMs);
     const datagramsBefore = serverPin?.datagramsBefore ?? flow.datagramsIn;

@@ -11,12 +11,15 @@
  */
 import type { Address } from '../core/address.ts';
 import type { Flow } from '../core/flow.ts';
-import { rebindTokenBytesMin, rebindTokensMax, rebindTriesPerSecondMax } from '../core/limits.ts';
+import {
+  quicIdsPerFlowMax,
+  rebindTokenBytesMin,
+  rebindTokensMax,
+  rebindTriesPerSecondMax,
+} from '../core/limits.ts';
 import type { ListenerView } from '../core/snapshot.ts';
 import { readQuicHeader, shortHeaderIds } from '../wire/quic.ts';
 
-/** A server may change its id once or twice before it is settled (Retry, a new one with its first answer). */
-const idsPerFlowMax = 4;
 const idLengthsMax = 4;
 
 interface Tries {
@@ -89,7 +92,7 @@ export class Rebinding {
   /** A token that another flow has stays that one's: the newcomer knows it, and is judged as that one's client. */
   private add(flow: Flow, token: Uint8Array): void {
     const name = nameOf(placeOf(flow.listener, flow.local), token);
-    const isFull = this.flows.size >= rebindTokensMax || (flow.tokens?.length ?? 0) >= idsPerFlowMax;
+    const isFull = this.flows.size >= rebindTokensMax || (flow.tokens?.length ?? 0) >= quicIdsPerFlowMax;
     if (isFull || this.flows.has(name)) return;
     this.flows.set(name, flow);
     flow.tokens = [...(flow.tokens ?? []), name];

@@ -1,16 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type PolicyName, policyNames } from '../plan.ts';
+import { seededRandom } from '../seeded-random.fixture.ts';
 import type { Loads, PolicyBackend } from './policy.ts';
-import {
-  backendsOf,
-  clientKeys,
-  equalBackends,
-  idleLoads,
-  policyOf,
-  positionsFor,
-  seededRandom,
-} from './pool.fixture.ts';
+import { backendsOf, clientKeys, equalBackends, idleLoads, policyOf, positionsFor } from './pool.fixture.ts';
 
 // The laws every policy keeps; each policy's own are beside it.
 

@@ -1,6 +1,8 @@
 /** Pools, keys and loads for the tests of the policies. */
+
 import { Address } from '../address.ts';
 import { Key } from '../key.ts';
+import { seededRandom } from '../seeded-random.fixture.ts';
 import { createPolicy, type PolicyPool } from './create.ts';
 import type { Loads, Policy, PolicyBackend } from './policy.ts';
 
@@ -26,17 +28,6 @@ export function clientKeys(count: number): Key[] {
 /** Nothing open, every weight as configured. */
 export function idleLoads(backends: readonly PolicyBackend[]): Loads {
   return { active: () => 0, weight: (position) => backends[position]!.weight, ready: () => 1 };
-}
-
-/** Numbers from 0 to 1 that are the same in every run (mulberry32, T. Ettinger, public domain). */
-export function seededRandom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 0x1_0000_0000;
-  };
 }
 
 export function policyOf(

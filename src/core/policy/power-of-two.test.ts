@@ -1,14 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { seededRandom } from '../seeded-random.fixture.ts';
 import { candidatesOf } from './candidates.ts';
-import {
-  backendsOf,
-  chiSquare,
-  clientKeys,
-  equalBackends,
-  idleLoads,
-  positionsFor,
-  seededRandom,
-} from './pool.fixture.ts';
+import { backendsOf, chiSquare, clientKeys, equalBackends, idleLoads, positionsFor } from './pool.fixture.ts';
 import { PowerOfTwo } from './power-of-two.ts';
 
 const key = clientKeys(1)[0]!;
