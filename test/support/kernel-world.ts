@@ -198,6 +198,8 @@ export class KernelWorld {
       tcp: { port: 7000, count, network: '10.77.16.0' },
       udp: { port: 7001, count, network: '10.77.24.0' },
       periodMs: this.periodMs,
+      // On a busy machine a takeover takes seconds. No connection is to be opened anew for want of patience.
+      answerTimeoutMs: 20_000,
     };
     const started = this.network.start('client', {
       command: process.execPath,
