@@ -33,6 +33,7 @@ export class Outside {
   private asking: Promise<FrontState> | undefined;
   private latest: FrontState | undefined;
   private latestAtMs = Number.NEGATIVE_INFINITY;
+  private knownAsOf = new Date(0);
 
   constructor(post: RoomPost<MessageFromFront>) {
     this.post = post;
@@ -58,6 +59,11 @@ export class Outside {
     return this.latest;
   }
 
+  /** When control was asked for what is {@link known}: nothing in that is older. */
+  get asOf(): Date {
+    return this.knownAsOf;
+  }
+
   /** What control answered. What follows sees what it has changed. */
   async order(order: Order): Promise<Answer> {
     const answer = await this.orders.wait(orderWithinMs, late, (id) =>
@@ -69,6 +75,7 @@ export class Outside {
 
   private async ask(): Promise<FrontState> {
     const { generation } = this.published;
+    const asOf = new Date();
     const sent = await this.states.wait(stateWithinMs, undefined, (id) =>
       this.post({ type: 'ask', id, generation }),
     );
@@ -76,6 +83,7 @@ export class Outside {
     if (sent.published !== undefined) this.published = sent.published;
     const state: FrontState = { ...sent, published: this.published };
     this.latest = state;
+    this.knownAsOf = asOf;
     this.latestAtMs = performance.now();
     this.onState(state, sent.published !== undefined);
     return state;

@@ -1,9 +1,15 @@
-import { expect, test, vi } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import type { PoolView, Snapshot } from '../core/snapshot.ts';
-import type { Answer } from './answer.ts';
+import type { Answer, RouteRequest } from './answer.ts';
+import { Outside } from './outside.ts';
 import { KeptPolicies } from './policies.ts';
-import { adminRoutes, type PageSource, type RenderedPages } from './routes.ts';
+import { adminRoutes, type PageSource, type RenderedPages, renderedPages } from './routes.ts';
+import type { SentState } from './state.ts';
 import { Turns } from './turns.ts';
+
+afterEach(() => {
+  vi.useRealTimers();
+});
 
 /** Listener `front` of a pool of this policy; no client is an address, so that no explanation is made. */
 function bench(policy: string) {
@@ -64,4 +70,25 @@ test('who would wait too long for the policy is told to come again', async () =>
   for (let i = 0; i < 100; i++) void turns.take(() => new Promise<Answer>(() => {}));
   expect(await ask()).toMatchObject({ status: 503 });
   expect(policies.isAtHand(pool)).toBe(false);
+});
+
+test('a page says since when nothing on it is older: since control was asked for what it shows', async () => {
+  vi.useFakeTimers({ now: 1_000 });
+  const outside = new Outside((message) => {
+    if (message.type === 'ask')
+      setTimeout(() => outside.hear({ type: 'state', id: message.id, state: {} as SentState }), 1);
+    return true;
+  });
+  const metrics = { contentType: 'text/plain', metrics: async () => 'a page' };
+  const pages = renderedPages({ outside, metrics } as unknown as PageSource);
+  const ask = async (): Promise<number> => {
+    const answer = pages.metrics({ params: {}, query: new URLSearchParams() } satisfies RouteRequest);
+    await vi.advanceTimersByTimeAsync(10);
+    return Date.parse((await answer).headers?.['pinion-as-of'] ?? '');
+  };
+  expect(await ask()).toBe(1_000);
+  pages.metrics.forget();
+  expect(await ask(), 'another page of the same state').toBe(1_000);
+  await vi.advanceTimersByTimeAsync(980);
+  expect(await ask()).toBe(2_000);
 });

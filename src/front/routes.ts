@@ -51,10 +51,19 @@ export function renderedPages({ outside, views, metrics }: PageSource): Rendered
   return {
     metrics: freshFor(pageFreshMs, async () => {
       await outside.state();
-      return { status: 200, body: await metrics.metrics(), contentType: metrics.contentType };
+      const headers = asOf(outside);
+      return { status: 200, body: await metrics.metrics(), contentType: metrics.contentType, headers };
     }),
-    status: freshFor(pageFreshMs, async () => ({ status: 200, body: status(await outside.state(), views) })),
+    status: freshFor(pageFreshMs, async () => {
+      const state = await outside.state();
+      return { status: 200, body: status(state, views), headers: asOf(outside) };
+    }),
   };
+}
+
+/** As a page is shared, its reader cannot know otherwise whether what he waits for may be missing in it. */
+function asOf(outside: Outside): Readonly<Record<string, string>> {
+  return { 'pinion-as-of': outside.asOf.toISOString() };
 }
 
 /**
