@@ -206,7 +206,7 @@ describe('a configuration that is odd and good', () => {
     // 2,000 clients over 1,000 backends by chance leave about 135 of them alone (1000 / e^2).
     expect(new Set(first).size).toBeGreaterThan(800);
     expect(await inParallel(clients.slice(0, 500), ask)).toEqual(first.slice(0, 500));
-    expect(await pinion.metric('pinion_backend_up')).toBe(1_000);
+    await expect.poll(() => pinion.metric('pinion_backend_up')).toBe(1_000);
   });
 
   test('a bad file on reload changes nothing and is told with its place', async () => {
@@ -320,7 +320,10 @@ describe('the address of Redis in a wrong place, password and all', () => {
         await pinion.metrics(),
       ];
       refusals++;
-      expect(pinion.events('reload-refused').length, where).toBe(refusals);
+      await eventually(
+        `a second refusal ${where}`,
+        () => pinion.events('reload-refused').length === refusals,
+      );
       expect(answers[0], where).toMatchObject({ status: 422 });
       expect(JSON.stringify(answers), where).not.toContain(secret);
       expect(pinion.process.output(), where).not.toContain(secret);

@@ -8,7 +8,6 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
-import { get } from 'node:http';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -17,6 +16,7 @@ import { newCertificate } from './support/certificates.ts';
 import { reload } from './support/config.ts';
 import { startDnsmasq } from './support/dnsmasq.ts';
 import { eventually } from './support/eventually.ts';
+import { ask } from './support/fresh-page.ts';
 import { a2sAnswer, a2sChallenge, bedrockAnswer, minecraftAnswer, quake3Answer } from './support/games.ts';
 import { galeraLibrary, type MariaDb, removeEmptyData, startMariaDb } from './support/mariadb.ts';
 import { createNamespaces, hostsWork, type Namespaces } from './support/namespaces.ts';
@@ -334,14 +334,8 @@ interface Row {
   readonly tier: number;
 }
 
-const rows = (): Promise<Row[]> =>
-  new Promise((resolve, reject) => {
-    get({ socketPath: join(folder, 'admin.sock'), path: '/status' }, async (response) => {
-      let text = '';
-      for await (const bytes of response) text += bytes;
-      resolve((JSON.parse(text) as { backends: Row[] }).backends);
-    }).on('error', reject);
-  });
+const rows = async (): Promise<Row[]> =>
+  ((await ask(join(folder, 'admin.sock'), 'GET', '/status')) as { backends: Row[] }).backends;
 
 async function become(wanted: Verdicts): Promise<void> {
   let found: Record<string, string> = {};

@@ -30,7 +30,7 @@ afterEach(async () => {
 
 function plan(redis: Redis | string, changes: Partial<RedisPlan> = {}): RedisPlan {
   const url = typeof redis === 'string' ? redis : redis.url;
-  return { ...parseRedisUrl(url), connectTimeoutMs: 500, commandTimeoutMs: 2_000, ...changes };
+  return { ...parseRedisUrl(url), connectTimeoutMs: 2_000, commandTimeoutMs: 5_000, ...changes };
 }
 
 /** Where Redis hangs, and what it costs is the story. */
@@ -110,16 +110,16 @@ requirePackage('redis')('a pair that shares its pins through one Redis', () => {
   test('pins slide: a refresh on one instance keeps the pin on both', async () => {
     const [a, b] = pair(await startRedis());
     await inStep(a, b);
-    a.pin(1, 'b1', 4_000);
+    a.pin(1, 'b1', 8_000);
     await follows(b, [1], 'b1');
-    const endMs = performance.now() + 9_000;
+    const endMs = performance.now() + 17_000;
     await until('kept', () => {
-      a.pins.touch(poolId, clientKey(1), 4_000, a.nowMs());
+      a.pins.touch(poolId, clientKey(1), 8_000, a.nowMs());
       expect(a.at(1)).toBe('b1');
       return performance.now() > endMs;
     });
     expect(b.at(1)).toBe('b1');
-  }, 30_000);
+  });
 
   test('before-dial: the first claim wins on both, asking publishes nothing', async () => {
     const redis = await startRedis();

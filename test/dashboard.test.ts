@@ -22,7 +22,7 @@ import { requirePackage } from './support/require-package.ts';
 import { namedTcp, stopServers, type TestServer } from './support/servers.ts';
 
 const views = ['overview', 'client', 'flows', 'events', 'cluster'];
-const until = <Value>(read: () => Value) => expect.poll(read, { timeout: 15_000 });
+const until = <Value>(read: () => Value) => expect.poll(read);
 
 requirePackage('chromium')('the page', () => {
   let servers: TestServer[];
@@ -69,7 +69,7 @@ requirePackage('chromium')('the page', () => {
     await until(() => page.locator('.figure').first().innerText()).toContain('5');
     await servers[2]!.stop();
     await until(() => row('three').innerText()).toContain('down');
-    expect(await row('three').innerText()).toContain('ECONNREFUSED');
+    await until(() => row('three').innerText()).toContain('ECONNREFUSED');
     const doings = page.getByRole('button', { name: 'What to do with one' });
     expect(await doings.isVisible(), 'without a token it looks and no more').toBe(false);
     await page.getByRole('button', { name: 'Use a token' }).click();
@@ -144,7 +144,7 @@ requirePackage('chromium')('the page', () => {
     await page.getByRole('link', { name: 'Overview' }).click();
     await pinion.stop('SIGKILL');
     await until(() => page.getByRole('alert').innerText()).toContain('No connection to pinion');
-    expect(await page.getByRole('button', { name: 'What to do with one' }).isVisible()).toBe(false);
+    await until(() => page.getByRole('button', { name: 'What to do with one' }).isVisible()).toBe(false);
     pinion = await startPinion(config);
     clients.push(await tcpClient(pinion.port('front')));
     await until(() => page.getByRole('alert').isVisible()).toBe(false);

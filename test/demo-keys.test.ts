@@ -45,7 +45,7 @@ test('keys stop, start and drain a backend, again and again; q gives the termina
     // Not until the demo says that it is up: it may be back before a check has missed it.
     await eventually('ash to listen', () => isBound('tcp', port + ashOffset));
     // And the demo has heard so from it.
-    await sleep(200);
+    await sleep(1_000);
   }
   await press('b', /trees\/oak drains/);
   await press('b', /trees\/oak takes new clients again/);

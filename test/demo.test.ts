@@ -77,9 +77,9 @@ test('the demo balances, keeps clients, moves those of a stopped server, and lea
   expect(
     movedUdp.filter((name, i) => (firstUdp[i] === 'elm' ? name === 'elm' : name !== firstUdp[i])),
   ).toEqual([]);
-  expect(demo.output()).toMatch(
-    /tcp 127\.100\.0\.\d+:\d+ -> (ash|oak|elm) by (policy|pin): 3 B in, \d+ B out/,
-  );
+  await expect
+    .poll(() => demo.output())
+    .toMatch(/tcp 127\.100\.0\.\d+:\d+ -> (ash|oak|elm) by (policy|pin): 3 B in, \d+ B out/);
 
   const samples = processTree(demo.pid).filter((pid) => pid !== demo.pid);
   expect(samples.length).toBe(4);

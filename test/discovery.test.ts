@@ -4,7 +4,7 @@ import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { askTcp, clientAddresses, inParallel, tcpClient } from './support/clients.ts';
-import { admin, backendsOf, configText, listener, noCheck, reload } from './support/config.ts';
+import { admin, backendsOf, configText, listener, noCheck, reload, workersHave } from './support/config.ts';
 import { startDnsmasq } from './support/dnsmasq.ts';
 import { eventually } from './support/eventually.ts';
 import { startPinion } from './support/pinion.ts';
@@ -47,7 +47,7 @@ test('a listed file: servers come and go, a broken list changes nothing, a reloa
   await pinion.waitForLog(({ event, backends }) => event === 'discovery-changed' && backends === '+3 ~0 -0');
   await pinion.waitForLog(({ event }) => event === 'discovery-restored');
   const ask = (): Promise<string[]> => inParallel(clients, (client) => askTcp(port, client));
-  await eventually('the workers know them', async () => (await askTcp(port).catch(() => '')) !== '');
+  await workersHave(pinion);
   const first = await ask();
   expect(new Set(first)).toEqual(new Set(['a', 'b', 'c']));
 
@@ -68,8 +68,10 @@ test('a listed file: servers come and go, a broken list changes nothing, a reloa
   expect(body).toMatchObject({
     discovery: [{ pool: 'found', type: 'file', place: path, found: 4, fault: refused.message }],
   });
-  expect(await pinion.metric('pinion_discovery_backends', { pool: 'found' })).toBe(4);
-  expect(await pinion.metric('pinion_discovery_failures_total', { pool: 'found' })).toBeGreaterThan(1);
+  await expect.poll(() => pinion.metric('pinion_discovery_backends', { pool: 'found' })).toBe(4);
+  await expect
+    .poll(() => pinion.metric('pinion_discovery_failures_total', { pool: 'found' }))
+    .toBeGreaterThan(1);
 
   // One is gone: its open connection ends, and its clients go elsewhere; nobody else moves.
   const ofA = await tcpClient(port, { from: clients[first.indexOf('a')]! });
@@ -208,9 +210,9 @@ requirePackage('dnsmasq')('names', () => {
       await play({ web: ['::1', '127.0.0.2', '127.0.0.3', '127.0.0.4', '127.0.0.5'], services: [] });
       await faultIs(/^A: the name has 4 A records; at most 3 are taken/);
       expect(await ask()).toEqual(first);
-      const told = pinion.events('discovery-failed').filter(({ pool }) => pool === 'web');
-      expect(told).toContainEqual(expect.objectContaining({ place: 'A+AAAA web.test', kept: 3 }));
-      expect(await pinion.metric('pinion_discovery_backends', { pool: 'game' })).toBe(2);
+      const told = () => pinion.events('discovery-failed').filter(({ pool }) => pool === 'web');
+      await expect.poll(told).toContainEqual(expect.objectContaining({ place: 'A+AAAA web.test', kept: 3 }));
+      await expect.poll(() => pinion.metric('pinion_discovery_backends', { pool: 'game' })).toBe(2);
       await played('127.0.0.4:');
     } finally {
       player.close();

@@ -68,7 +68,7 @@ const ask = ({ protocol, port, from, words }) => new Promise((resolve) => {
   } else {
     const socket = require('node:dgram').createSocket('udp4');
     const done = (text) => { clearTimeout(timer); socket.close(); resolve(text); };
-    const timer = setTimeout(() => done(''), 2_000);
+    const timer = setTimeout(() => done(''), 4_000);
     socket.on('message', (message) => done(String(message)));
     socket.bind(0, from, () => socket.send(bytes, port, '${edge}'));
   }

@@ -28,10 +28,8 @@ function lastRows(by: Postgres): number[] {
 
 async function allWriteTo(server: Postgres, more: number): Promise<void> {
   const before = lastRows(server);
-  await eventually(
-    `everybody writes to ${server.port}`,
-    () => lastRows(server).every((row, i) => row >= before[i]! + more),
-    30_000,
+  await eventually(`everybody writes to ${server.port}`, () =>
+    lastRows(server).every((row, i) => row >= before[i]! + more),
   );
 }
 

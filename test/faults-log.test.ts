@@ -6,6 +6,7 @@ import { afterEach, expect, test } from 'vitest';
 import { askTcp, clientAddresses, inParallel } from './support/clients.ts';
 import { backendsOf, configText, noCheck } from './support/config.ts';
 import { eventually } from './support/eventually.ts';
+import { fetchFresh } from './support/fresh-page.ts';
 import { pinionMain } from './support/pinion.ts';
 import { freePort, isBound } from './support/ports.ts';
 import { namedTcp, stopServers } from './support/servers.ts';
@@ -43,7 +44,7 @@ async function startInto(output: number, log: Readonly<Record<string, unknown>> 
     child,
     port,
     async metric(name) {
-      const page = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
+      const page = await (await fetchFresh(`http://127.0.0.1:${metricsPort}/metrics`)).text();
       return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(page)?.[1]);
     },
   };
@@ -114,7 +115,7 @@ test('a full disk under the file of finished flows costs its lines; the log goes
     'each line counted as lost',
     async () => (await mute.metric('pinion_log_lines_dropped_total')) === 200,
   );
-  expect(readFileSync(path, 'utf8')).toMatch(/"event":"ready".*\n$/);
+  await expect.poll(() => readFileSync(path, 'utf8')).toMatch(/"event":"ready".*\n$/);
 });
 
 test('the file of finished flows is opened again by SIGUSR1, and no line is lost', async () => {

@@ -59,28 +59,38 @@ describe('row 42: a worker that dies', () => {
     ).toBe(true);
     const again = await inParallel(addresses, (from) => askTcp(port, from));
     expect(again, 'pins outlive the worker').toEqual(names);
-    expect(await pinion.metric('pinion_worker_restarts_total')).toBe(1);
+    await expect.poll(() => pinion.metric('pinion_worker_restarts_total')).toBe(1);
   });
 
   test('before the instance is ready is told everything when it has started again', async () => {
     const [server] = await namedTcp(['a']);
-    const [adminPort, nobody] = [await freePort(), await freePort()];
-    // Without Redis the start waits two seconds for the shared pins.
-    const text = configText({
-      workers: 2,
-      admin: adminAt(`127.0.0.1:${adminPort}`),
-      cluster: { name: 'test', redis: `redis://127.0.0.1:${nobody}` },
-      listeners: [listener('front', 'tcp', 'pool')],
-      pools: { pool: { health: noCheck, backends: backendsOf([server!]) } },
-    });
-    const pinion = await startPinion(text, {
-      env: { PINION_TEST_FAULTS: '1' },
-      readyWhenBound: { transport: 'tcp', port: adminPort },
-    });
-    await pinion.waitForLog((record) => record.event === 'listening' && record.listener === 'admin');
-    await admin(pinion, 'POST', '/faults/workers/0/exit');
-    await pinion.waitForLog((record) => record.event === 'worker-died');
-    expect(pinion.events('ready')).toEqual([]);
+    const env = { PINION_TEST_FAULTS: '1' };
+    const dieEarly = async (): Promise<Pinion> => {
+      const [adminPort, nobody] = [await freePort(), await freePort()];
+      // Without Redis the start waits two seconds for the shared pins.
+      const text = configText({
+        workers: 2,
+        admin: adminAt(`127.0.0.1:${adminPort}`),
+        cluster: { name: 'test', redis: `redis://127.0.0.1:${nobody}` },
+        listeners: [listener('front', 'tcp', 'pool')],
+        pools: { pool: { health: noCheck, backends: backendsOf([server!]) } },
+      });
+      const pinion = await startPinion(text, {
+        env,
+        readyWhenBound: { transport: 'tcp', port: adminPort },
+      });
+      await pinion.waitForLog((record) => record.event === 'listening' && record.listener === 'admin');
+      await admin(pinion, 'POST', '/faults/workers/0/exit');
+      await pinion.waitForLog((record) => record.event === 'worker-died');
+      return pinion;
+    };
+    let pinion = await dieEarly();
+    // On a busy machine the start may have been over.
+    for (let tries = 1; pinion.events('ready').length > 0; tries++) {
+      expect(tries).toBeLessThan(10);
+      await pinion.stop('SIGKILL');
+      pinion = await dieEarly();
+    }
     await pinion.waitForLog((record) => record.event === 'ready');
     const port = pinion.port('front');
     expect(new Set(await inParallel(clientAddresses(64), (from) => askTcp(port, from)))).toEqual(

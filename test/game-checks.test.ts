@@ -62,20 +62,18 @@ test.each(['epoll', 'portable'])('%s: a2s, bedrock, quake3 and minecraft, up and
   );
   const pinion = await startPinion(configText({ engine, workers: 1, listeners, pools }));
   const become = (verdict: string): Promise<unknown> =>
-    eventually(
-      `all ${verdict}`,
-      async () => {
-        const { backends } = (await admin(pinion, 'GET', '/status')).body as {
-          backends: { up: boolean; reason: string | null }[];
-        };
-        return backends.length === 4 && backends.every(({ up, reason }) => (up ? 'up' : reason) === verdict);
-      },
-      30_000,
-    );
+    eventually(`all ${verdict}`, async () => {
+      const { backends } = (await admin(pinion, 'GET', '/status')).body as {
+        backends: { up: boolean; reason: string | null }[];
+      };
+      return backends.length === 4 && backends.every(({ up, reason }) => (up ? 'up' : reason) === verdict);
+    });
   await become('up');
   isWell = false;
   await become('check-failed');
-  expect(new Set(pinion.events('backend-down').map(({ pool }) => pool))).toEqual(new Set(Object.keys(ports)));
+  await expect
+    .poll(() => new Set(pinion.events('backend-down').map(({ pool }) => pool)))
+    .toEqual(new Set(Object.keys(ports)));
   isWell = true;
   await become('up');
 });

@@ -70,7 +70,7 @@ async function saysAway(pinion: Pinion, fault: string, message: RegExp): Promise
   const away = await pinion.waitForLog(({ event }) => event === 'cluster-away');
   expect([away.fault, away.message]).toEqual([fault, expect.stringMatching(message)]);
   expect(away.msg).toMatch(/^pins are not shared, clients are served: /);
-  expect((await clusterStatus(pinion)).state).toBe('away');
+  await expect.poll(async () => (await clusterStatus(pinion)).state).toBe('away');
   expect(await askTcp(pinion.port('tcp'), '127.0.0.1')).toMatch(/^[ab]$/);
   expect(pinion.events('room-died')).toEqual([]);
   expect(pinion.events('failed')).toEqual([]);
@@ -251,7 +251,7 @@ describe.each(engines)('more than Redis says (%s)', (engine) => {
       expect(pinion.rssBytes() - rest).toBeLessThan(memoryBeyondRestMax);
       await sleep(100);
     }
-    expect(await isSaid()).toBeGreaterThan(1);
+    await expect.poll(isSaid).toBeGreaterThan(1);
     const before = client.answers;
     await eventually('answers go on', () => client.answers > before + 10);
     expect([client.wrong, client.outcome]).toEqual([0, undefined]);

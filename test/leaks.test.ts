@@ -89,11 +89,14 @@ test('descriptors and memory return to their baseline', async () => {
   expect(after.rssBytes - before.rssBytes, `${before.rssBytes} to ${after.rssBytes}`).toBeLessThan(
     growthBytesMax,
   );
-  expect(await pinion.metric('pinion_flows')).toBe(0);
-  expect(await pinion.metric('pinion_listener_flows_total', { listener: 'tcp' })).toBe(flows + 5_000);
+  await expect.poll(() => pinion.metric('pinion_flows')).toBe(0);
+  await expect
+    .poll(() => pinion.metric('pinion_listener_flows_total', { listener: 'tcp' }))
+    .toBe(flows + 5_000);
   // A client that draws a port it had a moment ago continues its conversation: a few are fewer than were asked.
   const udpFlows = await pinion.metric('pinion_listener_flows_total', { listener: 'udp' });
   expect(udpFlows).toBeGreaterThan(flows + 5_000 - 250);
-  for (const backend of ['a', 'b']) expect(await pinion.metric('pinion_backend_flows', { backend })).toBe(0);
+  for (const backend of ['a', 'b'])
+    await expect.poll(() => pinion.metric('pinion_backend_flows', { backend })).toBe(0);
   expect(await pinion.metric('pinion_pins')).toBeLessThanOrEqual(2 * clients.length);
 });

@@ -23,7 +23,7 @@ function start(instance: string, redisUrl: string, server: TestServer): Promise<
   return startPinion(
     configText({
       workers: 2,
-      cluster: { name: 'limits', instance, redis: redisUrl, lease: '1500ms' },
+      cluster: { name: 'limits', instance, redis: redisUrl, lease: '4s' },
       listeners: [listener('front', 'tcp', 'pool', { limits })],
       pools: { pool: { health: noCheck, backends: backendsOf([server]) } },
     }),
@@ -64,20 +64,26 @@ requirePackage('redis')('limits of a pair', () => {
     const here = await enter(one, client, 8);
     expect(here).toHaveLength(6);
     await eventually('its flows on the other instance count', async () => !(await mayEnter(two, client)));
-    expect(await two.metric('pinion_listener_ended_total', { code: 'limit-client' })).toBeGreaterThan(0);
-    expect(await explained(two, client)).toContain(
-      'flows_per_client: 0 of 6 open here, 6 on the other instances; one more is refused (limit-client)',
-    );
+    await expect
+      .poll(() => two.metric('pinion_listener_ended_total', { code: 'limit-client' }))
+      .toBeGreaterThan(0);
+    await expect
+      .poll(() => explained(two, client))
+      .toContain(
+        'flows_per_client: 0 of 6 open here, 6 on the other instances; one more is refused (limit-client)',
+      );
     expect(await enter(two, neighbour, 5), 'of the network of 9').toHaveLength(3);
-    expect(await two.metric('pinion_listener_ended_total', { code: 'limit-subnet' })).toBe(2);
+    await expect.poll(() => two.metric('pinion_listener_ended_total', { code: 'limit-subnet' })).toBe(2);
 
     await redis.stop('SIGKILL');
     // Of what it has there nothing is known any more.
     await eventually('the share of this instance', () => mayEnter(two, client));
     expect(await enter(two, stranger, 8)).toHaveLength(3);
-    expect(await explained(two, stranger)).toContain(
-      'flows_per_client: 3 of 6 open here; this one of 2 instances has a share of 3 while the others are not heard of; one more is refused',
-    );
+    await expect
+      .poll(() => explained(two, stranger))
+      .toContain(
+        'flows_per_client: 3 of 6 open here; this one of 2 instances has a share of 3 while the others are not heard of; one more is refused',
+      );
 
     await startRedis({ port: redis.port });
     await eventually(

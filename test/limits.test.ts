@@ -53,7 +53,7 @@ test.each(engines)(
     expect(await served(port, '127.9.0.2', 12)).toBe(3);
     expect(await served(port, '127.9.1.1', 12)).toBe(5);
     const ended = (code: string) => pinion.metric('pinion_listener_ended_total', { code });
-    expect(await ended('limit-subnet')).toBe(9);
+    await expect.poll(() => ended('limit-subnet')).toBe(9);
     for (const client of clients.splice(0)) client.socket.destroy();
     expect(await eventually('room again', () => askTcp(port, '127.9.0.2').catch(() => undefined))).toBe('a');
   },

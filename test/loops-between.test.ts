@@ -73,11 +73,12 @@ describe.each(['epoll', 'portable'])('engine %s', (engine) => {
     client.socket.write('hello');
     expect(await askTcp(pair.good)).toBe('real');
     expect(await client.outcome).toBe('ECONNRESET');
+    await expect.poll(() => looped(pair)).toBeGreaterThan(0);
+    await eventually('said once', () => seen(pair) > 0);
+    for (const pinion of [pair.one, pair.other])
+      await eventually('the chain is gone', async () => (await pinion.metric('pinion_flows')) === 0);
     const first = await flows(pair);
     expect(first).toBeLessThanOrEqual(2 * returningFlowsMax.tcp + 2);
-    expect(await looped(pair)).toBeGreaterThan(0);
-    await eventually('said once', () => seen(pair) > 0);
-    await eventually('the chain is gone', async () => (await pair.one.metric('pinion_flows')) === 0);
     const again = await tcpClient(pair.port);
     again.socket.write('hello');
     expect(await again.outcome).toBe('ECONNRESET');

@@ -155,7 +155,9 @@ test.each(['epoll', 'portable'])(
     const sources = engine === 'epoll' ? ['127.0.1.1', '192.0.2.7'] : ['127.0.1.1'];
     const pinion = await startPinion(text(0, {}, sources));
     if (engine === 'epoll')
-      expect(pinion.process.output()).toMatch(/^warning: .*pools\.pool\.source: 192\.0\.2\.7 is no address/m);
+      await expect
+        .poll(() => pinion.process.output())
+        .toMatch(/^warning: .*pools\.pool\.source: 192\.0\.2\.7 is no address/m);
     expect(await askTcp(port)).toBe('a');
 
     writeFileSync(

@@ -17,7 +17,7 @@ import { type RunningProcess, startProcess, stopEverything } from './support/pro
 import { requirePackage } from './support/require-package.ts';
 import { temporaryFolder } from './support/temporary.ts';
 
-const until = <Value>(read: () => Value) => expect.poll(read, { timeout: 20_000 });
+const until = <Value>(read: () => Value) => expect.poll(read);
 let browser: Browser | undefined;
 let application: PostgresWriter | undefined;
 

@@ -4,7 +4,7 @@ import { request } from 'node:http';
 import { afterEach, describe, expect, test } from 'vitest';
 import { askTcp, askUdp, clientAddresses, tcpClient } from './support/clients.ts';
 import { pinionCommand } from './support/command.ts';
-import { admin, backendsOf, configText, listener, noCheck } from './support/config.ts';
+import { admin, backendsOf, configText, listener, noCheck, workersHave } from './support/config.ts';
 import { eventually } from './support/eventually.ts';
 import { type Pinion, startPinion } from './support/pinion.ts';
 import { freePort } from './support/ports.ts';
@@ -43,21 +43,25 @@ describe('the pages', () => {
     const name = await askTcp(pinion.port('front'));
     await askUdp(pinion.port('game'));
     await pinion.waitForLog((record) => record.event === 'flow' && record.protocol === 'udp');
-    expect(await pinion.metric('pinion_listener_flows_total', { listener: 'front' })).toBe(1);
-    expect(await pinion.metric('pinion_listener_bytes_total', { listener: 'front', direction: 'out' })).toBe(
-      2,
-    );
-    expect(
-      await pinion.metric('pinion_listener_datagrams_total', { listener: 'game', direction: 'in' }),
-    ).toBe(1);
-    expect(
-      await pinion.metric('pinion_listener_ended_total', { listener: 'front', code: 'client-closed' }),
-    ).toBe(1);
-    expect(await pinion.metric('pinion_listener_ended_total', { listener: 'game', code: 'expired' })).toBe(1);
-    expect(await pinion.metric('pinion_backend_flows_total', { pool: 'pool', backend: name })).toBe(1);
-    expect(await pinion.metric('pinion_backend_up')).toBe(5);
-    expect(await pinion.metric('pinion_pins')).toBe(2);
-    expect(await pinion.metric('pinion_build_info')).toBe(1);
+    await expect.poll(() => pinion.metric('pinion_listener_flows_total', { listener: 'front' })).toBe(1);
+    await expect
+      .poll(() => pinion.metric('pinion_listener_bytes_total', { listener: 'front', direction: 'out' }))
+      .toBe(2);
+    await expect
+      .poll(() => pinion.metric('pinion_listener_datagrams_total', { listener: 'game', direction: 'in' }))
+      .toBe(1);
+    await expect
+      .poll(() => pinion.metric('pinion_listener_ended_total', { listener: 'front', code: 'client-closed' }))
+      .toBe(1);
+    await expect
+      .poll(() => pinion.metric('pinion_listener_ended_total', { listener: 'game', code: 'expired' }))
+      .toBe(1);
+    await expect
+      .poll(() => pinion.metric('pinion_backend_flows_total', { pool: 'pool', backend: name }))
+      .toBe(1);
+    await expect.poll(() => pinion.metric('pinion_backend_up')).toBe(5);
+    await expect.poll(() => pinion.metric('pinion_pins')).toBe(2);
+    await expect.poll(() => pinion.metric('pinion_build_info')).toBe(1);
     const text = await pinion.metrics();
     const line =
       /^(# (HELP|TYPE) [a-z_0-9]+ .+|[a-zA-Z_:][\w:]*(\{[^}]*\})? [-+.\deE]+|[\w:]+(\{[^}]*\})? (NaN|Nan|[+-]Inf))$/;
@@ -192,10 +196,15 @@ test('log.level and log.flows follow a reload', async () => {
     writeFileSync(pinion.configPath, next);
     const { body } = await admin(pinion, 'POST', '/v1/reload');
     expect(body).toMatchObject({ needRestart: [] });
+    await workersHave(pinion);
   };
+  // What is logged of a flow is decided at its end.
+  const ended = () => pinion.metric('pinion_listener_ended_total', { listener: 'front' });
   await askTcp(pinion.port('front'), '127.4.0.1');
+  await expect.poll(ended).toBe(1);
   await reload(text.replace('off', 'debug'));
   await askTcp(pinion.port('front'), '127.4.0.2');
+  await expect.poll(ended).toBe(2);
   await reload(text.replace('off', 'debug').replace('info', 'debug'));
   await askTcp(pinion.port('front'), '127.4.0.3');
   expect(await pinion.waitForLog(({ event }) => event === 'flow')).toMatchObject({
@@ -283,10 +292,13 @@ test('status, connections and drain speak with a running instance', async () => 
     { listener: 'front', backend: name, client: expect.stringMatching(/^127\.4\.0\.2:/) },
   ]);
   expect((await pinionCommand(['drain', `pool/${name}`, ...at])).status).toBe(0);
-  expect(await pinion.metric('pinion_backend_draining', { pool: 'pool', backend: name })).toBe(1);
+  // Who has changed something is not shown the page of before.
+  expect((await page(pinion, '/metrics')).text).toMatch(
+    new RegExp(`^pinion_backend_draining\\{[^}]*backend="${name}"[^}]*\\} 1$`, 'm'),
+  );
   expect(await pinionCommand(['drain', 'pool/nobody', ...at])).toMatchObject({ status: 1 });
   expect((await pinionCommand(['undrain', `pool/${name}`, ...at])).status).toBe(0);
-  expect(await pinion.metric('pinion_backend_draining', { pool: 'pool', backend: name })).toBe(0);
+  await expect.poll(() => pinion.metric('pinion_backend_draining', { pool: 'pool', backend: name })).toBe(0);
   await client.leave();
   await pinion.stop();
   const gone = await pinionCommand(['status', ...at]);

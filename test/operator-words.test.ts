@@ -10,7 +10,7 @@ import { everywhere, type OperatorRow } from '../src/core/operator-word.ts';
 import { askTcp, clientAddresses, inParallel, tcpClient } from './support/clients.ts';
 import { inStep, startNode, stopNodes, until } from './support/cluster-node.ts';
 import { pinionCommand } from './support/command.ts';
-import { admin, backendsOf, configText, listener, noCheck } from './support/config.ts';
+import { admin, backendsOf, configText, listener, noCheck, workersHave } from './support/config.ts';
 import { eventually } from './support/eventually.ts';
 import { type Pinion, startPinion } from './support/pinion.ts';
 import { stopEverything } from './support/processes.ts';
@@ -84,6 +84,7 @@ test.each(['epoll', 'portable'])('%s: drain, weight and maintenance are in force
   await say(pinion, 'undrain', 'pool/b');
   await say(pinion, 'weight', 'pool/a', 'to=0');
   expect(await row(pinion, 'a')).toMatchObject({ weight: 0, operator: { state: 'ready' } });
+  await workersHave(pinion);
   expect(await askTcp(port, '127.0.7.7'), 'a newcomer').toBe('b');
   await say(pinion, 'weight', 'pool/a', 'to=configured');
 

@@ -60,7 +60,7 @@ describe.each(['epoll', 'portable'])('on the %s engine', (engine) => {
       { name: 'games', address: `udp://127.0.0.1:${first}-${first + 2}`, flows: 4 },
     ]);
     const label = { listener: 'games', address: `udp://127.0.0.1:${first}-${first + 2}` };
-    expect(await pinion.metric('pinion_listener_info', label)).toBe(1);
+    await expect.poll(() => pinion.metric('pinion_listener_info', label)).toBe(1);
     const explain = async (...more: readonly string[]) => {
       const at = ['--admin', `127.0.0.1:${pinion.port('admin')}`, '-l', 'games', '--client', '192.0.2.7'];
       return pinionCommand(['explain', ...at, ...more]);
@@ -117,8 +117,8 @@ describe.each(['epoll', 'portable'])('on the %s engine', (engine) => {
     stays.socket.write('still here');
     await eventually('the echo', () => stays.text === 'server\nstill here');
     await expect(tcpClient(web, { host: '::1' })).rejects.toThrow('ECONNREFUSED');
-    const ended = pinion.events('flow').filter(({ code }) => code === 'listener-removed');
-    expect(ended.map(({ listener }) => listener)).toEqual(['web', 'web']);
+    const ended = () => pinion.events('flow').filter(({ code }) => code === 'listener-removed');
+    await expect.poll(() => ended().map(({ listener }) => listener)).toEqual(['web', 'web']);
 
     // One of them cannot be had: it is named, and nothing has changed.
     const taken = `tcp://127.0.0.1:${stranger!.port}`;

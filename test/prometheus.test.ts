@@ -65,9 +65,11 @@ requirePackage('prometheus')('Prometheus', () => {
     promtool(['check', 'metrics'], ours);
     const count = async (name: string, labels = {}): Promise<number> =>
       (await pinion.metric(name, labels)) ?? 0;
-    expect(await count('pinion_pool_connect_seconds_count', { pool: 'pool' })).toBe(1);
-    expect(await count('pinion_pool_check_seconds_count', { pool: 'pool' })).toBeGreaterThan(1);
-    expect(await count('pinion_worker_loop_lag_seconds_count', { worker: '0' })).toBeGreaterThan(0);
+    await expect.poll(() => count('pinion_pool_connect_seconds_count', { pool: 'pool' })).toBe(1);
+    await expect.poll(() => count('pinion_pool_check_seconds_count', { pool: 'pool' })).toBeGreaterThan(1);
+    await expect
+      .poll(() => count('pinion_worker_loop_lag_seconds_count', { worker: '0' }))
+      .toBeGreaterThan(0);
     expect(await count('pinion_config_info')).toBe(1);
     expect(await count('pinion_reloads_total')).toBe(0);
   });

@@ -94,7 +94,7 @@ requirePackage('haproxy', 'nginx')('PROXY protocol with HAProxy and nginx', () =
           workers: 1,
           log: { flows: { level: 'info' } },
           listeners: [
-            listener('chain', 'tcp', 'end', { proxy_protocol: { from: '127.0.0.1', timeout: '1s' } }),
+            listener('chain', 'tcp', 'end', { proxy_protocol: { from: '127.0.0.1', timeout: '3s' } }),
             listener('first', 'tcp', 'nginx'),
           ],
           pools: {
@@ -157,7 +157,7 @@ requirePackage('haproxy', 'nginx')('PROXY protocol with HAProxy and nginx', () =
         const labels = { listener: 'chain', code: 'proxy-header' };
         return (await pinion.metric('pinion_listener_ended_total', labels)) === 3;
       });
-      expect(await pinion.metric('pinion_listener_arrivals', { listener: 'chain' })).toBe(0);
+      await expect.poll(() => pinion.metric('pinion_listener_arrivals', { listener: 'chain' })).toBe(0);
     });
   });
 });

@@ -93,14 +93,14 @@ async function quicServer(
 const unknownVersion = ['-v', '0x0a1a2a3a', '--preferred-versions=v1', '--other-versions=0x0a1a2a3a,v1'];
 
 /** So long a client waits after its handshake until it asks: time to see that it is known, and to cut it off. */
-const askAfter = '3s';
+const askAfter = '6s';
 
 async function askWho(port: number, more: readonly string[]): Promise<string> {
   const out = join(temporaryFolder('quic'), 'out');
   mkdirSync(out);
   const options = ['-q', `--download=${out}`, '--exit-on-all-streams-close', `--delay-stream=${askAfter}`];
   const args = [...options, ...more, '127.0.0.1', String(port), `https://localhost/who`];
-  const said = await runToEnd({ command: requireCommand('quic', 'gtlsclient'), args, timeoutMs: 20_000 });
+  const said = await runToEnd({ command: requireCommand('quic', 'gtlsclient'), args, timeoutMs: 60_000 });
   const answer = join(out, 'who');
   return existsSync(answer) ? readFileSync(answer, 'latin1') : `no answer: ${said}`;
 }

@@ -249,7 +249,7 @@ requirePackage('redis')('a file that is missing', () => {
       temporaryFile('checked', 'the-secret\n'),
     ];
     const servers = await namedTcp(['one', 'two']);
-    const health = { type: 'redis', password_file: checked, interval: '200ms', fall: 1 };
+    const health = { type: 'redis', password_file: checked, interval: '3s', timeout: '3s', fall: 1 };
     const pinion = await startPinion(
       configText({
         workers: 1,
@@ -299,14 +299,14 @@ requirePackage('redis')('a file that is missing', () => {
     const files = banners.filter(({ code }) => code === 'file').map(({ about }) => about);
     expect(files.sort()).toEqual([file, checked].sort());
     expect(pools.map(({ state }) => state)).toEqual(['up', 'up']);
-    expect(await pinion.metric('pinion_files_unusable')).toBe(2);
+    await expect.poll(() => pinion.metric('pinion_files_unusable')).toBe(2);
     expect(await askTcp(port, '127.0.0.2')).toBe(place);
 
     renameSync(`${file}.away`, file);
     writeFileSync(checked, 'the-secret\n');
     await eventually('told', () => pinion.events('file-restored').length === 2);
-    expect(await pinion.metric('pinion_files_unusable')).toBe(0);
-    expect(await pinion.metric('pinion_file_failures_total')).toBe(2);
+    await expect.poll(() => pinion.metric('pinion_files_unusable')).toBe(0);
+    await expect.poll(() => pinion.metric('pinion_file_failures_total')).toBe(2);
     expect(['file-failed', 'backend-down', 'reloaded'].map((event) => pinion.events(event).length)).toEqual([
       2, 0, 0,
     ]);

@@ -51,7 +51,10 @@ function configOf(
     engine,
     listeners,
     pools: {
-      tcp: { health: even ? noCheck : { type: 'tcp', interval: '1s' }, backends: weigh(servers.tcp) },
+      tcp: {
+        health: even ? noCheck : { type: 'tcp', interval: '5s', timeout: '5s' },
+        backends: weigh(servers.tcp),
+      },
       udp: { health: noCheck, policy: even ? 'maglev' : 'rendezvous', backends: weigh(servers.udp) },
       ...(even ? { spare: { health: noCheck, backends: [{ name: 'x', address: '127.0.0.1:9' }] } } : {}),
     },

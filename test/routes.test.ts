@@ -344,7 +344,7 @@ describe.each(engines)('%s: what is read', (engine) => {
             bind: 'tcp://127.0.0.1:0',
             routes,
             pool: 'default',
-            timeouts: { identify: '500ms' },
+            timeouts: { identify: '3s' },
           },
           { name: 'closed', bind: 'tcp://127.0.0.1:0', routes: routes.slice(0, 4) },
           {
@@ -354,7 +354,7 @@ describe.each(engines)('%s: what is read', (engine) => {
               { quic: { server_name: 'example.com' }, pool: 'quic' },
               { first_bytes: { hex: '01 02' }, pool: 'token' },
             ],
-            timeouts: { identify: '500ms' },
+            timeouts: { identify: '3s' },
           },
         ],
         pools: {

@@ -72,5 +72,5 @@ test.each(['epoll', 'portable'])('engine %s', async (engine) => {
     why: expect.stringMatching(/^no reply to \d+ datagrams within 1s; left out for 1m$/),
     ejection: { times: 1 },
   });
-  expect(await pinion.metric('pinion_backend_ejections_total')).toBe(1);
+  await expect.poll(() => pinion.metric('pinion_backend_ejections_total')).toBe(1);
 });

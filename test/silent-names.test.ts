@@ -26,8 +26,8 @@ const wrapper = ['unshare', '--net', '--mount', 'sh', '-c', `${setUp.join(' && '
 const works = spawnSync(wrapper[0]!, [...wrapper.slice(1), 'true']).status === 0;
 
 const silentBackend = { name: 'silent', address: 'silent.test:1' };
-/** The longest any part takes to stop (3 s, the cluster room), and the machine's own time. */
-const stopMsMax = 6_000;
+/** The longest any part takes to stop (3 s, the cluster room), and a busy machine's own time: the name server takes a minute. */
+const stopMsMax = 25_000;
 
 describe.skipIf(!works)('a silent name server', () => {
   test.each([

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { tcpClient } from './support/clients.ts';
 import { admin, backendsOf, configText, listener, noCheck } from './support/config.ts';
-import { eventually } from './support/eventually.ts';
+import { eventually, settled } from './support/eventually.ts';
 import { findCommand } from './support/packages.ts';
 import { type Pinion, pinionMain, startPinion } from './support/pinion.ts';
 import { stopEverything } from './support/processes.ts';
@@ -68,8 +68,7 @@ test.each(['epoll', 'portable'] as const)(
     await admin(pinion, 'POST', '/faults/workers/0/loop');
     await pinion.waitForLog(({ event, worker }) => event === 'worker-stuck' && worker === 0);
     // What was sent before it was noticed.
-    await sleep(100);
-    const starved = fed();
+    const starved = await settled('food', fed, watchdogMs / 2);
     await sleep(watchdogMs / 2);
     expect(fed(), 'nothing while a worker hangs').toBe(starved);
 

@@ -93,11 +93,13 @@ test.each(['epoll', 'portable'] as const)(
     const text = await config([front, arena], { engine, workers: 2 });
     const start = (): Promise<Pinion> => startPinion(text, { wrapper, env: { PINION_TEST_FAULTS: '1' } });
     const first = await start();
-    expect(first.process.output()).toMatch(
-      new RegExp(
-        `warning: tcp://127\\.0\\.0\\.1:${other.port} \\(other\\) is passed, and no listener has this address`,
-      ),
-    );
+    await expect
+      .poll(() => first.process.output())
+      .toMatch(
+        new RegExp(
+          `warning: tcp://127\\.0\\.0\\.1:${other.port} \\(other\\) is passed, and no listener has this address`,
+        ),
+      );
     const serves = async (): Promise<void> => {
       expect(await askTcp(web.port)).toBe('a');
       expect(await askUdp(games.port)).toMatch(/^u/);

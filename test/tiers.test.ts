@@ -77,5 +77,5 @@ test.each(['epoll', 'portable'])('%s: clients spill over and come back', async (
   expect((await admin(pinion, 'GET', '/status')).body).toMatchObject({
     backends: [{ tier: 1 }, { tier: 1 }, { tier: 2, priority: 2, zone: 'far' }, { tier: 3, backup: true }],
   });
-  expect(await pinion.metric('pinion_backend_tier', { backend: 'z' })).toBe(3);
+  await expect.poll(() => pinion.metric('pinion_backend_tier', { backend: 'z' })).toBe(3);
 });

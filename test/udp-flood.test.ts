@@ -82,10 +82,21 @@ const backends: Readonly<Record<string, () => DatagramHandler>> = {
 async function knownClient(port: number, from: string): Promise<() => Promise<string>> {
   const socket = await openSocket(from);
   sockets.push(socket);
+  let last: string | undefined;
+  socket.on('message', (answer) => {
+    last = String(answer);
+  });
   const ask = async (): Promise<string> => {
-    const answer = once(socket, 'message', { signal: AbortSignal.timeout(5_000) });
-    socket.send('known', port, '127.0.0.1');
-    return String((await answer)[0]);
+    last = undefined;
+    // As real clients do, it asks again when nothing comes.
+    let againAtMs = Number.NEGATIVE_INFINITY;
+    return eventually(`an answer to ${from}`, () => {
+      if (performance.now() > againAtMs) {
+        socket.send('known', port, '127.0.0.1');
+        againAtMs = performance.now() + 5_000;
+      }
+      return last;
+    });
   };
   await ask();
   await ask();
@@ -94,7 +105,7 @@ async function knownClient(port: number, from: string): Promise<() => Promise<st
 
 /** As real clients do, it asks once more when nothing comes: on a busy machine an answer may come too late. */
 async function askTwice(port: number, from: string): Promise<string | undefined> {
-  return (await tryUdp(port, from, 'new', 2_000)) ?? tryUdp(port, from, 'new', 5_000);
+  return (await tryUdp(port, from, 'new', 2_000)) ?? tryUdp(port, from, 'new', 20_000);
 }
 
 async function start(engine: string, handler: DatagramHandler): Promise<Pinion> {
@@ -145,6 +156,6 @@ test.each(stories)('%s: a flood against a %s backend costs nobody else anything'
   expect(await pinion.metric('pinion_flows')).toBeLessThanOrEqual(flowsMax);
   expect(await Promise.all(known.map((ask) => ask()))).toEqual(portsBefore);
   expect(clients.filter((client) => client.socket.destroyed)).toEqual([]);
-  expect(await pinion.metric('pinion_listener_flows', { listener: 'db' })).toBe(tcpMany);
+  await expect.poll(() => pinion.metric('pinion_listener_flows', { listener: 'db' })).toBe(tcpMany);
   expect((await pinion.metric('pinion_listener_refused_total', { listener: 'db' })) ?? 0).toBe(0);
 });

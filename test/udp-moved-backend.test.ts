@@ -65,8 +65,8 @@ test.each(engines)('%s: a reload moves clients that never pause, and late answer
   answerLate();
   await receives('old:slow');
   expect(texts).toEqual(['old:1', 'new:2', 'new:3', 'old:slow']);
-  expect(await pinion.metric('pinion_listener_flows_total')).toBe(1);
-  expect(await pinion.metric('pinion_backend_flows')).toBe(1);
+  await expect.poll(() => pinion.metric('pinion_listener_flows_total')).toBe(1);
+  await expect.poll(() => pinion.metric('pinion_backend_flows')).toBe(1);
 });
 
 test.each(engines)('%s: a reload moves clients to another source address', async (engine) => {
@@ -82,7 +82,7 @@ test.each(engines)('%s: a reload moves clients to another source address', async
   await reload(pinion, text(engine, server.address));
   send('3', port);
   await receives('3 from 127.0.0.1');
-  expect(await pinion.metric('pinion_listener_flows_total')).toBe(1);
+  await expect.poll(() => pinion.metric('pinion_listener_flows_total')).toBe(1);
 });
 
 requirePackage('iproute2')('with ss(8)', () => {

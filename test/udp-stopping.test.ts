@@ -84,6 +84,7 @@ test('the end of the drain ends UDP conversations that go on', async () => {
     }),
   );
   await tryUdp(pinion.port('front'), '127.9.0.1', 'question', 50);
+  await expect.poll(() => pinion.metric('pinion_flows')).toBe(1);
   pinion.process.signal('SIGTERM');
   expect(await pinion.process.exited).toEqual({ code: 0, signal: null });
   expect(pinion.events('flow')).toMatchObject([{ code: 'shutdown' }]);

@@ -7,13 +7,16 @@ const system = {
   root,
   globalSetup: ['test/support/global-setup.ts'],
   setupFiles: ['test/support/setup.ts'],
-  testTimeout: 120_000,
-  hookTimeout: 120_000,
+  testTimeout: 240_000,
+  hookTimeout: 240_000,
+  // As long as `eventually` (test/support): what another process does comes in its own time.
+  expect: { poll: { timeout: 60_000, interval: 20 } },
 };
 
 const unit = {
   root,
-  testTimeout: 20_000,
+  // Some reckon for seconds, on a busy machine for a minute.
+  testTimeout: 120_000,
   sequence: { groupOrder: 0 },
 };
 

@@ -17,6 +17,7 @@ import type { OperatorRow } from '../../src/core/operator-word.ts';
 import { PinTable } from '../../src/core/pins/table.ts';
 import { PinsByHand } from '../../src/pins/by-hand.ts';
 import type { Names } from '../../src/pins/names.ts';
+import { patienceMs } from './eventually.ts';
 
 export const poolName = 'arena';
 export const poolId = 7;
@@ -180,7 +181,7 @@ export async function stopNodes(): Promise<void> {
 export async function until(
   what: string | (() => string),
   condition: () => boolean | Promise<boolean>,
-  timeoutMs = 30_000,
+  timeoutMs = patienceMs,
 ): Promise<void> {
   for (const endMs = performance.now() + timeoutMs; performance.now() < endMs; await sleep(10)) {
     if (await condition()) return;

@@ -1,5 +1,6 @@
 /** The built `pinion` command, run to its end, with what it wrote and how it ended. */
 import { spawn } from 'node:child_process';
+import { patienceMs } from './eventually.ts';
 import { pinionMain } from './pinion.ts';
 
 export interface CommandResult {
@@ -9,8 +10,6 @@ export interface CommandResult {
   readonly stderr: string;
 }
 
-const endsWithinMs = 30_000;
-
 /** Runs `pinion ARGS`. A command that does not end is killed, which shows as status SIGKILL. */
 export function pinionCommand(
   args: readonly string[],
@@ -19,7 +18,7 @@ export function pinionCommand(
   const [command, ...rest] = [...wrapper, process.execPath, pinionMain(), ...args] as [string, ...string[]];
   return new Promise((resolve, reject) => {
     const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
-    const timer = setTimeout(() => child.kill('SIGKILL'), endsWithinMs);
+    const timer = setTimeout(() => child.kill('SIGKILL'), patienceMs);
     let stdout = '';
     let stderr = '';
     child.stdout.setEncoding('utf8').on('data', (text) => {

@@ -5,6 +5,7 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually } from './eventually.ts';
+import { ask, fetchFresh } from './fresh-page.ts';
 import type { Pinion } from './pinion.ts';
 import type { Transport } from './ports.ts';
 import type { TestServer } from './servers.ts';
@@ -21,8 +22,8 @@ export function backendsOf(servers: readonly Pick<TestServer, 'name' | 'address'
   return servers.map(({ name, address }) => ({ name, address }));
 }
 
-/** Checks in quick succession: a verdict within a second, and three answers that are late on a busy machine before a backend is down. */
-export const quickCheck = { type: 'tcp', interval: '200ms', timeout: '200ms', fall: 3, rise: 2 };
+/** Checks in quick succession: a verdict within two seconds, for which a busy machine has to be late by as much. */
+export const quickCheck = { type: 'tcp', interval: '500ms', timeout: '500ms', fall: 4, rise: 1 };
 export const noCheck = { type: 'none' };
 
 /** Tests may change everything at an admin address: their token is known to `admin` and, by the environment, to the command. */
@@ -56,17 +57,29 @@ export async function reload(pinion: Pinion, text: string): Promise<void> {
   writeFileSync(pinion.configPath, text);
   pinion.process.signal('SIGHUP');
   await eventually('the new configuration in use', () => pinion.events('reloaded').length > before);
-  // A worker uses it once it has read its messages, which come after control's log line.
-  await sleep(100);
+  await workersHave(pinion);
 }
 
-/** Asks a page of the admin address. Returns the status and the parsed answer. */
+/**
+ * Resolves once the workers use what control has told them so far, which they may still have to read when control's log or a page
+ * tells of it: they are asked for their flows, and answer in turn. Where the admin address is not reached from here, after a second.
+ */
+export async function workersHave(pinion: Pinion): Promise<void> {
+  const path = '/connections?most=1';
+  const place = String(pinion.events('listening').findLast(({ listener }) => listener === 'admin')?.address);
+  const isAsked = place.startsWith('unix:')
+    ? ask(place.slice('unix:'.length), 'GET', path).then(() => true)
+    : admin(pinion, 'GET', path).then(({ status }) => status === 200);
+  if (!(await isAsked.catch(() => false))) await sleep(1_000);
+}
+
+/** Asks a page of the admin address; `/status` is as it is now. Returns the status and the parsed answer. */
 export async function admin(
   pinion: Pinion,
   method: 'GET' | 'POST' | 'DELETE',
   path: string,
 ): Promise<{ readonly status: number; readonly body: unknown }> {
-  const response = await fetch(`http://127.0.0.1:${pinion.port('admin')}${path}`, {
+  const response = await fetchFresh(`http://127.0.0.1:${pinion.port('admin')}${path}`, {
     method,
     headers: { authorization: `Bearer ${adminToken}` },
   });

@@ -4,7 +4,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const patienceMs = 30_000;
+/** For whatever another process does, on a machine that has much else to do. */
+export const patienceMs = 60_000;
 
 /** Polls until `probe` gives something other than undefined or false, and returns that; rejects naming `what`. */
 export async function eventually<T>(

@@ -12,10 +12,11 @@ import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { configText, type Section } from './config.ts';
 import { eventually } from './eventually.ts';
+import { ask } from './fresh-page.ts';
 import { createNetwork, type Network } from './hosts.ts';
 import { balancerSettings } from './kernel-world.ts';
 import { requireCommand } from './packages.ts';
-import { ask, type Balancer, Clients, script } from './pair.ts';
+import { type Balancer, Clients, script } from './pair.ts';
 import type { ClientsOptions } from './pair-clients.ts';
 import { type Pinion, startPinion } from './pinion.ts';
 import { type RunningProcess, runToEnd } from './processes.ts';
@@ -29,7 +30,7 @@ const wayBack = '10.77.1.1';
 const clientNetwork = '10.77.16.0/20';
 /** A packet of a backend says by its port which virtual address it belongs to. */
 const secondPortOffset = 1_000;
-const movePatienceMs = 30_000;
+const movePatienceMs = 60_000;
 
 export interface KernelPairOptions {
   readonly clientsOfEach: number;

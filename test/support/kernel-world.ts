@@ -7,9 +7,10 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { configText, type Section } from './config.ts';
+import { ask, fetchFreshText } from './fresh-page.ts';
 import { createNetwork, type Network } from './hosts.ts';
 import { requireCommand } from './packages.ts';
-import { ask, type Balancer, Clients, script } from './pair.ts';
+import { type Balancer, Clients, script } from './pair.ts';
 import type { ClientsOptions } from './pair-clients.ts';
 import { type Pinion, startPinion } from './pinion.ts';
 import type { RunningProcess } from './processes.ts';
@@ -229,7 +230,8 @@ export class KernelWorld {
 
   /** The value of a metric without labels. */
   async metric(balancer: Balancer, name: string): Promise<number> {
-    const code = `fetch('http://127.0.0.1:${this.metricsPort}/metrics').then((r) => r.text()).then(console.log)`;
+    const url = `http://127.0.0.1:${this.metricsPort}/metrics`;
+    const code = `${fetchFreshText} fetchFresh('${url}').then((r) => r.text()).then(console.log)`;
     const page = await this.network.run(balancer, process.execPath, '-e', code);
     const value = new RegExp(`^${name} (\\S+)$`, 'm').exec(page)?.[1];
     if (value === undefined) throw new Error(`no ${name} among the metrics`);

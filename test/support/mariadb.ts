@@ -77,7 +77,7 @@ export async function startMariaDb(options: MariaDbOptions = {}): Promise<MariaD
   if (options.namesResolved !== true) args.push('--skip-name-resolve');
   const line = [...(options.wrapper ?? []), requireCommand('mariadb', 'mariadbd'), ...common, ...args];
   const started = startProcess({ name: 'mariadbd', command: line[0]!, args: line.slice(1), folder });
-  await started.waitForOutput(/ready for connections/, 30_000);
+  await started.waitForOutput(/ready for connections/);
   return {
     port,
     path,

@@ -3,6 +3,7 @@
  * talks to it joins it through nsenter(1).
  */
 import { spawnSync } from 'node:child_process';
+import { fetchFreshText } from './fresh-page.ts';
 import { runToEnd } from './processes.ts';
 
 const isRoot = process.getuid?.() === 0;
@@ -19,9 +20,9 @@ export function namespacesWork(): boolean {
   return spawnSync(command, [...args, 'ip', 'link', 'set', 'lo', 'up']).status === 0;
 }
 
-/** Runs a Node program (CommonJS text) in the namespace of a process; returns what it printed. */
+/** Runs a Node program (CommonJS text, which may use `fetchFresh`) in the namespace of a process; returns what it printed. */
 export function runInNamespaceOf(pid: number, program: string): Promise<string> {
   const user = isRoot ? [] : ['--user', '--preserve-credentials'];
-  const args = ['--target', String(pid), '--net', ...user, process.execPath, '-e', program];
+  const args = ['--target', String(pid), '--net', ...user, process.execPath, '-e', fetchFreshText + program];
   return runToEnd({ command: 'nsenter', args });
 }

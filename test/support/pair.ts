@@ -4,10 +4,10 @@
  * and a host with thousands of clients. Addresses are those of config/keepalived-lb1.conf.
  */
 import { chmodSync, existsSync, readFileSync } from 'node:fs';
-import { request } from 'node:http';
 import { join } from 'node:path';
 import { configText } from './config.ts';
 import { eventually } from './eventually.ts';
+import { ask } from './fresh-page.ts';
 import { createNetwork, type Network } from './hosts.ts';
 import { requireCommand } from './packages.ts';
 import type { ClientsOptions, Report } from './pair-clients.ts';
@@ -218,20 +218,6 @@ export class Clients {
   report(): Promise<Report> {
     return ask(this.#control, 'GET', '/report') as Promise<Report>;
   }
-}
-
-export function ask(socketPath: string, method: string, path: string): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    const call = request({ socketPath, method, path, headers: { host: 'localhost' } }, (response) => {
-      let text = '';
-      response.setEncoding('utf8');
-      response.on('data', (more: string) => {
-        text += more;
-      });
-      response.on('end', () => resolve(JSON.parse(text)));
-    });
-    call.on('error', reject).end();
-  });
 }
 
 /** A built script beside this file's build. */

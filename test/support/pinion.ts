@@ -3,9 +3,9 @@
  * so itself (`"event":"ready"`); the ports it bound come from its `listening` lines, so a test may bind port 0.
  */
 import { existsSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { pageFreshMs, pageFreshMsMax, pageRestPerRenderTime } from '../../src/core/limits.ts';
+import { patienceMs } from './eventually.ts';
+import { fetchFresh } from './fresh-page.ts';
 import { type Transport, waitUntilBound } from './ports.ts';
 import { type ExitStatus, type RunningProcess, startProcess } from './processes.ts';
 import { openDescriptors, residentBytes } from './procfs.ts';
@@ -43,7 +43,7 @@ export interface Pinion {
   waitForLog(matches: (record: LogRecord) => boolean, timeoutMs?: number): Promise<LogRecord>;
   /** The port a listener is bound to. Throws with the log when it has not said so. */
   port(listener: string): number;
-  /** The metrics page as text; the address comes from the `listening` line of `metrics` unless given. */
+  /** The metrics page as text, with nothing older than this call; the address comes from the `listening` line of `metrics` unless given. */
   metrics(url?: string): Promise<string>;
   /** The sum of a metric's samples whose labels contain all the given ones; undefined when there is none. */
   metric(name: string, labels?: Readonly<Record<string, string>>): Promise<number | undefined>;
@@ -92,7 +92,6 @@ class StartedPinion implements Pinion {
   readonly configPath: string;
   readonly logs: LogRecord[] = [];
   readonly #watchers = new Set<(record: LogRecord) => void>();
-  #metricsKeptUntilMs = 0;
 
   constructor(configPath: string, options: PinionOptions) {
     this.configPath = configPath;
@@ -126,7 +125,7 @@ class StartedPinion implements Pinion {
     return this.logs.filter((record) => record.event === event);
   }
 
-  async waitForLog(matches: (record: LogRecord) => boolean, timeoutMs = 30_000): Promise<LogRecord> {
+  async waitForLog(matches: (record: LogRecord) => boolean, timeoutMs = patienceMs): Promise<LogRecord> {
     const past = this.logs.find(matches);
     if (past !== undefined) return past;
     let timer: NodeJS.Timeout | undefined;
@@ -152,17 +151,11 @@ class StartedPinion implements Pinion {
     throw new Error(`no listening line for ${listener} in:\n${this.process.output()}`);
   }
 
-  /** As it is now: a page that was rendered for the last question is shared for a while. */
   async metrics(url?: string): Promise<string> {
-    await sleep(Math.max(0, this.#metricsKeptUntilMs - performance.now()));
-    const startMs = performance.now();
-    const response = await fetch(url ?? `http://127.0.0.1:${this.port('metrics')}/metrics`);
+    const response = await fetchFresh(url ?? `http://127.0.0.1:${this.port('metrics')}/metrics`);
     if (!response.ok) throw new Error(`the metrics page answered ${response.status}`);
-    const text = await response.text();
-    const tookMs = performance.now() - startMs;
-    const restMs = Math.min(tookMs * pageRestPerRenderTime, pageFreshMsMax);
-    this.#metricsKeptUntilMs = performance.now() + Math.max(pageFreshMs, restMs) + 20;
-    return text;
+    if (!response.headers.has('pinion-as-of')) throw new Error('the metrics page does not say how old it is');
+    return response.text();
   }
 
   async metric(name: string, labels: Readonly<Record<string, string>> = {}): Promise<number | undefined> {

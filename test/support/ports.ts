@@ -9,6 +9,7 @@ import { createSocket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { patienceMs } from './eventually.ts';
 import { describeExit, type RunningProcess } from './processes.ts';
 
 export type Transport = 'tcp' | 'udp';
@@ -39,8 +40,8 @@ function canBind(transport: Transport, port: number): Promise<boolean> {
   });
 }
 
-/** Two test files may run at a time (test/vitest.config.ts): each in a process that has a number from 1 on. */
-const processesAtATime = 2;
+/** Three test files may run at a time (test/vitest.config.ts): each in a process that has a number from 1 on. */
+const processesAtATime = 3;
 const ownPlace = Number(process.env.VITEST_POOL_ID ?? 0) % processesAtATime;
 
 /**
@@ -96,13 +97,13 @@ export function isBound(transport: Transport, port: number, pid: number | 'self'
 
 /**
  * Resolves once the port is bound. Rejects with the process's output when it ends first or takes longer than
- * `timeoutMs` (30 s); then it is stopped.
+ * `timeoutMs`; then it is stopped.
  */
 export async function waitUntilBound(
   transport: Transport,
   port: number,
   process: RunningProcess,
-  timeoutMs = 30_000,
+  timeoutMs = patienceMs,
 ): Promise<void> {
   for (const deadline = Date.now() + timeoutMs; Date.now() < deadline; await sleep(20)) {
     if (process.status !== undefined) {

@@ -9,6 +9,7 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { patienceMs } from './eventually.ts';
 import { removeTemporaryFolders } from './temporary.ts';
 
 export interface ProcessOptions {
@@ -124,7 +125,7 @@ class StartedProcess implements RunningProcess {
     return this.status === undefined && this.#child.kill(signal);
   }
 
-  waitForOutput(pattern: RegExp, timeoutMs = 30_000): Promise<RegExpExecArray> {
+  waitForOutput(pattern: RegExp, timeoutMs = patienceMs): Promise<RegExpExecArray> {
     return new Promise((resolve, reject) => {
       const finish = (match: RegExpExecArray | string): void => {
         clearTimeout(timer);
