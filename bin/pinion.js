@@ -24,9 +24,8 @@ if (!existsSync(main)) {
 try {
   await import(main.href);
 } catch (error) {
-  // A package that main.js needs, not a file of ours: that would be a defect.
-  if (error?.code !== 'ERR_MODULE_NOT_FOUND' || !/^Cannot find package/.test(error.message)) throw error;
-  refuse(
-    `misses a dependency (${error.message.split(' imported')[0]}). In ${folder} run: npm ci --ignore-scripts`,
-  );
+  // A package that main.js needs, as import and as require() say it, not a file of ours: that would be a defect.
+  const missing = /^Cannot find (?:package|module) '[^./][^']*'/.exec(error?.message)?.[0];
+  if (!/MODULE_NOT_FOUND$/.test(error?.code) || missing === undefined) throw error;
+  refuse(`misses a dependency (${missing}). In ${folder} run: npm ci --ignore-scripts`);
 }

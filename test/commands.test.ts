@@ -54,6 +54,23 @@ afterAll(async () => {
   await stopServers();
 });
 
+test('check loads no library that only a running instance needs, and of the one it needs no other languages', async () => {
+  const folder = temporaryFolder('loaded');
+  const [teller, told] = [join(folder, 'tell.cjs'), join(folder, 'told.json')];
+  // ES modules of packages are told apart by the unit test of commands; these are all CommonJS.
+  writeFileSync(
+    teller,
+    `process.on('exit', () => require('fs').writeFileSync(${JSON.stringify(told)}, JSON.stringify(Object.keys(require.cache))));`,
+  );
+  const command = [process.execPath, '--require', teller, pinionMain(), 'check', 'config/demo.yaml'];
+  execFileSync(command[0]!, command.slice(1), { stdio: 'ignore' });
+  const loaded = JSON.parse(readFileSync(told, 'utf8')) as string[];
+  const files = loaded.flatMap((path) => path.split('/node_modules/').slice(1));
+  const packages = new Set(files.map((path) => path.split('/')[0]!).filter((name) => !name.startsWith('@')));
+  expect([...packages].sort()).toEqual(['commander', 'koffi', 'zod']);
+  expect(files.filter((path) => path.includes('/locales/'))).toEqual(['zod/v4/locales/en.cjs']);
+});
+
 describe('for people and for scripts', () => {
   test.each<[string[], RegExp, object]>([
     [['status'], /^pinion \S+ .* READY [\s\S]*^pg\/pg3 +DOWN .* refused: ECONNREFUSED/m, { ready: true }],

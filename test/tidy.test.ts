@@ -84,7 +84,17 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   core: ['wire'],
   wire: ['core'],
   // Dialects of checks declare their own options.
-  config: ['core', 'checks', 'control/discovery', 'zod', 'node:fs', 'node:crypto', 'node:path', 'node:os'],
+  config: [
+    'core',
+    'checks',
+    'control/discovery',
+    'zod',
+    'node:fs',
+    'node:crypto',
+    'node:module',
+    'node:path',
+    'node:os',
+  ],
   // The nft command, where libnftables is missing.
   linux: ['core', 'wire', 'koffi', 'node:os', 'node:fs', 'node:child_process'],
   engine: ['core', 'engine/epoll'],

@@ -3,7 +3,6 @@
  * control (config/address-file.ts), not here: a configuration can be checked where they are not.
  */
 import { isAbsolute } from 'node:path';
-import * as z from 'zod';
 import { formatCidr, parseCidr } from '../core/cidr.ts';
 import { accessEntriesMax, accessFilesMax, listedNetworksMax } from '../core/limits.ts';
 import { choice, type Option, type OptionsOf, type Reading } from '../core/options.ts';
@@ -14,6 +13,7 @@ import { readBy } from './fields.ts';
 import { form } from './form.ts';
 import { showValue } from './problem.ts';
 import type { Report } from './report.ts';
+import * as z from './zod.ts';
 
 type Entry = { readonly network: string } | { readonly file: string };
 

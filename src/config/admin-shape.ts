@@ -1,10 +1,11 @@
 /** The shape of `admin`: where operators and monitors ask, and who of them may change something. */
-import * as z from 'zod';
+
 import { adminOriginsMax } from '../core/limits.ts';
 import type { Reading } from '../core/options.ts';
 import type { AdminPlan } from '../core/plan.ts';
 import { readListen } from './bind.ts';
 import { readBy, section } from './fields.ts';
+import * as z from './zod.ts';
 
 const listen = readBy(
   readListen,

@@ -1,9 +1,10 @@
 /** `affinity.key`: a word, or a map for what is read of a client by place. */
-import * as z from 'zod';
+
 import { payloadBytesMax, payloadOffsetMax } from '../core/limits.ts';
 import { type AffinityKey, affinityKeys } from '../core/plan.ts';
 import { section, whole } from './fields.ts';
 import { form } from './form.ts';
+import * as z from './zod.ts';
 
 const rule = `must be one of ${affinityKeys.join(', ')}, or a map: { payload: { offset, length } }, { tlv: TYPE }`;
 

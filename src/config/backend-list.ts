@@ -2,7 +2,7 @@
  * A file that is nothing but a list of backends, in the form that `backends` has in a pool; YAML, and so JSON. Read within the bounds
  * of a configuration, and refused whole with the first thing that is wrong: a list that is half right would take servers away.
  */
-import * as z from 'zod';
+
 import { backendsPerPoolMax } from '../core/limits.ts';
 import type { Reading } from '../core/options.ts';
 import type { BackendPlan } from '../core/plan.ts';
@@ -13,6 +13,7 @@ import { type Report, reportRepeats } from './report.ts';
 import type { Remark } from './telling.ts';
 import { readText } from './text.ts';
 import { readTree, type Tree } from './tree.ts';
+import * as z from './zod.ts';
 
 /** Where a list has its place in a configuration: what is known of keys is known by their place there. */
 const base: Path = ['pools', 'list', 'backends'];

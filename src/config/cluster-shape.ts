@@ -2,7 +2,6 @@
  * The shape of `cluster`: the Redis through which instances of one name share their pins and counts.
  */
 import { hostname } from 'node:os';
-import * as z from 'zod';
 import {
   type ClusterPlan,
   clusterDefaults,
@@ -15,6 +14,7 @@ import { duration, name, readBy, section, whole } from './fields.ts';
 import { showValue } from './problem.ts';
 import { parseRedisUrl } from './redis-url.ts';
 import { mayBeAddress } from './secret.ts';
+import * as z from './zod.ts';
 
 const urlForms =
   'redis://host:6379, rediss://, unix:/path, redis+sentinel://host,host/master or redis+cluster://host,host';

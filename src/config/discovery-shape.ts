@@ -1,10 +1,11 @@
 /** The shape of `discovery`: for each source what it has of its own, as the source declares it (control/discovery/sources.ts). */
-import * as z from 'zod';
+
 import { sourceOf, sources } from '../control/discovery/sources.ts';
 import { valuesOf } from '../core/options.ts';
 import type { DiscoveryPlan } from '../core/plan.ts';
 import { section } from './fields.ts';
 import { fieldsOf } from './option-fields.ts';
+import * as z from './zod.ts';
 
 const names = Object.keys(sources);
 const meaning =

@@ -4,7 +4,7 @@
  * wrong still has a name that may be another's, and a pool that may not exist.
  * A draft is only for check*.ts: a plan is never built from one.
  */
-import * as z from 'zod';
+
 import type { RedisPlan } from '../core/cluster-plan.ts';
 import type { Bind } from '../core/plan.ts';
 import { adminShape } from './admin-shape.ts';
@@ -18,6 +18,7 @@ import { routeShape } from './route-shape.ts';
 import { type FileShape, fileShape, metricsShape } from './shape.ts';
 import type { Remark } from './telling.ts';
 import type { Tree } from './tree.ts';
+import * as z from './zod.ts';
 
 export interface Placed<T> {
   readonly path: Path;

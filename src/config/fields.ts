@@ -4,7 +4,7 @@
  *
  * A sentence that starts with "must be" gets ", not <the value>" added by issues.ts.
  */
-import * as z from 'zod';
+
 import type { Reading } from '../core/options.ts';
 import {
   durationPattern,
@@ -14,6 +14,7 @@ import {
   readDuration,
   readPercent,
 } from './units.ts';
+import * as z from './zod.ts';
 
 type JsonSchemaParts = Readonly<Record<string, unknown>>;
 

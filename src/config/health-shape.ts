@@ -2,7 +2,7 @@
  * The shape of `health`: what every check has, and for each dialect what it has of its own, as the dialect declares it
  * (checks/dialects.ts).
  */
-import * as z from 'zod';
+
 import { dialectOf, dialects } from '../checks/dialects.ts';
 import {
   as,
@@ -19,6 +19,7 @@ import type { HealthPlan, Protocol } from '../core/plan.ts';
 import { readIp } from './bind.ts';
 import { section } from './fields.ts';
 import { fieldsOf } from './option-fields.ts';
+import * as z from './zod.ts';
 
 const second = 1_000;
 const intervalMs = 2 * second;

@@ -1,7 +1,7 @@
 /**
  * The options of one item of `listeners`: what a user may write there, what it means, and what the plan has of it.
  */
-import * as z from 'zod';
+
 import {
   as,
   autoOrWhole,
@@ -31,12 +31,12 @@ import { isUnixOnly, type ListenerBind, readListenerBinds } from './bind.ts';
 import { flowsMax } from './fields.ts';
 import { form } from './form.ts';
 import { sectionOf } from './option-fields.ts';
-
 import { proxyIn } from './proxy-shape.ts';
 import { rebind } from './rebind-shape.ts';
 import { routes } from './route-shape.ts';
 import { byteRate, device, tcpMeaning, tcpOptions, udpMeaning, udpOptions } from './socket-shape.ts';
 import { formatDuration } from './units.ts';
+import * as z from './zod.ts';
 
 const second = 1_000;
 const minute = 60 * second;

@@ -1,11 +1,12 @@
 /**
  * What becomes of open flows when their backend goes down or is at another address: what a user may write, and what the plan has.
  */
-import * as z from 'zod';
+
 import { type DownReason, downReasons } from '../core/down-reason.ts';
 import type { OpenFlowsPlan, PoolPlan } from '../core/plan.ts';
 import { described, duration, section } from './fields.ts';
 import { form } from './form.ts';
+import * as z from './zod.ts';
 
 /** Its open flows go on well: it is behind, has no room for more, or does not let the check in. */
 const keptReasons: readonly DownReason[] = ['lagging', 'full', 'not-authorized'];

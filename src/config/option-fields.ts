@@ -1,5 +1,5 @@
 /** Options (core/options.ts) as fields of the file. */
-import * as z from 'zod';
+
 import type { KeyOf, Option, Options } from '../core/options.ts';
 import {
   autoOr,
@@ -15,6 +15,7 @@ import {
   whole,
 } from './fields.ts';
 import { readSizeAboveZero, sizePattern } from './units.ts';
+import * as z from './zod.ts';
 
 type FieldOf<O> =
   O extends Option<unknown, infer W>

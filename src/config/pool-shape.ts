@@ -1,7 +1,7 @@
 /**
  * The options of one entry of `pools`: what a user may write there, what it means, and what the plan has of it.
  */
-import * as z from 'zod';
+
 import { backendsPerPoolMax, maglevTableSizeMax } from '../core/limits.ts';
 import {
   as,
@@ -35,6 +35,7 @@ import { onAddressChange, onDown } from './open-flows-shape.ts';
 import { sectionOf } from './option-fields.ts';
 import { proxyOut } from './proxy-shape.ts';
 import { upstreamOptions } from './socket-shape.ts';
+import * as z from './zod.ts';
 
 const second = 1_000;
 const minute = 60 * second;

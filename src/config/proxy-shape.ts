@@ -1,5 +1,5 @@
 /** The PROXY protocol in the file: on a listener whose headers are believed, on a pool what its backends are told. */
-import * as z from 'zod';
+
 import { parseCidr } from '../core/cidr.ts';
 import {
   as,
@@ -22,6 +22,7 @@ import {
 import { form } from './form.ts';
 import { sectionOf } from './option-fields.ts';
 import { showValue } from './problem.ts';
+import * as z from './zod.ts';
 
 const networksMax = 1_024;
 

@@ -1,10 +1,11 @@
 /** `rebind` of a UDP listener: what a client whose address changes is known by. */
-import * as z from 'zod';
+
 import { rebindTokenBytesMax, rebindTokenBytesMin } from '../core/limits.ts';
 import { as, group, required, whole } from '../core/options.ts';
 import type { RebindPlan } from '../core/plan.ts';
 import { form } from './form.ts';
 import { sectionOf } from './option-fields.ts';
+import * as z from './zod.ts';
 
 /** No datagram of a path is longer without being cut: an MTU of 1,500 (RFC 894). */
 const offsetMax = 1_400;

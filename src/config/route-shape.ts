@@ -2,7 +2,7 @@
  * The routes of a listener: what a user may write there, and what the plan has of it. Names are kept as DNS compares them
  * (core/server-name.ts), first bytes in hexadecimal.
  */
-import * as z from 'zod';
+
 import { formatCidr, parseCidr } from '../core/cidr.ts';
 import { namesPerRouteMax, routeBytesMax, routesMax } from '../core/limits.ts';
 import type { Reading } from '../core/options.ts';
@@ -11,6 +11,7 @@ import { readNamePattern } from '../core/server-name.ts';
 import { name, readBy, section } from './fields.ts';
 import { form } from './form.ts';
 import { showValue } from './problem.ts';
+import * as z from './zod.ts';
 
 /** Letters of any alphabet as DNS has them; undefined: they make no name. RFC 5891, by way of the URL standard. */
 function toAscii(host: string): string | undefined {

@@ -3,9 +3,10 @@
  * checks the file, so the two agree. It cannot say what needs more than one key (unknown pools, duplicate names);
  * `pinion check` does.
  */
-import * as z from 'zod';
+
 import type { Path } from './problem.ts';
 import { fileShape } from './shape.ts';
+import * as z from './zod.ts';
 
 /** The parts of a JSON Schema that the file's schema uses. */
 interface SchemaNode {

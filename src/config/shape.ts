@@ -2,7 +2,7 @@
  * The file's shape: every key of the instance, what it may hold and what it means (listeners and pools are in files of their own).
  * The one definition behind the check, the JSON Schema and the plan; rules that need more than one key are in check*.ts.
  */
-import * as z from 'zod';
+
 import { backendIdsMax, listenersMax, pinsMax, workersMax } from '../core/limits.ts';
 import {
   as,
@@ -28,6 +28,7 @@ import { form } from './form.ts';
 import { listenerShape } from './listener-shape.ts';
 import { fieldsOf } from './option-fields.ts';
 import { poolShape } from './pool-shape.ts';
+import * as z from './zod.ts';
 
 function readPath(value: unknown): Reading<string> {
   if (typeof value !== 'string' || !value.startsWith('/') || value.includes('\0'))

@@ -1,6 +1,7 @@
 /** The commands that need no running instance: the balancer itself, the demo, what checks a file or prints. */
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Protocol } from '../../core/plan.ts';
+import { atOnce } from './at-once.ts';
 import { withConfigFile } from './options.ts';
 
 export interface RunOptions {
@@ -37,7 +38,7 @@ export function checkCommand(): Command {
     .description('check a configuration and say everything that is wrong with it, each with file:line:column')
     .option('--print', 'print what it means, with every default filled in, as JSON')
     .action(async (file: string | undefined, options: { print?: boolean }, command: Command) =>
-      (await import('../check.ts')).check(command, file, options),
+      (await atOnce('../check.ts', () => import('../check.ts'))).check(command, file, options),
     );
 }
 
@@ -115,5 +116,7 @@ export function schemaCommand(): Command {
         '  # yaml-language-server: $schema=pinion.schema.json',
     )
     .option('--markdown', 'print the reference for people instead: every key with its default and meaning')
-    .action(async (options: { markdown?: boolean }) => (await import('../schema.ts')).printSchema(options));
+    .action(async (options: { markdown?: boolean }) =>
+      (await atOnce('../schema.ts', () => import('../schema.ts'))).printSchema(options),
+    );
 }
