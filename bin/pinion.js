@@ -25,7 +25,7 @@ try {
   await import(main.href);
 } catch (error) {
   // A package that main.js needs, as import and as require() say it, not a file of ours: that would be a defect.
-  const missing = /^Cannot find (?:package|module) '[^./][^']*'/.exec(error?.message)?.[0];
+  const missing = /^Cannot find (?:package|module) '((?:@[^/']+\/)?[^./'][^/']*)/.exec(error?.message)?.[1];
   if (!/MODULE_NOT_FOUND$/.test(error?.code) || missing === undefined) throw error;
-  refuse(`misses a dependency (${missing}). In ${folder} run: npm ci --ignore-scripts`);
+  refuse(`misses a dependency (Cannot find package '${missing}'). In ${folder} run: npm ci --ignore-scripts`);
 }
