@@ -79,7 +79,12 @@ interface Told {
 
 type Sample = readonly [askedMs: number, tookMs: number];
 
-function startScript(name: string, settings: object, onLine: (message: never) => void): RunningProcess {
+/** A generator of `load/`, which writes JSON, a line each. */
+export function startScript(
+  name: string,
+  settings: object,
+  onLine: (message: never) => void,
+): RunningProcess {
   const path = fileURLToPath(new URL(`../load/${name}.js`, import.meta.url));
   return startProcess({
     command: process.execPath,

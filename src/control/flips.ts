@@ -12,14 +12,13 @@ export interface Flip {
 }
 
 export class Flips {
-  /** The oldest first. */
-  private readonly flips: Flip[] = [];
+  private flips: readonly Flip[] = [];
 
   add(flip: Flip): void {
-    this.flips.push(flip);
-    if (this.flips.length > flipsKeptMax) this.flips.shift();
+    this.flips = [...this.flips, flip].slice(-flipsKeptMax);
   }
 
+  /** The oldest first. It stays as it is: another list is made for the next change. */
   list(): readonly Flip[] {
     return this.flips;
   }

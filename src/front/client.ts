@@ -12,6 +12,7 @@ import type { Answer } from './http.ts';
 import type { MessageFromFront, Order, PageName } from './messages-from-front.ts';
 import type { MessageToFront } from './messages-to-front.ts';
 import type { FrontState, SentState } from './state.ts';
+import { Telling } from './told-backends.ts';
 
 export interface FrontClientOptions extends RoomEvents {
   readonly shared: SharedMemory;
@@ -49,6 +50,7 @@ export class FrontClient {
   readonly room: RoomClient<MessageToFront, MessageFromFront>;
   private readonly options: FrontClientOptions;
   private readonly ports = new Map<PageName, number>();
+  private readonly telling = new Telling();
   private opening:
     | { readonly resolve: (pages: OpenPage[]) => void; readonly reject: (error: Error) => void }
     | undefined;
@@ -138,7 +140,7 @@ export class FrontClient {
         break;
       }
       case 'ask':
-        this.room.post({ type: 'state', id: message.id, state: this.sent(message.generation) });
+        this.room.post({ type: 'state', id: message.id, state: this.sent(message) });
         break;
       case 'order':
         void this.options
@@ -148,8 +150,12 @@ export class FrontClient {
     }
   }
 
-  private sent(generation: number): SentState {
-    const { published, ...state } = this.options.state();
-    return { ...state, published: published.generation === generation ? undefined : published };
+  private sent({ generation, heard }: { readonly generation: number; readonly heard: number }): SentState {
+    const { published, backends, ...state } = this.options.state();
+    return {
+      ...state,
+      backends: this.telling.next(backends, heard),
+      published: published.generation === generation ? undefined : published,
+    };
   }
 }

@@ -44,6 +44,6 @@ export type Fault =
 export type MessageFromFront =
   | { readonly type: 'listening'; readonly page: PageName; readonly port: number }
   | { readonly type: 'not-listening'; readonly page: PageName; readonly message: string }
-  /** `generation`: of the published configuration it has. */
-  | { readonly type: 'ask'; readonly id: number; readonly generation: number }
+  /** `generation`: of the published configuration it has; `heard`: the number of the backends it has (told-backends.ts). */
+  | { readonly type: 'ask'; readonly id: number; readonly generation: number; readonly heard: number }
   | { readonly type: 'order'; readonly id: number; readonly order: Order };

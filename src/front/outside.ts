@@ -10,6 +10,7 @@ import type { Answer } from './http.ts';
 import type { MessageFromFront, Order } from './messages-from-front.ts';
 import type { MessageToFront } from './messages-to-front.ts';
 import type { FrontState, Published, SentState } from './state.ts';
+import { Heard } from './told-backends.ts';
 
 const late: Answer = { status: 503, body: { error: 'control does not answer; try again' } };
 
@@ -29,6 +30,7 @@ export class Outside {
   private readonly post: RoomPost<MessageFromFront>;
   private readonly states = new Waiting<SentState | undefined>();
   private readonly orders = new Waiting<Answer>();
+  private readonly heard = new Heard();
   private published: Published = { generation: 0, snapshot: undefined, names: noNames };
   private asking: Promise<FrontState> | undefined;
   private latest: FrontState | undefined;
@@ -77,11 +79,12 @@ export class Outside {
     const { generation } = this.published;
     const asOf = new Date();
     const sent = await this.states.wait(stateWithinMs, undefined, (id) =>
-      this.post({ type: 'ask', id, generation }),
+      this.post({ type: 'ask', id, generation, heard: this.heard.number }),
     );
     if (sent === undefined) throw new ControlSilent();
     if (sent.published !== undefined) this.published = sent.published;
-    const state: FrontState = { ...sent, published: this.published };
+    const backends = this.heard.take(sent.backends);
+    const state: FrontState = { ...sent, backends, published: this.published };
     this.latest = state;
     this.knownAsOf = asOf;
     this.latestAtMs = performance.now();

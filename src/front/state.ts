@@ -6,6 +6,7 @@ import type { ReloadStatus } from '../control/reload-tally.ts';
 import type { ControlView } from '../control/view.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import type { NamesTable } from '../pins/names-table.ts';
+import type { ToldBackends } from './told-backends.ts';
 
 export interface FrontState extends ControlView {
   readonly logLinesDropped: number;
@@ -26,7 +27,8 @@ export interface Published {
 }
 
 /** A state as it is sent: without what the room has already. */
-export interface SentState extends Omit<FrontState, 'published'> {
+export interface SentState extends Omit<FrontState, 'published' | 'backends'> {
+  readonly backends: ToldBackends;
   /** undefined: as the asker has it. */
   readonly published: Published | undefined;
 }

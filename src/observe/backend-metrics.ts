@@ -2,7 +2,7 @@
 import type { BackendCounter } from '../core/counters.ts';
 import { isInPanic } from '../core/panic.ts';
 import type { FrontState } from '../front/state.ts';
-import { distributions, type Family, familyOf } from './family.ts';
+import { distributions, type Family, familyOf, type RowLabels } from './family.ts';
 import type { MetricsSource } from './metrics-source.ts';
 
 /** What workers count of each backend. */
@@ -30,18 +30,12 @@ const backendTotals: readonly (readonly [name: string, counter: BackendCounter, 
 ];
 
 type Row = FrontState['backends'][number];
-
-function backendFamily(state: MetricsSource['state']): ReturnType<typeof familyOf<Row>> {
-  return familyOf(
-    () => state().backends,
-    ['pool', 'backend'],
-    ({ pool, backend }) => [pool, backend],
-  );
-}
+type BackendFamily = ReturnType<typeof familyOf<Row>>;
+const backendLabels: RowLabels<Row> = { pool: ({ pool }) => pool, backend: ({ backend }) => backend };
 
 export function backendFamilies({ views, state }: MetricsSource): Family[] {
   const { counters } = views;
-  const family = backendFamily(state);
+  const family: BackendFamily = familyOf(() => state().backends, backendLabels);
   return [
     family('pinion_backend_up', 'gauge', '1 while the backend is up, and may be given clients.', ({ up }) =>
       Number(up),
@@ -72,7 +66,7 @@ export function backendFamilies({ views, state }: MetricsSource): Family[] {
     family(
       'pinion_backend_weight',
       'gauge',
-      "The weight in force: an operator's, or that of the file.",
+      "The weight in force: an operator's, or the file's, of which a slow start and the backend's check may leave a part.",
       ({ id }) => views.states.weight(id),
     ),
     family(
@@ -99,12 +93,13 @@ export function backendFamilies({ views, state }: MetricsSource): Family[] {
     ...backendTotals.map(([name, counter, help]) =>
       family(name, 'counter', help, ({ id }) => counters.backend(id, counter)),
     ),
+    ...ejectionFamilies(state, family),
   ];
 }
 
 /** Backends that fail clients: those that are left out for it, and those that are not. */
-export function ejectionFamilies({ state }: MetricsSource): Family[] {
-  const family = backendFamily(state);
+function ejectionFamilies(state: MetricsSource['state'], family: BackendFamily): Family[] {
+  const spared = familyOf(() => state().backends, backendLabels, { name: 'for', words: ['last', 'share'] });
   return [
     family(
       'pinion_backend_ejections_total',
@@ -118,16 +113,12 @@ export function ejectionFamilies({ state }: MetricsSource): Family[] {
       'How long the backend is still ejected; 0: it is not.',
       ({ ejection }) => (ejection === null ? 0 : ejection.leftMs / 1_000),
     ),
-    {
-      name: 'pinion_backend_ejections_spared_total',
-      help: 'Times the backend was not ejected though clients failed there; for says why: last (nobody else can take new clients) or share (max_ejected of the pool are ejected already).',
-      type: 'counter',
-      labels: ['pool', 'backend', 'for'],
-      read: (add) => {
-        for (const { pool, backend, ejectionsSpared } of state().backends)
-          for (const [because, times] of Object.entries(ejectionsSpared)) add(times, pool, backend, because);
-      },
-    },
+    spared(
+      'pinion_backend_ejections_spared_total',
+      'counter',
+      'Times the backend was not ejected though clients failed there; the label for says why: last (nobody else can take new clients) or share (max_ejected of the pool are ejected already).',
+      ({ ejectionsSpared }, because) => ejectionsSpared[because],
+    ),
   ];
 }
 
@@ -136,7 +127,7 @@ export function poolFamilies({ views, state }: MetricsSource): Family[] {
   const { histograms } = views.counters;
   const distribution = distributions(pools, 'pool', ({ plan: { name } }) => name);
   return [
-    familyOf(pools, ['pool'], ({ plan: { name } }) => [name])(
+    familyOf(pools, { pool: ({ plan: { name } }) => name })(
       'pinion_pool_panic',
       'gauge',
       '1 while so few backends of the pool are up that clients are sent to all of them (panic_below).',

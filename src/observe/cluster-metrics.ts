@@ -41,7 +41,7 @@ export function clusterFamilies({ state }: Pick<MetricsSource, 'state'>): Family
     single(
       'pinion_cluster_journal',
       'gauge',
-      'Changes of pins that were not written to Redis yet.',
+      'Changes of pins that are not written to Redis yet.',
       (s) => s.journal,
     ),
     single(

@@ -1,7 +1,7 @@
 /**
  * A metric family: a name, a text for operators, and how its numbers are read when somebody asks for the page. The page is
- * Prometheus's text format 0.0.4 (https://prometheus.io/docs/instrumenting/exposition_formats/), written here and not by
- * prom-client: a thousand backends are 25,000 lines, and a collector for each would take most of a scrape.
+ * Prometheus's text format 0.0.4 (https://prometheus.io/docs/instrumenting/exposition_formats/), written here (page.ts) and not by
+ * prom-client: a thousand backends are 23,000 lines, and a collector for each would take most of a scrape.
  */
 import type { Distribution } from '../core/histograms.ts';
 
@@ -14,8 +14,8 @@ interface FamilyOf<T extends FamilyType> {
   readonly type: T;
   readonly labels: readonly string[];
   readonly read: (add: (value: Value<T>, ...labels: string[]) => void) => void;
-  /** The same, with what stands between name and number as the page has it: `{pool="p"} `. */
-  readonly readAsText?: (add: (value: number, labels: string) => void) => void;
+  /** The same numbers in one go, of a family that has a line for each of many rows. */
+  readonly table?: FamilyTable;
 }
 
 /** One metric family, read when the page is. A distribution is in milliseconds, and its name ends in `_seconds`. */
@@ -23,41 +23,83 @@ export type Family = FamilyOf<'counter' | 'gauge'> | FamilyOf<'histogram'>;
 
 export type NumberType = 'counter' | 'gauge';
 
+export interface FamilyTable {
+  /** What stands between name and number in each line: `{pool="p"} `. The same array as long as all of them are the same. */
+  readonly labels: () => readonly string[];
+  /** @param into as long as the labels are many */
+  readonly read: (into: Float64Array) => void;
+}
+
 /** A family of one number. */
 export function single(name: string, type: NumberType, help: string, read: () => number): Family {
   return { name, help, type, labels: [], read: (add) => add(read()) };
 }
 
+/** Names of labels, and what they are of a row. */
+export type RowLabels<Row> = Readonly<Record<string, (row: Row) => string>>;
+
+/** A label of which each row has a line for each word. */
+export interface WordLabel<Word extends string> {
+  readonly name: string;
+  readonly words: readonly Word[];
+}
+
 /**
- * Makes families that have a value for each row, under the row's labels. The text of these is made once for all families: of a page
- * with a thousand backends it would be half of the work.
+ * Makes families that have a number for each row, under the row's labels. The text of these is made once for all families and pages, as
+ * long as the rows have the same: of a page with a thousand backends it would be half of the work.
+ * @param each one more label, after the others
  */
-export function familyOf<Row extends object>(
+export function familyOf<Row extends object, Word extends string = ''>(
   rows: () => readonly Row[],
-  labels: readonly string[],
-  labelsOf: (row: Row) => readonly string[],
-): (name: string, type: NumberType, help: string, read: (row: Row) => number) => Family {
-  const texts = new WeakMap<Row, string>();
-  const textOf = (row: Row): string => {
-    let text = texts.get(row);
-    if (text === undefined) {
-      text = between(labels, labelsOf(row));
-      texts.set(row, text);
-    }
-    return text;
-  };
+  labels: RowLabels<Row>,
+  each: WordLabel<Word> = { name: '', words: [''] as readonly string[] as readonly Word[] },
+): (name: string, type: NumberType, help: string, read: (row: Row, word: Word) => number) => Family {
+  const parts = Object.values(labels);
+  const names = [...Object.keys(labels), ...(each.name === '' ? [] : [each.name])];
+  const labelsOf = (row: Row, word: Word): string[] => [
+    ...parts.map((part) => part(row)),
+    ...(each.name === '' ? [] : [word]),
+  ];
+  const texts = keptTexts(rows, parts, (row) =>
+    each.words.map((word) => labelText(names, labelsOf(row, word))),
+  );
   return (name, type, help, read) => ({
     name,
     help,
     type,
-    labels,
+    labels: names,
     read: (add) => {
-      for (const row of rows()) add(read(row), ...labelsOf(row));
+      for (const row of rows()) for (const word of each.words) add(read(row, word), ...labelsOf(row, word));
     },
-    readAsText: (add) => {
-      for (const row of rows()) add(read(row), textOf(row));
+    table: {
+      labels: texts,
+      read: (into) => {
+        let at = 0;
+        for (const row of rows()) for (const word of each.words) into[at++] = read(row, word);
+      },
     },
   });
+}
+
+/** The texts of all rows: the same array as long as no row has another label. */
+function keptTexts<Row extends object>(
+  rows: () => readonly Row[],
+  parts: readonly ((row: Row) => string)[],
+  textsOf: (row: Row) => readonly string[],
+): () => readonly string[] {
+  let known: { readonly rows: readonly Row[]; readonly texts: readonly string[] } = { rows: [], texts: [] };
+  const isAsBefore = (now: readonly Row[]): boolean => {
+    if (now.length !== known.rows.length) return false;
+    for (let i = 0; i < now.length; i++)
+      for (const part of parts) if (part(now[i]!) !== part(known.rows[i]!)) return false;
+    return true;
+  };
+  return () => {
+    const now = rows();
+    if (now !== known.rows)
+      known = { rows: now, texts: isAsBefore(now) ? known.texts : now.flatMap(textsOf) };
+    return known.texts;
+  };
 }
 
 /** A family of a distribution for each row. One that has counted nothing is left out: there may be thousands. */
@@ -80,55 +122,13 @@ export function distributions<Row>(
   });
 }
 
-/**
- * The lines of families, without the last line's end. Each family's lines become one text before the next is read: kept by the
- * thousand, they are what the collector copies from one half of the young generation to the other, again and again.
- */
-export function pageOf(families: readonly Family[]): string {
-  const texts: string[] = [];
-  const lines: string[] = [];
-  for (const family of families) {
-    addFamily(lines, family);
-    texts.push(lines.join('\n'));
-    lines.length = 0;
-  }
-  return texts.join('\n');
+/** What stands between a name and its number: `{pool="p"} `, or a space where there are no labels. */
+export function labelText(names: readonly string[], labels: readonly string[]): string {
+  return names.length === 0 ? ' ' : `{${labelPairs(names, labels)}} `;
 }
 
-function addFamily(lines: string[], family: Family): void {
-  const { name, help, type, labels: names } = family;
-  lines.push(`# HELP ${name} ${help.replace(/\\/g, '\\\\').replace(/\n/g, '\\n')}`, `# TYPE ${name} ${type}`);
-  if (family.type === 'histogram') {
-    family.read((distribution, ...labels) =>
-      addDistribution(lines, name, pairs(names, labels), distribution),
-    );
-    return;
-  }
-  // Of as few parts as can be: each but the first is a string more that is thrown away.
-  const addNumber = (value: number, text: string): void => void lines.push(name + text + valueText(value));
-  if (family.readAsText !== undefined) family.readAsText(addNumber);
-  else family.read((value, ...labels) => addNumber(value, between(names, labels)));
-}
-
-function addDistribution(
-  lines: string[],
-  name: string,
-  labels: string,
-  { buckets, count, sumMs }: Distribution,
-): void {
-  const before = labels === '' ? '' : `${labels},`;
-  for (const { boundMs, count: below } of buckets)
-    lines.push(`${name}_bucket{${before}le="${boundMs / 1_000}"} ${below}`);
-  lines.push(`${name}_bucket{${before}le="+Inf"} ${count}`);
-  const after = labels === '' ? '' : `{${labels}}`;
-  lines.push(`${name}_sum${after} ${sumMs / 1_000}`, `${name}_count${after} ${count}`);
-}
-
-function between(names: readonly string[], labels: readonly string[]): string {
-  return names.length === 0 ? ' ' : `{${pairs(names, labels)}} `;
-}
-
-function pairs(names: readonly string[], labels: readonly string[]): string {
+/** `pool="p",backend="b"` */
+export function labelPairs(names: readonly string[], labels: readonly string[]): string {
   let text = '';
   for (let i = 0; i < names.length; i++)
     text += `${i === 0 ? '' : ','}${names[i]}="${escaped(labels[i] ?? '')}"`;
@@ -139,9 +139,4 @@ function escaped(label: string): string {
   return /["\\\n]/.test(label)
     ? label.replace(/\\/g, '\\\\').replace(/"/g, '\\"').replace(/\n/g, '\\n')
     : label;
-}
-
-function valueText(value: number): string {
-  if (Number.isFinite(value)) return String(value);
-  return Number.isNaN(value) ? 'NaN' : value > 0 ? '+Inf' : '-Inf';
 }

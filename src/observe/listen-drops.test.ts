@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { pageOf } from './family.ts';
 import { listenDropFamilies } from './listen-drops.ts';
+import { Page } from './page.ts';
 
 /** Overflows and drops as the page has them. */
 function onPage(read?: () => string): (number | undefined)[] {
-  const page = pageOf(listenDropFamilies(read));
+  const page = new Page(listenDropFamilies(read)).bytes().toString();
   return ['overflows', 'drops'].map((what) => {
     const value = new RegExp(`^pinion_kernel_listen_${what}_total (\\d+)$`, 'm').exec(page)?.[1];
     return value === undefined ? undefined : Number(value);

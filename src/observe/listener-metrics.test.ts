@@ -2,8 +2,8 @@ import { expect, test } from 'vitest';
 import type { ListenerView } from '../core/snapshot.ts';
 import type { FrontState } from '../front/state.ts';
 import { createSharedMemory } from '../rooms/shared.ts';
-import { pageOf } from './family.ts';
 import { listenerFamilies } from './listener-metrics.ts';
+import { Page } from './page.ts';
 
 test('a listener that is being opened at another address has one line of each series, with the counts of the one that serves', () => {
   const views = createSharedMemory(1, 1_024);
@@ -17,9 +17,8 @@ test('a listener that is being opened at another address has one line of each se
   views.counters.addListener(2, 'opened', 1);
   for (const { id } of listeners) views.counters.histograms.observe('flow', id, 1);
   const state = (): FrontState => ({ published: { snapshot: { listeners } } }) as unknown as FrontState;
-  const page = pageOf(
-    listenerFamilies({ views, state, version: '', httpRefusals: () => ({}), isShared: false }),
-  );
+  const families = listenerFamilies({ views, state, version: '', httpRefusals: () => ({}), isShared: false });
+  const page = new Page(families).bytes().toString();
   const series = page
     .split('\n')
     .filter((line) => !line.startsWith('#'))

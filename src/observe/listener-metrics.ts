@@ -136,7 +136,7 @@ function datagramFamilies(family: ListenerFamily, counters: MetricsSource['views
     family(
       'pinion_listener_datagrams_dropped_total',
       'counter',
-      'UDP datagrams dropped, by reason; receive-buffer-full and backend-receive-buffer-full are drops of the kernel at our sockets.',
+      'UDP datagrams dropped, by reason; receive-buffer-full and backend-receive-buffer-full are drops of the kernel at the sockets of pinion.',
       ['reason'],
       ({ id }, add) => {
         for (const [counter, reason] of datagramDrops) add(counters.listener(id, counter), reason);

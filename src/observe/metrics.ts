@@ -6,27 +6,28 @@
 
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import type { SharedViews } from '../rooms/shared.ts';
-import { backendFamilies, ejectionFamilies, poolFamilies } from './backend-metrics.ts';
+import { backendFamilies, poolFamilies } from './backend-metrics.ts';
 import { clusterFamilies } from './cluster-metrics.ts';
-import { distributions, type Family, pageOf, single } from './family.ts';
+import { distributions, type Family, single } from './family.ts';
 import { listenDropFamilies } from './listen-drops.ts';
 import { listenerFamilies } from './listener-metrics.ts';
 import type { MetricsSource } from './metrics-source.ts';
+import { Page } from './page.ts';
 import { accessFamilies, discoveryFamilies, fileFamilies } from './source-metrics.ts';
 
 export interface MetricsPage {
   readonly contentType: string;
   /** The page as it is now. */
-  metrics(): Promise<string>;
+  metrics(): Promise<Uint8Array>;
 }
 
 export function createMetrics(source: MetricsSource): MetricsPage {
   const node = new Registry();
   collectDefaultMetrics({ register: node, prefix: 'pinion_' });
-  const families = familiesOf(source);
+  const page = new Page(familiesOf(source));
   return {
     contentType: node.contentType,
-    metrics: async () => `${pageOf(families)}\n\n${await node.metrics()}`,
+    metrics: async () => page.bytes(`\n${await node.metrics()}`),
   };
 }
 
@@ -40,7 +41,6 @@ export function familiesOf(source: MetricsSource): Family[] {
     ...listenerFamilies(source),
     ...listenDropFamilies(),
     ...backendFamilies(source),
-    ...ejectionFamilies(source),
     ...poolFamilies(source),
     ...discoveryFamilies(source),
     ...accessFamilies(source),
@@ -123,13 +123,13 @@ function kernelFamilies({ views: { counters } }: MetricsSource): Family[] {
     single(
       'pinion_kernel_events_lost_total',
       'counter',
-      'Times connections of relay: kernel began and ended faster than they could be followed. All were listed again; some may have begun and ended unseen.',
+      'Times connections of relay: kernel came and went faster than they could be followed. Those that were open then were listed anew; some may have come and gone uncounted.',
       () => counters.instance('kernelEventLosses'),
     ),
     single(
       'pinion_kernel_drops_total',
       'counter',
-      'Packets that the kernel has dropped since the start because its table of connections was full (nf_conntrack_max), of all programs. With relay: kernel.',
+      'Packets that the kernel has dropped since the start because its table of connections was full (nf_conntrack_max), those of other programs included. Counted with relay: kernel alone.',
       () => counters.instance('kernelDrops'),
     ),
   ];
@@ -207,7 +207,7 @@ function pinFamilies({ pins }: SharedViews): Family[] {
     single(
       'pinion_pin_refusals_total',
       'counter',
-      'Pins not made or not changed, because no pin could be evicted or the table was locked. The client is served without.',
+      'Pins not made or not changed, because no pin could be evicted or the table was locked. Their clients are served without a pin.',
       () => pins.stats().notStored,
     ),
     single(

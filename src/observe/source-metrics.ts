@@ -3,11 +3,7 @@ import { type Family, familyOf, single } from './family.ts';
 import type { MetricsSource } from './metrics-source.ts';
 
 export function accessFamilies({ state }: Pick<MetricsSource, 'state'>): Family[] {
-  const family = familyOf(
-    () => state().accessLists,
-    ['file'],
-    ({ file }) => [file],
-  );
+  const family = familyOf(() => state().accessLists, { file: ({ file }) => file });
   return [
     family(
       'pinion_access_list_entries',
@@ -31,11 +27,10 @@ export function accessFamilies({ state }: Pick<MetricsSource, 'state'>): Family[
 }
 
 export function discoveryFamilies({ state }: Pick<MetricsSource, 'state'>): Family[] {
-  const family = familyOf(
-    () => state().discovery,
-    ['pool', 'type'],
-    ({ pool, type }) => [pool, type],
-  );
+  const family = familyOf(() => state().discovery, {
+    pool: ({ pool }) => pool,
+    type: ({ type }) => type,
+  });
   return [
     family(
       'pinion_discovery_backends',

@@ -28,13 +28,20 @@ const backendFields = [
   'dialFailures',
 ] as const satisfies readonly BackendCounter[];
 
-type Row = Float64Array;
 type Kind = 'listener' | 'backend';
+
+/** What the counters were: a row of {@link fieldCount} for each number. There may be thousands, and eleven samples of them. */
+interface Counted {
+  readonly ids: readonly number[];
+  /** The row of each; of all samples the same while the numbers are. */
+  readonly rowOf: ReadonlyMap<number, number>;
+  readonly words: Float64Array;
+}
 
 interface Sample {
   readonly atMs: number;
-  readonly listener: ReadonlyMap<number, Row>;
-  readonly backend: ReadonlyMap<number, Row>;
+  readonly listener: Counted;
+  readonly backend: Counted;
 }
 
 /** What there is now, by row number. */
@@ -43,6 +50,8 @@ export interface Rows {
   readonly backends: readonly number[];
 }
 
+const fieldCount = listenerFields.length;
+const openedField = 0;
 const samplesKept = 11;
 const minuteSamplesKept = 7;
 const minuteStepMs = 10_000;
@@ -52,7 +61,7 @@ export class RateWatch {
   private readonly nowMs: () => number;
   /** The newest at the end. */
   private samples: Sample[] = [];
-  private minute: { readonly atMs: number; readonly opened: ReadonlyMap<number, number> }[] = [];
+  private minute: { readonly atMs: number; readonly backend: Counted }[] = [];
 
   /** @param nowMs a clock that only goes forward */
   constructor(counters: Pick<Counters, 'listener' | 'backend'>, nowMs: () => number) {
@@ -64,14 +73,20 @@ export class RateWatch {
   sample({ listeners, backends }: Rows): void {
     const { counters } = this;
     const atMs = this.nowMs();
+    const before = this.samples.at(-1);
+    const backend = counted(backends, before?.backend, backendFields, (id, field) =>
+      counters.backend(id, field),
+    );
     this.samples.push({
       atMs,
-      listener: rowsOf(listeners, listenerFields, (id, field) => counters.listener(id, field)),
-      backend: rowsOf(backends, backendFields, (id, field) => counters.backend(id, field)),
+      listener: counted(listeners, before?.listener, listenerFields, (id, field) =>
+        counters.listener(id, field),
+      ),
+      backend,
     });
     if (this.samples.length > samplesKept) this.samples.shift();
     if (atMs - (this.minute.at(-1)?.atMs ?? Number.NEGATIVE_INFINITY) < minuteStepMs) return;
-    this.minute.push({ atMs, opened: new Map(backends.map((id) => [id, counters.backend(id, 'opened')])) });
+    this.minute.push({ atMs, backend });
     if (this.minute.length > minuteSamplesKept) this.minute.shift();
   }
 
@@ -91,7 +106,9 @@ export class RateWatch {
 
   /** Flows opened at a backend within the last minute (of the time there is). */
   openedInMinute(id: number): number {
-    const before = this.minute[0]?.opened.get(id) ?? 0;
+    const first = this.minute[0]?.backend;
+    const row = first?.rowOf.get(id);
+    const before = row === undefined ? 0 : first!.words[row + openedField]!;
     return Math.max(0, this.counters.backend(id, 'opened') - before);
   }
 
@@ -103,29 +120,38 @@ export class RateWatch {
     const last = this.samples.at(-1);
     const first = this.samples.at(-1 - back) ?? this.samples[0];
     if (last === undefined || first === undefined || last.atMs <= first.atMs) return rateOf(noDifference, 1);
-    const sum = new Float64Array(listenerFields.length);
+    const sum = new Float64Array(fieldCount);
     for (const id of ids) {
-      const now = last[kind].get(id);
-      if (now === undefined) continue;
+      const row = last[kind].rowOf.get(id);
+      if (row === undefined) continue;
+      const before = first[kind].rowOf.get(id);
       // One that was not there then began at nothing; but a row that was known before this thread began has a history.
-      const then = first[kind].get(id) ?? now;
-      for (const i of sum.keys()) sum[i]! += now[i]! - then[i]!;
+      if (before === undefined) continue;
+      for (let i = 0; i < fieldCount; i++)
+        sum[i]! += last[kind].words[row + i]! - first[kind].words[before + i]!;
     }
     return rateOf(sum, (last.atMs - first.atMs) / 1_000);
   }
 }
 
-const noDifference = new Float64Array(listenerFields.length);
+const noDifference = new Float64Array(fieldCount);
 
-function rowsOf<Field>(
+/** @param before the sample before it */
+function counted<Field>(
   ids: readonly number[],
+  before: Counted | undefined,
   fields: readonly Field[],
   read: (id: number, field: Field) => number,
-): Map<number, Row> {
-  return new Map(ids.map((id) => [id, Float64Array.from(fields, (field) => read(id, field))]));
+): Counted {
+  const words = new Float64Array(ids.length * fieldCount);
+  for (let row = 0, at = 0; row < ids.length; row++)
+    for (const field of fields) words[at++] = read(ids[row]!, field);
+  if (before !== undefined && before.ids.length === ids.length && ids.every((id, i) => id === before.ids[i]))
+    return { ids: before.ids, rowOf: before.rowOf, words };
+  return { ids, rowOf: new Map(ids.map((id, row) => [id, row * fieldCount])), words };
 }
 
-function rateOf(difference: Row, seconds: number): Rate {
+function rateOf(difference: Float64Array, seconds: number): Rate {
   const perS = (i: number): number => Math.round((difference[i]! / seconds) * 10) / 10;
   return {
     newFlowsPerS: perS(0),
