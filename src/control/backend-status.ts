@@ -2,7 +2,8 @@
 import { formatAddress } from '../core/address-text.ts';
 import type { DownReason } from '../core/down-reason.ts';
 import type { OperatorState, OperatorWill } from '../core/operator-word.ts';
-import { addressText, type Backend, leadsBackTo, weightOf } from './backend.ts';
+import type { BackendAddress } from '../core/plan.ts';
+import { type Backend, leadsBackTo, weightOf } from './backend.ts';
 import type { EjectionStatus, Ejections, SparedFor, SparedStatus } from './ejections.ts';
 import type { Flip } from './flips.ts';
 import type { FormerStatus, FormerWays } from './former-ways.ts';
@@ -85,7 +86,7 @@ export function statusOf(backend: Backend, tier: number, sources: StatusSources)
     pool: pool.name,
     backend: plan.name,
     id,
-    address: addressText(plan),
+    address: textOf(plan.address),
     weight: weightOf(will, plan),
     configuredWeight: plan.weight,
     maxConnections: plan.maxConnections,
@@ -109,9 +110,21 @@ export function statusOf(backend: Backend, tier: number, sources: StatusSources)
     spared: ejections.spared(id),
     ejectionsSpared: ejections.sparedTotals(id),
     leadsTo: leadsBackTo(backend) ?? null,
-    at: target === undefined ? null : formatAddress(target),
+    at: target === undefined ? null : textOf(target),
     former: formers.status(id),
   };
+}
+
+/** Made once for each address: a page is asked for again and again. */
+const texts = new WeakMap<BackendAddress, string>();
+
+function textOf(address: BackendAddress): string {
+  let text = texts.get(address);
+  if (text === undefined) {
+    text = formatAddress(address);
+    texts.set(address, text);
+  }
+  return text;
 }
 
 function checkStatus({ checked }: Backend, nowMs: number): BackendStatus['check'] {

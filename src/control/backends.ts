@@ -96,6 +96,8 @@ export class Backends {
   private readonly openFlows: OpenFlows;
   private readonly ejections: Ejections;
   private readonly silence: SilenceWatch;
+  /** Of the backends of each pool, as people count them. */
+  private readonly tiers = new WeakMap<PoolPlan, ReadonlyMap<BackendPlan, number>>();
   private isStopped = false;
 
   constructor(options: BackendsOptions) {
@@ -209,10 +211,12 @@ export class Backends {
   }
 
   status(): BackendStatus[] {
-    const tiers = new Map<PoolPlan, ReadonlyMap<BackendPlan, number>>();
     const tierOf = ({ pool, plan }: Backend): number => {
-      const known = tiers.get(pool) ?? tierNumbersOf(pool);
-      tiers.set(pool, known);
+      let known = this.tiers.get(pool);
+      if (known === undefined) {
+        known = tierNumbersOf(pool);
+        this.tiers.set(pool, known);
+      }
       return known.get(plan) ?? 1;
     };
     const { ejections, slowStarts, formers } = this;

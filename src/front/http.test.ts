@@ -14,7 +14,7 @@ import { request } from 'node:http';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { httpPipelinedMax, httpTakenMs, streamsPerPeerMax } from '../core/limits.ts';
 import type { AllRoutes } from './answer.ts';
 import { type Answer, type HttpService, serveHttp } from './http.ts';
@@ -204,6 +204,27 @@ test('a path may be as long as the kernel allows', async () => {
 });
 
 describe('requests', () => {
+  test('need neither Request nor Response, with which Node loads an HTTP client into the thread', async () => {
+    vi.stubGlobal('Request', undefined);
+    vi.stubGlobal('Response', undefined);
+    try {
+      const port = await serveTcp();
+      for (const [method, path, status] of [
+        ['GET', '/page', 200],
+        ['HEAD', '/page', 200],
+        ['GET', '/pools/a%2Fb', 200],
+        ['POST', '/change', 200],
+        ['GET', '/nothing', 404],
+        ['HEAD', '/nothing', 404],
+        ['DELETE', '/page', 405],
+        ['TRACE', '/page', 405],
+      ] as const)
+        expect((await ask(port, method, path)).status, `${method} ${path}`).toBe(status);
+    } finally {
+      vi.unstubAllGlobals();
+    }
+  });
+
   test('HEAD is GET without the body; another method is told which ones there are', async () => {
     const port = await serveTcp();
     expect(await ask(port, 'HEAD', '/page')).toEqual({ status: 200, allow: undefined, text: '' });

@@ -35,7 +35,8 @@ function lifeBanners({ draining }: FrontState): Banner[] {
 }
 
 function poolBanners({ pool, state, backends, isInPanic }: PoolRow): Banner[] {
-  const since =
+  // Of most pools nothing is to be said.
+  const since = (): string | null =>
     backends
       .map((one) => one.since)
       .sort()
@@ -47,7 +48,7 @@ function poolBanners({ pool, state, backends, isInPanic }: PoolRow): Banner[] {
         'panic',
         pool,
         `pool ${pool}: so few backends are up that all are tried (panic_below)`,
-        since,
+        since(),
       ),
     ];
   if (state !== 'down') return [];
@@ -63,7 +64,7 @@ function poolBanners({ pool, state, backends, isInPanic }: PoolRow): Banner[] {
           : [...states].every((one) => one === 'draining' || one === 'drained')
             ? 'all backends are drained'
             : 'no backend takes new clients';
-  return [banner('error', 'pool-down', pool, `pool ${pool}: ${words}`, since)];
+  return [banner('error', 'pool-down', pool, `pool ${pool}: ${words}`, since())];
 }
 
 function clusterBanners({ cluster }: FrontState): Banner[] {

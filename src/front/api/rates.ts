@@ -63,6 +63,9 @@ export class RateWatch {
   private samples: Sample[] = [];
   private minute: { readonly atMs: number; readonly backend: Counted }[] = [];
 
+  /** Of what is being added up. */
+  private readonly sum = new Float64Array(fieldCount);
+
   /** @param nowMs a clock that only goes forward */
   constructor(counters: Pick<Counters, 'listener' | 'backend'>, nowMs: () => number) {
     this.counters = counters;
@@ -120,7 +123,7 @@ export class RateWatch {
     const last = this.samples.at(-1);
     const first = this.samples.at(-1 - back) ?? this.samples[0];
     if (last === undefined || first === undefined || last.atMs <= first.atMs) return rateOf(noDifference, 1);
-    const sum = new Float64Array(fieldCount);
+    const sum = this.sum.fill(0);
     for (const id of ids) {
       const row = last[kind].rowOf.get(id);
       if (row === undefined) continue;
