@@ -40,6 +40,7 @@ const lookEveryMs = 1_100;
 /** Until all have been checked a few times, and what is compiled is compiled. */
 const warmUpMs = 6_000;
 const warmUpLooks = 5;
+const startWithinMs = 120_000;
 
 /** Comes to each listener in turn, asks, and goes. */
 function visitAll(ports: readonly number[]): void {
@@ -137,7 +138,10 @@ async function startRelay(backends: number): Promise<Pinion> {
       listeners: names.map((name) => listener(name, 'tcp', name, { affinity: { key: 'none' } })),
       pools: Object.fromEntries(pools),
     }),
-    values.other === undefined ? {} : { main: join(values.other, 'dist/src/main.js') },
+    {
+      startTimeoutMs: startWithinMs,
+      ...(values.other === undefined ? {} : { main: join(values.other, 'dist/src/main.js') }),
+    },
   );
   await eventually('all are up', async () => (await pinion.metric('pinion_backend_up')) === backends);
   return pinion;
