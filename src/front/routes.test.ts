@@ -5,6 +5,7 @@ import { Outside } from './outside.ts';
 import { KeptPolicies } from './policies.ts';
 import { adminRoutes, type PageSource, type RenderedPages, renderedPages } from './routes.ts';
 import type { SentState } from './state.ts';
+import { Telling } from './told-backends.ts';
 import { Turns } from './turns.ts';
 
 afterEach(() => {
@@ -74,9 +75,9 @@ test('who would wait too long for the policy is told to come again', async () =>
 
 test('a page says since when nothing on it is older: since control was asked for what it shows', async () => {
   vi.useFakeTimers({ now: 1_000 });
+  const state = { backends: new Telling().next([], 0) } as unknown as SentState;
   const outside = new Outside((message) => {
-    if (message.type === 'ask')
-      setTimeout(() => outside.hear({ type: 'state', id: message.id, state: {} as SentState }), 1);
+    if (message.type === 'ask') setTimeout(() => outside.hear({ type: 'state', id: message.id, state }), 1);
     return true;
   });
   const metrics = { contentType: 'text/plain', metrics: async () => 'a page' };
