@@ -10,6 +10,7 @@ import { ConntrackFlows } from './conntrack-flows.ts';
 const listener = Address.v4(0x0a000001, 80);
 const backend = Address.v4(0x0a000002, 8080);
 const answerWithinMs = 3_000;
+const idleMs = 60_000;
 
 interface Told {
   readonly id: number;
@@ -100,7 +101,7 @@ class World {
     for (const one of entries) {
       // Every other one is glanced at first: both ways lead to the same.
       if (this.heardCount++ % 2 === 0 && this.flows.glanced(glanceOf(one), this.nowMs)) this.glancedCount++;
-      else this.flows.heard(one, this.nowMs, () => answerWithinMs);
+      else this.flows.heard(one, this.nowMs, () => ({ answerWithinMs, idleMs }));
     }
   }
 
@@ -242,6 +243,7 @@ describe('a flow of the kernel', () => {
       reply: { source: client, destination: listener },
     };
     world.hear(entry(7, { ...reversed, tcpState: tcpState.established }));
+    world.nowMs = idleMs;
     world.hear(
       entry(7, {
         event: 'destroy',
@@ -253,6 +255,75 @@ describe('a flow of the kernel', () => {
     );
     expect(world.told).toMatchObject([{ isAnswered: true, bytesIn: 20, code: 'idle' }]);
   });
+
+  test.each<[string, readonly (readonly [number, ConntrackEntry['event'], number])[], TerminationCode]>([
+    [
+      'it had just begun',
+      [
+        [0, 'new', 1],
+        [15_000, 'destroy', 9],
+      ],
+      'reset',
+    ],
+    [
+      'it had begun so long ago',
+      [
+        [0, 'new', 1],
+        [60_000, 'destroy', 9],
+      ],
+      'idle',
+    ],
+    [
+      'nobody knows since when it was silent',
+      [
+        [100_000, 'dump', 9],
+        [101_000, 'destroy', 9],
+      ],
+      'idle',
+    ],
+    [
+      'it had moved something lately',
+      [
+        [0, 'new', 1],
+        [100_000, 'dump', 5],
+        [110_000, 'dump', 9],
+        [120_000, 'dump', 9],
+        [130_000, 'destroy', 9],
+      ],
+      'reset',
+    ],
+    [
+      'it had moved something, and may have been silent since',
+      [
+        [0, 'new', 1],
+        [100_000, 'dump', 5],
+        [110_000, 'dump', 9],
+        [120_000, 'dump', 9],
+        [160_000, 'destroy', 9],
+      ],
+      'idle',
+    ],
+    [
+      'it had moved something that no list has shown',
+      [
+        [0, 'new', 1],
+        [100_000, 'dump', 5],
+        [110_000, 'destroy', 9],
+      ],
+      'reset',
+    ],
+  ])(
+    'that is forgotten while it is open was idle if it can have been, else broken off: %s',
+    (_, said, code) => {
+      const world = new World();
+      for (const [nowMs, event, packets] of said) {
+        world.nowMs = nowMs;
+        const counters = { originalCounters: counted(packets, 0), replyCounters: counted(0, 0) };
+        world.hear(entry(1, { ...answered, event, ...counters }));
+      }
+      expect(world.told).toMatchObject([{ code }]);
+    },
+  );
 
   test('of nobody here is not followed', () => {
     const world = new World();

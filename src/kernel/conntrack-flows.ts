@@ -47,17 +47,28 @@ export interface FlowHost<Sight extends { readonly isReversed: boolean }, F> {
   closed(flow: F, code: TerminationCode): void;
 }
 
+/** Of a TCP flow. */
+export interface FlowTimes {
+  /** How long its backend may take for its first answer. */
+  readonly answerWithinMs: number;
+  /** How long the kernel remembers it at least while it is open and silent. */
+  readonly idleMs: number;
+}
+
 interface Followed<F> {
   readonly flow: F;
   readonly protocol: 'tcp' | 'udp';
   readonly isReversed: boolean;
   readonly beganAtMs: number;
-  /** TCP, unanswered: how long it may be. */
-  readonly answerWithinMs: number;
+  readonly times: FlowTimes;
   /** As it was heard of first. */
   readonly entry: ConntrackEntry;
   /** Undefined: they are not told yet, or not counted. */
   packetsOfReply: number | undefined;
+  /** Both ways, and when a list had them; undefined: none had. */
+  listed: { readonly packets: number; readonly atMs: number } | undefined;
+  /** It has moved something since. */
+  movedSinceMs: number;
   isAnswered: boolean;
   hasFailed: boolean;
   isOver: boolean;
@@ -128,19 +139,19 @@ export class ConntrackFlows<Sight extends { readonly isReversed: boolean }, F> {
     return true;
   }
 
-  /** @param answerWithinMs of a TCP flow that begins now */
-  heard(entry: ConntrackEntry, nowMs: number, answerWithinMs: (sight: Sight) => number): void {
+  /** @param timesOf those of a flow that begins now */
+  heard(entry: ConntrackEntry, nowMs: number, timesOf: (sight: Sight) => FlowTimes): void {
     const key = keyOf(entry.id, entry.original.source.port);
     let one = this.followed.get(key);
     if (one === undefined) {
       if (entry.event === 'dump' && this.goneInList.has(key)) return;
-      one = this.begin(key, entry, nowMs, answerWithinMs);
+      one = this.begin(key, entry, nowMs, timesOf);
       if (one === undefined) return;
     }
     // A number that was given anew: the end of the former one was not heard.
     else if (!isSame(one.entry, entry)) {
       this.close(key, one, this.codeOf(one, nowMs));
-      one = this.begin(key, entry, nowMs, answerWithinMs);
+      one = this.begin(key, entry, nowMs, timesOf);
       if (one === undefined) return;
     }
     this.goOn(key, one, entry, nowMs);
@@ -148,7 +159,7 @@ export class ConntrackFlows<Sight extends { readonly isReversed: boolean }, F> {
 
   private goOn(key: number, one: Followed<F>, said: Said, nowMs: number): void {
     one.seenInList = this.list;
-    this.follow(key, one, said);
+    this.follow(key, one, said, nowMs);
     if (said.event === 'destroy') {
       if (this.isListing) this.goneInList.add(key);
       this.close(key, one, this.codeOf(one, nowMs));
@@ -210,10 +221,10 @@ export class ConntrackFlows<Sight extends { readonly isReversed: boolean }, F> {
     let asked = 0;
     for (const [key, one] of this.opening) {
       if (left-- === 0 || asked === askedPerTurnMax) break;
-      if (nowMs - one.beganAtMs < one.answerWithinMs) continue;
+      if (nowMs - one.beganAtMs < one.times.answerWithinMs) continue;
       asked++;
       this.opening.delete(key);
-      this.judge(key, one);
+      this.judge(key, one, nowMs);
     }
     for (const [key, one] of this.ending) {
       if (nowMs - one.endedAtMs! < destroyWithinMs) break;
@@ -230,7 +241,7 @@ export class ConntrackFlows<Sight extends { readonly isReversed: boolean }, F> {
     key: number,
     entry: ConntrackEntry,
     nowMs: number,
-    answerWithinMs: (sight: Sight) => number,
+    timesOf: (sight: Sight) => FlowTimes,
   ): Followed<F> | undefined {
     const sight = this.host.recognise(entry);
     if (sight === undefined) return undefined;
@@ -241,9 +252,11 @@ export class ConntrackFlows<Sight extends { readonly isReversed: boolean }, F> {
       protocol: entry.protocol,
       isReversed: sight.isReversed,
       beganAtMs: nowMs,
-      answerWithinMs: answerWithinMs(sight),
+      times: timesOf(sight),
       entry,
       packetsOfReply: undefined,
+      listed: undefined,
+      movedSinceMs: entry.event === 'new' ? nowMs : Number.NEGATIVE_INFINITY,
       isAnswered: false,
       hasFailed: false,
       isOver: false,
@@ -258,11 +271,14 @@ export class ConntrackFlows<Sight extends { readonly isReversed: boolean }, F> {
     return one;
   }
 
-  private follow(key: number, one: Followed<F>, said: Said): void {
+  private follow(key: number, one: Followed<F>, said: Said, nowMs: number): void {
     if (said.tcpState !== undefined) one.state = said.tcpState;
     const { originalCounters, replyCounters } = said;
     one.packetsOfReply = replyCounters?.packets;
     if (originalCounters !== undefined && replyCounters !== undefined) {
+      const packets = originalCounters.packets + replyCounters.packets;
+      if (one.listed !== undefined && one.listed.packets !== packets) one.movedSinceMs = one.listed.atMs;
+      if (said.event === 'dump') one.listed = { packets, atMs: nowMs };
       const [up, down] = one.isReversed
         ? [replyCounters, originalCounters]
         : [originalCounters, replyCounters];
@@ -285,11 +301,11 @@ export class ConntrackFlows<Sight extends { readonly isReversed: boolean }, F> {
   }
 
   /** Its backend has had its time. */
-  private judge(key: number, one: Followed<F>): void {
+  private judge(key: number, one: Followed<F>, nowMs: number): void {
     const now = this.host.look(one.entry);
     // It is gone: of its end is heard.
     if (now === undefined) return;
-    this.follow(key, one, now);
+    this.follow(key, one, now, nowMs);
     if (one.state === tcpState.synSent || one.state === tcpState.none) this.fail(one, 'backend-timeout');
   }
 
@@ -319,10 +335,14 @@ export class ConntrackFlows<Sight extends { readonly isReversed: boolean }, F> {
       // It was its client who went no further.
       if (one.state === tcpState.synReceived) return 'closed';
       if (one.packetsOfReply !== 0) return 'backend-refused';
-      return nowMs - one.beganAtMs >= one.answerWithinMs - forgottenEarlyMsMax ? 'backend-timeout' : 'closed';
+      return nowMs - one.beganAtMs >= one.times.answerWithinMs - forgottenEarlyMsMax
+        ? 'backend-timeout'
+        : 'closed';
     }
     if (one.state === tcpState.close) return 'reset';
-    return one.state === tcpState.established ? 'idle' : 'closed';
+    if (one.state !== tcpState.established) return 'closed';
+    // One that is broken off in the middle of a stream stays open in conntrack, which then remembers it for ten seconds and not longer.
+    return nowMs - one.movedSinceMs < one.times.idleMs ? 'reset' : 'idle';
   }
 }
 

@@ -200,7 +200,8 @@ function timeoutOf({ view: { plan } }: KernelListener, { timeouts }: ListenerPar
     timeouts.set(name, `protocol udp; policy = { unreplied: ${idle}, replied: ${idle} };`);
     return name;
   }
-  const half = seconds(halfCloseMs);
+  // A half of a connection has no longer than a whole one.
+  const half = Math.min(seconds(halfCloseMs), idle);
   const dial = seconds(connectMs);
   const name = `tcp/${idle}/${half}/${dial}`;
   const policy = `syn_sent: ${dial}, established: ${idle}, fin_wait: ${half}, close_wait: ${half}`;

@@ -60,6 +60,10 @@ class World {
   nowMs = 10_000;
   readonly flows: Flow[] = [];
   readonly ended: string[] = [];
+  /** The host throws inside this call. */
+  defect: 'enter' | 'dialed' | 'replied' | 'silent' | 'backendNow' | 'closed' | undefined;
+  /** Flows the host was at fault about; 0: none. */
+  readonly faults: number[] = [];
   readonly reset: EndedConnection[] = [];
   readonly spared: EndedConnection[] = [];
   isUp = true;
@@ -77,6 +81,7 @@ class World {
   constructor() {
     const host: Partial<RelayHost> = {
       enter: (listener, client, local, _pool, at) => {
+        this.breaks('enter');
         const flow = new Flow(
           this.flows.length + 1,
           listener,
@@ -92,9 +97,19 @@ class World {
       },
       dialed: (flow) => {
         flow.connectedAtMs = this.nowMs;
+        this.breaks('dialed');
       },
-      replied: () => {},
-      closed: (flow, code) => void this.ended.push(`${flow.id} ${code}`),
+      replied: () => this.breaks('replied'),
+      silent: () => this.breaks('silent'),
+      backendNow: (flow) => {
+        this.breaks('backendNow');
+        return flow.backend!;
+      },
+      closed: (flow, code) => {
+        this.ended.push(`${flow.id} ${code}`);
+        this.breaks('closed');
+      },
+      fault: (_error, flow) => void this.faults.push(flow?.id ?? 0),
     };
     const wait = (): Promise<void> => new Promise((resolve) => this.waiting.push(resolve));
     this.relay = new KernelRelay({
@@ -120,6 +135,10 @@ class World {
       isFull: () => this.isFull,
       nowMs: () => this.nowMs,
     });
+  }
+
+  private breaks(call: string): void {
+    if (call === this.defect) throw new Error(`a defect in ${call}`);
   }
 
   async open(snapshot = snapshotOf()): Promise<void> {
@@ -347,4 +366,54 @@ test('while the kernel has no room for checks nobody is ended for a backend that
     await world.settle();
     expect(world.removed.map(({ id }) => id)).toEqual(isUpThen ? [2] : [2, 1]);
   }
+});
+
+test.each(['dialed', 'replied'] as const)(
+  'a defect of the host in %s ends that flow, and no other',
+  async (call) => {
+    const world = new World();
+    await world.open();
+    world.defect = call;
+    world.relay.heard(entryOf(1, 'tcp'));
+    world.defect = undefined;
+    world.relay.heard(entryOf(2, 'tcp'));
+    expect(world.faults).toEqual([1]);
+    await world.turn();
+    await world.settle();
+    await world.settle();
+    expect(world.reset).toHaveLength(1);
+    expect(world.removed.map(({ id }) => id)).toEqual([1]);
+    world.relay.heard(entryOf(1, 'tcp', { event: 'destroy' }));
+    world.relay.heard(entryOf(2, 'tcp', { event: 'destroy' }));
+    expect(world.ended).toEqual(['1 worker-error', '2 idle']);
+  },
+);
+
+test('a defect of the host about where backends are, or about an end, costs nobody else', async () => {
+  const world = new World();
+  await world.open();
+  for (const id of [1, 2]) world.relay.heard(entryOf(id, 'udp'));
+  world.defect = 'backendNow';
+  world.relay.waysChanged();
+  expect(world.faults).toEqual([1, 2]);
+  world.defect = 'closed';
+  world.relay.heard(entryOf(1, 'udp', { event: 'destroy' }));
+  world.defect = undefined;
+  world.relay.heard(entryOf(2, 'udp', { event: 'destroy' }));
+  expect(world.faults).toEqual([1, 2, 1]);
+  expect(world.ended).toEqual(['1 worker-error', '2 worker-error']);
+});
+
+test('a flow that cannot be followed for a defect of the host is left to the kernel', async () => {
+  const world = new World();
+  await world.open();
+  world.defect = 'enter';
+  world.relay.heard(entryOf(1, 'tcp'));
+  expect([world.faults, world.flows]).toEqual([[0], []]);
+  world.defect = undefined;
+  // What is heard of it next makes it a flow.
+  world.relay.heard(entryOf(1, 'tcp'));
+  expect(world.flows).toHaveLength(1);
+  await world.turn();
+  expect(world.removed).toEqual([]);
 });

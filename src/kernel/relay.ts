@@ -23,7 +23,7 @@ import { isSameTarget } from '../core/way.ts';
 import type { BindFailure, Engine } from '../engine/engine.ts';
 import { type ConntrackEntry, type ConntrackGlance, tcpState } from '../wire/conntrack.ts';
 import type { Director } from '../worker/director.ts';
-import { ConntrackFlows, type Moved } from './conntrack-flows.ts';
+import { ConntrackFlows, type FlowTimes, type Moved } from './conntrack-flows.ts';
 import { type EndedConnection, EndedConnections } from './ended-connections.ts';
 import type { KernelMeans } from './means.ts';
 import { type Sight, Sights } from './sights.ts';
@@ -95,11 +95,10 @@ export class KernelRelay implements Engine {
         if (sight.backend === undefined) this.noteStray(sight, entry);
         return sight.backend === undefined ? undefined : sight;
       },
-      begun: ({ listener, pool, backend, client, local }) =>
-        host.enter(listener, client, local, pool, backend!),
-      answered: (flow) => this.answered(flow),
+      begun: (sight) => this.begun(sight),
+      answered: (flow) => this.guard(flow, () => this.answered(flow)),
       look: (entry) => options.means.look(entry),
-      failed: (flow, how) => host.silent(flow, how),
+      failed: (flow, how) => this.guard(flow, () => host.silent(flow, how)),
       over: (flow) => void this.over.push({ flow, atMs: options.nowMs() }),
       moved: (flow, moved) => {
         account(flow, moved);
@@ -107,7 +106,7 @@ export class KernelRelay implements Engine {
       },
       closed: (flow, code) => {
         if (this.doubted.size > 0) this.doubted.delete(flow);
-        host.closed(flow, code);
+        this.guard(flow, () => host.closed(flow, code));
       },
     });
   }
@@ -135,7 +134,7 @@ export class KernelRelay implements Engine {
   readonly glanced = (glance: ConntrackGlance): boolean => this.flows.glanced(glance, this.options.nowMs());
 
   heard(entry: ConntrackEntry): void {
-    this.flows.heard(entry, this.options.nowMs(), ({ listener }) => listener.plan.timeouts.connectMs);
+    this.flows.heard(entry, this.options.nowMs(), timesOf);
   }
 
   /** Events were lost, or an instance before us has left flows: all entries are listed soon. */
@@ -254,8 +253,10 @@ export class KernelRelay implements Engine {
     for (const flow of this.flows.all()) {
       if (flow.listener.plan.protocol !== 'udp') continue;
       const before = flow.backend?.target;
-      // The next datagram is led to where the backend is now.
-      if (!isSameTarget(before, host.backendNow(flow).target)) this.endLater(flow, 'address-changed');
+      this.guard(flow, () => {
+        // The next datagram is led to where the backend is now.
+        if (!isSameTarget(before, host.backendNow(flow).target)) this.endLater(flow, 'address-changed');
+      });
     }
   }
 
@@ -323,6 +324,26 @@ export class KernelRelay implements Engine {
     this.doubted.clear();
   }
 
+  /** One that cannot be followed for a defect of the host is left to the kernel. */
+  private begun({ listener, pool, backend, client, local }: Sight): Flow | undefined {
+    try {
+      return this.options.host.enter(listener, client, local, pool, backend!);
+    } catch (error) {
+      this.options.host.fault(error, undefined);
+      return undefined;
+    }
+  }
+
+  /** A defect of the host costs this flow, and not all that the kernel carries. */
+  private guard(flow: Flow, call: () => void): void {
+    try {
+      call();
+    } catch (error) {
+      this.options.host.fault(error, flow);
+      this.endLater(flow, 'worker-error');
+    }
+  }
+
   private answered(flow: Flow): void {
     const { host } = this.options;
     if (flow.listener.plan.protocol === 'tcp') host.dialed(flow);
@@ -376,6 +397,10 @@ export class KernelRelay implements Engine {
 /** A flow that was picked up from its backend has it as the source of its first packet. */
 function tupleOf({ client }: Flow, { original, reply }: ConntrackEntry): EndedConnection {
   return { client, backend: original.source.equals(client) ? reply.source : original.source };
+}
+
+function timesOf({ listener: { plan } }: Sight): FlowTimes {
+  return { answerWithinMs: plan.timeouts.connectMs, idleMs: plan.timeouts.idleMs };
 }
 
 function noteCounted({ accounted, bytesIn, bytesOut, datagramsIn, datagramsOut }: Flow): void {

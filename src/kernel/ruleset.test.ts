@@ -53,6 +53,16 @@ test('a listener: doors, rules in their order, buckets, targets, the way back', 
   ]);
 });
 
+test('a half-closed connection is remembered for no longer than an open one', () => {
+  const timed = (timeouts: string): string[] =>
+    linesOf(textOf(config(web.replace(' }', `, timeouts: { ${timeouts} } }`), two)), 'ct timeout set');
+  expect(timed('idle: 20s, half_close: 60s')).toEqual([
+    'add rule clients/web/4 ct timeout set "tcp/20/20/2"',
+    'add rule servers/web/4 ct timeout set "tcp/20/20/2"',
+  ]);
+  expect(timed('idle: 20s, half_close: 5s')[0]).toContain('"tcp/20/5/2"');
+});
+
 test('a backend that leads back to more than one address of listeners is not answered for', () => {
   const other = '{ name: other, bind: "tcp://10.9.0.101:8080", relay: kernel, pool: p }';
   const text = textOf(config(`${web}, ${other}`, two));

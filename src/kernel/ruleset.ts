@@ -208,14 +208,16 @@ function lookUps(
   });
 }
 
-/** Clients of this machine itself leave from the address of the network they go to: theirs may be one that is not its own everywhere. */
+/**
+ * Clients of this machine itself leave from the address of the network they go to: theirs may be one that is not its own everywhere. This
+ * chain is there without listeners as well: the kernel translates nothing of what is open while no chain of nat is left.
+ */
 function leavingRules(
   listeners: readonly KernelListener[],
   { table }: RulesetView,
   parts: ListenerParts,
   chains: Map<string, Chain>,
 ): string[] {
-  if (listeners.length === 0) return [];
   const { mark, mask } = markOf(table);
   const ofMasquerade = `ct mark & ${hex((mask | masqueradeBit) >>> 0)} == ${hex((mark | masqueradeBit) >>> 0)}`;
   const isMasqueraded = listeners.some(({ view: { plan } }) => plan.source === 'masquerade');

@@ -19,7 +19,7 @@ import { goneSet, layoutMarker } from './layout.ts';
 import type { KernelMeans } from './means.ts';
 import { readPresent } from './present.ts';
 import { RefusedClients } from './refused-clients.ts';
-import { KernelRelay } from './relay.ts';
+import { KernelRelay, type RelayHost } from './relay.ts';
 import { wantedOf } from './ruleset.ts';
 import { TableKeeper, type TableNews } from './table-keeper.ts';
 import { TargetNumbers } from './target-numbers.ts';
@@ -32,8 +32,10 @@ const listWithinMs = 300;
 /** Of a table in which connections are being ended (ruleset.ts). */
 const endedChain = 'ended';
 
+export type KernelThreadHost = RelayHost & Pick<Director, 'turnedAwayByKernel'>;
+
 export interface KernelThreadOptions {
-  readonly director: Director;
+  readonly director: KernelThreadHost;
   /** A sentence: this machine has not what it takes. */
   readonly means: KernelMeans | string;
   /** Of nftables, family inet. */
@@ -107,6 +109,11 @@ export class KernelThread {
     if (type !== 'list-flows') return;
     // Who asks waits a second: what is counted may be ten seconds old then.
     await Promise.race([this.relay.list(), sleep(listWithinMs)]);
+  }
+
+  /** Resolves when the table is as it is wanted now, or could not be made so. */
+  settled(): Promise<void> {
+    return this.keeper.settled();
   }
 
   /** Call it often: what is new is heard and answered here. */
