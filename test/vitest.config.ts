@@ -56,6 +56,7 @@ const patient = [
   'coming-up',
   'commands',
   'conformance-epoll',
+  'conformance-kernel',
   'conformance-portable',
   'connection-age',
   'dashboard',

@@ -9,7 +9,8 @@
  *
  * An engine never chooses, never looks at pins, and never logs a flow; a host never touches a socket. All calls
  * are synchronous and on one thread; an engine may sit in a system call between them, so nothing here returns
- * a promise. Two engines exist (portable/, epoll/) and both pass conformance.ts.
+ * a promise. Two engines exist (portable/, epoll/) and both pass conformance.ts. The kernel's relay (kernel/) takes the same orders; what of
+ * the suite a relay of packets can have it passes too (test/conformance-kernel.test.ts).
  */
 import type { Address } from '../core/address.ts';
 import type { Flow } from '../core/flow.ts';
@@ -265,7 +266,7 @@ export interface Engine {
 
   /**
    * Ends a flow at once: TCP sends a reset to both sides, a UDP conversation forgets. `host.closed(flow, code)` is called
-   * before this returns, unless the flow is over already.
+   * before this returns, unless the flow is over already. The kernel's relay: later, and each side is reset at its next packet.
    */
   terminate(flow: Flow, code: TerminationCode): void;
 

@@ -12,13 +12,13 @@ import type { Stage } from './stage.ts';
 const sleepingListener = `
   const { createServer } = require('node:net');
   const { parentPort, workerData } = require('node:worker_threads');
-  const { word, answer } = workerData;
+  const { host, word, answer } = workerData;
   const server = createServer((socket) => {
     socket.on('error', () => {});
     if (answer !== undefined) socket.write(answer, () => socket.resetAndDestroy());
     parentPort.postMessage(socket.remotePort);
   });
-  server.listen({ host: '127.0.0.1', port: 0, backlog: 1 }, () => {
+  server.listen({ host, port: 0, backlog: 1 }, () => {
     parentPort.postMessage(server.address().port);
     setImmediate(() => Atomics.wait(word, 0, 0));
   });
@@ -37,7 +37,8 @@ export async function openSleeper(
   answer?: string,
 ): Promise<{ readonly bind: Bind; wake(): void; accepted(): number }> {
   const word = new Int32Array(new SharedArrayBuffer(4));
-  const worker = new Worker(sleepingListener, { eval: true, workerData: { word, answer } });
+  const host = stage.scene.home('127.0.0.1');
+  const worker = new Worker(sleepingListener, { eval: true, workerData: { host, word, answer } });
   const [port] = (await once(worker, 'message')) as [number];
   const fillers: Socket[] = [];
   const fillerPorts = new Set<number | undefined>();
@@ -49,7 +50,7 @@ export async function openSleeper(
   });
   // One after another: a SYN that finds the queue full is dropped, and that filler stays without an answer.
   for (;;) {
-    const socket = connect(port, '127.0.0.1');
+    const socket = connect(port, host);
     socket.on('error', () => {});
     fillers.push(socket);
     const connected = await Promise.race([

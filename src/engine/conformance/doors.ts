@@ -43,7 +43,7 @@ export const doorStories = [
       [port, second].map((at) => [listener.id, `127.0.0.1:${at}`]),
     );
     stage.send({ type: 'unlisten', listenerId: listener.id, doors: ['second'] });
-    while (!(await refuses(second))) await new Promise((resolve) => setTimeout(resolve, 10));
+    while (!(await refuses(stage, second))) await new Promise((resolve) => setTimeout(resolve, 10));
     for (const client of clients) {
       client.send(' again');
       await client.receives('hello again');

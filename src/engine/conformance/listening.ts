@@ -61,7 +61,7 @@ export const listeningStories = [
     const client = await echoes(stage, port);
     stage.send({ type: 'unlisten', listenerId: listener.id });
     stage.send({ type: 'unlisten', listenerId: 999 });
-    while (!(await refuses(port))) await new Promise((resolve) => setTimeout(resolve, 10));
+    while (!(await refuses(stage, port))) await new Promise((resolve) => setTimeout(resolve, 10));
     client.send(' again');
     await client.receives('hello again');
     client.finish();

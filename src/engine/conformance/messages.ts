@@ -58,6 +58,8 @@ export interface Behaviour {
 /** What the suite may ask of any engine's constructor. */
 export interface StartOptions {
   readonly conversationsMax?: number;
+  /** The kernel's relay, which needs a table of nftables of its own, and ports, as it binds none: this one and those above it. */
+  readonly kernel?: { readonly table: string; readonly firstPort: number };
 }
 
 export type ToEngine =

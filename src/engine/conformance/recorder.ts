@@ -37,6 +37,8 @@ interface Record {
 
 export class Recorder implements EngineHost {
   engine: Engine | undefined = undefined;
+  /** The engine may end a flow after `terminate` has returned. */
+  endsLater = false;
   behaviour: Behaviour = { routes: [] };
   /** Backends that are not where `route` said, by id. */
   readonly elsewhere = new Map<number, BackendView>();
@@ -58,8 +60,15 @@ export class Recorder implements EngineHost {
     return record.flow;
   }
 
-  isClosed(flowId: number): boolean {
-    return this.#records.get(flowId)?.progress === 'closed';
+  /** The engine has been told to end the flow, and has returned. */
+  terminated(flowId: number, where: string): void {
+    if (this.endsLater || this.#records.get(flowId)?.progress === 'closed') return;
+    this.violation(`${where} returned before closed`);
+  }
+
+  /** Of an engine that turns clients away by itself. */
+  turnedAway(listener: ListenerView, code: TerminationCode): void {
+    this.#report({ type: 'refused', listenerId: listener.id, code });
   }
 
   get openFlows(): number {
@@ -300,7 +309,7 @@ export class Recorder implements EngineHost {
     if (terminateIn?.call !== call) return;
     assert.ok(this.engine !== undefined);
     this.engine.terminate(record.flow, terminateIn.code);
-    if (record.progress !== 'closed') this.violation(`terminate inside ${call} returned before closed`);
+    this.terminated(record.flow.id, `terminate inside ${call}`);
   }
 }
 

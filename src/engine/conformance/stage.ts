@@ -12,11 +12,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Bind, Protocol } from '../../core/plan.ts';
 import type { ListenerView } from '../../core/snapshot.ts';
+import type { TerminationCode } from '../../core/termination.ts';
 import { type ListenerTraits, listenerView } from './listener.ts';
 import type { Behaviour, Closed, FromEngine, Opened, RouteStep, StartOptions, ToEngine } from './messages.ts';
+import { loopbackScene, type Scene } from './scene.ts';
 
 /** No wait in a story is longer. Generous: it bounds a failure, it measures nothing. */
-const patienceMs = 30_000;
+const patienceMs = 60_000;
 
 export interface StageOptions {
   readonly start?: StartOptions;
@@ -30,8 +32,11 @@ export interface StageOptions {
 export type ListenOptions = ListenerTraits & Omit<Behaviour, 'routes'>;
 
 export class Stage {
+  readonly scene: Scene;
   readonly events: FromEngine[] = [];
   readonly #child: ChildProcess;
+  /** It has played other stories. */
+  readonly #isKept: boolean;
   readonly #start: StartOptions;
   readonly #cleanups: (() => void | Promise<void>)[] = [];
   #exit: string | undefined;
@@ -39,12 +44,24 @@ export class Stage {
   #syncRound = 0;
   #descriptorsBefore = 0;
   #stopped = false;
+  #isLeft = false;
 
-  constructor(engine: string, processUrl: URL, options: StageOptions) {
-    const command = [...(options.wrapper ?? []), process.execPath, fileURLToPath(processUrl), engine];
-    this.#start = options.start ?? {};
-    this.#child = spawn(command[0]!, command.slice(1), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-    this.#child.on('message', (event: FromEngine) => this.events.push(event));
+  /** @param kept the engine's process of another story of this scene that held, and has been {@link leave left} to this one */
+  constructor(
+    engine: string,
+    processUrl: URL,
+    options: StageOptions,
+    scene = loopbackScene,
+    kept?: ChildProcess,
+  ) {
+    const wrapper = [...scene.wrapper, ...(options.wrapper ?? [])];
+    const command = [...wrapper, process.execPath, fileURLToPath(processUrl), engine];
+    this.scene = scene;
+    this.#start = { ...options.start, ...scene.start };
+    this.#isKept = kept !== undefined;
+    this.#child =
+      kept ?? spawn(command[0]!, command.slice(1), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    this.#child.on('message', (event: FromEngine) => this.events.push(scene.hear(event)));
     this.#child.on('error', (error) => {
       this.#exit = error.message;
     });
@@ -53,23 +70,34 @@ export class Stage {
     });
   }
 
+  /** After {@link finish} and instead of its end in {@link close}: the engine's process, for another story. */
+  leave(): ChildProcess {
+    this.#isLeft = true;
+    for (const event of ['message', 'error', 'exit']) this.#child.removeAllListeners(event);
+    return this.#child;
+  }
+
   /**
    * Starts the engine twice: the first one listens once and is stopped, so that what Node opens once and keeps
    * is open when descriptors are counted. The second one plays the story.
    */
   async open(): Promise<void> {
+    if (this.#isKept) this.#descriptorsBefore = await this.#settledDescriptors();
+    else await this.#rehearse();
+    this.send({ type: 'start', options: this.#start });
+    await this.event('started');
+  }
+
+  async #rehearse(): Promise<void> {
     await this.event('loaded');
-    for (const act of ['rehearsal', 'story']) {
-      this.send({ type: 'start', options: this.#start });
-      await this.event('started');
-      if (act === 'story') break;
-      await this.listen('tcp', []);
-      await this.listen('udp', []);
-      await this.stop();
-      this.#descriptorsBefore = await this.#settledDescriptors();
-      this.events.length = 0;
-      this.#stopped = false;
-    }
+    this.send({ type: 'start', options: this.#start });
+    await this.event('started');
+    await this.listen('tcp', []);
+    await this.listen('udp', []);
+    await this.stop();
+    this.#descriptorsBefore = await this.#settledDescriptors();
+    this.events.length = 0;
+    this.#stopped = false;
   }
 
   /** Ends the story: stops the engine and checks what must hold after every story. */
@@ -85,7 +113,8 @@ export class Stage {
   /** Puts everything away, whether the story held or not. */
   async close(): Promise<void> {
     for (const cleanup of this.#cleanups.reverse()) await cleanup();
-    if (this.#exit === undefined && this.#child.pid !== undefined) this.#child.kill('SIGKILL');
+    if (!this.#isLeft && this.#exit === undefined && this.#child.pid !== undefined)
+      this.#child.kill('SIGKILL');
   }
 
   onClose(cleanup: () => void | Promise<void>): void {
@@ -130,7 +159,7 @@ export class Stage {
   }
 
   send(message: ToEngine): void {
-    this.#child.send(message);
+    this.#child.send(this.scene.tell(message));
   }
 
   /** Sends, and waits until it has been done. */
@@ -183,6 +212,13 @@ export class Stage {
 
   closed(flowId: number): Promise<Closed> {
     return this.event('closed', (event) => event.flowId === flowId);
+  }
+
+  /** Waits for the flow's end, for this reason as the scene calls it. */
+  async closes(flowId: number, code: TerminationCode): Promise<Closed> {
+    const closed = await this.closed(flowId);
+    assert.equal(closed.code, this.scene.codeOf(code));
+    return closed;
   }
 
   /** How the host answers from now on. */

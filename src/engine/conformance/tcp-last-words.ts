@@ -126,7 +126,7 @@ export const tcpLastWordStories = [
     assert.equal(client.text, answer);
     const more = setInterval(() => client.send('more'), 20);
     try {
-      assert.equal((await stage.closed(flowId)).code, 'backend-reset');
+      await stage.closes(flowId, 'backend-reset');
       await client.breaks();
     } finally {
       clearInterval(more);
@@ -228,7 +228,7 @@ export const tcpLastWordStories = [
     client.resume();
     assert.equal(await client.outcome(), 'end');
     assert.equal(client.digest, digestOf(words));
-    assert.equal((await stage.closed(flowId)).code, 'client-closed');
+    await stage.closes(flowId, 'client-closed');
   }),
 
   story('tcp: what was accepted before a flow is idle is not lost with it', async (stage) => {

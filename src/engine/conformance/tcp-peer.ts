@@ -57,7 +57,11 @@ export class TcpPeer {
     const where =
       target.kind === 'unix'
         ? { path: target.path }
-        : { host: target.ip, port: target.port, ...(from === undefined ? {} : { localAddress: from }) };
+        : {
+            host: stage.scene.front(target.ip),
+            port: target.port,
+            ...(from === undefined ? {} : { localAddress: stage.scene.home(from) }),
+          };
     const socket = connect({ ...where, allowHalfOpen: true, noDelay: true });
     const peer = new TcpPeer(stage, socket);
     // A reset may be quicker than the news that the connection stood.
@@ -66,7 +70,8 @@ export class TcpPeer {
       () => !socket.connecting && (socket.readyState === 'open' || peer.ending),
     );
     const { localAddress, localPort, localFamily } = socket;
-    peer.name = localFamily === 'IPv6' ? `[${localAddress}]:${localPort}` : `${localAddress}:${localPort}`;
+    const ip = stage.scene.said(localAddress ?? '');
+    peer.name = localFamily === 'IPv6' ? `[${ip}]:${localPort}` : `${ip}:${localPort}`;
     return peer;
   }
 
@@ -158,7 +163,7 @@ export class TcpBackend {
   static async open(stage: Stage, bind: Bind = loopback(), paused = false): Promise<TcpBackend> {
     const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: paused });
     if (bind.kind === 'unix') server.listen(bind.path);
-    else server.listen({ host: bind.ip, port: bind.port, backlog: 1024 });
+    else server.listen({ host: stage.scene.home(bind.ip), port: bind.port, backlog: 1024 });
     await once(server, 'listening');
     const address = server.address();
     const bound: Bind =
@@ -225,14 +230,14 @@ async function connectedOutsideEphemeral(port: number): Promise<Socket> {
   }
 }
 
-/** True once a connect to `port` on loopback is refused. */
-export async function refuses(port: number): Promise<boolean> {
+/** True once a connect to `port` of the engine is refused. */
+export async function refuses(stage: Stage, port: number): Promise<boolean> {
   const socket = new Socket();
   const outcome = new Promise<boolean>((resolve) => {
     socket.once('connect', () => resolve(false));
     socket.once('error', () => resolve(true));
   });
-  socket.connect(port, '127.0.0.1');
+  socket.connect(port, stage.scene.front('127.0.0.1'));
   const refused = await outcome;
   socket.destroy();
   return refused;

@@ -53,8 +53,8 @@ export const tcpRelayStories = [
     const opened = await stage.opened(client.name);
     assert.equal(opened.local, `127.0.0.1:${port}`);
     assert.equal(opened.clientFamily, 4);
-    const closed = await stage.closed(opened.flowId);
-    assert.deepEqual([closed.code, closed.bytesIn, closed.bytesOut], ['client-closed', 5, 5]);
+    const closed = await stage.closes(opened.flowId, 'client-closed');
+    stage.scene.assertMoved(closed, { bytesIn: 5, bytesOut: 5 });
     assert.equal(stage.all('dialed').length, 1);
     assert.equal(stage.all('replied').length, 1);
   }),
@@ -80,7 +80,7 @@ export const tcpRelayStories = [
     for (const client of clients) assert.equal(await client.outcome(), 'end');
     await stage.eventually('200 flows closed', () => stage.all('closed').length === 200);
     assert.equal(new Set(stage.all('closed').map((event) => event.flowId)).size, 200);
-    for (const event of stage.all('closed')) assert.equal(event.code, 'client-closed');
+    for (const event of stage.all('closed')) assert.equal(event.code, stage.scene.codeOf('client-closed'));
   }),
 
   story('tcp: 50 MB each way at once, whole and in order', async (stage) => {
@@ -94,8 +94,7 @@ export const tcpRelayStories = [
     assert.equal(await client.outcome(), 'end');
     assert.equal(await server.outcome(), 'end');
     assert.deepEqual([client.digest, server.digest], [down, up]);
-    const closed = await stage.closed(1);
-    assert.deepEqual([closed.bytesIn, closed.bytesOut], [bulkBytes, bulkBytes]);
+    stage.scene.assertMoved(await stage.closed(1), { bytesIn: bulkBytes, bytesOut: bulkBytes });
   }),
 
   story('tcp: a client that does not read stops the backend', async (stage) => {
@@ -115,7 +114,8 @@ export const tcpRelayStories = [
   story('tcp: data and an immediate end arrive whole', async (stage) => {
     const backend = await TcpBackend.open(stage);
     const { port } = await stage.listen('tcp', [backend.view]);
-    for (const [index, length] of [1, 1460, 65_536, 65_537, 1_000_003].entries()) {
+    const lengths = [1, 1460, 65_536, 65_537, 1_000_003];
+    for (const [index, length] of lengths.entries()) {
       const bytes = payload(length, index);
       const client = await TcpPeer.connect(stage, port);
       client.socket.end(bytes);
@@ -125,8 +125,8 @@ export const tcpRelayStories = [
       server.socket.end(bytes);
       assert.equal(await client.outcome(), 'end');
       assert.equal(client.digest, digestOf(bytes));
-      assert.equal((await stage.closed(index + 1)).code, 'client-closed');
     }
+    for (const index of lengths.keys()) await stage.closes(index + 1, 'client-closed');
   }),
 
   story('tcp: urgent bytes stay where they are in the stream', async (stage) => {
@@ -137,7 +137,7 @@ export const tcpRelayStories = [
     assert.equal(await server.outcome(), 'end');
     assert.equal(server.text, 'abcXdef');
     server.finish();
-    assert.equal((await stage.closed(1)).code, 'client-closed');
+    await stage.closes(1, 'client-closed');
     const down = await stage.listen('tcp', [backendView(await openUrgentBackend(stage))]);
     const client = await TcpPeer.connect(stage, down.port);
     assert.equal(await client.outcome(), 'end');

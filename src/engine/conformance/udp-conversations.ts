@@ -187,8 +187,8 @@ export const udpConversationStories = [
     const client = await UdpPeer.open(stage);
     client.send('one', port);
     await client.receives('one');
-    stage.send({ type: 'terminate', flowId: 1, code: 'backend-down' });
-    assert.equal((await stage.closed(1)).code, 'backend-down');
+    stage.send({ type: 'terminate', flowId: 1, code: 'backend-removed' });
+    assert.equal((await stage.closed(1)).code, 'backend-removed');
     client.send('two', port);
     await client.receives('two');
     await stage.settle();

@@ -27,7 +27,7 @@ export class UdpPeer {
     this.#stage = stage;
     this.socket = socket;
     const address = socket.address();
-    this.ip = address.address;
+    this.ip = stage.scene.said(address.address);
     this.port = address.port;
     socket.on('message', (bytes, from) => this.received.push({ bytes, from }));
     socket.on('error', () => {});
@@ -42,10 +42,10 @@ export class UdpPeer {
     port = 0,
   ): Promise<UdpPeer> {
     const socket = createSocket({ type: ip.includes(':') ? 'udp6' : 'udp4', recvBufferSize: 4 << 20 });
-    socket.bind({ address: ip, port, exclusive: true });
+    socket.bind({ address: stage.scene.home(ip), port, exclusive: true });
     await once(socket, 'listening');
     if (to !== undefined) {
-      socket.connect(to.port, to.ip);
+      socket.connect(to.port, stage.scene.front(to.ip));
       await once(socket, 'connect');
     }
     return new UdpPeer(stage, socket);
@@ -91,7 +91,7 @@ export class UdpPeer {
   }
 
   send(bytes: Uint8Array | string, port: number, ip = '127.0.0.1'): void {
-    this.socket.send(bytes, port, ip);
+    this.socket.send(bytes, port, this.#stage.scene.front(ip));
   }
 
   /** For a connected peer. */

@@ -8,7 +8,7 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import type { BindFailure, Engine } from '../engine.ts';
 import type { FromEngine, ToEngine } from './messages.ts';
 import { Recorder } from './recorder.ts';
-import { loadStarter } from './starters.ts';
+import { loadStarter, type Started } from './starters.ts';
 
 assert.ok(parentPort !== null, 'worker.ts runs in a worker thread');
 const port = parentPort;
@@ -17,6 +17,7 @@ const start = await loadStarter((workerData as { readonly engine: string }).engi
 
 let recorder = new Recorder(report);
 let engine: Engine | undefined;
+let started: Started | undefined;
 /** It blocks in the kernel, and is over when its `run` returns. */
 let isBlocking = false;
 
@@ -31,16 +32,18 @@ function poll(): void {
 function handle(message: ToEngine): void {
   if (message.type === 'start') {
     recorder = new Recorder(report);
-    const started = start(recorder, message.options, poll);
+    started = start(recorder, message.options, poll);
     engine = started.engine;
     recorder.engine = engine;
+    recorder.endsLater = started.endsLater === true;
     isBlocking = started.wakeDescriptor !== undefined;
     report({ type: 'started', wakeDescriptor: started.wakeDescriptor });
     started.run();
     if (isBlocking) report({ type: 'stopped' });
     return;
   }
-  assert.ok(engine !== undefined, `${message.type} before start`);
+  assert.ok(engine !== undefined && started !== undefined, `${message.type} before start`);
+  started.hears?.(message);
   command(engine, message);
 }
 
@@ -75,21 +78,28 @@ function command(running: Engine, message: Exclude<ToEngine, { type: 'start' }>)
       return;
     case 'terminate':
       running.terminate(recorder.flow(message.flowId), message.code);
-      if (!recorder.isClosed(message.flowId)) recorder.violation('terminate returned before closed');
+      recorder.terminated(message.flowId, 'terminate');
       return;
     case 'trust':
       running.trust(recorder.flow(message.flowId));
       return;
     case 'stop':
-      running.stop();
-      if (recorder.openArrivals > 0) recorder.violation(`${recorder.openArrivals} arrivals after stop`);
-      if (recorder.openFlows > 0) recorder.violation(`${recorder.openFlows} flows open after stop`);
-      if (!isBlocking) report({ type: 'stopped' });
+      if (started?.settled === undefined) stop(running);
+      else void started.settled().then(() => stop(running));
       return;
     case 'sync':
-      report({ type: 'synced', round: message.round });
+      // Without a promise where none is needed: an engine that blocks its thread would keep it waiting.
+      if (started?.settled === undefined) report({ type: 'synced', round: message.round });
+      else void started.settled().then(() => report({ type: 'synced', round: message.round }));
       return;
   }
+}
+
+function stop(running: Engine): void {
+  running.stop();
+  if (recorder.openArrivals > 0) recorder.violation(`${recorder.openArrivals} arrivals after stop`);
+  if (recorder.openFlows > 0) recorder.violation(`${recorder.openFlows} flows open after stop`);
+  if (!isBlocking) report({ type: 'stopped' });
 }
 
 function listen(running: Engine, { listener, door }: Extract<ToEngine, { type: 'listen' }>): void {
