@@ -66,7 +66,7 @@ export async function askOverTcp(port: number, from: string, bytes: number): Pro
 
 /**
  * Sends a datagram to an echoing backend, waits for it to come back, sends the next; after `askAgainMs` of silence it
- * sends the next all the same, as clients over UDP do.
+ * sends the next all the same, as clients over UDP do, and waits twice as long then: a busy machine answers later than that.
  */
 export async function askOverUdp(
   port: number,
@@ -78,6 +78,7 @@ export async function askOverUdp(
   socket.bind(0, from);
   await once(socket, 'listening');
   let asked = 0;
+  let patienceMs = askAgainMs;
   let timer: NodeJS.Timeout | undefined;
   const client = {
     name: `${from}:${socket.address().port}`,
@@ -92,7 +93,10 @@ export async function askOverUdp(
   };
   const ask = (): void => {
     clearTimeout(timer);
-    timer = setTimeout(ask, askAgainMs);
+    timer = setTimeout(() => {
+      patienceMs = Math.min(2 * patienceMs, 5_000);
+      ask();
+    }, patienceMs);
     socket.send(messageOf(client.name, ++asked, bytes), port, '127.0.0.1');
   };
   socket.on('message', (answer) => {
@@ -100,6 +104,7 @@ export async function askOverUdp(
     const isOurs = number <= asked && answer.equals(messageOf(client.name, number, bytes));
     // One asked before the silence may still come: it is late, not wrong.
     if (isOurs && number < asked) return;
+    patienceMs = askAgainMs;
     if (isOurs) client.answers++;
     else client.wrong++;
     ask();
