@@ -85,7 +85,7 @@ async function keep(context: Context<Env>, handle: StreamHandle, needs: Access):
 
 /**
  * All that Hono reads of a request. A `Request` of Node's, or a `Response`, brings an HTTP client with it when the first one is made
- * (undici): 8 MB, which nothing else here needs.
+ * (undici): some MB, which nothing else here needs.
  */
 function requestOf(method: string, { href }: URL): Request {
   return { method, url: href } satisfies Partial<Request> as Request;
