@@ -10,9 +10,8 @@ import type { Ruleset } from '../src/kernel/form.ts';
 import { markOf } from '../src/kernel/layout.ts';
 import { countersOf, readPresent } from '../src/kernel/present.ts';
 import { wantedOf } from '../src/kernel/ruleset.ts';
-import { kernelListeners, pinChange } from '../src/kernel/spread.ts';
 import { TargetNumbers } from '../src/kernel/target-numbers.ts';
-import { removal, transaction } from '../src/kernel/transaction.ts';
+import { elementsTransaction, removal, transaction } from '../src/kernel/transaction.ts';
 import type { NftResult } from '../src/linux/nft.ts';
 import { pinionCommand } from './support/command.ts';
 import { type Given, viewOf } from './support/kernel-view.ts';
@@ -66,6 +65,22 @@ async function present(host: string): Promise<Ruleset | undefined> {
 function rules(given?: Given): { readonly ruleset: Ruleset; readonly numbers: TargetNumbers } {
   const numbers = new TargetNumbers();
   return { ruleset: wantedOf(viewOf(text, given), numbers), numbers };
+}
+
+/** Pins one client, in `ruleset`. @param target undefined: its bucket says where it is led @returns text for nft */
+function pinned(
+  { ruleset, numbers }: ReturnType<typeof rules>,
+  ip: string,
+  target: string | undefined,
+): string {
+  const name = `pins/web/${ip.includes(':') ? 6 : 4}`;
+  const content = ruleset.collections.get(name)!.content;
+  if (content.kind !== 'elements') throw new Error(content.kind);
+  const { elements } = content;
+  const changed = new Map([[ip, elements.get(ip)]]);
+  if (target === undefined) elements.delete(ip);
+  else elements.set(ip, String(numbers.of(target)));
+  return elementsTransaction(table, [[name, { kind: 'elements', elements, changed }]]);
 }
 
 /** Of the two servers of a family, the one the bucket of a client says; the fixture gives buckets in turn. */
@@ -146,17 +161,25 @@ test.skipIf(!isPossible)(
     expect(await client.ask('10.9.0.13', 4001, '10.9.0.100', 7001)).toBe('10.9.1.2 10.9.0.13 4001');
     expect(await client.ask('10.9.0.13', 4001, '10.9.0.100', 7002)).toBe('silence');
 
-    const [web] = kernelListeners(viewOf(text));
-    for (const [ip, id] of [
-      ['10.9.0.10', serverOf('10.9.0.10') === '10.9.1.2' ? 2 : 1],
-      ['fd09::10', serverOf('fd09::10') === 'fd0a::2' ? 4 : 3],
+    const pin = (ip: string, target?: string) => pinned({ ruleset, numbers }, ip, target);
+    for (const [ip, one, other] of [
+      ['10.9.0.10', '10.9.1.2', '10.9.1.3'],
+      ['fd09::10', 'fd0a::2', 'fd0a::3'],
     ] as const) {
-      await nft('lb1', pinChange(ruleset, web!, Address.parse(ip, 0)!, id, numbers));
-      expect(await client.open('pinned', ip, vip(ip), 8080)).toBe(
-        `${['10.9.1.2', '10.9.1.3', 'fd0a::2', 'fd0a::3'][id - 1]} ${ip}`,
-      );
-      await nft('lb1', pinChange(ruleset, web!, Address.parse(ip, 0)!, undefined, numbers));
-      expect(await client.open('unpinned', ip, vip(ip), 8080)).toBe(`${serverOf(ip)} ${ip}`);
+      const [home, away] = serverOf(ip) === one ? [one, other] : [other, one];
+      await nft('lb1', pin(ip, `${away} . 80`));
+      expect(await client.open('pinned', ip, vip(ip), 8080)).toBe(`${away} ${ip}`);
+      await nft('lb1', pin(ip, `${home} . 80`));
+      expect(await client.open('moved', ip, vip(ip), 8080)).toBe(`${home} ${ip}`);
+      const gone = pin(ip);
+      await nft('lb1', gone);
+      expect(await client.open('unpinned', ip, vip(ip), 8080)).toBe(`${home} ${ip}`);
+      // Whoever does not know how it is hears so: what is to be deleted is not there, and what is added is there otherwise.
+      await expect(nft('lb1', gone)).rejects.toThrow(/No such file/);
+      await nft('lb1', pin(ip, `${away} . 80`));
+      const twice = `add element inet ${table} pins/web/${ip.includes(':') ? 6 : 4} { ${ip} : 9 }\n`;
+      await expect(nft('lb1', twice)).rejects.toThrow(/File exists/);
+      await nft('lb1', pin(ip));
     }
   },
 );

@@ -393,7 +393,6 @@ const exportedForTests: Readonly<Record<string, readonly string[]>> = {
     'src/rooms/kept-files.ts#KeptFiles',
   ],
   'the other direction of what production does: tests of the reader, and of the kernel, need it': [
-    'src/kernel/spread.ts#pinChange',
     'src/wire/conntrack.ts#encodeDelete',
     'src/wire/minecraft.ts#encodeVarInt',
   ],

@@ -117,7 +117,7 @@ function wantedHere(plan: Plan, found: Ruleset | undefined): Ruleset {
     listeners: listenersOf(plan, ids).filter((listener) => listener.plan.relay === 'kernel'),
     pools,
     bucketsOf: (pool: PoolView) => new Int32Array(pool.plan.tableSize),
-    pinsOf: () => [],
+    pinsIn: () => ({ kind: 'elements' as const, elements: new Map<string, string>() }),
     isEnding: found?.chains.has('ended') === true,
   };
   return wantedOf(view, new TargetNumbers(found));

@@ -6,10 +6,17 @@
  * another head has another name.
  */
 
+/** Of a set the values are empty. */
+export interface Elements {
+  readonly kind: 'elements';
+  readonly elements: Map<string, string>;
+  /** Where the table before has the very same map of elements: what of it was otherwise there. Undefined: it was not there. */
+  readonly changed?: ReadonlyMap<string, string | undefined>;
+}
+
 /** What a set or map holds. Elements are in the notation of nft, numbers in decimal. */
 export type Content =
-  /** Of a set the values are empty. */
-  | { readonly kind: 'elements'; readonly elements: Map<string, string> }
+  | Elements
   /** Values are what to do with a packet: chains have to be there before, and to stay longer. */
   | { readonly kind: 'verdicts'; readonly elements: Map<string, string> }
   /** The number of a target for each bucket; 0: nobody. */

@@ -1,9 +1,7 @@
 import { expect, test } from 'vitest';
 import { viewOf } from '../../test/support/kernel-view.ts';
-import { Address } from '../core/address.ts';
 import { presentOf } from './present.ts';
 import { wantedOf } from './ruleset.ts';
-import { kernelListeners, pinChange } from './spread.ts';
 import { TargetNumbers } from './target-numbers.ts';
 import { removal, transaction } from './transaction.ts';
 
@@ -174,29 +172,6 @@ test('the catalogue names all there is', () => {
   const { collections, counters, timeouts } = ruleset;
   const all = [...collections.keys(), ...counters, ...timeouts.keys()];
   expect(named.sort()).toEqual(all.filter((name) => name !== 'layout/1').sort());
-});
-
-test('a pin is one element, and one that says what it said is none', () => {
-  const numbers = new TargetNumbers();
-  const view = viewOf(config(web, two), {
-    pins: { p: [{ client: Address.parse('10.9.0.7', 0)!, backendId: 2 }] },
-  });
-  const ruleset = wantedOf(view, numbers);
-  expect(linesOf(transaction(undefined, ruleset), 'element pins/p/4')).toEqual([
-    'add element pins/p/4 { 10.9.0.7 : 2 }',
-  ]);
-  const [listener] = kernelListeners(view);
-  const change = (ip: string, id: number | undefined): string =>
-    pinChange(ruleset, listener!, Address.parse(ip, 0)!, id, numbers).replaceAll(' inet pinion_test', '');
-  expect(change('10.9.0.7', 2)).toBe('');
-  expect(change('10.9.0.7', 1)).toBe(
-    'delete element pins/p/4 { 10.9.0.7 }\nadd element pins/p/4 { 10.9.0.7 : 1 }\n',
-  );
-  expect(change('10.9.0.7', undefined)).toBe('delete element pins/p/4 { 10.9.0.7 }\n');
-  expect(change('10.9.0.7', undefined)).toBe('');
-  // A backend of another family, or none of the pool, leads nobody.
-  expect(change('fd09::7', 1)).toBe('');
-  expect(change('10.9.0.8', 77)).toBe('');
 });
 
 test('a successor takes the numbers of the table it finds; whatever it cannot read is written anew', () => {

@@ -1,12 +1,10 @@
 /**
- * How the clients of a pool are spread over its backends: the buckets of the kernel's hash, the clients that are pinned elsewhere, and the
- * targets that both lead to, each under its mark. A change of one pin is one element.
+ * How the clients of a pool are spread over its backends: the buckets of the kernel's hash, the clients that are pinned elsewhere
+ * (pin-maps.ts), and the targets that both lead to, each under its mark.
  */
-import type { Address } from '../core/address.ts';
-import { maskAddress } from '../core/key.ts';
 import type { ListenerView } from '../core/snapshot.ts';
 import { type Family, familiesOf, targetFamily, targetText } from './doors.ts';
-import type { Collection, Ruleset } from './form.ts';
+import type { Collection } from './form.ts';
 import { bucketOffset, markOf, masqueradeBit, safeName } from './layout.ts';
 import type { TargetNumbers } from './target-numbers.ts';
 import { type KernelListener, kernelKeyOf, type RulesetView } from './view.ts';
@@ -62,12 +60,6 @@ export function hasPins({ key }: KernelListener): boolean {
 export function markBase({ view }: KernelListener, table: string): number {
   const { mark } = markOf(table);
   return view.plan.source === 'masquerade' ? (mark | masqueradeBit) >>> 0 : mark;
-}
-
-/** The key in its map of pins: an address, or that of its network. */
-function pinKey({ key, view }: KernelListener, client: Address): string {
-  const { prefixV4, prefixV6 } = view.plan.affinity;
-  return (key === 'client-subnet' ? maskAddress(client, prefixV4, prefixV6) : client).ip;
 }
 
 const typeOf = { 4: 'ipv4_addr', 6: 'ipv6_addr' } as const;
@@ -134,11 +126,8 @@ function addPins(
 ): void {
   const name = pinsMap(listener, family);
   if (collections.has(name)) return;
-  const elements = elementsOf(collections, name, { kind: 'map', head: `type ${typeOf[family]} : mark;` });
-  for (const { client, backendId } of view.pinsOf(listener.pool, listener.view)) {
-    const number = client.family === family ? numberOf(backendId) : 0;
-    if (number !== 0) elements.set(pinKey(listener, client), String(number));
-  }
+  const content = view.pinsIn({ name, listener, family, numberOf });
+  collections.set(name, { kind: 'map', head: `type ${typeOf[family]} : mark;`, content });
 }
 
 /** The elements of a collection, which is made if it is not there. */
@@ -158,38 +147,4 @@ export function elementsOf(
 /** The element of a bucket in its map. */
 export function bucketKey(bucket: number): number {
   return bucket + bucketOffset;
-}
-
-/**
- * Pins one client, in the kernel's table and in `ruleset`, which says how it is. Listeners that share their pins need it once.
- * @param backendId a backend of the listener's pool; undefined: the client's bucket says where it goes
- * @returns text for nft; empty: it is so already
- */
-export function pinChange(
-  ruleset: Ruleset,
-  listener: KernelListener,
-  client: Address,
-  backendId: number | undefined,
-  numbers: TargetNumbers,
-): string {
-  const map = pinsMap(listener, client.family);
-  const content = ruleset.collections.get(map)?.content;
-  if (content?.kind !== 'elements') return '';
-  const { elements } = content;
-  const key = pinKey(listener, client);
-  const backend = listener.pool.backends.find(({ id }) => id === backendId);
-  const text = targetText(backend?.target, listener);
-  const isLed = text !== undefined && targetFamily(text) === client.family;
-  const now = isLed ? String(numbers.of(text)) : undefined;
-  const before = elements.get(key);
-  if (now === before) return '';
-  const place = `element inet ${ruleset.table} ${map}`;
-  const lines: string[] = [];
-  if (before !== undefined) lines.push(`delete ${place} { ${key} }`);
-  if (now === undefined) elements.delete(key);
-  else {
-    lines.push(`add ${place} { ${key} : ${now} }`);
-    elements.set(key, now);
-  }
-  return `${lines.join('\n')}\n`;
 }

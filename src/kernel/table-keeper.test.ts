@@ -7,7 +7,15 @@ import { TableKeeper, type TableNews } from './table-keeper.ts';
 function worldOf(present: string | undefined) {
   const ran: string[] = [];
   const news: TableNews[] = [];
-  const state = { nowMs: 0, want: 'a', present, answer: { ok: true, output: '' } as NftResult, reads: 0 };
+  const state = {
+    nowMs: 0,
+    want: 'a',
+    elements: '',
+    present,
+    answer: { ok: true, output: '' } as NftResult,
+    reads: 0,
+    wanted: 0,
+  };
   const keeper = new TableKeeper<string>({
     run: async (commands) => {
       ran.push(commands);
@@ -18,7 +26,11 @@ function worldOf(present: string | undefined) {
       state.reads++;
       return state.present;
     },
-    want: () => state.want,
+    want: () => {
+      state.wanted++;
+      return state.want;
+    },
+    elements: () => state.elements,
     transaction: (from, to) => (from === to ? '' : `${from ?? 'nothing'} -> ${to}`),
     probe: 'probe',
     nowMs: () => state.nowMs,
@@ -84,6 +96,73 @@ describe('the table', () => {
     await turn();
     expect(ran).toEqual(['probe', 'probe', 'nothing -> a']);
     expect(news[0]).toEqual({ type: 'gone' });
+  });
+
+  test('of which only elements have changed is not made anew, and what is wanted of it is not asked', async () => {
+    const { keeper, state, ran, news, turn } = worldOf('a');
+    keeper.change();
+    await turn();
+    state.elements = '+x';
+    keeper.changeElements();
+    keeper.changeElements();
+    await turn();
+    await turn();
+    state.elements = '';
+    keeper.changeElements();
+    await turn();
+    expect([ran, state.wanted, state.reads]).toEqual([['+x'], 1, 1]);
+    expect(news).toEqual([{ type: 'changed', isMade: false }]);
+    // Both are due: the one is part of the other.
+    state.elements = '+y';
+    state.want = 'b';
+    keeper.changeElements();
+    keeper.change();
+    await turn();
+    await turn();
+    expect(ran).toEqual(['+x', 'a -> b']);
+  });
+
+  test('whose elements were refused is read and compared as a whole', async () => {
+    const { keeper, state, ran, news, turn } = worldOf('a');
+    keeper.change();
+    await turn();
+    state.elements = '-x';
+    state.answer = { ok: false, error: 'no such element' };
+    keeper.changeElements();
+    const settled = keeper.settled().then(() => 'settled');
+    await turn();
+    expect(await settled).toBe('settled');
+    expect(news).toEqual([{ type: 'failed', message: 'no such element' }]);
+    state.answer = { ok: true, output: '' };
+    state.present = 'half';
+    keeper.changeElements();
+    await turn();
+    expect(ran).toEqual(['-x']);
+    state.nowMs = 1_000;
+    await turn();
+    expect([ran, state.reads]).toEqual([['-x', 'half -> a'], 2]);
+  });
+
+  test('is settled once what was under way is done, and what came meanwhile', async () => {
+    const { keeper, state, ran, turn } = worldOf('a');
+    let isSettled = false;
+    const settle = (): void => void keeper.settled().then(() => (isSettled = true));
+    keeper.change();
+    await turn();
+    settle();
+    await Promise.resolve();
+    expect(isSettled).toBe(true);
+    isSettled = false;
+    state.elements = '+x';
+    keeper.changeElements();
+    keeper.turn();
+    settle();
+    await turn();
+    // Of those that had begun before nobody knows whether they are all.
+    state.elements = '+y';
+    expect(isSettled).toBe(false);
+    await turn();
+    expect([isSettled, ran]).toEqual([true, ['+x', '+y']]);
   });
 
   test('is left alone once its keeper is closed', async () => {

@@ -3,9 +3,11 @@
  * where it is not known: at the beginning (a predecessor's table is taken over as it stands), after a transaction that failed, and
  * when somebody else has deleted the table.
  *
- *    change() --> known? -- no --> read
- *                   \--> wanted --> differs? -- nft --> known
- *                                          \--> failed: told, and again after a while, unknown
+ *    change() ----------> known? -- no --> read
+ *                           \--> wanted --> differs? -- nft --> known
+ *                                                  \--> failed: told, and again after a while, unknown
+ *    changeElements() --> known? -- no --> the same
+ *                           \--> their differences alone -- nft --> known, failed as above
  *
  * Does not promise: to notice a single rule or element that somebody else changes in our table.
  */
@@ -19,6 +21,8 @@ export interface TableKeeperOptions<Table> {
   readonly want: () => Table;
   /** What makes one into the other; nothing to do: an empty text. */
   readonly transaction: (from: Table | undefined, to: Table) => string;
+  /** What is done with elements that were changed in place since `want` or this was asked last, and is known for done from here on. */
+  readonly elements: () => string;
   /** A command that fails when the table is not there, and is cheap. */
   readonly probe: string;
   readonly nowMs: () => number;
@@ -39,6 +43,8 @@ export class TableKeeper<Table> {
   private readonly options: TableKeeperOptions<Table>;
   private known: { readonly table: Table | undefined } | undefined;
   private isDue = false;
+  /** Of elements alone. */
+  private isPartDue = false;
   private isBusy = false;
   private isClosed = false;
   private notBeforeMs = Number.NEGATIVE_INFINITY;
@@ -55,6 +61,11 @@ export class TableKeeper<Table> {
     if (done !== undefined) this.waiting.push(done);
   }
 
+  /** Elements are others now, and what is known for wanted besides is as before. */
+  changeElements(): void {
+    this.isPartDue = true;
+  }
+
   /** What is there, as far as it is known. */
   get present(): Table | undefined {
     return this.known?.table;
@@ -62,8 +73,10 @@ export class TableKeeper<Table> {
 
   /** Resolves when what is wanted now is there, or could not be made. */
   settled(): Promise<void> {
-    if (!this.isDue && !this.isBusy) return Promise.resolve();
-    return new Promise((resolve) => this.change(() => resolve()));
+    if (!this.isDue && !this.isPartDue && !this.isBusy) return Promise.resolve();
+    // After what is under way something may be due that nobody has asked for yet.
+    this.isPartDue = true;
+    return new Promise((resolve) => void this.waiting.push(() => resolve()));
   }
 
   /** Call it often. */
@@ -71,7 +84,7 @@ export class TableKeeper<Table> {
     if (this.isBusy || this.isClosed) return;
     const nowMs = this.options.nowMs();
     const isProbed = nowMs - this.probedAtMs < probeEveryMs || this.known?.table === undefined;
-    if (this.isDue && nowMs >= this.notBeforeMs) this.carryOut(() => this.apply());
+    if ((this.isDue || this.isPartDue) && nowMs >= this.notBeforeMs) this.carryOut(() => this.apply());
     else if (!isProbed) this.carryOut(() => this.probe());
   }
 
@@ -88,18 +101,24 @@ export class TableKeeper<Table> {
   }
 
   private async apply(): Promise<void> {
-    const { want, read, transaction, run, told, nowMs } = this.options;
+    const { want, read, transaction, elements } = this.options;
+    if (this.known !== undefined && !this.isDue) return this.make(elements(), this.known.table);
     try {
       this.known ??= { table: await read() };
     } catch (error) {
       return this.failed(this.waiting.splice(0), String(error));
     }
     if (this.isClosed) return;
-    const isMade = this.known.table === undefined;
-    this.isDue = false;
-    const done = this.waiting.splice(0);
     const wanted = want();
-    const text = transaction(this.known.table, wanted);
+    return this.make(transaction(this.known.table, wanted), wanted);
+  }
+
+  private async make(text: string, wanted: Table | undefined): Promise<void> {
+    const { run, told, nowMs } = this.options;
+    const isMade = this.known?.table === undefined;
+    this.isDue = false;
+    this.isPartDue = false;
+    const done = this.waiting.splice(0);
     const result = text === '' ? undefined : await run(text);
     if (result?.ok === false) return this.failed(done, result.error);
     this.known = { table: wanted };

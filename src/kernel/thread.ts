@@ -17,13 +17,14 @@ import type { Ruleset } from './form.ts';
 import { FullTable } from './full-table.ts';
 import { goneSet, layoutMarker } from './layout.ts';
 import type { KernelMeans } from './means.ts';
+import { PinMaps } from './pin-maps.ts';
 import { readPresent } from './present.ts';
 import { RefusedClients } from './refused-clients.ts';
 import { KernelRelay, type RelayHost } from './relay.ts';
 import { wantedOf } from './ruleset.ts';
 import { TableKeeper, type TableNews } from './table-keeper.ts';
 import { TargetNumbers } from './target-numbers.ts';
-import { transaction } from './transaction.ts';
+import { elementsTransaction, transaction } from './transaction.ts';
 import { Wants } from './wants.ts';
 
 /** How long a part of the listeners may wait for the rest. */
@@ -51,6 +52,7 @@ export class KernelThread {
   private readonly options: KernelThreadOptions;
   private readonly keeper: TableKeeper<Ruleset>;
   private readonly wants: Wants;
+  private readonly pinMaps: PinMaps;
   private numbers = new TargetNumbers();
   private readonly fullTable: FullTable;
   private readonly refusals: RefusedClients | undefined;
@@ -60,13 +62,21 @@ export class KernelThread {
 
   constructor(options: KernelThreadOptions) {
     this.options = options;
-    const { director, means, table, nowMs } = options;
-    this.wants = new Wants(options);
+    const { director, means, table, states, pins, nowMs } = options;
+    const wants = new Wants(states);
+    this.wants = wants;
+    this.pinMaps = new PinMaps({
+      pins,
+      homesOf: (pool, family) => wants.homesOf(pool, family),
+      bucketsOf: (pool, family) => wants.bucketsOf(pool, family),
+      nowMs,
+    });
     this.keeper = new TableKeeper<Ruleset>({
       run: (commands) => (typeof means === 'string' ? refusal(means) : means.nft.run(commands)),
       read: () => this.read(),
       want: () => this.want(),
       transaction,
+      elements: () => elementsTransaction(table, this.pinMaps.takeChanges()),
       probe: `list set inet ${table} ${layoutMarker}`,
       nowMs,
       told: (news) => this.told(news),
@@ -89,7 +99,7 @@ export class KernelThread {
       host: director,
       means: typeof means === 'string' ? none : means,
       change: (done) => this.keeper.change(done),
-      settled: () => this.keeper.settled(),
+      settled: () => this.settled(),
       readyToReset: () => this.readyToReset(),
       reset: (connections) => this.reset(connections),
       spare: (connections) => this.spare(connections),
@@ -113,6 +123,7 @@ export class KernelThread {
 
   /** Resolves when the table is as it is wanted now, or could not be made so. */
   settled(): Promise<void> {
+    this.notice(true);
     return this.keeper.settled();
   }
 
@@ -129,10 +140,16 @@ export class KernelThread {
       this.endingUntilMs = 0;
       this.keeper.change();
     }
-    if (this.wants.isOther(this.relay.openListeners())) this.keeper.change();
+    this.notice();
     if (this.isDue(nowMs())) this.keeper.turn();
     const open = this.relay.openListeners().map(({ view }) => view);
     this.refusals?.turn(this.keeper.present?.counters ?? [], open);
+  }
+
+  /** What has become another in shared memory. @param isUrgent every pin is to be looked at now */
+  private notice(isUrgent = false): void {
+    if (this.wants.isOther(this.relay.openListeners())) this.keeper.change();
+    if (this.pinMaps.look(isUrgent)) this.keeper.changeElements();
   }
 
   private overrun(): void {
@@ -167,19 +184,23 @@ export class KernelThread {
   }
 
   private want(): Ruleset {
+    const { wants, pinMaps } = this;
     const open = this.relay.openListeners();
-    this.wants.begin(open);
-    return wantedOf(
+    wants.begin(open);
+    pinMaps.begin();
+    const wanted = wantedOf(
       {
         table: this.options.table,
         listeners: open.map(({ view }) => view),
         pools: open.map(({ pool }) => pool),
-        bucketsOf: (pool, family) => this.wants.bucketsOf(pool, family),
-        pinsOf: (pool, listener) => this.wants.pinsWanted(pool, listener),
+        bucketsOf: (pool, family) => wants.bucketsOf(pool, family),
+        pinsIn: (map) => pinMaps.ask(map),
         isEnding: this.endingUntilMs !== 0,
       },
       this.numbers,
     );
+    pinMaps.finish();
+    return wanted;
   }
 
   /** The table as a predecessor has left it, or as it is after something went wrong. */
@@ -213,7 +234,7 @@ export class KernelThread {
     const isFirst = this.endingUntilMs === 0;
     this.endingUntilMs = this.options.nowMs() + goneMs;
     if (isFirst) this.keeper.change();
-    await this.keeper.settled();
+    await this.settled();
   }
 
   /** Both sides of these are reset at their next packet, for as long as a side that is silent is waited for. */

@@ -5,7 +5,7 @@
  * The order is what the kernel asks for: what is referred to exists before, and goes after. nft 1.0.6 needs a `;` or a new
  * line before each closing brace.
  */
-import type { Chain, Collection, Content, Ruleset } from './form.ts';
+import type { Chain, Collection, Content, Elements, Ruleset } from './form.ts';
 import { layoutMarker } from './layout.ts';
 import { bucketKey } from './spread.ts';
 
@@ -28,6 +28,19 @@ export function transaction(is: Ruleset | undefined, want: Ruleset): string {
     ...removed(is, want),
   ];
   if (is === undefined) lines.unshift(`add table inet ${table}`);
+  return lines.length === 0 ? '' : `${lines.join('\n')}\n`;
+}
+
+/** Of maps and sets whose elements alone are others: what {@link Elements.changed} says. @returns empty: there is nothing to do */
+export function elementsTransaction(
+  table: string,
+  collections: Iterable<readonly [string, Elements]>,
+): string {
+  const lines: string[] = [];
+  for (const [name, content] of collections) {
+    const { gone, come } = changedElements(content);
+    lines.push(...elementCommands(`inet ${table} ${name}`, gone, come));
+  }
   return lines.length === 0 ? '' : `${lines.join('\n')}\n`;
 }
 
@@ -79,9 +92,13 @@ function elementLines(is: Ruleset | undefined, { table, collections }: Ruleset, 
     const { gone, come, flushes } = changes(before, content);
     const place = `inet ${table} ${name}`;
     if (flushes) lines.push(`flush ${kindOf(collections, name)} ${place}`);
-    lines.push(...commands('delete', place, gone), ...commands('add', place, come));
+    lines.push(...elementCommands(place, gone, come));
   }
   return lines;
+}
+
+function elementCommands(place: string, gone: readonly string[], come: readonly string[]): string[] {
+  return [...commands('delete', place, gone), ...commands('add', place, come)];
 }
 
 function kindOf(collections: ReadonlyMap<string, Collection>, name: string): string {
@@ -116,11 +133,31 @@ function changes(is: Content | undefined, want: Content): Changes {
         ? bucketChanges(is.numbers, want.numbers)
         : { ...bucketChanges(undefined, want.numbers), flushes: is !== undefined };
     case 'elements':
+      // The same map is changed in place: pin-maps.ts.
+      return is?.kind === 'elements' && is.elements === want.elements
+        ? changedElements(want)
+        : elementsInstead(is, want.elements);
     case 'verdicts':
-      return is !== undefined && 'elements' in is
-        ? elementChanges(is.elements, want.elements)
-        : { ...elementChanges(undefined, want.elements), flushes: is !== undefined };
+      return elementsInstead(is, want.elements);
   }
+}
+
+function elementsInstead(is: Content | undefined, want: ReadonlyMap<string, string>): Changes {
+  return is !== undefined && 'elements' in is
+    ? elementChanges(is.elements, want)
+    : { ...elementChanges(undefined, want), flushes: is !== undefined };
+}
+
+function changedElements({ elements, changed = new Map() }: Elements): Changes {
+  const gone: string[] = [];
+  const come: string[] = [];
+  for (const [key, before] of changed) {
+    const now = elements.get(key);
+    if (now === before) continue;
+    if (before !== undefined) gone.push(key);
+    if (now !== undefined) come.push(`${key} : ${now}`);
+  }
+  return { gone, come, flushes: false };
 }
 
 function bucketChanges(is: Uint16Array | undefined, want: Uint16Array): Changes {
@@ -142,8 +179,6 @@ function elementChanges(
 ): Changes {
   const gone: string[] = [];
   const come: string[] = [];
-  // What is the same map is the same: pins are changed in place, with the kernel's.
-  if (is === want) return nothing;
   for (const [key, value] of is ?? []) if (want.get(key) !== value) gone.push(key.replace(/ comment .*/, ''));
   for (const [key, value] of want)
     if (is?.get(key) !== value) come.push(value === '' ? key : `${key} : ${value}`);

@@ -1,13 +1,16 @@
 /** What the kernel's table is made of: the kernel's listeners and their pools, who serves which bucket, and who is pinned elsewhere. */
-import type { Address } from '../core/address.ts';
 import { isKernelKey, type KernelKey } from '../core/kernel-bucket.ts';
 import type { ListenerView, PoolView } from '../core/snapshot.ts';
+import type { Elements } from './form.ts';
 
-export interface PinnedClient {
-  /** Of a client-subnet: its network. */
-  readonly client: Address;
-  /** Of its pool; 0: nobody. */
-  readonly backendId: number;
+/** A map of pins that a table has: of clients of one family, whose bucket leads elsewhere. */
+export interface PinMapAsked {
+  readonly name: string;
+  /** One of those that share it. */
+  readonly listener: KernelListener;
+  readonly family: 4 | 6;
+  /** Of the target of a backend of its pool; 0: it has none that clients of the family can be led to. */
+  readonly numberOf: (backendId: number) => number;
 }
 
 export interface RulesetView {
@@ -19,8 +22,8 @@ export interface RulesetView {
   readonly pools: readonly PoolView[];
   /** For each of the `tableSize` buckets of a pool the id of the backend that serves it, of clients of a family; 0: nobody. */
   readonly bucketsOf: (pool: PoolView, family: 4 | 6) => ArrayLike<number>;
-  /** Pinned clients of a listener whose bucket leads elsewhere. */
-  readonly pinsOf: (pool: PoolView, listener: ListenerView) => Iterable<PinnedClient>;
+  /** Numbers of targets by the address, or the network's, of pinned clients; may be filled later than it is asked for. */
+  readonly pinsIn: (map: PinMapAsked) => Elements;
   /** Connections are being ended: every packet is looked at. */
   readonly isEnding: boolean;
 }

@@ -1,22 +1,11 @@
-/** Buckets and exceptional pins against the pin table, through pool changes: seeded, so that what fails can be run again. */
-
+/** Who serves the buckets, and whom pinned clients are led to; that this changes is noticed. */
 import { expect, test } from 'vitest';
-import { Address } from '../core/address.ts';
 import { BackendStates } from '../core/backend-states.ts';
-import { bucketSeed, kernelBucket } from '../core/kernel-bucket.ts';
-import { keyOf } from '../core/key.ts';
-import { PinTable } from '../core/pins/table.ts';
-import { seededRandom } from '../core/seeded-random.fixture.ts';
 import type { BackendView, ListenerView, PoolView } from '../core/snapshot.ts';
 import { Wants } from './wants.ts';
 
 const tableSize = 251;
-const affinity = { key: 'client-ip', prefixV4: 32, prefixV6: 128, ttlMs: 600_000 } as const;
-const listener = {
-  id: 0,
-  poolId: 1,
-  plan: { name: 'web', protocol: 'tcp', affinity },
-} as unknown as ListenerView;
+const listener = { id: 0, poolId: 1, plan: { name: 'web' } } as unknown as ListenerView;
 
 const backend = (id: number): BackendView => ({
   id,
@@ -46,18 +35,8 @@ function worldOf(ids: readonly number[]) {
     states.setUp(id, true);
     states.setWeight(id, 1);
   }
-  const pins = PinTable.create(4_096, { reportChanges: false });
-  let nowMs = 0;
-  const wants = new Wants({ states, pins, nowMs: () => nowMs });
-  const pass = (ms: number): void => {
-    nowMs += ms;
-  };
-  return { states, pins, wants, pass };
+  return { states, wants: new Wants(states) };
 }
-
-const client = (n: number): Address => Address.v4(0x0a010000 + n, 0);
-const bucketOf = (n: number): number =>
-  kernelBucket(client(n), { ...affinity, seed: bucketSeed, modulus: tableSize });
 
 test('a bucket is led to the first of its policy that takes new clients; to nobody where nobody does', () => {
   const { states, wants } = worldOf([1, 2, 3]);
@@ -78,104 +57,33 @@ test('a bucket is led to the first of its policy that takes new clients; to nobo
   expect(new Set(wants.bucketsOf(poolOf([1, 2, 3], 2, { failOpen: true }), 4))).toEqual(new Set([1, 3]));
 });
 
-test.each(Array.from({ length: 8 }, (_, seed) => seed))(
-  'what the kernel is told of a client is what its pin says, if that is followed (seed %i)',
-  (seed) => {
-    const dice = seededRandom(seed);
-    const pick = (n: number): number => Math.floor(dice() * n);
-    const all = [1, 2, 3, 4, 5];
-    const { states, pins, wants, pass } = worldOf(all);
-    let pool = poolOf([1, 2, 3], 1);
-    const home = new Map<number, number>();
-    for (let step = 0; step < 100; step++) {
-      pass(1_000);
-      const n = pick(300);
-      const choice = dice();
-      if (choice < 0.5 && !home.has(n)) {
-        // A client comes: the kernel leads it by its bucket, and so it is pinned.
-        const id = wants.bucketsOf(pool, 4)[bucketOf(n)]!;
-        if (id !== 0)
-          home.set(
-            n,
-            pins.claim(1, keyOf(client(n), affinity as never), id, 600_000, step * 1_000, 'policy'),
-          );
-      } else if (choice < 0.7)
-        pool = poolOf(
-          all.filter(() => dice() < 0.7),
-          pool.version + 1,
-        );
-      else if (choice < 0.85) states.setUp(1 + pick(5), dice() < 0.6);
-      else if (choice < 0.95) states.setDraining(1 + pick(5), dice() < 0.5);
-      else if (home.has(n)) {
-        // An operator moves it.
-        const to = 1 + pick(5);
-        pins.move(
-          1,
-          keyOf(client(n), affinity as never),
-          home.get(n)!,
-          to,
-          600_000,
-          step * 1_000,
-          'moved' as never,
-        );
-        home.set(n, to);
-      }
-      wants.isOther([{ view: listener, pool }]);
-      const buckets = wants.bucketsOf(pool, 4);
-      const exceptions = new Map(
-        [...wants.pinsOf(pool, listener)].map((one) => [one.client.ip, one.backendId]),
-      );
-      for (const [of, id] of home) {
-        const isFollowed = pool.backends.some((one) => one.id === id) && states.servesPinned(id);
-        const bucket = buckets[bucketOf(of)]!;
-        expect(exceptions.get(client(of).ip) ?? bucket).toBe(isFollowed ? id : bucket);
-        // And nothing is said twice.
-        if (bucket === id || !isFollowed) expect(exceptions.has(client(of).ip)).toBe(false);
-      }
-      expect(exceptions.size).toBeLessThanOrEqual(home.size);
-    }
-  },
-);
+test('a client is led to whom it is pinned to while that serves; to a backup only while nobody else takes new clients', () => {
+  const { states, wants } = worldOf([1, 2, 3]);
+  const pool = poolOf([1, 2, 3], 1);
+  const backed = { ...pool, backends: pool.backends.map((one) => ({ ...one, isBackup: one.id === 3 })) };
+  const homes = (of: PoolView, family: 4 | 6 = 4): number[] => wants.homesOf(of, family).map(({ id }) => id);
+  expect([homes(pool), homes(pool, 6), homes(backed)]).toEqual([[1, 2, 3], [], [1, 2]]);
+  states.setDraining(1, true);
+  states.setUp(2, false);
+  expect([homes(pool), homes(backed)]).toEqual([
+    [1, 3],
+    [1, 3],
+  ]);
+  states.setDraining(1, true, true);
+  expect(homes(pool)).toEqual([3]);
+});
 
-test('a change of states, and one of exceptional pins, is noticed; a pin that says what its bucket says is none', () => {
-  const { states, pins, wants, pass } = worldOf([1, 2]);
+test('a change of states is noticed, once, and one that came while a table was made', () => {
+  const { states, wants } = worldOf([1, 2]);
   const open = [{ view: listener, pool: poolOf([1, 2], 1) }];
-  pass(1_000);
-  wants.isOther(open);
-  pass(1_000);
-  expect(wants.isOther(open)).toBe(false);
-  const [{ pool }] = open as [(typeof open)[0]];
-  const bucket = wants.bucketsOf(pool, 4)[bucketOf(1)]!;
-  pins.claim(1, keyOf(client(1), affinity as never), bucket, 600_000, 1_000, 'policy');
-  pass(1_000);
-  expect(wants.isOther(open)).toBe(false);
-  pins.move(1, keyOf(client(1), affinity as never), bucket, 3 - bucket, 600_000, 2_000, 'policy');
-  pass(1_000);
   expect(wants.isOther(open)).toBe(true);
   expect(wants.isOther(open)).toBe(false);
   states.setUp(1, false);
   expect(wants.isOther(open)).toBe(true);
-});
-
-test('what was written meanwhile and is as before again is noticed', () => {
-  const { states, pins, wants, pass } = worldOf([1, 2]);
-  const [one] = [{ view: listener, pool: poolOf([1, 2], 1) }];
-  const bucket = wants.bucketsOf(one.pool, 4)[bucketOf(1)]!;
-  const key = keyOf(client(1), affinity as never);
-  pins.claim(1, key, bucket, 600_000, 0, 'policy');
-  pass(1_000);
-  wants.isOther([one]);
-  pins.move(1, key, bucket, 3 - bucket, 600_000, 1_000, 'moved' as never);
-  states.setDraining(3 - bucket, true);
-  // Made for whatever reason, before the next look.
-  wants.begin([one]);
-  expect([...wants.pinsWanted(one.pool, listener)]).toHaveLength(1);
-  states.setDraining(3 - bucket, false);
-  expect(wants.isOther([one])).toBe(true);
-  wants.begin([one]);
-  [...wants.pinsWanted(one.pool, listener)];
-  pins.move(1, key, 3 - bucket, bucket, 600_000, 1_000, 'moved' as never);
-  pass(1_000);
-  expect(wants.isOther([one])).toBe(true);
-  expect(wants.isOther([one])).toBe(false);
+  expect(wants.isOther(open)).toBe(false);
+  states.setUp(1, true);
+  // A table is made for whatever reason, and what it was made of is as it was when it was looked at last.
+  wants.begin(open);
+  states.setUp(1, false);
+  expect(wants.isOther(open)).toBe(true);
 });

@@ -7,7 +7,7 @@ import { parseCidr } from '../../src/core/cidr.ts';
 import type { Plan } from '../../src/core/plan.ts';
 import type { ListenerView, PoolView } from '../../src/core/snapshot.ts';
 import { tableOf } from '../../src/kernel/layout.ts';
-import type { PinnedClient, RulesetView } from '../../src/kernel/view.ts';
+import type { RulesetView } from '../../src/kernel/view.ts';
 
 export function planOfText(text: string): Plan {
   const result = parsePlan(text, 'test.yaml');
@@ -16,8 +16,8 @@ export function planOfText(text: string): Plan {
 }
 
 export interface Given {
-  /** By the name of the pool. */
-  readonly pins?: Readonly<Record<string, readonly PinnedClient[]>>;
+  /** Ids of backends by clients, by the name of the pool. */
+  readonly pins?: Readonly<Record<string, Readonly<Record<string, number>>>>;
   readonly isEnding?: boolean;
   /** Ids of backends that nobody is sent to. */
   readonly down?: readonly number[];
@@ -64,7 +64,12 @@ export function viewOf(text: string, { pins = {}, isEnding = false, down = [] }:
         serving.length === 0 ? 0 : serving[i % serving.length]!.id,
       );
     },
-    pinsOf: (pool) => pins[pool.plan.name] ?? [],
+    pinsIn: ({ listener, family, numberOf }) => {
+      const ofPool = Object.entries(pins[listener.pool.plan.name] ?? {});
+      const ofFamily = ofPool.filter(([ip]) => ip.includes(':') === (family === 6));
+      const elements = ofFamily.map(([ip, id]) => [ip, String(numberOf(id))] as const);
+      return { kind: 'elements', elements: new Map(elements) };
+    },
   };
 }
 

@@ -133,7 +133,7 @@ export abstract class PinAccess {
   protected place(slot: number, found: number): void {
     const { slots, probe, entry } = this;
     // In its old slot it stays visible: a rescan that looks without the lock must not miss a dirty one.
-    if (slot === found) entry.save(slots.words, slots.entryAt(slot));
+    if (slot === found) this.#save(slot);
     else slots.occupy(slot, probe, entry);
     if (probe.kind === quicIdKind && isTold(entry.reason))
       Atomics.or(slots.words, idLengthsWord, 1 << (probe.scope & 0xff));
@@ -141,10 +141,17 @@ export abstract class PinAccess {
 
   /** Under the lock: writes `entry` back to its slot and queues it for control if that is news. */
   protected keep(slot: number): void {
-    const { slots, entry } = this;
+    const { entry } = this;
     const isNews = (entry.flags & dirtyFlag) === 0 && entry.hasNews && this.isReporting;
     if (isNews) entry.flags |= dirtyFlag;
-    entry.save(slots.words, slots.entryAt(slot));
+    this.#save(slot);
     if (isNews && !this.changes.note(slot, this.probe.group)) this.counters.count(pinCounter.ringOverflows);
+  }
+
+  /** A later expiry is noted as well: who has just seen it expire must hear that it has not. */
+  #save(slot: number): void {
+    const { slots, entry } = this;
+    entry.save(slots.words, slots.entryAt(slot));
+    slots.touches.note(slot);
   }
 }

@@ -1,15 +1,16 @@
 /**
  * Where things are in the pin table's shared memory, and how big they are. One SharedArrayBuffer:
  *
- *   header | group lines | tags | entries | change rings | counters
+ *   header | group lines | tags | entries | touched groups | touched slots | change rings | counters
  *
  *   group   64 buckets = 1024 slots under one lock word; the line also holds the group's pin count and its part of
  *           the capacity (census.ts)
  *   bucket  16 slots; a key may be in either of two buckets of one group, nowhere else
  *   tag     one byte per slot, 0 = free, otherwise 8 bits of the hash; written last, cleared first
  *   entry   ten 32-bit words, see the numbers below
+ *   touched a bit per group and a bit per slot: touches.ts
  *
- * Room for one million pins: 1480 groups, 1 515 520 slots of 41 bytes, 63.3 MB in all. At this load (0.66)
+ * Room for one million pins: 1480 groups, 1 515 520 slots of 41 bytes and a bit, 63.5 MB in all. At this load (0.66)
  * 20 million simulated placements never filled a bucket beyond 14 of its 16 slots, so a table holds the
  * pins it was made for without evicting any. That it holds no more is seen to by census.ts.
  */
@@ -44,13 +45,14 @@ export const exhaustedWord = 4; // the sweep in which none of its pins could be 
 export const magicWord = 0;
 export const reportWord = wordsPerLine; // 1: changes are noted for control
 export const idLengthsWord = reportWord + 1; // see PinAccess.quicIdLengths
+export const followedWord = reportWord + 2; // 1: touched slots are noted
 export const rescanAnyWord = wordsPerLine * 2; // 1: some group has its rescan word set
 export const unassignedWord = wordsPerLine * 3; // pins of the capacity that are in no group's allowance
 export const sweepWord = wordsPerLine * 4; // calls of `expire`, from 1; what an era is counted by
 const headerWords = wordsPerLine * 5;
 
-/** "PIN3": changes with the layout, so that a thread of another build refuses the memory. */
-export const magic = 0x50494e33;
+/** "PIN4": changes with the layout, so that a thread of another build refuses the memory. */
+export const magic = 0x50494e34;
 
 const loadMax = 0.66;
 /** Control (0), the workers, and the rooms that write pins, each with its own ring and counters. */
@@ -74,6 +76,8 @@ export interface PinLayout {
   readonly groupsAt: number;
   readonly tagsAt: number;
   readonly entriesAt: number;
+  readonly touchedGroupsAt: number;
+  readonly touchedSlotsAt: number;
   readonly ringsAt: number;
   readonly ringSlots: number;
   readonly countersAt: number;
@@ -91,11 +95,26 @@ export function pinLayout(capacity: number): PinLayout {
   const groupsAt = headerWords;
   const tagsAt = groupsAt + groups * wordsPerLine;
   const entriesAt = tagsAt + slots / 4;
-  const ringsAt = entriesAt + slots * entryWords;
+  const touchedGroupsAt = entriesAt + slots * entryWords;
+  const touchedSlotsAt = touchedGroupsAt + Math.ceil(groups / 32 / wordsPerLine) * wordsPerLine;
+  const ringsAt = touchedSlotsAt + slots / 32;
   // Counters are 64-bit: everything before them is a whole number of lines, hence of 8 bytes.
   const countersAt = (ringsAt + writersMax * (ringHeaderWords + ringSlots)) / 2;
   const bytes = (countersAt + writersMax * countersPerWriter) * 8;
-  return { capacity, groups, slots, groupsAt, tagsAt, entriesAt, ringsAt, ringSlots, countersAt, bytes };
+  const touched = { touchedGroupsAt, touchedSlotsAt };
+  return {
+    capacity,
+    groups,
+    slots,
+    groupsAt,
+    tagsAt,
+    entriesAt,
+    ...touched,
+    ringsAt,
+    ringSlots,
+    countersAt,
+    bytes,
+  };
 }
 
 /** A power of two, so that ring positions may wrap at 32 bits. */

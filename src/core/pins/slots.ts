@@ -21,10 +21,12 @@ import {
   tagWordsPerBucket,
 } from './layout.ts';
 import type { PinProbe } from './probe.ts';
+import { PinTouches } from './touches.ts';
 
 export class PinSlots {
   readonly words: Int32Array;
   readonly layout: PinLayout;
+  readonly touches: PinTouches;
   readonly #tagsAt: number;
   readonly #entriesAt: number;
   readonly #entry = new PinEntry();
@@ -32,6 +34,7 @@ export class PinSlots {
   constructor(words: Int32Array, layout: PinLayout) {
     this.words = words;
     this.layout = layout;
+    this.touches = new PinTouches(words, layout);
     this.#tagsAt = layout.tagsAt;
     this.#entriesAt = layout.entriesAt;
   }
@@ -130,10 +133,12 @@ export class PinSlots {
     Atomics.store(words, at + scopeWord, probe.scope);
     value.save(words, at);
     this.#setTag(slot, probe.pattern & 255);
+    this.touches.note(slot);
   }
 
   free(slot: number): void {
     this.#setTag(slot, 0);
+    this.touches.note(slot);
   }
 
   #setTag(slot: number, tag: number): void {

@@ -6,6 +6,7 @@
  *          --- arrive, stay, leave --------------------------->
  *                                                                 |
  *                              drainChanges, entries, expire      +----------------------> control
+ *                              follow, takeTouched, pinIn         +----------------------> the kernel's worker
  *
  * Promises: a key has one pin, whoever asks; a table takes `capacity` pins before it evicts any, and never more; a
  * pin is read whole or not at all; a change of a confirmed pin is reported, by itself or merged with later ones; the
@@ -30,7 +31,7 @@ import {
   reportWord,
   writersMax,
 } from './layout.ts';
-import { blocked, PinLocks } from './lock.ts';
+import { blocked, isHeld, PinLocks } from './lock.ts';
 import { type Pin, pinAt, type RemotePin } from './record.ts';
 import { type ChangeVisitor, PinReports } from './reports.ts';
 import { PinSlots } from './slots.ts';
@@ -209,6 +210,46 @@ export class PinTable extends PinDataPlane {
     }
   }
 
+  /** One thread: from now on slots are noted for {@link takeTouched} when what is in them changes. */
+  follow(): void {
+    this.slots.touches.follow();
+  }
+
+  /** Whether {@link takeTouched} has anything to show. */
+  get areTouched(): boolean {
+    return this.slots.touches.areAny;
+  }
+
+  /**
+   * The thread that {@link follow}s: shows the slots whose pin was made, moved, used, removed, evicted, or freed after it
+   * expired, since they were shown last. That a pin expires is no change: see {@link Pin.expiresAtMs}.
+   * @param max of slots, about: no further group of slots is begun then
+   * @param visit is called without any lock held, with slots of one group; it may use the table
+   * @returns how many were shown
+   */
+  takeTouched(max: number, visit: (slots: readonly number[]) => void): number {
+    return this.slots.touches.take(this.locks, max, visit);
+  }
+
+  /**
+   * The live pin in a slot, whole; undefined: there is none. `blocked`: a thread that has no processor, or was killed, is writing
+   * near it; it is noted for {@link takeTouched}, to be read again.
+   */
+  pinIn(slot: number, nowMs: number): Pin | undefined | 'blocked' {
+    const { slots, locks } = this;
+    const group = slots.groupOf(slot);
+    while (slots.isUsed(slot)) {
+      const stamp = locks.glance(group);
+      if (isHeld(stamp)) {
+        slots.touches.note(slot);
+        return 'blocked';
+      }
+      const pin = this.#readSlotAt(slot, nowMs);
+      if (locks.unchanged(group, stamp)) return pin;
+    }
+    return undefined;
+  }
+
   /** The live pin of one key, whole; undefined if it has none. */
   pin(poolId: number, key: Key, nowMs: number): Pin | undefined {
     this.probe.aim(poolId, key);
@@ -220,17 +261,22 @@ export class PinTable extends PinDataPlane {
   }
 
   #readSlot(slot: number, nowMs: number): Pin | undefined {
-    const { slots, locks, entry } = this;
+    const { slots, locks } = this;
     const group = slots.groupOf(slot);
     for (;;) {
       const stamp = locks.stamp(group);
       if (stamp === blocked || !slots.isUsed(slot)) return undefined;
-      entry.load(slots.words, slots.entryAt(slot));
-      const pin = pinAt(slots.words, slots.entryAt(slot), entry);
-      const isLive = entry.isLive(nowMs, slots.sweep);
+      const pin = this.#readSlotAt(slot, nowMs);
       // Not for ever: each turn is one finished write to this group between two words of this code.
-      if (locks.unchanged(group, stamp)) return isLive ? pin : undefined;
+      if (locks.unchanged(group, stamp)) return pin;
     }
+  }
+
+  /** What is read is whole if nobody has written to the group meanwhile. */
+  #readSlotAt(slot: number, nowMs: number): Pin | undefined {
+    const { slots, entry } = this;
+    entry.load(slots.words, slots.entryAt(slot));
+    return entry.isLive(nowMs, slots.sweep) ? pinAt(slots.words, slots.entryAt(slot), entry) : undefined;
   }
 
   /**
@@ -252,6 +298,7 @@ export class PinTable extends PinDataPlane {
       this.census.restore(group, this.slots.countIn(group));
       // Its change may be marked and not queued, or made and not marked.
       this.changes.askForRescan(group);
+      this.slots.touches.noteAll(group);
     });
     if (released > 0) this.#isUnsettled = !this.census.settle(this.locks);
     return released;
