@@ -48,6 +48,8 @@ export class ModelKernel implements KernelMeans {
   /** The next transactions that are refused. */
   failures = 0;
   losesEvents = false;
+  /** Transactions that were carried out in which only pins were changed. */
+  pinTransactions = 0;
   /** The last refusal that was not asked for. */
   problem = '';
   private readonly options: ModelKernelOptions;
@@ -101,6 +103,7 @@ export class ModelKernel implements KernelMeans {
       }
     }
     this.table = table;
+    if (/^((add|delete) element inet \S+ pins\/.*\n)+$/.test(text)) this.pinTransactions++;
     return taken('');
   }
 

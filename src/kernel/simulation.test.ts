@@ -1,7 +1,8 @@
 /**
  * The kernel's thread, whole, with a kernel that is made up (model-kernel.fixture.ts): backends come, go, drain and die, pins are moved here and
- * by peers, events of conntrack are late or lost, transactions fail, the table is deleted, connections of another instance are taken over,
- * and a successor with nothing but what the kernel has takes over itself. Seeded, so that what fails can be run again.
+ * by peers, removed, renewed and left to expire, one by one and by the dozen, elements are changed by somebody else, events of conntrack are
+ * late or lost, transactions fail, the table is deleted, connections of another instance are taken over, and a successor with
+ * nothing but what the kernel has takes over itself. Seeded, so that what fails can be run again.
  *
  * At all times a client is led to its pin if that is followed, and by its bucket otherwise; nothing else for longer than one
  * look at the pins and one transaction. In the end pinion knows the connections that the kernel has, each at its backend.
@@ -40,6 +41,14 @@ const disagreeMsMax = pinLookMs + 2 * transactionMsMax + 4 * turnMs;
 const faultMs = 2_000 + disagreeMsMax;
 /** Of lost events pinion hears at once, and lists what there is. */
 const knownWithinMs = 500;
+
+const how = {
+  key: 'client-ip',
+  prefixV4: 32,
+  prefixV6: 128,
+  seed: bucketSeed,
+  modulus: tableSize,
+} as const;
 
 const door = Address.v4(0x0a000064, 80);
 const clientAt = (n: number): Address => Address.v4(0x0a010000 + n, 0);
@@ -178,13 +187,13 @@ class Simulation {
     return clientAt(n).withPort(this.port);
   }
 
-  tellPin(n: number, backendId: number): void {
-    const expiresAtMs = this.nowMs + 600_000;
+  tellPin(n: number, backendId: number, ttlMs = 600_000): void {
+    const expiresAtMs = this.nowMs + ttlMs;
     const remote = {
       poolId: 1,
       backendId,
       expiresAtMs,
-      ttlMs: 600_000,
+      ttlMs,
       reason: 'policy',
       writer: 1,
     } as const;
@@ -195,6 +204,53 @@ class Simulation {
     const key = keyOf(clientAt(n), affinityOf());
     const from = this.memory.pins.pin(1, key, this.nowMs)?.backendId;
     if (from !== undefined) this.memory.pins.move(1, key, from, to, 600_000, this.nowMs, 'operator' as never);
+  }
+
+  /** It has no pin then. */
+  removePin(n: number): void {
+    this.memory.pins.remove(1, keyOf(clientAt(n), affinityOf()), 0, this.nowMs);
+  }
+
+  /** Gone, and there again: in a slot that is another's by then, maybe. */
+  renewPin(n: number, to: number): void {
+    this.removePin(n);
+    for (let i = 0; i < 5; i++) this.tellPin(this.pick(clientCount), this.anyId(), 600_000);
+    this.tellPin(n, to);
+  }
+
+  /**
+   * Somebody else takes a client's element out, or puts one in, as pinion is about to change it: that is refused, and all is read.
+   * What nobody is about to change nobody would notice.
+   */
+  async meddle(n: number): Promise<void> {
+    const elements = this.kernel.table?.elements.get('pins/p/4');
+    if (elements === undefined || this.later.length > 0) return;
+    this.fault();
+    const { ip } = clientAt(n);
+    const home = this.pool.backends.find((one) => {
+      return this.memory.states.servesPinned(one.id) && this.bucketOf(n) !== one.id;
+    });
+    if (elements.delete(ip)) this.removePin(n);
+    else if (home !== undefined) {
+      this.tellPin(n, home.id);
+      elements.set(ip, '9');
+    }
+    await this.pass(disagreeMsMax);
+  }
+
+  private bucketOf(n: number): number {
+    const buckets = fillBuckets(
+      this.pool,
+      createPolicy(this.pool, Math.random),
+      this.memory.states,
+      4,
+      tableSize,
+    );
+    return buckets[kernelBucket(clientAt(n), how)]!;
+  }
+
+  anyId(): number {
+    return backendIds[this.pick(backendIds.length)]!;
   }
 
   /** There and back, with a change of something else between. */
@@ -239,6 +295,7 @@ class Simulation {
     this.nowMs += turnMs;
     for (const { run } of this.later.filter(({ atMs }) => atMs <= this.nowMs)) run();
     this.later = this.later.filter(({ atMs }) => atMs > this.nowMs);
+    if (this.nowMs % 1_000 < turnMs) this.memory.pins.expire(this.nowMs, 256);
     this.kernel.turn();
     await nextTurn();
     // An instance whose listener cannot be opened ends, and is started again.
@@ -273,13 +330,6 @@ class Simulation {
     return (n) => {
       const pinned = pins.pin(1, keyOf(clientAt(n), affinityOf()), this.nowMs)?.backendId ?? 0;
       const isFollowed = has.has(pinned) && states.servesPinned(pinned);
-      const how = {
-        key: 'client-ip',
-        prefixV4: 32,
-        prefixV6: 128,
-        seed: bucketSeed,
-        modulus: tableSize,
-      } as const;
       const id = isFollowed ? pinned : buckets[kernelBucket(clientAt(n), how)]!;
       return id === 0 ? undefined : `10.0.1.${id} . 80`;
     };
@@ -301,7 +351,18 @@ function addressOf(target: string): Address {
   return Address.parse(ip, Number(port))!;
 }
 
-function act(world: Simulation): void {
+async function actOnPins(world: Simulation, n: number, id: number): Promise<void> {
+  const dice = world.random();
+  if (dice < 0.3) world.movePin(n, id);
+  else if (dice < 0.5) world.tellPin(n, id);
+  else if (dice < 0.65) world.tellPin(n, id, 1_000 + world.pick(5_000));
+  else if (dice < 0.75) for (let i = 0; i < 30; i++) world.tellPin(world.pick(clientCount), id);
+  else if (dice < 0.85) world.removePin(n);
+  else if (dice < 0.95) world.renewPin(n, id);
+  else await world.meddle(n);
+}
+
+async function act(world: Simulation): Promise<void> {
   const { random } = world;
   const n = world.pick(clientCount);
   const id = backendIds[world.pick(backendIds.length)]!;
@@ -311,8 +372,7 @@ function act(world: Simulation): void {
   else if (dice < 0.47) world.setUp(id, random() < 0.6);
   else if (dice < 0.55) world.drain(id, random() < 0.4);
   else if (dice < 0.63) world.scale();
-  else if (dice < 0.7) world.tellPin(n, id);
-  else if (dice < 0.74) world.movePin(n, id);
+  else if (dice < 0.74) await actOnPins(world, n, id);
   else if (dice < 0.77) world.movePinForAMoment(n, id);
   else if (dice < 0.85) for (let i = 0; i < 5; i++) world.takeOver(world.pick(clientCount));
   else if (dice < 0.91) world.kernel.losesEvents = true;
@@ -335,7 +395,8 @@ test.each(Array.from({ length: seeds }, (_, seed) => seed))(
   async (seed) => {
     const world = new Simulation(seed);
     for (let step = 0; step < steps; step++) {
-      act(world);
+      await act(world);
+      if (world.pick(2) === 0) await actOnPins(world, world.pick(clientCount), world.anyId());
       await world.pass((1 + world.pick(20)) * turnMs);
       world.kernel.losesEvents = false;
     }
@@ -350,5 +411,7 @@ test.each(Array.from({ length: seeds }, (_, seed) => seed))(
     await world.pass(knownWithinMs);
     const { here, there } = world.known();
     expect(here).toEqual(there);
+    expect(world.kernel.pinTransactions, 'of elements alone').toBeGreaterThan(0);
   },
+  120_000,
 );
