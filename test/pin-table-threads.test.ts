@@ -112,6 +112,61 @@ class Follower {
   }
 }
 
+/** Who is pinned where, by what touched slots say alone: as the kernel's worker keeps its maps (src/kernel/pin-maps.ts). */
+class SlotReader {
+  readonly backends = new Map<number, number>();
+  readonly #keys = new Map<number, number>();
+  readonly #table: PinTable;
+
+  constructor(table: PinTable) {
+    this.#table = table;
+    table.follow();
+    this.#read(Array.from({ length: table.slotCount }, (_, slot) => slot));
+  }
+
+  follow(): number {
+    return this.#table.takeTouched(2_000, (slots) => this.#read(slots));
+  }
+
+  /** First who has left these slots, then who is in them. */
+  #read(slots: readonly number[]): void {
+    const pins = slots.map((slot) => this.#table.pinIn(slot, 0));
+    for (const [i, slot] of slots.entries()) {
+      const [pin, known] = [pins[i], this.#keys.get(slot)];
+      if (known === undefined || pin === 'blocked' || pin?.w3 === known) continue;
+      this.#keys.delete(slot);
+      this.backends.delete(known);
+    }
+    for (const [i, slot] of slots.entries()) {
+      const pin = pins[i];
+      if (pin === undefined || pin === 'blocked') continue;
+      expect(wrongPin(pin)).toBeUndefined();
+      this.#keys.set(slot, pin.w3);
+      this.backends.set(pin.w3, pin.backendId);
+    }
+  }
+
+  /** Follows until it is done, and to the end: then all is known. */
+  async followUntil(finished: Promise<unknown>): Promise<void> {
+    let isFinished = false;
+    const mark = finished.finally(() => {
+      isFinished = true;
+    });
+    while (!isFinished) {
+      this.follow();
+      await setImmediate();
+    }
+    await mark;
+    this.expectAll();
+  }
+
+  expectAll(): void {
+    while (this.#table.areTouched) this.follow();
+    const pins = [...this.#table.entries(0)].map(({ w3, backendId }) => [w3, backendId] as const);
+    expect(this.backends).toEqual(new Map(pins));
+  }
+}
+
 test('of many claims for one key exactly one wins, and all learn which', async () => {
   const keys = 30_000;
   const table = PinTable.create(keys, { reportChanges: true });
@@ -189,9 +244,10 @@ test('readers never take one key for another while slots change hands', async ()
   const table = PinTable.create(675, { reportChanges: false });
   const board = boardOf(1);
   const threads = await startAll(['churn', 'churn', 'read', 'read'], table, board, keys, 400_000);
+  const reader = new SlotReader(table);
   release(board);
   const writers = Promise.all(threads.slice(0, 2).map(({ done }) => done));
-  await Promise.race([writers, threads[2]!.done, threads[3]!.done]);
+  await reader.followUntil(Promise.race([writers, threads[2]!.done, threads[3]!.done]));
   Atomics.store(board, 0, 2);
   const figures = await Promise.all(threads.map(({ done }) => done));
   for (const pin of table.entries(0)) expect(wrongPin(pin)).toBeUndefined();
@@ -250,6 +306,7 @@ test('threads killed while they write leave a table the others can use', async (
   const board = boardOf(1);
   release(board);
   const follower = new Follower(table);
+  const reader = new SlotReader(table);
   const data = { shared: table.shared, keys, rounds: 0, board: board.buffer as SharedArrayBuffer } as const;
   const survivor = await start({ ...data, writerIndex: 2, task: 'forever' });
   let locksLeft = 0;
@@ -267,10 +324,12 @@ test('threads killed while they write leave a table the others can use', async (
     expect(table.stats().notStored).toBe(before);
     for (const pin of table.entries(0)) expect(wrongPin(pin)).toBeUndefined();
     follower.follow(1000);
+    reader.follow();
   }
   await survivor.worker.terminate();
   await survivor.done;
   table.releaseLocksOf(2);
+  reader.expectAll();
   while (follower.follow(1000) > 0);
   const pins = [...table.entries(0)];
   expect(table.stats().live).toBe(pins.length);
