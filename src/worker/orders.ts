@@ -23,6 +23,7 @@ export function obey(
   }
   director.engine.stop();
   director.tick();
+  director.tellAll();
   post({ type: 'stopped' });
   return true;
 }
