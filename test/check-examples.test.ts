@@ -15,6 +15,7 @@ import { parsePlan } from '../src/config/load.ts';
 import { newCertificate } from './support/certificates.ts';
 import { reload } from './support/config.ts';
 import { startDnsmasq } from './support/dnsmasq.ts';
+import { blockWith, commandOf } from './support/documents.ts';
 import { eventually } from './support/eventually.ts';
 import { ask } from './support/fresh-page.ts';
 import { a2sAnswer, a2sChallenge, bedrockAnswer, minecraftAnswer, quake3Answer } from './support/games.ts';
@@ -85,7 +86,8 @@ const answering = (answer: (asked: Buffer) => Buffer | Promise<Buffer>): Promise
 
 async function databases(): Promise<Record<string, string>> {
   const primary = await startPostgres();
-  await primary.query('create role monitor login');
+  await primary.query(commandOf('docs/CHECKS.md', 'create role monitor').replace('...', 'secret'));
+  await primary.query(commandOf('docs/CHECKS.md', 'grant pg_monitor'));
   const replica = await startPostgres({ replicaOf: primary });
   const pg = {
     'tcp 10.0.0.11:5432': primary.path,
@@ -96,8 +98,12 @@ async function databases(): Promise<Record<string, string>> {
     startMariaDb({ settings: { 'server-id': 1, 'log-bin': 'bin' } }),
     startMariaDb({ settings: { 'server-id': 2, 'read-only': 1 } }),
   ]);
-  await one.query(`create user copy@'%' identified by 'secret'; grant replication slave on *.* to copy@'%';
-    create user monitor@'localhost' identified by 'secret'; grant slave monitor on *.* to monitor@'localhost'`);
+  const monitor = blockWith('docs/CHECKS.md', 'CREATE USER monitor')
+    .replaceAll('10.0.0.%', 'localhost')
+    .replace('...', 'secret');
+  await one.query(
+    `create user copy@'%' identified by 'secret'; grant replication slave on *.* to copy@'%';\n${monitor}`,
+  );
   await other.query(`change master to master_host='127.0.0.1', master_port=${one.port}, master_user='copy',
     master_password='secret', master_connect_retry=1; start slave`);
   const provider = `gmcast.listen_addr=tcp://127.0.0.1:${await freePort()};gcache.size=1M`;
@@ -111,7 +117,7 @@ async function databases(): Promise<Record<string, string>> {
       'binlog-format': 'ROW',
     },
   });
-  await galera.query(`create user monitor@'localhost' identified by 'secret'`);
+  await galera.query(monitor);
   const mysql = {
     'tcp 10.0.0.31:3306': one.path,
     'tcp 10.0.0.32:3306': other.path,

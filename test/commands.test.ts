@@ -3,13 +3,15 @@
  * something is wrong, events as they come, and completion in a real bash.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { tcpClient } from './support/clients.ts';
-import { pinionCommand } from './support/command.ts';
+import { commandFolder, pinionCommand } from './support/command.ts';
 import { backendsOf, configText, listener } from './support/config.ts';
+import { blocksOf, commandIn } from './support/documents.ts';
 import { eventually } from './support/eventually.ts';
+import { findCommand } from './support/packages.ts';
 import { type Pinion, pinionMain, startPinion } from './support/pinion.ts';
 import { freePort } from './support/ports.ts';
 import { startProcess, stopEverything } from './support/processes.ts';
@@ -43,10 +45,7 @@ beforeAll(async () => {
   await eventually('pg3 is down', () =>
     pinion.events('backend-down').some(({ backend }) => backend === 'pg3'),
   );
-  bin = temporaryFolder('bin');
-  const script = `#!/bin/sh\nexec ${process.execPath} ${pinionMain()} "$@"\n`;
-  writeFileSync(join(bin, 'pinion'), script);
-  chmodSync(join(bin, 'pinion'), 0o755);
+  bin = commandFolder();
 });
 
 afterAll(async () => {
@@ -186,25 +185,32 @@ test('--watch shows it again, and events come as they happen', async () => {
 });
 
 test('the commands of docs/OPERATING.md and TROUBLESHOOTING.md work as they are written', () => {
-  const text = ['OPERATING', 'TROUBLESHOOTING']
-    .map((name) => readFileSync(new URL(`../docs/${name}.md`, import.meta.url), 'utf8'))
-    .join('\n');
-  const lines = [...text.matchAll(/^```sh\n([\s\S]*?)^```/gm)].flatMap(([, block]) =>
-    block!.trim().split('\n'),
-  );
+  const lines = ['docs/OPERATING.md', 'docs/TROUBLESHOOTING.md']
+    .flatMap(blocksOf)
+    .filter(({ language }) => language === 'sh')
+    .flatMap(({ text }) => text.trimEnd().split('\n').map(commandIn));
   expect(lines.length).toBeGreaterThan(25);
-  // What needs a terminal, a man, or writes where only root may.
-  const here = lines.filter((line) => !/^pinion (top|man|completion)\b/.test(line));
+  const root = temporaryFolder('root');
+  const scripts = lines.flatMap((line) => /^pinion completion .* > (\S+)$/.exec(line)?.[1] ?? []);
+  for (const path of scripts) mkdirSync(dirname(join(root, path)), { recursive: true });
+  // A reader of manuals is not everywhere.
+  const here = lines.filter((line) => findCommand('man') !== undefined || !line.includes('man -l'));
   const script = here
-    .map((line) => line.replace('/etc/pinion/pinion.yaml', pinion.configPath))
+    .map((line) => line.replace('/etc/pinion/pinion.yaml', pinion.configPath).replace(/> \//, `> ${root}/`))
     .map((line) => line.replace('NAME', 'postgres').replace('ADDRESS', '127.0.0.1'))
-    .map((line) => `( ${line.replace(/ +# .*/, '')} ) || echo "FAILED $?: ${line.replaceAll('"', "'")}"`);
+    .map((line) =>
+      line === 'pinion top' ? `echo q | script --quiet --flush --return --command "${line}" /dev/null` : line,
+    )
+    .map((line) => `( ${line} ) || echo "FAILED $?: ${line.replaceAll('"', "'")}"`);
   const { stdout, stderr } = spawnSync('sh', ['-c', script.join('\n')], {
     encoding: 'utf8',
-    env: { ...process.env, PATH: `${bin}:${process.env.PATH}`, PINION_ADMIN: admin },
+    env: { ...process.env, PATH: `${bin}:${process.env.PATH}`, PINION_ADMIN: admin, MANPAGER: 'cat' },
   });
   expect({ stderr, failed: stdout.match(/^FAILED.*/gm) ?? [] }).toEqual({ stderr: '', failed: [] });
-});
+  expect(scripts.length).toBe(3);
+  for (const path of scripts) expect(readFileSync(join(root, path), 'utf8')).toMatch(/pinion/);
+  if (here.length === lines.length) expect(stdout).toMatch(/TCP and UDP load balancer that pins/);
+}, 300_000);
 
 test('bash completes commands, options and the names of the instance', () => {
   const complete = (line: string): string[] => {

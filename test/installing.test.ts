@@ -8,6 +8,8 @@ import { decideEngine } from '../src/engine/select.ts';
 import { askTcp } from './support/clients.ts';
 import { admin, backendsOf, configText, listener, noCheck } from './support/config.ts';
 import { buildDeb, debianRoot, dpkg, run } from './support/debian.ts';
+import { commandOf, pageText } from './support/documents.ts';
+import { findCommand } from './support/packages.ts';
 import { startPinion } from './support/pinion.ts';
 import { freePort } from './support/ports.ts';
 import { stopEverything } from './support/processes.ts';
@@ -76,7 +78,29 @@ describe('the package of npm', () => {
     const command = join(prefix, 'bin/pinion');
     expect(run(command, ['--version']).output).toMatch(/^\d+\.\d+\.\d+\n$/);
     await serves(command, await ownConfig());
-  });
+
+    // What docs/INSTALL.md has one do: the same names and options, and then its units and its example.
+    const [pack, install] = ['npm ci', 'sudo npm install --global'].map((begins) =>
+      commandOf('docs/INSTALL.md', begins),
+    );
+    expect(pack).toBe('npm ci --ignore-scripts && npm run build && npm pack');
+    expect(install).toBe(`sudo npm install --global --ignore-scripts ./${filename}`);
+    const machine = join(folder, 'machine');
+    mkdirSync(join(machine, 'etc/systemd/system'), { recursive: true });
+    for (const begins of ['sudo cp ', 'sudo mkdir ']) {
+      const line = commandOf('docs/INSTALL.md', begins)
+        .replaceAll('sudo ', '')
+        .replaceAll(' /etc/', ` ${machine}/etc/`);
+      const copied = run('sh', ['-c', line], { ...process.env, npm_config_prefix: prefix });
+      expect({ line, ...copied }).toEqual({ line, status: 0, output: '' });
+    }
+    expect(readdirSync(join(machine, 'etc/systemd/system')).sort()).toEqual([
+      'pinion.service',
+      'pinion.socket',
+      'pinion@.service',
+    ]);
+    expect(run(command, ['check', join(machine, 'etc/pinion/pinion.yaml')]).status).toBe(0);
+  }, 300_000);
 
   test('and a checkout that is not built, or lacks its libraries, says what to do', () => {
     const folder = temporaryFolder('checkout');
@@ -168,6 +192,22 @@ describe.skipIf(dpkg === undefined && process.env.CI !== 'true')('the package of
     expect(old.output).toMatch(/depends on nodejs \(>= 20\.19\)/);
     status('18.19.0', '20.19.2+dfsg-1');
 
+    // By the name that `npm run package` gives it; apt-get says what it would do, and does nothing.
+    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+    const file = `./dist/pinion_${version}_amd64.deb`;
+    expect(commandOf('docs/INSTALL.md', 'sudo apt-get install ./')).toBe(`sudo apt-get install ${file}`);
+    expect(pageText('docs/INSTALL.md')).toMatch(
+      new RegExp(
+        `^\\$ ${commandOf('docs/INSTALL.md', 'npm run package')} +# .* makes ${file.slice(2)}$`,
+        'm',
+      ),
+    );
+    if (findCommand('apt-get') !== undefined) {
+      const state = ['-o', `Dir::State::status=${join(folder, 'var/lib/dpkg/status')}`];
+      const simulated = run('apt-get', ['--simulate', '--no-install-recommends', ...state, 'install', first]);
+      expect(simulated, simulated.output).toMatchObject({ status: 0 });
+      expect(simulated.output).toMatch(/^(Inst|Conf) pinion \(1\.0 /m);
+    }
     const installed = call('--install', first);
     expect(installed.status, installed.output).toBe(0);
     for (const path of [

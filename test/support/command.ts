@@ -1,7 +1,10 @@
 /** The built `pinion` command, run to its end, with what it wrote and how it ended. */
 import { spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { patienceMs } from './eventually.ts';
 import { pinionMain } from './pinion.ts';
+import { temporaryFolder } from './temporary.ts';
 
 export interface CommandResult {
   /** The exit status; the signal's name if one ended it. */
@@ -33,4 +36,12 @@ export function pinionCommand(
       resolve({ status: code ?? signal ?? 'unknown', stdout, stderr });
     });
   });
+}
+
+/** A folder with a command `pinion`, the built one, as on a PATH. */
+export function commandFolder(): string {
+  const folder = temporaryFolder('bin');
+  const script = join(folder, 'pinion');
+  writeFileSync(script, `#!/bin/sh\nexec ${process.execPath} ${pinionMain()} "$@"\n`, { mode: 0o755 });
+  return folder;
 }

@@ -9,7 +9,7 @@ import { freePort, type Transport, waitUntilBound } from './ports.ts';
 import { type ProcessOptions, type RunningProcess, startProcess } from './processes.ts';
 import { temporaryFolder } from './temporary.ts';
 
-const streamModule = '/usr/lib/nginx/modules/ngx_stream_module.so';
+export const streamModule = '/usr/lib/nginx/modules/ngx_stream_module.so';
 
 export interface NginxOptions {
   /** The `http { }` and `stream { }` blocks. */

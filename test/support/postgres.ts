@@ -3,7 +3,7 @@
  * fsync, everything in a temporary folder. It refuses to run as root, so root hands it to the user `postgres`
  * that the package made.
  */
-import { chmodSync, chownSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { findCommand, requireCommand } from './packages.ts';
 import { freePort } from './ports.ts';
@@ -49,24 +49,40 @@ const trusting = ['local', 'host'].flatMap((kind) =>
   ['all', 'replication'].map((what) => `${kind} ${what} all ${kind === 'host' ? 'samehost ' : ''}trust`),
 );
 
-/** What makes the folder of data. */
-function dataCommand(data: string, primary: PostgresOptions['replicaOf']) {
+/** A folder of data that nobody has used: the same for all servers of one test file, as making one takes seconds. */
+let unused: Promise<string> | undefined;
+
+async function makeUnused(user: string | undefined): Promise<string> {
+  const folder = await ownFolder('postgres-data', user);
+  const fixed = ['--auth=trust', '--no-sync', '--encoding=UTF8', '--no-locale'];
+  const args = ['-D', join(folder, 'data'), '-U', administrator, ...fixed];
+  await runToEnd({ command: requireCommand('postgres', 'initdb'), args, folder, user });
+  return join(folder, 'data');
+}
+
+/** Makes the folder of data. */
+async function makeData(
+  data: string,
+  primary: PostgresOptions['replicaOf'],
+  { folder, user }: { readonly folder: string; readonly user: string | undefined },
+): Promise<void> {
   if (primary !== undefined) {
     const from = ['-h', primary.host, '-p', String(primary.port), '-U', administrator];
     const args = ['-D', data, ...from, '--write-recovery-conf', '--checkpoint=fast', '--no-sync'];
-    return { command: requireCommand('postgres', 'pg_basebackup'), args };
+    await runToEnd({ command: requireCommand('postgres', 'pg_basebackup'), args, folder, user });
+    return;
   }
-  const args = [
-    '-D',
-    data,
-    '-U',
-    administrator,
-    '--auth=trust',
-    '--no-sync',
-    '--encoding=UTF8',
-    '--no-locale',
-  ];
-  return { command: requireCommand('postgres', 'initdb'), args };
+  // Temporary folders go when everything is stopped.
+  if (unused === undefined || !existsSync(await unused)) unused = makeUnused(user);
+  await runToEnd({ command: 'cp', args: ['-a', await unused, data], folder, user });
+}
+
+/** A temporary folder that is the server's own. */
+async function ownFolder(name: string, user: string | undefined): Promise<string> {
+  const folder = temporaryFolder(name);
+  if (user !== undefined) chownSync(folder, await numericId('-u', user), await numericId('-g', user));
+  chmodSync(folder, 0o700);
+  return folder;
 }
 
 /** Starts a server and waits until it accepts connections. Rejects with its output when it does not come up. */
@@ -74,12 +90,10 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   const host = options.host ?? '127.0.0.1';
   const port = options.port ?? (await freePort());
   const user = process.getuid?.() === 0 ? 'postgres' : undefined;
-  const folder = temporaryFolder('postgres');
-  if (user !== undefined) chownSync(folder, await numericId('-u', user), await numericId('-g', user));
-  chmodSync(folder, 0o700);
+  const folder = await ownFolder('postgres', user);
   const data = join(folder, 'data');
   const folderAndUser = { folder, user };
-  await runToEnd({ ...dataCommand(data, options.replicaOf), ...folderAndUser });
+  await makeData(data, options.replicaOf, folderAndUser);
   if (options.access !== undefined)
     writeFileSync(
       join(data, 'pg_hba.conf'),
