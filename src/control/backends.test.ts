@@ -51,6 +51,7 @@ const watch = vi.fn();
 const onMoved = vi.fn();
 const countFormer = vi.fn(async () => undefined);
 let backends: Backends;
+let states: BackendStates;
 let datagrams: Record<number, { sent: number; replies: number }> = {};
 /** Clients that send and are not answered. */
 let senders = 3;
@@ -69,10 +70,11 @@ beforeEach(() => {
   onMoved.mockReset();
   vi.mocked(resolveAddress).mockReset();
   ask.mockReset();
+  states = new BackendStates();
   backends = new Backends({
     ids: new Ids(),
     words: new OperatorWords('', false),
-    states: new BackendStates(),
+    states,
     watch,
     checks,
     endFlows,
@@ -203,6 +205,40 @@ test('a slow start is for who has been down, not for the start nor for a reload'
   expect(slow()[2], 'one that is added is as cold as one that was down').toBeLessThan(0.3);
   await vi.advanceTimersByTimeAsync(10_000);
   expect(slow()).toEqual([null, null, null]);
+});
+
+test('a slow start is over when its backend goes down, or goes with its pool: nothing of it is left behind', async () => {
+  const [pool] = poolOf(first);
+  const health = { ...pool!.health, type: 'tcp' as const, rise: 1, fall: 1 };
+  const other = { ...pool!.backends[0]!, name: 'b', address: second, weight: 10 };
+  const pools = [{ ...pool!, health, slowStartMs: 600_000, backends: [pool!.backends[0]!, other] }];
+  vi.mocked(resolveAddress).mockImplementation(async (address) => address as Bind);
+  const find = async (...results: CheckResult[]): Promise<void> => {
+    for (const result of results) {
+      ask.mockImplementation(async (bind) => (bind === second ? result : passed));
+      await vi.advanceTimersByTimeAsync(1_100);
+    }
+  };
+  await use(pools);
+  await find(passed, refused, passed);
+  const { id } = backends.views(pools[0]!)[1]!;
+  expect(backends.status()[1]!.slowStart, 'it has begun').toBeLessThan(0.3);
+  expect(states.weight(id)).toBeLessThan(3);
+
+  // Where all are down clients are sent to those that are down, each by its whole weight.
+  await find(refused);
+  expect(backends.status()[1]).toMatchObject({ up: false, slowStart: null });
+  expect(states.weight(id)).toBe(10);
+
+  await find(passed);
+  expect(backends.status()[1]!.slowStart).toBeLessThan(0.3);
+  await use([]);
+  backends.settle([]);
+  // Who comes with its pool begins whole.
+  await use(pools);
+  await find(passed);
+  expect(backends.status()[1]).toMatchObject({ up: true, slowStart: null });
+  expect(states.weight(id)).toBe(10);
 });
 
 test('an answer that comes after a reload gave another address is not used', async () => {
