@@ -55,7 +55,7 @@ const gapsQuietMs = 1_000;
 
 export class Replication {
   readonly drivers: readonly ShardDriver[];
-  readonly counts = { written: 0, learned: 0, lost: 0, gaps: 0, resyncs: 0, stalls: 0, follows: 0 };
+  readonly counts = { written: 0, learned: 0, gaps: 0, resyncs: 0, stalls: 0 };
   /** Set by who knows that the cluster's layout is ours: before, nothing is written. */
   isAllowed = false;
   /** All pins have been read once since the start; losing Redis afterwards does not change it. */
@@ -300,7 +300,6 @@ export class Replication {
         const askedMs = nowMs();
         const found = await store.follow(cursors);
         for (const [shard, entries] of found) this.replicas[shard]!.heard(entries);
-        this.counts.follows++;
         failures = 0;
         const isFurther = [...cursors].some(([shard, cursor]) => this.replicas[shard]!.cursor !== cursor);
         if (!isFurther && nowMs() - askedMs < idleFollowMs) await this.options.sleep(idleFollowMs);
@@ -351,8 +350,9 @@ export class Replication {
       Math.max(1, Math.ceil(plan.journalPinsMax / plan.shards)),
       {
         learn: (text, value, pxMs, generation) => {
-          this.counts.learned++;
-          return names.learn(text, value, pxMs, generation, nowMs());
+          const isTaken = names.learn(text, value, pxMs, generation, nowMs());
+          if (isTaken && value !== undefined && value.writer !== plan.instance) this.counts.learned++;
+          return isTaken;
         },
         gap: (why) => {
           this.counts.gaps++;

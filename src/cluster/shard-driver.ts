@@ -8,12 +8,14 @@ import { FaultError } from './errors.ts';
 import { comparePositions } from './position.ts';
 import { retryDelayMs } from './retry-delay.ts';
 import type { ShardReplica } from './shard-replica.ts';
-import type { ClusterStore, PulseMode } from './store.ts';
+import type { ApplyReply, ClusterStore, Fenced, PulseMode, Verdict } from './store.ts';
 
 /** How often one that yielded its name looks whether the other is gone. */
 const yieldedMs = 1_000;
 /** Beats without progress of the reader, though there is news. */
 const stuckBeatsMax = 3;
+/** Not: it was gone, is of another version, or lost against somebody else's. */
+const taken: ReadonlySet<Verdict['kind']> = new Set(['written', 'same', 'removed']);
 
 export interface DriverOptions {
   readonly store: ClusterStore;
@@ -25,7 +27,8 @@ export interface DriverOptions {
   readonly nowMs: () => number;
   readonly random: () => number;
   readonly failed: (error: unknown) => void;
-  readonly written: (pins: number, tookMs: number) => void;
+  /** So many changes were taken: what was asked for stands now. */
+  readonly written: (pins: number) => void;
 }
 
 export class ShardDriver {
@@ -81,7 +84,6 @@ export class ShardDriver {
     const steps = this.replica.nextBatch(plan.batchPins, nowMs());
     if (steps === undefined) return;
     void this.ask(async () => {
-      const startedMs = nowMs();
       this.averageBatch = this.averageBatch * 0.9 + steps.length * 0.1;
       const { token } = this;
       const reply = await this.options.store.apply(
@@ -94,7 +96,7 @@ export class ShardDriver {
       // The replica was cut meanwhile: it has these steps back, as ones that may have been taken.
       if (token !== this.token || this.replica.inFlight === 0) return;
       this.replica.answered(reply, this.options.incarnation);
-      this.options.written(steps.length, nowMs() - startedMs);
+      this.options.written(takenIn(reply));
       this.flush();
     });
   }
@@ -188,4 +190,9 @@ export class ShardDriver {
     const { streamPinsMax, shards } = this.options.plan;
     return Math.max(64, Math.min(16_384, Math.ceil(streamPinsMax / shards / this.averageBatch)));
   }
+}
+
+function takenIn(reply: ApplyReply | Fenced): number {
+  if (reply.kind === 'fenced') return 0;
+  return reply.verdicts.reduce((sum, { kind }) => sum + Number(taken.has(kind)), 0);
 }

@@ -75,7 +75,12 @@ export function clusterFamilies({ state }: Pick<MetricsSource, 'state'>): Family
 
 function pinFamilies(single: ReturnType<typeof builders>['single']): Family[] {
   return [
-    single('pinion_cluster_pins_written_total', 'counter', 'Pins written to Redis.', (s) => s.pinsWritten),
+    single(
+      'pinion_cluster_pins_written_total',
+      'counter',
+      'Pins written to Redis, prolonged or removed there.',
+      (s) => s.pinsWritten,
+    ),
     single(
       'pinion_cluster_pins_learned_total',
       'counter',
