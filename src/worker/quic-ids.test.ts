@@ -16,6 +16,7 @@ import { createSharedMemory } from '../rooms/shared.ts';
 import { mutate } from '../wire/mutations.fixture.ts';
 import { writeProxyHeader } from '../wire/proxy-header.ts';
 import { Director } from './director.ts';
+import { QuicIds } from './quic-ids.ts';
 
 const ttlMs = 600_000;
 const local = Address.parseWithPort('192.0.2.1:443')!;
@@ -313,6 +314,20 @@ test.each([
   expect(flow.key).toEqual(
     keyOf(flow.client.withPort(0), { ...on.listener.plan.affinity, key: 'client-ip' }),
   );
+});
+
+test('the header of a first datagram is read once', () => {
+  const ids = new QuicIds(instance().pins, undefined as never, undefined as never);
+  let reads = 0;
+  const watched = new Proxy(long(chosen, 'c1c2'), {
+    get(datagram, name) {
+      if (name === '0') reads++;
+      const value: unknown = Reflect.get(datagram, name);
+      return typeof value === 'function' ? value.bind(datagram) : value;
+    },
+  });
+  expect(Buffer.from(ids.idOf(watched, 1, clockMs)!).toString('hex')).toBe(chosen);
+  expect(reads).toBe(1);
 });
 
 test('what clients invent has no part in the lengths that ids are looked for at', () => {

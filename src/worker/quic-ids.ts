@@ -19,6 +19,7 @@ import type { PoolView } from '../core/snapshot.ts';
 import {
   clientIdBytesMin,
   connectionIdBytesMax,
+  type QuicHeader,
   readQuicHeader,
   readServerId,
   shortHeaderIds,
@@ -44,8 +45,9 @@ export class QuicIds {
    * @param scopeId where its pin would be
    */
   idOf(datagram: Uint8Array, scopeId: number, nowMs: number): Uint8Array | undefined {
-    const isLong = readQuicHeader(datagram)?.form === 'long';
-    return this.possibleIds(datagram).find(
+    const header = readQuicHeader(datagram);
+    const isLong = header?.form === 'long';
+    return this.possibleIds(datagram, header).find(
       (id) =>
         (isLong && id.length >= clientIdBytesMin) || this.pins.lookup(scopeId, keyOfId(id), nowMs) !== 0,
     );
@@ -56,7 +58,7 @@ export class QuicIds {
    * @param pools as {@link pinnedPool} has them
    */
   poolOf(datagram: Uint8Array, pools: readonly PoolView[], nowMs: number): PoolView | undefined {
-    for (const id of this.possibleIds(datagram)) {
+    for (const id of this.possibleIds(datagram, readQuicHeader(datagram))) {
       const pool = pinnedPool(pools, keyOfId(id), this.pins, nowMs);
       if (pool !== undefined) return pool;
     }
@@ -80,8 +82,7 @@ export class QuicIds {
   }
 
   /** Each of a byte or more. */
-  private possibleIds(datagram: Uint8Array): readonly Uint8Array[] {
-    const header = readQuicHeader(datagram);
+  private possibleIds(datagram: Uint8Array, header: QuicHeader | undefined): readonly Uint8Array[] {
     if (header?.form === 'short') return shortHeaderIds(datagram, this.lengthsNow());
     const isNone = header === undefined || header.version === 0 || header.destinationId.length === 0;
     return isNone ? [] : [header.destinationId];
