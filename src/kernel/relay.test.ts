@@ -305,6 +305,26 @@ test('connections that ended because their backend was down go on when it is up 
   );
 });
 
+test('a former address that dies after its backend has moved has its connections reset, and they stay so until it is up there again', async () => {
+  const world = new World();
+  await world.open();
+  world.relay.heard(entryOf(1, 'tcp'));
+  const elsewhere = { kind: 'inet', ip: '10.0.0.9', port: 8_080 } as const;
+  world.relay.useSnapshot(snapshotOf([{ ...backend, target: elsewhere }]));
+  // The backend is up, where it is now.
+  world.relay.terminate(world.flows[0]!, 'backend-down');
+  await world.turn();
+  await world.settle();
+  await world.settle();
+  for (let i = 0; i < 3; i++) await world.turn();
+  expect([world.reset.length, world.spared]).toEqual([1, []]);
+  world.relay.heard({ ...entryOf(1, 'tcp'), id: 11 });
+  expect(world.flows, 'its remnant is nobody’s flow').toHaveLength(1);
+  world.relay.useSnapshot(snapshotOf());
+  await world.turn();
+  expect(world.spared).toEqual(world.reset);
+});
+
 test('a backend that is up again before anything was done keeps its connections, where they have it', async () => {
   const moved = { ...backend, target: { kind: 'inet', ip: '10.0.0.9', port: 8_080 } } as const;
   for (const isMoved of [false, true]) {

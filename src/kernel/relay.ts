@@ -7,7 +7,7 @@
  *    director <-- begun, answered, over, closed <-- conntrack <-- the kernel
  *    terminate --> its addresses into `gone` (both sides are reset at their next packet), its entry is deleted
  *
- * A backend that is up again takes its connections out of `gone` (ended-connections.ts): whoever has not spoken meanwhile goes on.
+ * A backend that is up again where it was takes its connections out of `gone` (ended-connections.ts): whoever has not spoken meanwhile goes on.
  *
  * While the kernel has no room for new connections, those of backends that seem to be down are left alone until it has.
  *
@@ -24,7 +24,7 @@ import type { BindFailure, Engine } from '../engine/engine.ts';
 import { type ConntrackEntry, type ConntrackGlance, tcpState } from '../wire/conntrack.ts';
 import type { Director } from '../worker/director.ts';
 import { ConntrackFlows, type FlowTimes, type Moved } from './conntrack-flows.ts';
-import { type EndedConnection, EndedConnections } from './ended-connections.ts';
+import { type EndedConnection, EndedConnections, type Place } from './ended-connections.ts';
 import type { KernelMeans } from './means.ts';
 import { type Sight, Sights } from './sights.ts';
 
@@ -312,9 +312,9 @@ export class KernelRelay implements Engine {
     this.strays.push({ entry, connection: { client, backend: entry.reply.source } });
   }
 
-  /** Their backends were down for this instance alone, or are there again: nobody is to be reset for it any more. */
+  /** Their backends were down for this instance alone, or are again where they were: nobody is to be reset for it any more. */
   private spareReturned(): void {
-    const spared = this.ended.takeReturned(this.options.isUp);
+    const spared = this.ended.takeReturned((place) => this.hasReturned(place));
     if (spared.length > 0) void this.options.spare(spared);
   }
 
@@ -369,7 +369,9 @@ export class KernelRelay implements Engine {
     if ([...open, ...strays].some(({ entry }) => isTcp(entry))) await this.options.readyToReset();
     else if (open.length > 0) await this.options.settled();
     // That may have taken seconds.
-    const ended = some.filter((one) => !(isOpen(one) && this.hasReturned(one) && this.flows.keep(one.flow)));
+    const hasReturned = ({ flow, code }: { flow: Flow; code: TerminationCode }): boolean =>
+      code === 'backend-down' && this.hasReturned(flow.backend!);
+    const ended = some.filter((one) => !(isOpen(one) && hasReturned(one) && this.flows.keep(one.flow)));
     const tcp = ended.filter((one) => isTcp(one.entry) && isOpen(one));
     for (const { flow, entry, code } of tcp)
       this.ended.add(flow, tupleOf(flow, entry), code, this.options.nowMs());
@@ -383,10 +385,9 @@ export class KernelRelay implements Engine {
     this.isEnding = false;
   }
 
-  /** Its backend was down, and is up again where the flow has it. */
-  private hasReturned({ flow, code }: { readonly flow: Flow; readonly code: TerminationCode }): boolean {
-    const { id, target } = flow.backend!;
-    if (code !== 'backend-down' || !this.options.isUp(id)) return false;
+  /** The backend is up, and it is where a flow has it. */
+  private hasReturned({ id, target }: Place): boolean {
+    if (!this.options.isUp(id)) return false;
     const pools = this.snapshot?.pools ?? [];
     return pools.some(({ backends }) =>
       backends.some((one) => one.id === id && isSameTarget(one.target, target)),
