@@ -28,6 +28,21 @@ test('the two are found by their names, wherever a kernel has them', () => {
     expect(onPage(() => wrong)).toEqual([undefined, undefined]);
 });
 
+test('each page has one reading, and a new one', () => {
+  let reads = 0;
+  const families = listenDropFamilies(() => {
+    reads++;
+    return `TcpExt: ListenOverflows ListenDrops\nTcpExt: ${reads} ${10 * reads}\n`;
+  });
+  for (let page = 1; page <= 3; page++) {
+    expect(pageOf(families).match(/^pinion\S+ \d+$/gm)).toEqual([
+      `pinion_kernel_listen_overflows_total ${page}`,
+      `pinion_kernel_listen_drops_total ${10 * page}`,
+    ]);
+    expect(reads).toBe(page);
+  }
+});
+
 test('the page has those of this kernel', () => {
   const before = onPage(() => readFileSync('/proc/self/net/netstat', 'latin1'));
   // Other programs of this machine may add to them meanwhile.

@@ -28,18 +28,30 @@ function listenDropsIn(text: string): ListenDrops | undefined {
 }
 
 /**
- * Read when somebody asks for the page. Left out where nothing can be read (outside Linux).
+ * Read when somebody asks for the page, once for all of them: what stands on a page is of one moment. Left out where nothing can be read
+ * (outside Linux).
  * @param read the text of netstat; default: of this network namespace
  */
 export function listenDropFamilies(read = readNetstat): Family[] {
+  let found: ListenDrops | undefined;
+  /** Who has had what was found last. */
+  const had = new Set<string>();
+  const foundFor = (name: string): ListenDrops | undefined => {
+    if (had.size === 0 || had.has(name)) {
+      found = listenDropsIn(read());
+      had.clear();
+    }
+    had.add(name);
+    return found;
+  };
   const family = (name: string, help: string, of: (found: ListenDrops) => number): Family => ({
     name,
     help,
     type: 'counter',
     labels: [],
     read: (add) => {
-      const found = listenDropsIn(read());
-      if (found !== undefined) add(of(found));
+      const drops = foundFor(name);
+      if (drops !== undefined) add(of(drops));
     },
   });
   return [
