@@ -263,6 +263,7 @@ requirePackage('redis')('a file that is missing', () => {
           redis: { health, backends: [{ name: 'r', address: `127.0.0.1:${redis.port}` }] },
         },
       }),
+      { env: { PINION_TEST_FAULTS: '1' } },
     );
     const port = pinion.port('front');
     const cluster = async () => {
@@ -302,13 +303,32 @@ requirePackage('redis')('a file that is missing', () => {
     await expect.poll(() => pinion.metric('pinion_files_unusable')).toBe(2);
     expect(await askTcp(port, '127.0.0.2')).toBe(place);
 
+    // A room that dies meanwhile: its next thread begins with what the files said.
+    for (const room of ['cluster', 'checks']) {
+      await admin(pinion, 'POST', `/faults/rooms/${room}/exit`);
+      await eventually(`${room} is back and says it too`, () => {
+        const isOf = (record: { readonly [field: string]: unknown }): boolean => record.room === room;
+        return (
+          pinion.events('room-restarted').some(isOf) && pinion.events('file-failed').filter(isOf).length === 2
+        );
+      });
+    }
+    expect(pinion.events('file-failed').map(({ isKept }) => isKept)).toEqual([true, true, true, true]);
+    await inStepAgain();
+    await eventually('both are shown', async () => (await pinion.metric('pinion_files_unusable')) === 2);
+    const again = (await admin(pinion, 'GET', '/v1/status')).body as typeof body & {
+      pools: { state: string }[];
+    };
+    expect(again.pools.map(({ state }) => state)).toEqual(['up', 'up']);
+    expect(await askTcp(port, '127.0.0.2')).toBe(place);
+
     renameSync(`${file}.away`, file);
     writeFileSync(checked, 'the-secret\n');
     await eventually('told', () => pinion.events('file-restored').length === 2);
     await expect.poll(() => pinion.metric('pinion_files_unusable')).toBe(0);
-    await expect.poll(() => pinion.metric('pinion_file_failures_total')).toBe(2);
+    await expect.poll(() => pinion.metric('pinion_file_failures_total')).toBe(4);
     expect(['file-failed', 'backend-down', 'reloaded'].map((event) => pinion.events(event).length)).toEqual([
-      2, 0, 0,
+      4, 0, 0,
     ]);
     await pinion.stop();
     expect(pinion.process.output()).not.toContain('the-secret');

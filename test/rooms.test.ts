@@ -117,18 +117,33 @@ describe('a room that dies', () => {
     expect((await pinion.stop('SIGTERM')).code).toBe(0);
   });
 
-  test('the front: where the token can be read no more, metrics come back and nobody may do anything', async () => {
+  test('the front: where the token can be read no more it is what it was, and no other', async () => {
     const file = temporaryFile('token', adminToken);
     const { pinion } = await start({ admin: { listen: '127.0.0.1:0', tokens: { write_file: file } } });
-    await breakRoom(pinion, 'front', 'exit');
+    const ask = async (token: string, path = '/v1/status', method = 'GET'): Promise<number> => {
+      const headers = { authorization: `Bearer ${token}` };
+      return (await fetch(`http://127.0.0.1:${pinion.port('admin')}${path}`, { method, headers })).status;
+    };
     writeFileSync(file, '');
-    await died(pinion, 'front', 1);
-    await expect.poll(() => pinion.metric('pinion_room_restarts_total', { room: 'front' })).toBe(1);
-    expect((await admin(pinion, 'GET', '/v1/status')).status).toBe(401);
-    const failed = { level: 40, room: 'front', file, isKept: false };
-    expect(await pinion.waitForLog(({ event }) => event === 'file-failed')).toMatchObject(failed);
-    writeFileSync(file, adminToken);
-    await eventually('the token', async () => (await admin(pinion, 'GET', '/v1/status')).status === 200);
+    for (let death = 1; death <= 2; death++) {
+      await breakRoom(pinion, 'front', 'exit');
+      await died(pinion, 'front', death);
+      expect([await ask(adminToken), await ask('another')]).toEqual([200, 401]);
+      await eventually('shown', async () => (await pinion.metric('pinion_files_unusable')) === 1);
+    }
+    const failed = { level: 40, room: 'front', file, isKept: true };
+    for (const told of pinion.events('file-failed')) expect(told).toMatchObject(failed);
+    await expect.poll(() => pinion.metric('pinion_room_restarts_total', { room: 'front' })).toBe(2);
+    // The next one is the only one.
+    const next = `${adminToken}-the-next`;
+    writeFileSync(file, next);
+    await eventually('another token', async () => (await ask(next)) === 200);
+    writeFileSync(file, '');
+    await ask(next, '/faults/rooms/front/throw', 'POST').catch(() => {});
+    await died(pinion, 'front', 3);
+    expect([await ask(adminToken), await ask(next)]).toEqual([401, 200]);
+    await pinion.stop('SIGTERM');
+    expect(pinion.process.output()).not.toContain(adminToken);
   });
 
   test('the front: of a file that is emptied the token stays, which is told once and shown', async () => {

@@ -57,6 +57,7 @@ function serve(
     plans.delete(id);
     outbox.forget(id);
   };
+  let isFirst = true;
   let forgetting: NodeJS.Timeout | undefined;
   // A reload of many checks comes in many messages.
   const forgetSoon = (): void => {
@@ -72,7 +73,9 @@ function serve(
         if (message.inFlightMax !== undefined) turns.limit(message.inFlightMax);
         for (const id of message.stop) stop(id);
         for (const order of message.start) start(order);
-        if (message.stop.length > 0) forgetSoon();
+        // The thread before may have kept what nobody needs any more.
+        if (message.stop.length > 0 || isFirst) forgetSoon();
+        isFirst = false;
         for (const question of message.find)
           void findRecords(question).then((answer) => outbox.found(JSON.stringify(question), answer));
         for (const host of message.resolve) void lookUp(host).then((ip) => outbox.answer(host, ip));

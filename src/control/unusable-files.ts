@@ -14,7 +14,7 @@ export interface UnusableFile {
   readonly fault: string;
   /** ISO 8601, when it was found. */
   readonly since: string;
-  /** What it said before stays in use; false: since the room began it never could be used. */
+  /** What it said before stays in use; false: since the process began it never could be used. */
   readonly isKept: boolean;
 }
 

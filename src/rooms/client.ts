@@ -13,7 +13,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { roomMessagesWaitingMax } from '../core/limits.ts';
-import type { FileWord } from './kept-files.ts';
+import type { FileWord, KeptTexts } from './kept-files.ts';
 import { Pulse } from './pulse.ts';
 
 export type RoomName = 'checks' | 'cluster' | 'front';
@@ -43,7 +43,19 @@ export interface RoomEvents {
 }
 
 /** What a room says by itself, beside what it is for. */
-type OwnMessage = { readonly type: 'ready' } | { readonly type: 'file'; readonly word: FileWord };
+type OwnMessage = { readonly type: 'ready' } | FileMessage | KeptMessage;
+
+interface FileMessage {
+  readonly type: 'file';
+  readonly word: FileWord;
+}
+
+/** What its next thread is to begin with where a file cannot be used; `texts` undefined: that is of no use any more. */
+interface KeptMessage {
+  readonly type: 'kept';
+  readonly key: string;
+  readonly texts: readonly string[] | undefined;
+}
 
 export interface RoomOptions<From> extends RoomEvents {
   readonly name: RoomName;
@@ -60,6 +72,8 @@ export interface RoomOptions<From> extends RoomEvents {
 /** What the thread is made with. */
 export interface RoomData {
   readonly pulse: SharedArrayBuffer;
+  /** What the thread before it has handed over (kept-files.ts). */
+  readonly kept: KeptTexts;
   readonly data: unknown;
 }
 
@@ -80,6 +94,8 @@ export class RoomClient<To extends object, From extends { readonly type: string 
   starts = 0;
   private readonly options: RoomOptions<From | OwnMessage>;
   private pulse = new Pulse();
+  /** Secrets: for its next thread, and for nobody else. */
+  private readonly kept = new Map<string, readonly string[]>();
   private thread: Worker | undefined;
   private state: RoomStatus['state'] = 'stopped';
   private posted = 0;
@@ -119,7 +135,7 @@ export class RoomClient<To extends object, From extends { readonly type: string 
     this.state = 'starting';
     let failure: Error | undefined;
     const thread = new Worker(entry, {
-      workerData: { pulse: this.pulse.shared, data: data() } satisfies RoomData,
+      workerData: { pulse: this.pulse.shared, kept: this.kept, data: data() } satisfies RoomData,
       name: `pinion-${name}`,
       resourceLimits: { maxOldGenerationSizeMb: heapMibMax, maxYoungGenerationSizeMb: youngGenerationMib },
     });
@@ -178,9 +194,15 @@ export class RoomClient<To extends object, From extends { readonly type: string 
   private hear(message: From | OwnMessage): void {
     this.pulse.add('takenByControl');
     if (isFileWord(message)) return this.options.file(message.word);
+    if (isKept(message)) return this.keep(message);
     if (message.type !== 'ready') return this.options.message(message);
     this.state = 'serving';
     if (this.starts > 1) this.options.restarted();
+  }
+
+  private keep({ key, texts }: KeptMessage): void {
+    if (texts === undefined) this.kept.delete(key);
+    else this.kept.set(key, texts);
   }
 
   /** Whether it lives. Counted in looks, so that a process that was stopped for a while ends nobody for it. */
@@ -216,8 +238,10 @@ export class RoomClient<To extends object, From extends { readonly type: string 
   }
 }
 
-function isFileWord(message: {
-  readonly type: string;
-}): message is { readonly type: 'file'; readonly word: FileWord } {
+function isFileWord(message: { readonly type: string }): message is FileMessage {
   return message.type === 'file';
+}
+
+function isKept(message: { readonly type: string }): message is KeptMessage {
+  return message.type === 'kept';
 }

@@ -149,3 +149,85 @@ test('what is of no use any more is not looked at, and no problem', () => {
   expect(vi.getTimerCount()).toBe(0);
   expect(use, 'and nothing of it is kept').toThrow('ENOENT');
 });
+
+/** What control has for the next thread. */
+function control(isTaken = () => true) {
+  const texts = new Map<string, readonly string[]>();
+  let handed = 0;
+  const of = (files: KeptFiles): KeptFiles => {
+    // Of the thread before nothing is left.
+    vi.clearAllTimers();
+    files.inherit(new Map(texts));
+    files.tell = (word) => told.push(word) > 0;
+    files.handOver = (key, of) => {
+      handed++;
+      if (!isTaken()) return false;
+      if (of === undefined) texts.delete(key);
+      else texts.set(key, of);
+      return true;
+    };
+    return files;
+  };
+  return { texts, of, handed: () => handed };
+}
+
+test('the next thread begins with what was good last where a file cannot be used, and tells that it cannot', () => {
+  const { of, handed, texts } = control();
+  kept = of(new KeptFiles());
+  for (const text of ['one', 'two']) {
+    writeFileSync(file, text);
+    expect(use()).toBe(text.toUpperCase());
+    use();
+  }
+  expect(handed(), 'each once').toBe(2);
+  rmSync(file);
+  kept = of(new KeptFiles());
+  expect(use()).toBe('TWO');
+  kept = of(new KeptFiles());
+  expect(use()).toBe('TWO');
+  vi.advanceTimersByTime(1_000);
+  expect(told).toEqual([unusable(`${file} cannot be read: ENOENT`)]);
+  writeFileSync(file, 'three');
+  expect(use()).toBe('THREE');
+  expect([...texts.values()]).toEqual([['three']]);
+  // What can be used is not what was there before.
+  writeFileSync(file, 'four');
+  kept = of(new KeptFiles());
+  expect(use()).toBe('FOUR');
+});
+
+test('what was handed over is of no use to who makes something else of it, or cannot', () => {
+  const { of } = control();
+  kept = of(new KeptFiles());
+  writeFileSync(file, 'one');
+  use();
+  rmSync(file);
+  kept = of(new KeptFiles());
+  expect(() => kept.use('another word', [file], filled)).toThrow('ENOENT');
+  expect(() =>
+    kept.use('word', [file], () => {
+      throw new Error('it is none');
+    }),
+  ).toThrow('ENOENT');
+});
+
+test('what control has not taken is handed over again, and what is of no use any more it forgets', () => {
+  let isTaken = false;
+  const { of, texts } = control(() => isTaken);
+  kept = of(new KeptFiles());
+  for (const one of [file, other]) writeFileSync(one, 'one');
+  use();
+  expect(texts.size).toBe(0);
+  isTaken = true;
+  use();
+  kept.use('word', [other], filled);
+  expect(texts.size).toBe(2);
+  kept.forgetAllBut(new Set([other]));
+  expect([...texts.keys()].join()).toContain(other);
+  expect(texts.size).toBe(1);
+  // By a thread that has not even asked for it.
+  kept = of(new KeptFiles());
+  expect(kept.isEmpty).toBe(false);
+  kept.forgetAllBut(new Set([file]));
+  expect([texts.size, kept.isEmpty]).toEqual([0, true]);
+});

@@ -26,7 +26,7 @@ export async function serveRoom<Data, To extends { readonly type: string }, From
 ): Promise<void> {
   const port = parentPort;
   if (port === null) throw new Error('this is the entry of a thread');
-  const { pulse: shared, data } = workerData as RoomData;
+  const { pulse: shared, kept, data } = workerData as RoomData;
   const pulse = new Pulse(shared);
   let posted = 0;
   const post = (message: unknown): boolean => {
@@ -35,7 +35,9 @@ export async function serveRoom<Data, To extends { readonly type: string }, From
     port.postMessage(message);
     return true;
   };
+  keptFiles.inherit(kept);
   keptFiles.tell = (word) => post({ type: 'file', word });
+  keptFiles.handOver = (key, texts) => post({ type: 'kept', key, texts });
   const hear = await make(data as Data, post);
   port.on('message', (message: To | { readonly type: 'break'; readonly how: RoomFault }) => {
     pulse.add('takenByRoom');
