@@ -53,6 +53,13 @@ function begin(ask: () => Promise<CheckResult>) {
   return { checker, beganAtMs, verdicts };
 }
 
+test('one that is never answered has failed once its time is over, which is told as the configuration has it', async () => {
+  const { checker, verdicts } = begin(() => new Promise(() => {}));
+  await vi.advanceTimersByTimeAsync(10_000);
+  checker.stop();
+  expect(verdicts).toEqual([expect.objectContaining({ isUp: false, why: 'no answer within 1s' })]);
+});
+
 /** Each millisecond for so long. */
 async function storm(checker: HealthChecker, forMs: number): Promise<void> {
   for (let i = 0; i < forMs; i++) {

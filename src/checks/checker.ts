@@ -8,6 +8,7 @@
  */
 import { type HealthState, initialHealth, observe } from '../core/health.ts';
 import type { Bind, HealthPlan } from '../core/plan.ts';
+import { formatDuration } from '../core/quantities.ts';
 import { Cancellation } from './cancel.ts';
 import { CheckGrid } from './check-grid.ts';
 import type { CheckTurns } from './check-turns.ts';
@@ -171,7 +172,12 @@ export class HealthChecker {
         if (lateMs > timeoutMs / 2)
           resolve({ verdict: 'unknown', why: `own event loop ${Math.round(lateMs)} ms late` });
         else
-          resolve(failed('timeout', `${this.options.dialect.silence ?? 'no answer'} within ${timeoutMs} ms`));
+          resolve(
+            failed(
+              'timeout',
+              `${this.options.dialect.silence ?? 'no answer'} within ${formatDuration(timeoutMs)}`,
+            ),
+          );
         abort.abort();
       }, timeoutMs);
       const done = (result: CheckResult): void => {

@@ -59,9 +59,9 @@ test('a client by its name', () => {
     'whose address: who connects from 203.0.113.9 is no proxy (proxy_protocol.from): it is the client itself, and no PROXY header is read from it',
     'access: allow: 203.0.113.0/24',
     'limit: flows_per_client: 0 of 200 open here; of other instances nothing is known; 200 more may come',
-    'bandwidth: per_flow: 2 MiB a second from clients, 20 MiB a second to them; read no faster',
-    'bandwidth: total: 1 GiB a second to clients; read no faster',
-    'waits: a client that has not said where it belongs is waited for 3 s; one that no route is for then is refused (no-route)',
+    'bandwidth: per_flow: 2MiB a second from clients, 20MiB a second to them; read no faster',
+    'bandwidth: total: 1GiB a second to clients; read no faster',
+    'waits: a client that has not said where it belongs is waited for 3s; one that no route is for then is refused (no-route)',
     'without a1: none',
     'source: the file',
   ]);
@@ -77,7 +77,7 @@ test('a datagram of a game, at one of its ports', () => {
     'address: 10.0.1.1:8042',
     'by: policy',
     expect.stringMatching(/^why: /),
-    'session ends: a conversation is over (expired) once 2 replies were sent for each datagram of its client, or after 60 s of silence',
+    'session ends: a conversation is over (expired) once 2 replies were sent for each datagram of its client, or after 1m of silence',
     'without g1: none',
     'source: the file',
   ]);
@@ -86,7 +86,7 @@ test('a datagram of a game, at one of its ports', () => {
 
 test('a proxy, one who is denied, one whom no route is for', () => {
   expect(explained('front', '10.1.1.1', { serverName: 'b.a.example', alpn: ['h2'] })).toContain(
-    'whose address: who connects from 10.1.1.1 is a proxy (proxy_protocol.from): the client is who its PROXY header names; 10.1.1.1 itself only where that names nobody; without a right header within 3 s the connection is reset (proxy-header)',
+    'whose address: who connects from 10.1.1.1 is a proxy (proxy_protocol.from): the client is who its PROXY header names; 10.1.1.1 itself only where that names nobody; without a right header within 3s the connection is reset (proxy-header)',
   );
   const denied = explained('front', '203.0.113.66', { serverName: 'b.a.example', alpn: ['h2'] });
   expect(denied).toContain('backend: none');

@@ -60,7 +60,7 @@ test('tells ready, how it is while that changes, a reload with its time, and the
   state.status = 'flows 2';
   vi.advanceTimersByTime(10_000);
   expect(taken(), 'nothing after it stops').toEqual([
-    'STOPPING=1\nEXTEND_TIMEOUT_USEC=40000000\nSTATUS=stopping: 3 flows have 30 s to finish',
+    'STOPPING=1\nEXTEND_TIMEOUT_USEC=40000000\nSTATUS=stopping: 3 flows have 30s to finish',
   ]);
 });
 

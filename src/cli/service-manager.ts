@@ -7,6 +7,7 @@
  * Messages about states are sent again while the manager's queue is full; what comes again by itself is not.
  */
 import { EAGAIN, errnoName } from '../linux/errno.ts';
+import { timeToFinish } from '../observe/in-words.ts';
 import type { Beat } from '../worker/client.ts';
 import { Watchdog } from './watchdog.ts';
 
@@ -118,7 +119,7 @@ export class ServiceManager {
     if (this.isStopping) return;
     this.isStopping = true;
     const usec = (drainMs + stopSlackMs) * 1_000;
-    const drain = `STATUS=stopping: ${flows} flows have ${drainMs / 1_000} s to finish`;
+    const drain = `STATUS=stopping: ${flows} flows ${timeToFinish(drainMs)}`;
     this.tell(['STOPPING=1', `EXTEND_TIMEOUT_USEC=${usec}`, drain]);
   }
 

@@ -6,6 +6,7 @@ import { formatAddress } from '../core/address-text.ts';
 import { backendIdsMax, poolIdsMax, ringPointsMax } from '../core/limits.ts';
 import { hashPolicies } from '../core/plan.ts';
 import { pointsPerWeight } from '../core/policy/ring.ts';
+import { formatDuration } from '../core/quantities.ts';
 import { poolsOf } from '../core/routes.ts';
 import { backendOptions } from './backend-shape.ts';
 import { checkUpstream } from './check-sockets.ts';
@@ -17,7 +18,6 @@ import { passiveOptions, poolOptions } from './pool-shape.ts';
 import { isPrime, nearestPrime } from './prime.ts';
 import { showValue } from './problem.ts';
 import { type Report, reportRepeats } from './report.ts';
-import { formatDuration } from './units.ts';
 import { checkPoolOptions } from './without-effect.ts';
 
 /** Below 100 entries for each backend the shares differ by more than 1 %: Maglev, NSDI 2016, section 5.3. */

@@ -6,14 +6,8 @@
  */
 
 import type { Reading } from '../core/options.ts';
-import {
-  durationPattern,
-  formatDuration,
-  formatPercent,
-  percentPattern,
-  readDuration,
-  readPercent,
-} from './units.ts';
+import { formatDuration } from '../core/quantities.ts';
+import { durationPattern, formatPercent, percentPattern, readDuration, readPercent } from './units.ts';
 import * as z from './zod.ts';
 
 type JsonSchemaParts = Readonly<Record<string, unknown>>;

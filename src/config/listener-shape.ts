@@ -25,6 +25,7 @@ import {
   limitsScopes,
   type SubnetLimitsPlan,
 } from '../core/plan.ts';
+import { formatDuration } from '../core/quantities.ts';
 import { accessOptions } from './access-shape.ts';
 import { affinityKey } from './affinity-key.ts';
 import { isUnixOnly, type ListenerBind, readListenerBinds } from './bind.ts';
@@ -35,7 +36,6 @@ import { proxyIn } from './proxy-shape.ts';
 import { rebind } from './rebind-shape.ts';
 import { routes } from './route-shape.ts';
 import { byteRate, device, tcpMeaning, tcpOptions, udpMeaning, udpOptions } from './socket-shape.ts';
-import { formatDuration } from './units.ts';
 import * as z from './zod.ts';
 
 const second = 1_000;

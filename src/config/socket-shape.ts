@@ -15,8 +15,9 @@ import {
   whole,
 } from '../core/options.ts';
 import type { ListenerPlan, UpstreamPlan } from '../core/plan.ts';
+import { formatDuration } from '../core/quantities.ts';
 import { showValue } from './problem.ts';
-import { formatDuration, readSize, sizePattern } from './units.ts';
+import { readSize, sizePattern } from './units.ts';
 
 /** MAX_TCP_KEEPIDLE and MAX_TCP_KEEPINTVL of the kernel are 32767 s, whole ones: tcp(7). */
 const keepAliveMsMax = 32_767_000;

@@ -1,13 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { formatDuration, formatSize } from '../core/quantities.ts';
 import {
   durationPattern,
-  formatDuration,
   formatPercent,
   percentPattern,
   readDuration,
   readPercent,
   readSize,
+  sizePattern,
 } from './units.ts';
 
 describe('readDuration', () => {
@@ -67,6 +68,24 @@ describe('readDuration', () => {
 });
 
 describe('readSize', () => {
+  it('reads back what formatSize writes, and the editor pattern agrees', () => {
+    const pattern = new RegExp(sizePattern);
+    const sizes = fc.oneof(
+      fc.nat(2 ** 40),
+      fc.nat(2_000).map((n) => n * 1024),
+      fc.nat(2_000).map((n) => n * 1_000_000),
+    );
+    fc.assert(
+      fc.property(sizes, (bytes) => {
+        const text = formatSize(bytes);
+        expect(readSize(text)).toEqual({ value: bytes });
+        // That is a value of its own where it may stand.
+        if (bytes > 0) expect(text).toMatch(pattern);
+      }),
+    );
+    expect([0, 1, 65_536, 2_000_000, 1_536].map(formatSize)).toEqual(['0', '1B', '64KiB', '2MB', '1536B']);
+  });
+
   it.each([
     ['64KiB', 65_536],
     ['1MiB', 1_048_576],

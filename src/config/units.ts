@@ -3,26 +3,8 @@
  * remembers whether it was seconds or milliseconds; 0 needs no unit.
  */
 import type { Reading } from '../core/options.ts';
+import { durationUnits, sizeUnits } from '../core/quantities.ts';
 import { showValue } from './problem.ts';
-
-const durationUnits = [
-  ['d', 86_400_000],
-  ['h', 3_600_000],
-  ['m', 60_000],
-  ['s', 1_000],
-  ['ms', 1],
-] as const;
-
-/** Binary units count in 1024, decimal ones in 1000 (IEC 80000-13). */
-const sizeUnits = [
-  ['GiB', 1024 ** 3],
-  ['GB', 1000 ** 3],
-  ['MiB', 1024 ** 2],
-  ['MB', 1000 ** 2],
-  ['KiB', 1024],
-  ['kB', 1000],
-  ['B', 1],
-] as const;
 
 type Units = readonly (readonly [string, number])[];
 
@@ -82,18 +64,6 @@ export function readPercent(value: unknown): Reading<number> {
 /** A share in the form {@link readPercent} reads. */
 export function formatPercent(share: number): string {
   return share === 0 ? '0' : `${Number((share * 100).toFixed(4))}%`;
-}
-
-/** Milliseconds in the form {@link readDuration} reads: `1h30m`, `1s500ms`, `0`. */
-export function formatDuration(durationMs: number): string {
-  let rest = durationMs;
-  let text = '';
-  for (const [unit, factor] of durationUnits) {
-    const count = Math.floor(rest / factor);
-    if (count > 0) text += `${count}${unit}`;
-    rest -= count * factor;
-  }
-  return text === '' ? '0' : text;
 }
 
 function readQuantity(

@@ -6,10 +6,11 @@
  * back for long enough workers are asked how many clients sent: it takes several. And some protocols have no replies
  * (syslog, NetFlow): a pool none of whose backends has ever replied is left alone.
  */
-import { formatDuration } from '../config/units.ts';
+
 import type { Fault } from '../core/ejection.ts';
 import { accountedWithinMs } from '../core/limits.ts';
 import type { PoolPlan } from '../core/plan.ts';
+import { formatDuration } from '../core/quantities.ts';
 import type { Ids } from './ids.ts';
 
 const lookEveryMs = 1_000;

@@ -62,10 +62,10 @@ test.each<[string, string, string, Partial<Terms>]>([
           of: 'per_flow',
           up: 2 * 1024 ** 2,
           down: 20 * 1024 ** 2,
-          why: '2 MiB a second from clients, 20 MiB a second to them; read no faster',
+          why: '2MiB a second from clients, 20MiB a second to them; read no faster',
         },
-        { of: 'per_client', up: 0, down: 1_500, why: '1500 B a second to clients; read no faster' },
-        { of: 'total', up: 1024 ** 3, down: 0, why: '1 GiB a second from clients; read no faster' },
+        { of: 'per_client', up: 0, down: 1_500, why: '1500B a second to clients; read no faster' },
+        { of: 'total', up: 1024 ** 3, down: 0, why: '1GiB a second from clients; read no faster' },
       ],
     },
   ],
@@ -79,7 +79,7 @@ test.each<[string, string, string, Partial<Terms>]>([
           of: 'per_client',
           up: 256 * 1024,
           down: 0,
-          why: '256 KiB a second from clients; datagrams above are dropped (rate)',
+          why: '256KiB a second from clients; datagrams above are dropped (rate)',
         },
       ],
     },
@@ -89,7 +89,7 @@ test.each<[string, string, string, Partial<Terms>]>([
     `${udp}, session_ends_after: { replies: 1 }`,
     '',
     {
-      ends: 'a conversation is over (expired) once 1 reply was sent for each datagram of its client, or after 60 s of silence',
+      ends: 'a conversation is over (expired) once 1 reply was sent for each datagram of its client, or after 1m of silence',
     },
   ],
   [
@@ -97,7 +97,7 @@ test.each<[string, string, string, Partial<Terms>]>([
     `${udp}, session_ends_after: { replies: 3 }, timeouts: { idle: 1500ms }`,
     '',
     {
-      ends: 'a conversation is over (expired) once 3 replies were sent for each datagram of its client, or after 1500 ms of silence',
+      ends: 'a conversation is over (expired) once 3 replies were sent for each datagram of its client, or after 1s500ms of silence',
     },
   ],
   [
@@ -106,7 +106,7 @@ test.each<[string, string, string, Partial<Terms>]>([
     '',
     {
       waits:
-        'a client that has not said where it belongs is waited for 500 ms; one that no route is for then goes to pool p',
+        'a client that has not said where it belongs is waited for 500ms; one that no route is for then goes to pool p',
     },
   ],
   ['routes that nothing is read for', `${tcp}, routes: [ { client: 10.0.0.0/8, pool: p } ]`, '', {}],
@@ -114,7 +114,7 @@ test.each<[string, string, string, Partial<Terms>]>([
     'a key that is waited for',
     `${tcp}, affinity: { key: { payload: { length: 8 } } }`,
     '',
-    { waits: 'a client that says less than its key is waited for 3 s, and then recognised by its address' },
+    { waits: 'a client that says less than its key is waited for 3s, and then recognised by its address' },
   ],
   [
     'routes and such a key',
@@ -122,7 +122,7 @@ test.each<[string, string, string, Partial<Terms>]>([
     '',
     {
       waits:
-        'a client that has not said where it belongs is waited for 3 s; one that no route is for then goes to pool p',
+        'a client that has not said where it belongs is waited for 3s; one that no route is for then goes to pool p',
     },
   ],
   ['a key of a datagram', `${udp}, affinity: { key: { payload: { length: 8 } } }`, '', {}],
@@ -141,10 +141,10 @@ pools: { p: { backends: [ { name: a, address: "10.0.0.1:53" } ] } }
     return termsOf(result.plan.listeners[0]!, result.plan.pools[0]!).waits;
   };
   expect(waits(listenerOf('tcp://0.0.0.0:1', 'tls: {}'))).toMatch(
-    / 3 s; one that no route is for then is refused \(no-route\)$/,
+    / 3s; one that no route is for then is refused \(no-route\)$/,
   );
   expect(waits(listenerOf('udp://0.0.0.0:1', 'quic: {}'))).toBe(
-    'a client whose QUIC hello is not whole is waited for 3 s; one that no route is for is refused (no-route)',
+    'a client whose QUIC hello is not whole is waited for 3s; one that no route is for is refused (no-route)',
   );
 });
 

@@ -14,6 +14,7 @@ import {
   type ListenerPlan,
   type PoolPlan,
 } from '../core/plan.ts';
+import { formatDuration, formatSize } from '../core/quantities.ts';
 import { Routes } from '../core/routes.ts';
 
 export interface Terms {
@@ -75,24 +76,17 @@ function bandwidthOf({ bandwidth = {}, protocol }: ListenerPlan): BandwidthExpla
 
 function rateText({ up, down }: ByteRatePlan): string {
   const parts = [
-    ...(up === 0 ? [] : [`${sizeText(up)} a second from clients`]),
-    ...(down === 0 ? [] : [`${sizeText(down)} a second to them`]),
+    ...(up === 0 ? [] : [`${formatSize(up)} a second from clients`]),
+    ...(down === 0 ? [] : [`${formatSize(down)} a second to them`]),
   ];
   return parts.join(', ').replace(/^([^,]*)them$/, '$1clients');
-}
-
-/** Exact, in the largest unit that divides it. */
-function sizeText(bytes: number): string {
-  const units = ['GiB', 'MiB', 'KiB'] as const;
-  const at = units.findIndex((_, i) => bytes % 1024 ** (units.length - i) === 0);
-  return at < 0 ? `${bytes} B` : `${bytes / 1024 ** (units.length - at)} ${units[at]}`;
 }
 
 function endsOf({ sessionEndsAfter, timeouts }: ListenerPlan): string | undefined {
   if (sessionEndsAfter === undefined) return undefined;
   const { replies } = sessionEndsAfter;
   const count = replies === 1 ? '1 reply was sent' : `${replies} replies were sent`;
-  return `a conversation is over (expired) once ${count} for each datagram of its client, or after ${durationText(timeouts.idleMs)} of silence`;
+  return `a conversation is over (expired) once ${count} for each datagram of its client, or after ${formatDuration(timeouts.idleMs)} of silence`;
 }
 
 /** Routes and a key may go by what a client says. */
@@ -103,15 +97,11 @@ function waitsOf({ routes, pool, affinity, timeouts, protocol }: ListenerPlan): 
   const identifyMs = needsBytes ? (timeouts.identifyMs ?? identifyMsDefault) : 0;
   const waitMs = Math.max(identifyMs, isByPayload ? payloadWaitMs : 0);
   if (!needsBytes)
-    return `a client that says less than its key is waited for ${durationText(waitMs)}, and then recognised by its address`;
+    return `a client that says less than its key is waited for ${formatDuration(waitMs)}, and then recognised by its address`;
   const others = pool === undefined ? 'is refused (no-route)' : `goes to pool ${pool}`;
   return protocol === 'tcp'
-    ? `a client that has not said where it belongs is waited for ${durationText(waitMs)}; one that no route is for then ${others}`
-    : `a client whose QUIC hello is not whole is waited for ${durationText(waitMs)}; one that no route is for ${others}`;
-}
-
-export function durationText(ms: number): string {
-  return ms % 1_000 === 0 ? `${ms / 1_000} s` : `${ms} ms`;
+    ? `a client that has not said where it belongs is waited for ${formatDuration(waitMs)}; one that no route is for then ${others}`
+    : `a client whose QUIC hello is not whole is waited for ${formatDuration(waitMs)}; one that no route is for ${others}`;
 }
 
 /**

@@ -93,7 +93,7 @@ test('whose address counts', () => {
     ask({ ...view, plan: { ...view.plan, proxyProtocol: { ...proxyProtocol, udp: which } } }, '10.0.0.1')
       ?.why;
   expect(why(view, 'first')).toMatch(
-    /; without a right header within 1 s the connection is reset \(proxy-header\)$/,
+    /; without a right header within 1s the connection is reset \(proxy-header\)$/,
   );
   expect(why(udp, 'first')).toMatch(/; a first datagram without a right header is dropped \(proxy-header\)$/);
   expect(why(udp, 'every')).toMatch(/; a datagram without a right header is dropped \(proxy-header\)$/);

@@ -25,12 +25,13 @@ import {
 import { Tiered } from '../core/policy/tiered.ts';
 import { mustTell } from '../core/proxy-peers.ts';
 import type { ProxyInPlan } from '../core/proxy-plan.ts';
+import { formatDuration } from '../core/quantities.ts';
 import { poolsOf, Routes, routeText, type Said, saidNothing } from '../core/routes.ts';
 import type { BackendView, ListenerView, PoolView, Snapshot } from '../core/snapshot.ts';
 import type { PinRow, PinsByHand } from '../pins/by-hand.ts';
 import type { SharedViews } from '../rooms/shared.ts';
 import { type LimitExplained, limitsOf } from './explain-limits.ts';
-import { addressFor, durationText, mustHavePort, type Terms, termsOf } from './explain-terms.ts';
+import { addressFor, mustHavePort, type Terms, termsOf } from './explain-terms.ts';
 import type { KeptPolicies } from './policies.ts';
 
 /** What an explanation is made from. */
@@ -216,7 +217,7 @@ function whoseAddressOf({ plan }: ListenerView, client: AskedClient): Pick<Expla
 
 function withoutHeader(protocol: Protocol, { timeoutMs, udp }: ProxyInPlan): string {
   if (protocol === 'tcp')
-    return `without a right header within ${durationText(timeoutMs)} the connection is reset (proxy-header)`;
+    return `without a right header within ${formatDuration(timeoutMs)} the connection is reset (proxy-header)`;
   const which = udp === 'every' ? 'a datagram' : 'a first datagram';
   return `${which} without a right header is dropped (proxy-header)`;
 }

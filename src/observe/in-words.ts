@@ -4,6 +4,7 @@
  */
 import type { ClusterEvent } from '../cluster/events.ts';
 import type { ControlEvent } from '../control/events.ts';
+import { formatDuration } from '../core/quantities.ts';
 import { flowInWords } from './flow-words.ts';
 
 export type Level = 'debug' | 'info' | 'warn' | 'error';
@@ -120,7 +121,7 @@ function verdictInWords(event: Told<'backend-up' | 'backend-down' | 'backend-sti
 }
 
 function addressLeftInWords({ pool, backend, address, action, graceMs }: Told<'address-left'>): string {
-  const fate = action === 'keep' ? 'stay' : graceMs === 0 ? 'end' : `end in ${graceMs} ms`;
+  const fate = action === 'keep' ? 'stay' : graceMs === 0 ? 'end' : `end in ${formatDuration(graceMs)}`;
   return `${pool}/${backend} is reached otherwise now: TCP connections by ${address} ${fate}`;
 }
 
@@ -258,13 +259,18 @@ export function inWords(event: ControlEvent): string {
     case 'reload-refused':
       return `the new configuration was refused, the old one stays: ${event.problems.join('; ')}`;
     case 'shutdown':
-      return `shutting down: ${event.flows} flows have ${event.drainMs} ms to finish`;
+      return `shutting down: ${event.flows} flows ${timeToFinish(event.drainMs)}`;
     case 'ready':
     case 'stopped':
       return event.event;
     default:
       return clusterInWords(event) + ('times' in event && event.times > 1 ? ` (${event.times} times)` : '');
   }
+}
+
+/** What becomes of open flows at a shutdown. @param drainMs `shutdown.drain` */
+export function timeToFinish(drainMs: number): string {
+  return drainMs === 0 ? 'end at once' : `have ${formatDuration(drainMs)} to finish`;
 }
 
 function operatedText({

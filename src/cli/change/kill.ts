@@ -1,8 +1,9 @@
 /** `pinion connections kill`: ends connections and UDP conversations. */
 import { readDuration } from '../../config/units.ts';
+import { formatDuration } from '../../core/quantities.ts';
 import { ask, complainOfUsage } from '../ask.ts';
 import type { KillOptions } from '../commands/look.ts';
-import { count, took } from '../screen/amounts.ts';
+import { count } from '../screen/amounts.ts';
 import { print } from '../standard-output.ts';
 
 export interface Killed {
@@ -34,6 +35,6 @@ export async function kill(options: KillOptions): Promise<void> {
 export function killedText({ connections, overMs, others }: Killed): string {
   if (connections === 0 && others === undefined) return 'no connection matches: nothing is ended';
   const what = connections === 1 ? '1 connection ends' : `${count(connections)} connections end`;
-  const when = overMs > 0 ? ` over ${took(overMs)}` : '';
+  const when = overMs > 0 ? ` over ${formatDuration(overMs)}` : '';
   return `${what}${when}${others === 'told' ? ' here; the other instances are told' : ''}`;
 }

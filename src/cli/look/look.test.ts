@@ -186,7 +186,7 @@ test('what was done is a sentence', () => {
     'pg/pg1 takes new clients, weight 5; Redis does not take it now, and is told later',
     'no connection matches: nothing is ended',
     '1 connection ends here; the other instances are told',
-    '2,000 connections end over 30 s',
+    '2,000 connections end over 30s',
     'client-ip 192.0.2.7 is pinned to pg/pg1 on all instances',
     'warning: x\nthe configuration is in use (digest abcdef012345)\nrestart to change workers\n',
   ]);

@@ -56,7 +56,11 @@ test('a drain: who stays, and where new clients go', () => {
 });
 
 test('maintenance ends flows as on_down says', () => {
-  expect(ask({ state: 'maintenance' })).toMatchObject({ flowsEnd: 37, flowsEndOverMs: 5_000 });
+  expect(ask({ state: 'maintenance' })).toMatchObject({
+    flowsEnd: 37,
+    flowsEndOverMs: 5_000,
+    text: expect.stringMatching(/^37 flows end within 5s; /),
+  });
   expect(ask({ state: 'maintenance' }, { onDown: 'keep' })).toMatchObject({ flowsEnd: 0, flowsEndOverMs: 0 });
 });
 

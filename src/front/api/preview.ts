@@ -3,6 +3,7 @@ import type { BackendStatus } from '../../control/backend-status.ts';
 import { pinIdOf } from '../../core/choose.ts';
 import { expectedShares, type Standing } from '../../core/expected-shares.ts';
 import type { OperatorOrder } from '../../core/operator-word.ts';
+import { formatDuration } from '../../core/quantities.ts';
 import type { BackendView, PoolView } from '../../core/snapshot.ts';
 import { onDownFor } from '../../core/verdict.ts';
 import type { SharedViews } from '../../rooms/shared.ts';
@@ -89,7 +90,7 @@ function inWords(
     sentences.push(`${plural(flows, 'flow')} stay; ${clients} move with their next connection.`);
   else if (state === 'drain') sentences.push(`${clients} and ${plural(flows, 'flow')} stay.`);
   else if (state === 'maintenance') {
-    const when = flowsEndOverMs === 0 ? 'at once' : `within ${flowsEndOverMs / 1_000} s`;
+    const when = flowsEndOverMs === 0 ? 'at once' : `within ${formatDuration(flowsEndOverMs)}`;
     const end = flowsEnd === 0 ? `${plural(flows, 'flow')} stay` : `${plural(flowsEnd, 'flow')} end ${when}`;
     sentences.push(`${end}; ${clients} go elsewhere with their next connection.`);
   }
