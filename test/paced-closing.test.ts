@@ -1,13 +1,18 @@
-/** `close_over`: a thousand clients of a lost backend are told one after the other, and those of one that is back are left alone. */
+/**
+ * `close_over`: a thousand clients of a lost backend are told one after the other, and those of one that is back are left alone. And what
+ * an operator has to do with it: a drain ends nobody, maintenance and `connections kill` do.
+ */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
-import { configText, quickCheck, reload, type Section, workersHave } from './support/config.ts';
+import { admin, configText, quickCheck, reload, type Section, workersHave } from './support/config.ts';
 import { eventually, settled } from './support/eventually.ts';
 import { type Pinion, startPinion } from './support/pinion.ts';
 import { stopEverything } from './support/processes.ts';
 
 const clientsMax = 1_000;
+/** Who is not there is down at once, and who is late on a busy machine is not. */
+const patientCheck = { type: 'tcp', interval: '2s', fast_interval: '200ms', timeout: '2s', fall: 2, rise: 1 };
 const sockets: Socket[] = [];
 const servers: Server[] = [];
 
@@ -98,5 +103,107 @@ describe.each(['epoll', 'portable'])('engine %s', (engine) => {
     await pinion.stop('SIGTERM');
     await eventually('they have all been told', () => lastMs.length === 100);
     expect(lastMs.at(-1)! - lastMs[0]!).toBeGreaterThan(300);
+  });
+
+  test('a drain ends nobody; what goes down, or is ended, while it drains is told evenly', async () => {
+    const server = await serve();
+    const port = portOf(server);
+    const spare = await serve();
+    const backends = [
+      { name: 'db', address: `127.0.0.1:${port}` },
+      { name: 'spare', address: `127.0.0.1:${portOf(spare)}`, backup: true },
+    ];
+    const pinion = await startPinion(
+      configText({
+        engine,
+        workers: 2,
+        listeners: [{ name: 'front', bind: 'tcp://127.0.0.1:0', pool: 'pool', affinity: { key: 'none' } }],
+        pools: { pool: { close_over: '8s', health: patientCheck, backends } },
+      }),
+    );
+    const endedAtMs: number[] = [];
+    const clients = await Promise.all(Array.from({ length: 200 }, () => open(pinion, endedAtMs)));
+    const order = async (word: string): Promise<void> => {
+      expect((await admin(pinion, 'POST', `/pools/pool/backends/db/${word}`)).status).toBe(200);
+    };
+    const flowsOf = async (name: string): Promise<number> => {
+      const { body } = await admin(pinion, 'GET', '/status');
+      const { backends } = body as { backends: { backend: string; flows: number }[] };
+      return backends.find(({ backend }) => backend === name)!.flows;
+    };
+    const some = (more: number): Promise<true> => {
+      const before = endedAtMs.length;
+      return eventually(`${more} more are told`, () => endedAtMs.length >= before + more);
+    };
+    /** Those that are left go on, where they were. */
+    const goOn = async (): Promise<void> => {
+      const kept = clients.filter((client) => !client.closed);
+      expect(kept.length).toBeGreaterThan(0);
+      await Promise.all(
+        kept.map((client) => {
+          client.write('still');
+          return once(client, 'data');
+        }),
+      );
+      await eventually('all of them are counted', async () => (await flowsOf('db')) === kept.length);
+    };
+
+    await order('drain');
+    await open(pinion, []);
+    await eventually('newcomers go elsewhere', async () => (await flowsOf('spare')) === 1);
+    await settled('those that are told', () => endedAtMs.length, 1_000);
+    expect(endedAtMs).toEqual([]);
+    await goOn();
+
+    // While it drains it accepts nobody any more, and then does again: it drains on, with those that are left.
+    server.close();
+    await some(10);
+    await serve(port);
+    await pinion.waitForLog(({ event, backend }) => event === 'backend-up' && backend === 'db');
+    await settled('those that are told', () => endedAtMs.length, 1_000);
+    await goOn();
+    await open(pinion, []);
+    await eventually('newcomers still go elsewhere', async () => (await flowsOf('spare')) === 2);
+
+    // Maintenance ends as on_down says, and what is taken back is over.
+    await order('maintenance');
+    await some(10);
+    await order('undrain');
+    await settled('those that are told', () => endedAtMs.length, 1_000);
+    await goOn();
+    const down = endedAtMs.length;
+
+    // What an operator ends goes on being ended, whatever becomes of the drain.
+    await order('drain');
+    const { body } = await admin(pinion, 'POST', '/connections/kill?backend=db');
+    expect(body).toMatchObject({ overMs: 8_000 });
+    await some(10);
+    expect(endedAtMs.length, 'evenly').toBeLessThan(clients.length);
+    await order('undrain');
+    await eventually('all of them are told', () => endedAtMs.length === clients.length);
+    await eventually('none is left', async () => (await flowsOf('db')) === 0);
+    const ended = (code: string) => pinion.metric('pinion_listener_ended_total', { listener: 'front', code });
+    await eventually('the codes', async () => (await ended('operator')) === clients.length - down);
+    expect(await ended('backend-down')).toBe(down);
+  });
+
+  test('a shutdown that drains for longer lets them be until the last of it', async () => {
+    const server = await serve();
+    const backends = [{ name: 'db', address: `127.0.0.1:${portOf(server)}` }];
+    const pinion = await startPinion(
+      configText({
+        engine,
+        workers: 2,
+        shutdown: { drain: '3s' },
+        listeners: [{ name: 'front', bind: 'tcp://127.0.0.1:0', pool: 'pool' }],
+        pools: { pool: { close_over: '1s', health: { type: 'none' }, backends } },
+      }),
+    );
+    const endedAtMs: number[] = [];
+    await Promise.all(Array.from({ length: 50 }, () => open(pinion, endedAtMs)));
+    const askedAtMs = performance.now();
+    await pinion.stop('SIGTERM');
+    await eventually('they have all been told', () => endedAtMs.length === 50);
+    expect(endedAtMs[0]! - askedAtMs).toBeGreaterThan(1_900);
   });
 });
