@@ -124,7 +124,8 @@ test('status, flows, an order and its preview, events, the stream', async () => 
   let isOpen = false;
   const drained = follow(
     '/v1/stream',
-    (name, data) => name === 'event' && shapes.eventShape.parse(data).event === 'backend-operated',
+    (name, data) =>
+      name === 'event' && shapes.eventsShape.shape.events.element.parse(data).event === 'backend-operated',
     undefined,
     () => {
       isOpen = true;

@@ -345,7 +345,6 @@ const exportedForTests: Readonly<Record<string, readonly string[]>> = {
     'src/cli/look/version.ts#versionText',
     'src/cli/man-page.ts#manPage',
     'src/cli/ready.ts#refusalIn',
-    'src/cli/screen/table.ts#table',
     'src/cli/suggestions.ts#namesOf',
   ],
   'the pure part of what reads a file, /proc, Redis or the network': [
@@ -360,7 +359,6 @@ const exportedForTests: Readonly<Record<string, readonly string[]>> = {
     'src/engine/portable/kernel-drops.ts#collectDrops',
     'src/engine/portable/kernel-drops.ts#keyOf',
     'src/engine/portable/kernel-queues.ts#readQueues',
-    'src/front/api/backend-row.ts#conditionOf',
     'src/front/connection.ts#peerOf',
     'src/kernel/present.ts#presentOf',
     'src/wire/proxy-header.ts#readSsl',
@@ -368,21 +366,9 @@ const exportedForTests: Readonly<Record<string, readonly string[]>> = {
   'a formula that is held against published values, or against a slow one': [
     'src/config/suggest.ts#editDistance',
     'src/core/key-bytes.ts#hash128',
-    'src/core/policy/maglev.ts#isPrime',
-  ],
-  'a bound that tests go up to, and over': [
-    'src/core/histograms.ts#histogramBoundsMs',
-    'src/linux/chunk-pool.ts#chunkBytesMax',
-    'src/wire/minecraft-handshake.ts#handshakeBytesMax',
-    'src/wire/postgres-startup.ts#startupBytesMax',
-    'src/wire/proxy-header.ts#lineBytesMax',
-    'src/wire/quic.ts#initialDatagramBytesMin',
-    'src/wire/quic.ts#initialsPerDatagramMax',
-    'src/wire/sockaddr.ts#unixPathBytesMax',
   ],
   'all of a kind, held against its documentation': [
     'src/front/api/api.ts#apiOperations',
-    'src/front/api/shapes.ts#eventShape',
     'src/observe/log.ts#ownEventLevels',
     'src/observe/metrics.ts#familiesOf',
   ],

@@ -10,7 +10,7 @@
 import { listenersMax, poolIdsMax } from './limits.ts';
 
 /** Upper bounds of the buckets, in milliseconds; a value that is equal to a bound is below it, as in Prometheus. */
-export const histogramBoundsMs = {
+const histogramBoundsMs = {
   /** TCP: from the client's arrival until a backend had accepted. */
   connect: [0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000],
   /** From the client's arrival to the end of the flow. */

@@ -11,7 +11,7 @@ const sizes = [4 * 1024, 16 * 1024, 64 * 1024] as const;
 const arenaBytes = 1024 * 1024;
 
 /** The largest remainder there can be. Bytes. */
-export const chunkBytesMax = sizes[2];
+const chunkBytesMax = sizes[2];
 
 export class ChunkPool {
   readonly #budgetBytes: number;

@@ -19,7 +19,7 @@ export interface MinecraftHandshake {
 }
 
 /** BungeeCord adds a player's skin, which has a few thousand. Bytes of the packet. */
-export const handshakeBytesMax = 16 * 1024;
+const handshakeBytesMax = 16 * 1024;
 /** A packet's number, the version, and a name of nothing: with port and next state there is no shorter one. */
 const handshakeBytesMin = 6;
 const nexts = [undefined, 'status', 'login', 'transfer'] as const;

@@ -28,7 +28,7 @@ export type PostgresStartup =
 const codes = { cancel: 80_877_102, ssl: 80_877_103, gss: 80_877_104 } as const;
 const majorVersion = 3;
 /** MAX_STARTUP_PACKET_LENGTH of the server. */
-export const startupBytesMax = 10_000;
+const startupBytesMax = 10_000;
 /** Number and key; version 3.2 has keys of up to 256 bytes. */
 const cancelBytesMax = 12 + 256;
 

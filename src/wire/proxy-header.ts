@@ -50,7 +50,7 @@ const word = Uint8Array.from('PROXY ', (letter) => letter.charCodeAt(0));
 /** Signature, command, family, length. */
 const fixedBytes = 16;
 /** The longest line, its CRLF included (section 2.1). */
-export const lineBytesMax = 107;
+const lineBytesMax = 107;
 const uniqueIdBytesMax = 128;
 /** Paths of AF_UNIX have room for so many bytes each. */
 const pathBytes = 108;

@@ -121,9 +121,9 @@ function bytesOf(hex: string): Uint8Array {
 }
 
 /** A datagram with a client's first packet has at least so many: RFC 9000 section 14.1. Servers drop shorter ones. */
-export const initialDatagramBytesMin = 1_200;
+const initialDatagramBytesMin = 1_200;
 /** Clients have one in a datagram. Each costs ciphers of its own, and a source can be forged. */
-export const initialsPerDatagramMax = 4;
+const initialsPerDatagramMax = 4;
 const sampleBytes = 16;
 const tagBytes = 16;
 const typeBits = 0x30;

@@ -4,6 +4,7 @@
  * machine this runs on; port and address are in network order. Flow label and scope are not kept.
  */
 import { Address } from '../core/address.ts';
+import { unixPathBytesMax } from '../core/limits.ts';
 
 const familyUnix = 1;
 const familyInet = 2;
@@ -13,8 +14,6 @@ export const inetBytes = 16;
 export const inet6Bytes = 28;
 /** Two bytes of family and a path of up to 108. */
 export const unixBytesMax = 110;
-/** Longest path with its terminating zero left out. */
-export const unixPathBytesMax = 107;
 
 /**
  * Writes `address` at `offset`: as sockaddr_in if it is IPv4 and `family` is not 6, else as sockaddr_in6 (IPv4 then in its

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { age, bytes, count, percent, rate, took } from './amounts.ts';
 import { cut, cutLine, type Line, pad, paint, plain, printable, span, widthOf, wrapLine } from './line.ts';
-import { type Column, table } from './table.ts';
+import { type Cell, type Column, tableOf } from './table.ts';
 import { terminalOf, textOf } from './terminal.ts';
 
 describe('amounts', () => {
@@ -126,12 +126,13 @@ describe('table', () => {
     { title: 'PINS', align: 'right', leaves: 2 },
     { title: 'WHY', leaves: 1, cutTo: 5 },
   ];
-  const rows = [
+  const rows: readonly (readonly Cell[])[] = [
     ['pg/pg1', '812', '2,104', ''],
     ['pg/a-long-name', '0', '7', span('refused by it', 'bad')],
   ];
+  const fields = columns.map((column, i) => ({ ...column, cell: (row: readonly Cell[]) => row[i]! }));
   const draw = (width: number): string[] =>
-    textOf(table(columns, rows, width), false)
+    textOf(tableOf(fields, rows, width), false)
       .trimEnd()
       .split('\n');
 

@@ -23,7 +23,7 @@ const gap = '  ';
  * @param width of the terminal; Infinity: there is none
  * @returns the titles, then a line for each row
  */
-export function table(columns: readonly Column[], rows: readonly (readonly Cell[])[], width: number): Line[] {
+function table(columns: readonly Column[], rows: readonly (readonly Cell[])[], width: number): Line[] {
   const spans = rows.map((row) => row.map(shown));
   const natural = columns.map(({ title }, at) =>
     spans.reduce((most, row) => Math.max(most, widthOf(row[at]!.text)), widthOf(title)),

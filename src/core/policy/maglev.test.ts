@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { candidatesOf } from './candidates.ts';
-import { isPrime, Maglev } from './maglev.ts';
+import { Maglev } from './maglev.ts';
 import type { PolicyBackend } from './policy.ts';
 import {
   backendsOf,
@@ -152,9 +152,8 @@ describe('Maglev', () => {
   });
 
   it('refuses a table size that is not a prime', () => {
-    expect(() => maglev(equalBackends(2), 65_536)).toThrow(RangeError);
-    expect([0, 1, 2, 3, 4, 9, 65_537, 655_373, 3.5, Number.NaN].filter(isPrime)).toEqual([
-      3, 65_537, 655_373,
-    ]);
+    for (const size of [0, 1, 2, 4, 9, 65_536, 3.5, Number.NaN])
+      expect(() => maglev(equalBackends(2), size), `${size}`).toThrow(RangeError);
+    for (const size of [3, 65_537, 655_373]) expect(() => maglev(equalBackends(2), size)).not.toThrow();
   });
 });

@@ -104,7 +104,7 @@ function fillTable(candidates: readonly Candidate[], size: number): Uint16Array 
 }
 
 /** True for primes from 3, the sizes a table may have (2 leaves no skip to choose). */
-export function isPrime(number: number): boolean {
+function isPrime(number: number): boolean {
   if (!Number.isInteger(number) || number < 3 || number % 2 === 0) return false;
   for (let divisor = 3; divisor * divisor <= number; divisor += 2) {
     if (number % divisor === 0) return false;

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
 import type { BackendStatus } from '../../control/backend-status.ts';
-import { conditionOf } from './backend-row.ts';
+import type { SharedViews } from '../../rooms/shared.ts';
+import { backendRow } from './backend-row.ts';
+import type { RateWatch } from './rates.ts';
 
 const at = 1_700_000_000_000;
 const well = {
@@ -12,6 +14,8 @@ const well = {
   slowStart: null,
   spared: null,
   check: null,
+  ejection: null,
+  flips: [],
 } as unknown as BackendStatus;
 
 const operator = (state: string, movesPinned = false) => ({
@@ -66,5 +70,13 @@ test.each<[string, object, number, object]>([
     },
   ],
 ])('%s', (_, status, flows, condition) => {
-  expect(conditionOf({ ...well, ...status } as BackendStatus, flows, at)).toMatchObject(condition);
+  const around = {
+    views: { counters: { backend: () => flows }, states: { weight: () => 1 } } as unknown as SharedViews,
+    rates: { backend: () => ({}), openedInMinute: () => 0 } as unknown as RateWatch,
+    atMs: at,
+    pins: null,
+    poolOpenedInMinute: 0,
+    expectedShare: 0,
+  };
+  expect(backendRow({ ...well, ...status } as BackendStatus, around)).toMatchObject(condition);
 });

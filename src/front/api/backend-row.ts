@@ -64,7 +64,7 @@ interface Condition {
 }
 
 /** An operator's maintenance, then what is wrong, then an operator's drain, then how far it has come. */
-export function conditionOf(status: BackendStatus, flows: number, atMs: number): Condition {
+function conditionOf(status: BackendStatus, flows: number, atMs: number): Condition {
   const { up, reason, why, operator, slowStart, spared, check } = status;
   const saidMs = operator === null ? 0 : Math.max(0, atMs - Date.parse(operator.at));
   const sinceMs = Math.max(0, status.sinceMs);

@@ -4,7 +4,7 @@ import { eventsKeptMax, failedFlowsToldPerS } from '../../core/limits.ts';
 import type { FlowRecord } from '../../worker/messages-from-worker.ts';
 import { EventsKept } from '../events-kept.ts';
 import { EventLog } from './events.ts';
-import { eventShape, eventsShape } from './shapes.ts';
+import { eventsShape } from './shapes.ts';
 
 const down: ControlEvent = {
   event: 'backend-down',
@@ -94,7 +94,7 @@ test('of flows those are told of that failed, some of them each second, and how 
   pass(1_000);
   happen(failed('no-backend'));
   const [row] = log.after(failedFlowsToldPerS, 1);
-  expect(eventShape.parse(row)).toMatchObject({
+  expect(eventsShape.shape.events.element.parse(row)).toMatchObject({
     event: 'flow',
     level: 'warning',
     code: 'no-backend',

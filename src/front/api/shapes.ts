@@ -303,7 +303,7 @@ export const flowsShape = z
   })
   .meta({ id: 'Flows' });
 
-export const eventShape = z
+const eventShape = z
   .object({
     id: z.string().describe('In the order of events; for `since` and Last-Event-ID.'),
     at: time,
