@@ -34,12 +34,18 @@ test('each page has one reading, and a new one', () => {
     reads++;
     return `TcpExt: ListenOverflows ListenDrops\nTcpExt: ${reads} ${10 * reads}\n`;
   });
-  for (let page = 1; page <= 3; page++) {
-    expect(pageOf(families).match(/^pinion\S+ \d+$/gm)).toEqual([
-      `pinion_kernel_listen_overflows_total ${page}`,
-      `pinion_kernel_listen_drops_total ${10 * page}`,
+  const page = new Page(families);
+  for (let time = 1; time <= 3; time++) {
+    expect(
+      page
+        .bytes()
+        .toString()
+        .match(/^pinion\S+ \d+$/gm),
+    ).toEqual([
+      `pinion_kernel_listen_overflows_total ${time}`,
+      `pinion_kernel_listen_drops_total ${10 * time}`,
     ]);
-    expect(reads).toBe(page);
+    expect(reads).toBe(time);
   }
 });
 
