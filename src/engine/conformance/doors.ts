@@ -37,6 +37,7 @@ export const doorStories = [
       client.send('hello');
       await client.receives('hello');
     }
+    await stage.settle();
     const opened = stage.all('opened');
     assert.deepEqual(
       opened.map(({ listenerId, local }) => [listenerId, local]),
