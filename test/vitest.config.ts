@@ -146,13 +146,13 @@ export default defineConfig({
         },
       },
       { test: { ...unit, name: 'unit-replacing', include: replacing } },
-      { test: { ...unit, name: 'waiting', include: waiting, maxWorkers: 4, sequence: { groupOrder: 1 } } },
+      { test: { ...unit, name: 'waiting', include: waiting, maxWorkers: 3, sequence: { groupOrder: 1 } } },
       {
         test: {
           ...system,
           name: 'patient',
           include: patient,
-          maxWorkers: 4,
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
         },
       },

@@ -40,8 +40,8 @@ function canBind(transport: Transport, port: number): Promise<boolean> {
   });
 }
 
-/** Four test files may run at a time (test/vitest.config.ts): each in a process that has a number from 1 on. */
-const processesAtATime = 4;
+/** Three test files may run at a time (test/vitest.config.ts): each in a process that has a number from 1 on. */
+const processesAtATime = 3;
 const ownPlace = Number(process.env.VITEST_POOL_ID ?? 0) % processesAtATime;
 
 /**
