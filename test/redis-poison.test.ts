@@ -112,8 +112,14 @@ requirePackage('redis')('200 MB in Redis', () => {
       );
       await until(`in step after ${what}`, inStep, 60_000);
       // A list that was being read when this came did not meet it: it is asked for again.
+      // Its owner may have cleaned it up before anybody read it: then it is put there again.
+      let putAtMs = performance.now();
       const isTold = async (): Promise<boolean> => {
         if ((await tooLarge()) > before) return true;
+        if (performance.now() - putAtMs > 2_000) {
+          await put(writer);
+          putAtMs = performance.now();
+        }
         await b.call('connections').catch(() => {});
         return (await tooLarge()) > before;
       };
