@@ -97,11 +97,17 @@ requirePackage('redis')('200 MB in Redis', () => {
     let client = 0;
     for (const [what, put, isCounted] of poisons) {
       const before = await tooLarge();
+      // Redis takes seconds for such a row on a slow machine: it has left it out, and nobody was there any more to hear of it.
+      let isGivenUp = false;
+      const ask = async (): Promise<void> => {
+        const answer = await b.call('connections').catch(String);
+        isGivenUp ||= String(answer).includes('timed out');
+      };
       await put(writer);
       // In each shard: some 40 clients are in all of them.
       const clients = Array.from({ length: 40 }, () => ++client);
       await Promise.all(clients.map((one) => a.call('pin', one, 'b1')));
-      await b.call('connections').catch(() => {});
+      await ask();
       await until(
         `followed after ${what}`,
         async () => {
@@ -112,16 +118,10 @@ requirePackage('redis')('200 MB in Redis', () => {
       );
       await until(`in step after ${what}`, inStep, 60_000);
       // A list that was being read when this came did not meet it: it is asked for again.
-      // Its owner may have cleaned it up before anybody read it: then it is put there again.
-      let putAtMs = performance.now();
       const isTold = async (): Promise<boolean> => {
-        if ((await tooLarge()) > before) return true;
-        if (performance.now() - putAtMs > 2_000) {
-          await put(writer);
-          putAtMs = performance.now();
-        }
-        await b.call('connections').catch(() => {});
-        return (await tooLarge()) > before;
+        if (isGivenUp || (await tooLarge()) > before) return true;
+        await ask();
+        return isGivenUp || (await tooLarge()) > before;
       };
       if (isCounted) await until(`counted: ${what}`, isTold, 60_000);
       // A second beat, with it still there or gone.
