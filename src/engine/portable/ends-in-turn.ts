@@ -67,8 +67,8 @@ export class EndsInTurn {
       this.first++;
       this.#queue[this.#head++]!();
     }
-    // While it never gets empty, those that were served are let go of all the same.
-    this.#queue = this.first < this.next ? this.#queue.slice(this.#head) : [];
+    if (this.first < this.next) return;
+    this.#queue = [];
     this.#head = 0;
   }
 
