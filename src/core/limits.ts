@@ -76,10 +76,6 @@ export const oneWayDatagramsMin = 3;
 
 /** Finished flows a worker keeps for the next report to control; beyond it they are counted, not told. */
 export const flowRecordsMax = 8_192;
-/** So many of them in a report, or an eighth where that is more: control writes a line for each before it does anything else. */
-export const flowRecordsPerReport = 256;
-/** They wait no longer than that while more flows are to be ended at once. Milliseconds. */
-export const recordsHeldMsMax = 1_000;
 /** Failed flows that a worker tells of each second though not all flows are logged; beyond it they are counted, not told. */
 export const failedFlowsLoggedPerS = 100;
 /** Flows that were counted and not told are one event for so long. Milliseconds. */

@@ -207,9 +207,6 @@ export interface BindFailure {
 export interface Engine {
   readonly name: 'portable' | 'epoll' | 'kernel';
 
-  /** Connections have ended that wait to be served, because very many did at once. Absent: none ever wait. */
-  readonly isBehind?: boolean;
-
   /**
    * Binds and starts accepting. `done` is called once, never from inside `listen`, with the bound port (which
    * matters for port 0; 0 for a unix socket) or the failure.

@@ -212,11 +212,6 @@ export class Reactor {
     return this.#slots.size - 1;
   }
 
-  /** Ends wait until others have been served. */
-  get isBehind(): boolean {
-    return !this.#ends.isEmpty;
-  }
-
   /** All that is watched; made for shutdown, not for the loop. */
   handlers(): Handler[] {
     return this.#slots.all();

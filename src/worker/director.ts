@@ -813,20 +813,10 @@ export class Director implements EngineHost {
       if (nowMs - flow.startedAtMs >= turnAwayAfterMs) this.engine.proceed(flow);
     }
     this.suspects.turn(nowMs);
-    this.reports.flush(nowMs, endsMore || this.engine.isBehind === true);
+    this.reports.flush();
     this.refusals.flush(nowMs);
     const owesMore = this.limits.payOthers(this.engine, evictionsPerTurnMax);
     return owesMore || endsMore;
-  }
-
-  /** The thread is about to leave: what it has to tell is told. */
-  tellAll(): void {
-    this.reports.flush(this.options.nowMs(), false, true);
-  }
-
-  /** It carries nothing and owes nothing: whatever happens is told to it. */
-  get isIdle(): boolean {
-    return this.registry.size === 0 && !this.reports.owes;
   }
 
   /** A part of them, going round. */

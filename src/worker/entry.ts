@@ -79,7 +79,7 @@ async function serveWithEpoll(
     // Orders and the tick keep events waiting as well; the next one tells.
     longestTurnMs = nowMs() - now;
     if (tickedAtMs === 0) return 0;
-    return director.isIdle ? idleSleepMs : tickIntervalMs;
+    return director.registry.size > 0 ? tickIntervalMs : idleSleepMs;
   };
   Atomics.store(holds, 0, 1);
   const engine = createEpollEngine(director, { nowMs, onWake, reusePort });

@@ -53,28 +53,6 @@ const ended: fc.Arbitrary<{ flow: EndedFlow; code: TerminationCode; nowMs: numbe
     .map(({ proxy, ...flow }) => ({ ...flow, peer: proxy ?? flow.client })),
 });
 
-test('records that are taken some at a time are those that were added, in their order', () => {
-  fc.assert(
-    fc.property(fc.array(ended, { maxLength: 80 }), fc.array(fc.nat(9), { maxLength: 40 }), (all, takes) => {
-      const writer = new FlowRecordWriter();
-      const ids: number[] = [];
-      const take = (most: number): void => {
-        for (const { flowId } of readFlowRecords(writer.take(most), 3, names)) ids.push(flowId);
-      };
-      const left = [...all];
-      for (const most of takes) {
-        for (const { flow, code, nowMs } of left.splice(0, 5)) writer.add(flow, code, nowMs);
-        const { count } = writer;
-        take(most);
-        expect(writer.count).toBe(Math.max(0, count - most));
-      }
-      for (const { flow, code, nowMs } of left) writer.add(flow, code, nowMs);
-      take(all.length);
-      expect(ids).toEqual(all.map(({ flow }) => flow.id));
-    }),
-  );
-});
-
 test('what control reads is what the worker wrote, one after the other', () => {
   fc.assert(
     fc.property(fc.array(ended, { maxLength: 80 }), (all) => {

@@ -123,19 +123,11 @@ export class FlowRecordWriter {
     this.count++;
   }
 
-  /**
-   * What was added first of all that has not been taken yet.
-   * @param most so many records
-   */
-  take(most = Number.POSITIVE_INFINITY): ArrayBuffer {
-    const count = Math.min(most, this.count);
-    let cut = count < this.count ? 0 : this.end;
-    for (let i = 0; count < this.count && i < count; i++) cut += this.words[(cut + 7) * 2]!;
-    const taken = this.buffer.slice(0, cut * 8);
-    this.floats.copyWithin(0, cut, this.end);
-    this.end -= cut;
-    this.count -= count;
-    if (this.count > 0) return taken;
+  /** What was added since the last time; begins anew. */
+  take(): ArrayBuffer {
+    const taken = this.buffer.slice(0, this.end * 8);
+    this.end = 0;
+    this.count = 0;
     // What a flood needed is not kept for ever.
     if (this.floats.length > firstWords) this.use(new ArrayBuffer(firstWords * 8));
     return taken;

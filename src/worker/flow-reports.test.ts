@@ -2,12 +2,7 @@ import { expect, test } from 'vitest';
 import { Address } from '../core/address.ts';
 import type { Flow } from '../core/flow.ts';
 import type { FlowLog } from '../core/flow-log.ts';
-import {
-  failedFlowsLoggedPerS,
-  flowRecordsMax,
-  flowRecordsPerReport,
-  recordsHeldMsMax,
-} from '../core/limits.ts';
+import { failedFlowsLoggedPerS } from '../core/limits.ts';
 import { readFlowRecords } from './flow-records.ts';
 import { FlowReports } from './flow-reports.ts';
 
@@ -41,7 +36,7 @@ function told(log: FlowLog, code: 'backend-refused' | 'client-closed', each: num
   for (let second = 0; second < seconds; second++) {
     for (let i = 0; i < each; i++)
       reports.ended(flow, code, 5_000 + second * 1_000 + Math.floor((i * 999) / each));
-    reports.flush(5_000 + second * 1_000, false, true);
+    reports.flush();
   }
   return sums;
 }
@@ -73,61 +68,4 @@ test('what is told by its share of a sample leaves room for what failed', () => 
   const [records, untold] = told({ which: 'all', sample: 0.5 }, 'backend-refused', 2_000, 1)[0]!;
   expect(records + untold).toBe(2_000);
   expect(records).toBeGreaterThan(700 + failedFlowsLoggedPerS);
-});
-
-/** A worker's reports, and how many flows each message that it has posted told of. */
-function reporter() {
-  const messages: { readonly ids: readonly number[]; readonly untold: number }[] = [];
-  const reports = new FlowReports(0, (message) => {
-    if (message.type !== 'flows-ended') throw new Error(message.type);
-    const ids = [...readFlowRecords(message.records, 0, names)].map(({ flowId }) => flowId);
-    messages.push({ ids, untold: message.untold });
-  });
-  let id = 0;
-  const end = (count: number): void => {
-    for (let i = 0; i < count; i++) reports.ended({ ...flow, id: ++id } as Flow, 'backend-down', 5_000);
-  };
-  return { reports, messages, end };
-}
-
-test('while more are to be ended they wait, and are told then, some at a time and in their order', () => {
-  const { reports, messages, end } = reporter();
-  for (let turn = 0; turn < 40; turn++) {
-    end(100);
-    reports.flush(5_000 + turn * 5, true);
-  }
-  expect(messages).toEqual([]);
-  for (let turn = 0; reports.owes; turn++) reports.flush(5_200 + turn * 50, false);
-  expect(messages.map(({ ids }) => ids.length).slice(0, 3)).toEqual([500, 438, 383]);
-  expect(messages.length).toBeLessThan(15);
-  expect(messages.flatMap(({ ids }) => ids)).toEqual(Array.from({ length: 4_000 }, (_, i) => i + 1));
-});
-
-test('they wait for a second at most, and are all told whatever comes meanwhile', () => {
-  const { reports, messages, end } = reporter();
-  end(1);
-  reports.flush(5_000, true);
-  reports.flush(5_000 + recordsHeldMsMax - 1, true);
-  expect(messages).toEqual([]);
-  reports.flush(5_000 + recordsHeldMsMax, true);
-  expect(messages).toHaveLength(1);
-  // 40,000 a second, for as long as there are more.
-  for (let turn = 0; turn < 200; turn++) {
-    end(200);
-    reports.flush(6_000 + turn * 5, true);
-  }
-  for (let turn = 0; reports.owes; turn++) reports.flush(8_000 + turn * 50, false);
-  expect(messages.reduce((sum, { untold }) => sum + untold, 0)).toBe(0);
-  expect(messages.reduce((sum, { ids }) => sum + ids.length, 0)).toBe(40_001);
-});
-
-test('a worker that leaves tells all at once, and what did not fit is counted', () => {
-  const { reports, messages, end } = reporter();
-  end(flowRecordsMax + 3);
-  reports.flush(5_000, true, true);
-  expect(messages.map(({ ids, untold }) => [ids.length, untold])).toEqual([[flowRecordsMax, 3]]);
-  expect(reports.owes).toBe(false);
-  end(flowRecordsPerReport);
-  reports.flush(5_050, false);
-  expect(messages.at(-1)!.ids[0]).toBe(flowRecordsMax + 4);
 });

@@ -3,20 +3,12 @@
  * connection's whole relay. Bounded; what does not fit is counted, so a log never passes for complete. Of a flow that nobody
  * will log there is no record at all.
  *
- * While very many end at once they are told later: the thread that writes the lines would take its time from those that are to end, and
- * from those that go on. Then some at a time, as control has other things to do as well.
- *
  * Where not all flows are logged those that failed are, up to some each second: what makes flows fail may be a stranger, and whoever
  * keeps a sample has no room for all.
  */
 import type { Flow } from '../core/flow.ts';
 import { type FlowLog, isFailed } from '../core/flow-log.ts';
-import {
-  failedFlowsLoggedPerS,
-  flowRecordsMax,
-  flowRecordsPerReport,
-  recordsHeldMsMax,
-} from '../core/limits.ts';
+import { failedFlowsLoggedPerS, flowRecordsMax } from '../core/limits.ts';
 import type { TerminationCode } from '../core/termination.ts';
 import { clientText, FlowRecordWriter, roundedMs } from './flow-records.ts';
 import type { FlowRecord, MessageFromWorker } from './messages-from-worker.ts';
@@ -30,8 +22,6 @@ export class FlowReports {
   private untold = 0;
   private secondAtMs = Number.NEGATIVE_INFINITY;
   private failedInSecond = 0;
-  /** Since when they wait for others to end; undefined: they do not. */
-  private heldAtMs: number | undefined;
 
   constructor(worker: number, post: (message: MessageFromWorker, transfer?: ArrayBuffer[]) => void) {
     this.worker = worker;
@@ -90,26 +80,9 @@ export class FlowReports {
       : { ...record, route: flow.routeNumber, serverName: flow.spoken?.name };
   }
 
-  /** Some are still to be told: {@link flush} is to be called again soon. */
-  get owes(): boolean {
-    return this.records.count > 0;
-  }
-
-  /**
-   * @param isBehind more flows are to be ended as soon as there is time for it
-   * @param isLast all are to be told now
-   */
-  flush(nowMs: number, isBehind: boolean, isLast = false): void {
-    const { count } = this.records;
-    if (!isBehind) this.heldAtMs = undefined;
-    if (count === 0 && this.untold === 0) return;
-    if (isBehind && !isLast && count < flowRecordsMax / 2) {
-      this.heldAtMs ??= nowMs;
-      if (nowMs - this.heldAtMs < recordsHeldMsMax) return;
-    }
-    // Whatever comes meanwhile, it becomes less.
-    const most = isLast ? count : Math.max(flowRecordsPerReport, Math.ceil(count / 8));
-    const records = this.records.take(most);
+  flush(): void {
+    if (this.records.count === 0 && this.untold === 0) return;
+    const records = this.records.take();
     this.post({ type: 'flows-ended', records, untold: this.untold }, [records]);
     this.untold = 0;
   }

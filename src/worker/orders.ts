@@ -23,7 +23,6 @@ export function obey(
   }
   director.engine.stop();
   director.tick();
-  director.tellAll();
   post({ type: 'stopped' });
   return true;
 }

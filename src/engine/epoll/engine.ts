@@ -100,10 +100,6 @@ export class EpollEngine implements Engine {
     }
   }
 
-  get isBehind(): boolean {
-    return this.#reactor.isBehind;
-  }
-
   /** One turn that sleeps at most `mostMs`: for tests and for a host with a loop of its own. */
   turn(mostMs: number): void {
     this.#reactor.turn(mostMs);

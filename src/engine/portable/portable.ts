@@ -15,7 +15,6 @@ import { conversationsMaxDefault, tickMs } from './bounds.ts';
 import { type Carried, type Context, unlistened } from './context.ts';
 import { Conversation } from './conversation.ts';
 import { Deadlines } from './deadlines.ts';
-import { EndsInTurn } from './ends-in-turn.ts';
 import { KernelDrops } from './kernel-drops.ts';
 import { KernelQueues } from './kernel-queues.ts';
 import { SilencedClients } from './silenced.ts';
@@ -54,12 +53,10 @@ class PortableEngine implements Engine {
   readonly #listeners = new Map<number, Map<string, TcpListener | UdpListener>>();
 
   constructor(host: EngineHost, options: PortableOptions) {
-    const ends = new EndsInTurn(options.nowMs);
     this.#context = {
       host,
       nowMs: options.nowMs,
-      ends,
-      deadlines: new Deadlines(options.nowMs, tickMs, ends),
+      deadlines: new Deadlines(options.nowMs, tickMs),
       carried: new Set(),
       order: new EvictionOrder((flow) => host.proved(flow)),
       conversationsMax: options.conversationsMax ?? conversationsMaxDefault,
@@ -132,11 +129,6 @@ class PortableEngine implements Engine {
     const doors = this.#listeners.get(listenerId);
     doors?.delete(door);
     if (doors?.size === 0) this.#listeners.delete(listenerId);
-  }
-
-  get isBehind(): boolean {
-    const { first, next } = this.#context.ends;
-    return first < next;
   }
 
   /** It has no use for any. */
