@@ -1,5 +1,4 @@
 /** The shape of `admin`: where operators and monitors ask, and who of them may change something. */
-
 import { adminOriginsMax } from '../core/limits.ts';
 import type { Reading } from '../core/options.ts';
 import type { AdminPlan } from '../core/plan.ts';

@@ -1,5 +1,4 @@
 /** `affinity.key`: a word, or a map for what is read of a client by place. */
-
 import { payloadBytesMax, payloadOffsetMax } from '../core/limits.ts';
 import { type AffinityKey, affinityKeys } from '../core/plan.ts';
 import { section, whole } from './fields.ts';

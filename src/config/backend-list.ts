@@ -2,7 +2,6 @@
  * A file that is nothing but a list of backends, in the form that `backends` has in a pool; YAML, and so JSON. Read within the bounds
  * of a configuration, and refused whole with the first thing that is wrong: a list that is half right would take servers away.
  */
-
 import { backendsPerPoolMax } from '../core/limits.ts';
 import type { Reading } from '../core/options.ts';
 import type { BackendPlan } from '../core/plan.ts';

@@ -1,5 +1,4 @@
 /** The shape of `discovery`: for each source what it has of its own, as the source declares it (control/discovery/sources.ts). */
-
 import { sourceOf, sources } from '../control/discovery/sources.ts';
 import { valuesOf } from '../core/options.ts';
 import type { DiscoveryPlan } from '../core/plan.ts';

@@ -4,7 +4,6 @@
  * wrong still has a name that may be another's, and a pool that may not exist.
  * A draft is only for check*.ts: a plan is never built from one.
  */
-
 import type { RedisPlan } from '../core/cluster-plan.ts';
 import type { Bind } from '../core/plan.ts';
 import { adminShape } from './admin-shape.ts';

@@ -4,7 +4,6 @@
  *
  * A sentence that starts with "must be" gets ", not <the value>" added by issues.ts.
  */
-
 import type { Reading } from '../core/options.ts';
 import { formatDuration } from '../core/quantities.ts';
 import { durationPattern, formatPercent, percentPattern, readDuration, readPercent } from './units.ts';

@@ -2,7 +2,6 @@
  * The shape of `health`: what every check has, and for each dialect what it has of its own, as the dialect declares it
  * (checks/dialects.ts).
  */
-
 import { dialectOf, dialects } from '../checks/dialects.ts';
 import {
   as,

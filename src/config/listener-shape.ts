@@ -1,7 +1,6 @@
 /**
  * The options of one item of `listeners`: what a user may write there, what it means, and what the plan has of it.
  */
-
 import {
   as,
   autoOrWhole,

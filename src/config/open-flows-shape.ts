@@ -1,7 +1,6 @@
 /**
  * What becomes of open flows when their backend goes down or is at another address: what a user may write, and what the plan has.
  */
-
 import { type DownReason, downReasons } from '../core/down-reason.ts';
 import type { OpenFlowsPlan, PoolPlan } from '../core/plan.ts';
 import { described, duration, section } from './fields.ts';

@@ -1,5 +1,4 @@
 /** Options (core/options.ts) as fields of the file. */
-
 import type { KeyOf, Option, Options } from '../core/options.ts';
 import {
   autoOr,

@@ -1,7 +1,6 @@
 /**
  * The options of one entry of `pools`: what a user may write there, what it means, and what the plan has of it.
  */
-
 import { backendsPerPoolMax, maglevTableSizeMax } from '../core/limits.ts';
 import {
   as,

@@ -1,5 +1,4 @@
 /** The PROXY protocol in the file: on a listener whose headers are believed, on a pool what its backends are told. */
-
 import { parseCidr } from '../core/cidr.ts';
 import {
   as,

@@ -1,5 +1,4 @@
 /** `rebind` of a UDP listener: what a client whose address changes is known by. */
-
 import { rebindTokenBytesMax, rebindTokenBytesMin } from '../core/limits.ts';
 import { as, group, required, whole } from '../core/options.ts';
 import type { RebindPlan } from '../core/plan.ts';

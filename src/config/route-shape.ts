@@ -2,7 +2,6 @@
  * The routes of a listener: what a user may write there, and what the plan has of it. Names are kept as DNS compares them
  * (core/server-name.ts), first bytes in hexadecimal.
  */
-
 import { formatCidr, parseCidr } from '../core/cidr.ts';
 import { namesPerRouteMax, routeBytesMax, routesMax } from '../core/limits.ts';
 import type { Reading } from '../core/options.ts';

@@ -3,7 +3,6 @@
  * checks the file, so the two agree. It cannot say what needs more than one key (unknown pools, duplicate names);
  * `pinion check` does.
  */
-
 import type { Path } from './problem.ts';
 import { fileShape } from './shape.ts';
 import * as z from './zod.ts';

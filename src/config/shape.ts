@@ -2,7 +2,6 @@
  * The file's shape: every key of the instance, what it may hold and what it means (listeners and pools are in files of their own).
  * The one definition behind the check, the JSON Schema and the plan; rules that need more than one key are in check*.ts.
  */
-
 import { backendIdsMax, listenersMax, pinsMax, workersMax } from '../core/limits.ts';
 import {
   as,

@@ -2,7 +2,6 @@
  * The backends that are left out for a while because they failed real clients: since when, why, until when, and how often in a row.
  * Whether one may be is its table's business (backends.ts), and for how long core/ejection.ts's.
  */
-
 import { type Fault, nextEjection, type PastEjections } from '../core/ejection.ts';
 import type { PoolPlan } from '../core/plan.ts';
 import { formatDuration } from '../core/quantities.ts';

@@ -6,7 +6,6 @@
  * back for long enough workers are asked how many clients sent: it takes several. And some protocols have no replies
  * (syslog, NetFlow): a pool none of whose backends has ever replied is left alone.
  */
-
 import type { Fault } from '../core/ejection.ts';
 import { accountedWithinMs } from '../core/limits.ts';
 import type { PoolPlan } from '../core/plan.ts';

@@ -1,5 +1,4 @@
 /** Conntrack's events as flows, against a kernel that is made up: seeded, so that what fails can be run again. */
-
 import { describe, expect, test } from 'vitest';
 import { Address } from '../core/address.ts';
 import { seededRandom } from '../core/seeded-random.fixture.ts';

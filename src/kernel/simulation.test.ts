@@ -7,7 +7,6 @@
  * At all times a client is led to its pin if that is followed, and by its bucket otherwise; nothing else for longer than one
  * look at the pins and one transaction. In the end pinion knows the connections that the kernel has, each at its backend.
  */
-
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { Address } from '../core/address.ts';

@@ -1,5 +1,4 @@
 /** Pools, keys and loads for the tests of the policies. */
-
 import { Address } from '../address.ts';
 import { Key } from '../key.ts';
 import { seededRandom } from '../seeded-random.fixture.ts';
