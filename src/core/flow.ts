@@ -21,8 +21,10 @@ export interface ReturningWay {
   mute: number;
   /** When one was answered last. */
   answeredAtMs: number;
-  /** When it was found to be a loop; 0: it was not. */
+  /** When it was found to be a loop, or the last flow of that loop was over; 0: it was not. */
   loopAtMs: number;
+  /** What new flows are counted in since this was found to be a loop. */
+  after: ReturningWay | undefined;
 }
 
 /** A pin by a key that became known when the flow had a backend already. */

@@ -574,7 +574,7 @@ export class Director implements EngineHost {
     const backend = flow.backend!;
     this.options.counters.places.giveBackend(backend.id);
     this.forgetDial(flow, backend);
-    this.returning.left(flow);
+    this.returning.left(flow, this.options.nowMs);
     flow.backend = undefined;
     flow.lastFailure = failure;
     return backend;
@@ -680,7 +680,7 @@ export class Director implements EngineHost {
     if (flow.tokens !== undefined) this.rebinding.closed(flow);
     if (flow.isHeard) this.routing.hearings.forget(flow);
     if (this.turnedAway.size > 0) this.turnedAway.delete(flow);
-    this.returning.left(flow);
+    this.returning.left(flow, this.options.nowMs);
     const listenerId = flow.listener.id;
     counters.addEnd(listenerId, code);
     this.account(flow);

@@ -30,7 +30,7 @@ function fill(client: string, protocol: Protocol = 'tcp', backend = there): Flow
   for (;;) {
     const flow = flowFrom(client, protocol);
     const verdict = returning.admit(flow, backend, 0);
-    if (verdict === 'wait') returning.left(flow);
+    if (verdict === 'wait') returning.left(flow, () => 0);
     if (verdict !== 'go' || open.length > 10_000) return open;
     open.push(flow);
   }
@@ -80,8 +80,8 @@ describe('a program beside its server', () => {
     const open = fill('10.0.0.2');
     const waiting = flowFrom('10.0.0.2');
     expect(returning.admit(waiting, there, 10)).toBe('wait');
-    returning.left(open[0]!);
-    returning.left(open[0]!);
+    returning.left(open[0]!, () => 0);
+    returning.left(open[0]!, () => 0);
     expect(returning.due(20)).toEqual([waiting]);
     expect(returning.admit(waiting, there, 20)).toBe('go');
     expect(returning.admit(flowFrom('10.0.0.2'), there, 20)).toBe('wait');
@@ -91,8 +91,32 @@ describe('a program beside its server', () => {
     fill('10.0.0.2');
     const waiting = flowFrom('10.0.0.2');
     expect(returning.admit(waiting, there, 10)).toBe('wait');
-    returning.left(waiting);
+    returning.left(waiting, () => 0);
     expect(returning.due(100_000)).toEqual([]);
+  });
+
+  test('a loop is remembered from the end of its last flow on', () => {
+    const open = fill('10.0.0.2');
+    const last = flowFrom('10.0.0.2');
+    returning.admit(last, there, 0);
+    expect(returning.admit(last, there, returningPatienceMs)).toBe('loop');
+    const fallenMs = returningPatienceMs + 2 * loopRememberedMs;
+    for (const [i, flow] of open.entries()) returning.left(flow, () => fallenMs - open.length + i);
+    expect(returning.admit(flowFrom('10.0.0.2'), there, fallenMs + loopRememberedMs - 1)).toBe('go');
+    expect(returning.admit(flowFrom('10.0.0.2'), there, fallenMs + loopRememberedMs - 1)).toBe('loop');
+    expect(returning.admit(flowFrom('10.0.0.2'), there, fallenMs + loopRememberedMs)).toBe('go');
+  });
+
+  test('flows of a chain that end after the backend has answered make no loop of it', () => {
+    const open = fill('10.0.0.2');
+    const last = flowFrom('10.0.0.2');
+    returning.admit(last, there, 0);
+    returning.admit(last, there, returningPatienceMs);
+    const next = flowFrom('10.0.0.2');
+    expect(returning.admit(next, there, 10_000)).toBe('go');
+    returning.answered(next, there, () => 10_001);
+    for (const flow of open) returning.left(flow, () => 10_002);
+    for (let i = 0; i < 10; i++) expect(returning.admit(flowFrom('10.0.0.2'), there, 20_000)).toBe('go');
   });
 
   test('one taken for a loop is none any more when it answers', () => {

@@ -62,16 +62,22 @@ export class ReturningFlows {
       return 'wait';
     }
     // Those that are open count no more: the backend may prove itself by the next one.
-    this.ways.set(keyOf(flow, backend), { mute: 0, answeredAtMs: way.answeredAtMs, loopAtMs: nowMs });
+    way.after = { mute: 0, answeredAtMs: way.answeredAtMs, loopAtMs: nowMs, after: undefined };
+    this.ways.set(keyOf(flow, backend), way.after);
     this.onLoop(flow, backend);
     return 'loop';
   }
 
-  /** The flow has left its backend: its dial failed, or it is over. */
-  left(flow: Flow): void {
+  /**
+   * The flow has left its backend: its dial failed, or it is over. A chain that falls may take longer than its loop is
+   * remembered, so the loop is remembered from its last flow on.
+   */
+  left(flow: Flow, nowMs: () => number): void {
     if (this.held.size > 0) this.held.delete(flow);
-    if (flow.returningWay === undefined) return;
-    flow.returningWay.mute--;
+    const way = flow.returningWay;
+    if (way === undefined) return;
+    way.mute--;
+    if (way.after !== undefined && way.after.loopAtMs !== 0) way.after.loopAtMs = nowMs();
     flow.returningWay = undefined;
   }
 
@@ -82,7 +88,7 @@ export class ReturningFlows {
     if (way === undefined) return;
     way.answeredAtMs = nowMs();
     way.loopAtMs = 0;
-    this.left(flow);
+    this.left(flow, nowMs);
   }
 
   /** Held flows that may go by now, or have waited long enough. */
@@ -104,7 +110,7 @@ export class ReturningFlows {
     const key = keyOf(flow, backend);
     let way = this.ways.get(key);
     if (way === undefined) {
-      way = { mute: 0, answeredAtMs: Number.NEGATIVE_INFINITY, loopAtMs: 0 };
+      way = { mute: 0, answeredAtMs: Number.NEGATIVE_INFINITY, loopAtMs: 0, after: undefined };
       this.ways.set(key, way);
     }
     if (way.loopAtMs !== 0 && nowMs - way.loopAtMs > loopRememberedMs) way.loopAtMs = 0;
