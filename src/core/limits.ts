@@ -100,7 +100,7 @@ export const firstChecksWithinMs = 3_000;
  * So long flows are ended by a decision (backend down, drain) in one turn of the loop, and as long those that have ended by themselves
  * where very many did at once: whoever is served waits no longer for either.
  */
-export const endingMsPerTurn = 5;
+export const endingMsPerTurn = 2;
 /** Conversations ended in one turn whose places others have taken over. */
 export const evictionsPerTurnMax = 256;
 /** With `passive.no_reply` workers count what each conversation has moved within this time. Milliseconds. */

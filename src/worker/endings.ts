@@ -37,6 +37,7 @@ interface Order {
 }
 
 interface Batch {
+  /** Whoever may be meant: each is asked when its turn comes. */
   readonly flows: readonly Flow[];
   readonly order: Pick<Order, 'matches' | 'code'>;
   next: number;
@@ -66,6 +67,9 @@ interface Pace {
   seenAtMs: number;
 }
 
+/** After so many flows that are not meant the clock is looked at. */
+const askedPerLook = 64;
+
 /** Orders that may be taken back. Each is outdone by the next one, and all of them by those that may not. */
 const takenBack: readonly TerminationCode[] = [
   'backup-closed',
@@ -76,7 +80,7 @@ const takenBack: readonly TerminationCode[] = [
 
 export class Endings {
   private readonly options: EndingsOptions;
-  /** Nobody has looked yet which flows they mean: one order a turn, as each asks all flows. */
+  /** Nobody has looked yet which flows they mean: one after the other, as each asks all flows. */
   private orders: Order[] = [];
   private readonly batches: Batch[] = [];
   private paces: Pace[] = [];
@@ -168,7 +172,8 @@ export class Endings {
 
   /** @returns whether more is to be done at once, after the others have had their turn */
   turn(nowMs: number): boolean {
-    const order = this.orders.shift();
+    // Each at-once order looks at all flows in its own time, so the next one waits for it.
+    const order = this.batches.length === 0 ? this.orders.shift() : undefined;
     if (order !== undefined) this.begin(order, nowMs);
     if (this.batches.length === 0 && this.paces.length === 0) return this.orders.length > 0;
     const untilMs = this.options.nowMs() + endingMsPerTurn;
@@ -185,10 +190,15 @@ export class Endings {
   }
 
   private begin(order: Order, nowMs: number): void {
+    const { registry } = this.options;
     const { matches, overMs } = order;
-    const flows = this.options.registry.select(matches, Number.POSITIVE_INFINITY);
-    const paced = overMs === 0 ? [] : flows.filter(isPaced);
-    const rest = overMs === 0 ? flows : flows.filter((flow) => !isPaced(flow));
+    if (overMs === 0) {
+      this.batches.push({ flows: registry.all(), order, next: 0 });
+      return;
+    }
+    const flows = registry.select(matches, Number.POSITIVE_INFINITY);
+    const paced = flows.filter(isPaced);
+    const rest = flows.filter((flow) => !isPaced(flow));
     if (rest.length > 0) this.batches.push({ flows: rest, order, next: 0 });
     if (paced.length > 0) this.spread(paced, order, overMs, nowMs);
   }
@@ -200,9 +210,9 @@ export class Endings {
     while (hasTime && batch.next < flows.length) {
       const flow = flows[batch.next++]!;
       // Some have ended meanwhile, and a dial may have gone elsewhere.
-      if (!this.options.registry.has(flow) || !order.matches(flow)) continue;
-      this.options.end(flow, order.code);
-      hasTime = this.options.nowMs() < untilMs;
+      const isMeant = this.options.registry.has(flow) && order.matches(flow);
+      if (isMeant) this.options.end(flow, order.code);
+      if (isMeant || batch.next % askedPerLook === 0) hasTime = this.options.nowMs() < untilMs;
     }
     if (batch.next === flows.length) this.batches.shift();
     return hasTime;

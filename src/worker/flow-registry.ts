@@ -31,6 +31,11 @@ export class FlowRegistry {
     return flow.registryIndex >= 0;
   }
 
+  /** Those that are open now; the array is the caller's. */
+  all(): Flow[] {
+    return this.flows.slice();
+  }
+
   /** Flows for which `matches` says yes, at most `most`. */
   select(matches: (flow: Flow) => boolean, most: number): Flow[] {
     const selected: Flow[] = [];
