@@ -98,7 +98,16 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   // The nft command, where libnftables is missing.
   linux: ['core', 'wire', 'koffi', 'node:os', 'node:fs', 'node:child_process'],
   engine: ['core', 'engine/epoll'],
-  'engine/portable': ['engine', 'core', 'wire', 'node:net', 'node:dgram', 'node:os', 'node:fs'],
+  'engine/portable': [
+    'engine',
+    'core',
+    'wire',
+    'node:net',
+    'node:dgram',
+    'node:os',
+    'node:fs',
+    'node:worker_threads',
+  ],
   'engine/epoll': ['engine', 'core', 'wire', 'linux', 'node:fs'],
   worker: [
     'engine',
@@ -358,7 +367,7 @@ const exportedForTests: Readonly<Record<string, readonly string[]>> = {
     'src/control/discovery/dns-backends.ts#serviceName',
     'src/engine/portable/kernel-drops.ts#collectDrops',
     'src/engine/portable/kernel-drops.ts#keyOf',
-    'src/engine/portable/kernel-queues.ts#readQueues',
+    'src/engine/portable/proc-net-tcp.ts#readQueues',
     'src/front/connection.ts#peerOf',
     'src/kernel/present.ts#presentOf',
     'src/wire/proxy-header.ts#readSsl',

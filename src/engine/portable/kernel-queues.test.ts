@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { expect, test } from 'vitest';
-import { KernelQueues, readQueues } from './kernel-queues.ts';
+import { KernelQueues } from './kernel-queues.ts';
+import { readQueues } from './proc-net-tcp.ts';
 
 test('the bytes to send are found by both ends, IPv4 also where IPv6 has it', () => {
   const text = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
@@ -18,16 +19,24 @@ test('the bytes to send are found by both ends, IPv4 also where IPv6 has it', ()
   expect([...queued.values()]).toEqual([0xabcd, 0x10, 0]);
 });
 
-test.each(['127.0.0.1', '::1', '::'])(
-  'a socket of %s whose peer does not read holds bytes, until it is read',
-  async (host) => {
+/** There is no thread to be had there. */
+const nowhere = new URL('./nowhere.js', import.meta.url);
+
+test.each([
+  ['127.0.0.1', undefined],
+  ['::1', undefined],
+  ['::', undefined],
+  ['127.0.0.1', nowhere],
+])(
+  'a socket of %s whose peer does not read holds bytes, until it is read (thread: %s)',
+  async (host, entry) => {
     const server = createServer({ pauseOnConnect: true }).listen(0, host);
     await once(server, 'listening');
     const accepted = once(server, 'connection') as Promise<[Socket]>;
     const client = connect((server.address() as AddressInfo).port, host === '::' ? '127.0.0.1' : host);
     const [peer] = await accepted;
     peer.write(Buffer.alloc(64_000_000));
-    const queues = new KernelQueues();
+    const queues = new KernelQueues(entry);
     const ask = (): Promise<number> => new Promise((resolve) => queues.ask([peer, client], resolve));
     client.pause();
     await expect.poll(ask).toBeGreaterThan(0);
@@ -38,6 +47,37 @@ test.each(['127.0.0.1', '::1', '::'])(
     server.close();
   },
 );
+
+test('many questions at once are answered in their order, each with its own', async () => {
+  const server = createServer({ pauseOnConnect: true }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const peers: Socket[] = [];
+  const clients: Socket[] = [];
+  for (let i = 0; i < 20; i++) {
+    const accepted = once(server, 'connection') as Promise<[Socket]>;
+    clients.push(connect((server.address() as AddressInfo).port, '127.0.0.1').pause());
+    const [peer] = await accepted;
+    if (i % 2 === 0) peer.write(Buffer.alloc(64_000_000));
+    peers.push(peer);
+  }
+  await expect.poll(() => peers.every((peer, i) => i % 2 === 1 || peer.writableLength > 0)).toBe(true);
+  const queues = new KernelQueues();
+  const order: number[] = [];
+  const ask = (i: number): Promise<number> =>
+    new Promise((resolve) => {
+      queues.ask([peers[i]!], (bytes) => {
+        order.push(i);
+        resolve(bytes);
+      });
+    });
+  // Some are asked while others are answered.
+  const answers = peers.map((_, i) => ask(i).then(async (first) => [first, await ask(i)]));
+  for (const [i, bytes] of (await Promise.all(answers)).entries())
+    expect(bytes.map((each) => each > 0)).toEqual(i % 2 === 0 ? [true, true] : [false, false]);
+  expect(order.slice(0, 20)).toEqual(Array.from({ length: 20 }, (_, i) => i));
+  for (const socket of [...peers, ...clients]) socket.destroy();
+  server.close();
+});
 
 test('what has no line, or no address any more, holds nothing', async () => {
   const { Socket: Unconnected } = await import('node:net');

@@ -1,11 +1,16 @@
 /**
- * What the kernel holds for a TCP socket and its peer has not acknowledged. node:net cannot tell, Linux's /proc/net/tcp can: one
- * line for each socket of the network namespace, so it is for rare questions, and one reading answers all that were asked
- * before it began. Where there is no such file, and for unix sockets, the answer is 0.
+ * What the kernel holds for a TCP socket and its peer has not acknowledged. node:net cannot tell, Linux's /proc/net/tcp can
+ * (proc-net-tcp.ts), so it is for rare questions, and one reading answers all that were asked before it began. Where there is no such
+ * file, and for unix sockets, the answer is 0.
+ *
+ * A thread of its own reads it: with ten thousand connections that takes some tens of milliseconds, and read piece by piece in the
+ * turns of a busy loop it took seconds, in which connections that had ended kept their places. The thread begins with the first
+ * question, and ends when there was none for a while.
  */
-import { readFile } from 'node:fs';
 import type { Socket } from 'node:net';
+import { Worker } from 'node:worker_threads';
 import type { Address } from '../../core/address.ts';
+import { readQueuedBytes } from './proc-net-tcp.ts';
 import { socketAddress } from './socket-address.ts';
 
 interface Question {
@@ -13,54 +18,88 @@ interface Question {
   readonly answer: (queuedBytes: number) => void;
 }
 
-const files = ['/proc/self/net/tcp', '/proc/self/net/tcp6'];
-/** As IPv6 writes an IPv4 address. */
-const mappedPrefix = '0000000000000000FFFF0000';
+const builtReader = new URL('./queue-reader.js', import.meta.url);
+/** Tests run the sources, and a thread what was built of them. */
+const reader = import.meta.url.endsWith('.ts')
+  ? new URL('../../../dist/src/engine/portable/queue-reader.js', import.meta.url)
+  : builtReader;
+const idleMs = 10_000;
 
 export class KernelQueues {
+  readonly #entry: URL;
+  /** Not sent yet. */
   #questions: Question[] = [];
-  #isReading = false;
+  /** Sent, and not answered yet. */
+  #asked: readonly Question[] = [];
+  #thread: Worker | undefined;
+  #idleTimer: NodeJS.Timeout | undefined;
+
+  /** @param entry of the thread */
+  constructor(entry = reader) {
+    this.#entry = entry;
+  }
 
   /** `answer` is called once, later: how much the kernel holds for these sockets together. */
   ask(sockets: readonly Socket[], answer: (queuedBytes: number) => void): void {
     this.#questions.push({ keys: sockets.flatMap(keyOf), answer });
-    if (!this.#isReading) this.#read();
+    if (this.#asked.length === 0) this.#send();
   }
 
-  #read(): void {
-    const questions = this.#questions;
+  #send(): void {
+    this.#asked = this.#questions;
     this.#questions = [];
-    this.#isReading = true;
-    const queued = new Map<string, number>();
-    for (const { keys } of questions) for (const key of keys) queued.set(key, 0);
-    let left = files.length;
-    for (const file of files) {
-      readFile(file, 'latin1', (error, text) => {
-        if (error === null) readQueues(text, queued);
-        if (--left > 0) return;
-        this.#isReading = false;
-        if (this.#questions.length > 0) this.#read();
-        for (const { keys, answer } of questions) {
-          answer(keys.reduce((sum, key) => sum + queued.get(key)!, 0));
-        }
-      });
+    clearTimeout(this.#idleTimer);
+    this.#idleTimer = undefined;
+    const keys = this.#asked.flatMap((question) => question.keys);
+    try {
+      this.#thread ??= this.#begin();
+      this.#thread.postMessage(keys);
+    } catch {
+      this.#answerHere();
     }
   }
-}
 
-/** Fills in the queues of those sockets of /proc/net/tcp's `text` that are keys of `queued`. */
-export function readQueues(text: string, queued: Map<string, number>): void {
-  // "  0: 0100007F:1F90 0100007F:C350 01 00000000:00000000 ...": own end, peer, state, bytes to send : bytes to read.
-  for (const line of text.split('\n')) {
-    const [, own, peer, , queues] = line.trim().split(/\s+/, 5);
-    if (own === undefined || peer === undefined || queues === undefined) continue;
-    const key = `${unmapped(own)} ${unmapped(peer)}`;
-    if (queued.has(key)) queued.set(key, Number.parseInt(queues, 16));
+  #begin(): Worker {
+    const thread = new Worker(this.#entry, { name: 'pinion-queues' });
+    thread.unref();
+    thread.on('message', (bytes: readonly number[]) => this.#answered(bytes));
+    // A thread that cannot be had tells of an error, and ends.
+    thread.on('error', () => {});
+    thread.on('exit', () => {
+      if (this.#thread !== thread) return;
+      this.#thread = undefined;
+      if (this.#asked.length > 0) this.#answerHere();
+    });
+    return thread;
   }
-}
 
-function unmapped(end: string): string {
-  return end.startsWith(mappedPrefix) ? end.slice(mappedPrefix.length) : end;
+  /** Everybody waits for it, but nothing is taken for delivered that is not. */
+  #answerHere(): void {
+    const keys = this.#asked.flatMap((question) => question.keys);
+    setImmediate(() => this.#answered(readQueuedBytes(keys)));
+  }
+
+  #answered(bytes: readonly number[]): void {
+    const asked = this.#asked;
+    this.#asked = [];
+    if (this.#questions.length > 0) this.#send();
+    else this.#rest();
+    let next = 0;
+    for (const { keys, answer } of asked) {
+      let sum = 0;
+      for (const end = next + keys.length; next < end; next++) sum += bytes[next]!;
+      answer(sum);
+    }
+  }
+
+  #rest(): void {
+    this.#idleTimer = setTimeout(() => {
+      const thread = this.#thread;
+      this.#thread = undefined;
+      void thread?.terminate();
+    }, idleMs);
+    this.#idleTimer.unref();
+  }
 }
 
 function keyOf(socket: Socket): string[] {
