@@ -5,20 +5,36 @@
  * the second read finds 0 bytes, or ECONNRESET.
  */
 import type { Socket } from 'node:net';
+import type { EndsInTurn } from './ends-in-turn.ts';
 
 interface Inner {
   /** Node's handle. No public call starts reading again after an end; without the handle the end is believed. */
   readonly _handle: { readStart?(): number } | null | undefined;
 }
 
-/** Makes `socket` emit 'error' instead of 'end' where the kernel holds a reset. Call it before the first read. */
-export function confirmEnd(socket: Socket): void {
+/**
+ * Makes `socket` emit 'error' instead of 'end' where the kernel holds a reset. Call it before the first read.
+ * @param ends when the second read begins; undefined: at once
+ */
+export function confirmEnd(socket: Socket, ends?: EndsInTurn): void {
   const push = socket.push.bind(socket);
   let isDoubted = false;
-  socket.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
-    if (chunk !== null || isDoubted) return push(chunk, encoding);
-    isDoubted = true;
+  let isTold = false;
+  const readAgain = (): void => {
+    // Whoever went on reading meanwhile has read twice.
+    if (isTold || socket.destroyed) return;
     const failed = (socket as unknown as Inner)._handle?.readStart?.() ?? -1;
-    return failed === 0 ? true : push(null);
+    if (failed !== 0) push(null);
+  };
+  socket.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
+    if (chunk !== null) return push(chunk, encoding);
+    if (isDoubted) {
+      isTold = true;
+      return push(null);
+    }
+    isDoubted = true;
+    if (ends === undefined) readAgain();
+    else ends.add(readAgain);
+    return true;
   };
 }

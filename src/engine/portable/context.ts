@@ -7,6 +7,7 @@ import type { Crowd } from '../arrival.ts';
 import type { BindFailure, EngineHost } from '../engine.ts';
 import type { EvictionOrder } from '../eviction-order.ts';
 import type { Deadlines } from './deadlines.ts';
+import type { EndsInTurn } from './ends-in-turn.ts';
 import type { KernelDrops } from './kernel-drops.ts';
 import type { KernelQueues } from './kernel-queues.ts';
 import type { SilencedClients } from './silenced.ts';
@@ -39,6 +40,8 @@ export interface Context {
   readonly queues: KernelQueues;
   readonly arrivals: Crowd<TcpArrival>;
   readonly silenced: SilencedClients;
+  /** Of TCP connections. */
+  readonly ends: EndsInTurn;
 }
 
 /** The answer to `listen`. */

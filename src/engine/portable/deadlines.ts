@@ -7,7 +7,8 @@
  *    tick --> the loop polls the kernel, and what waits is read --> what was due at the tick expires
  *
  * libuv runs timers before it has read what came while the process did not run, so a tick only takes the time and the
- * verdict follows in the next check phase. What one poll does not bring (`pollEventsMax`) is waited for. A descriptor with news
+ * verdict follows in the next check phase. What one poll does not bring (`pollEventsMax`) is waited for, and so are ends that were
+ * read and not served yet (ends-in-turn.ts). A descriptor with news
  * of many, a UDP listener's, may need more: its flows see to that (engine/read-through.ts).
  */
 
@@ -18,6 +19,12 @@ export interface Watched {
   readonly deadlineMs: number;
   /** Called once when due; the entry is out of the wheel then. */
   expire(): void;
+}
+
+/** Serial numbers of a queue: of the next one to be served, and of the next one to come. */
+export interface Served {
+  readonly first: number;
+  readonly next: number;
 }
 
 const slotCount = 512;
@@ -36,8 +43,11 @@ export class Deadlines {
   #timer: NodeJS.Timeout | undefined;
   #isLooking = false;
   #polls = 0;
+  readonly #ends: Served | undefined;
 
-  constructor(nowMs: () => number, tickMs: number) {
+  /** @param ends what is judged after it; undefined: nothing */
+  constructor(nowMs: () => number, tickMs: number, ends?: Served) {
+    this.#ends = ends;
     this.#nowMs = nowMs;
     this.#tickMs = tickMs;
   }
@@ -77,9 +87,18 @@ export class Deadlines {
   #awaitPoll(nowMs: number): void {
     setImmediate(() => {
       if (--this.#polls > 0) return this.#awaitPoll(nowMs);
-      this.#isLooking = false;
-      this.turn(nowMs);
+      this.#awaitServed(nowMs, this.#ends?.next ?? 0);
     });
+  }
+
+  /** @param until serial number: those before it were read before `nowMs` */
+  #awaitServed(nowMs: number, until: number): void {
+    if (this.#ends !== undefined && this.#ends.first < until) {
+      setImmediate(() => this.#awaitServed(nowMs, until));
+      return;
+    }
+    this.#isLooking = false;
+    this.turn(nowMs);
   }
 
   /**

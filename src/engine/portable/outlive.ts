@@ -4,6 +4,7 @@
  * on its way to the other side. Here the flow is told instead, and destroys the socket when all was passed on.
  */
 import type { Socket } from 'node:net';
+import type { EndsInTurn } from './ends-in-turn.ts';
 
 interface Inner {
   /** Node marks the readable half as failed too; as long as it is, it tells of no end. No public call takes that back. */
@@ -11,17 +12,29 @@ interface Inner {
 }
 
 /**
- * @param broke told of the first and of each further failure
- * @returns false: destroy it all the same
+ * @param broke told of the first and of each further failure. Returns false: destroy it all the same
+ * @param ends when it is told of a read that failed, which is the end of what the peer says; undefined: at once
  */
-export function outliveFailure(socket: Socket, broke: (error: NodeJS.ErrnoException) => boolean): void {
+export function outliveFailure(
+  socket: Socket,
+  broke: (error: NodeJS.ErrnoException) => boolean,
+  ends?: EndsInTurn,
+): void {
   const destroy = socket.destroy.bind(socket);
-  socket.destroy = (error?: Error) => {
-    const { syscall } = (error ?? {}) as NodeJS.ErrnoException;
-    const isFailure = syscall === 'read' || syscall === 'write';
-    if (!isFailure || socket.destroyed || !broke(error as NodeJS.ErrnoException)) return destroy(error);
+  const outlive = (error: NodeJS.ErrnoException): void => {
+    if (socket.destroyed || !broke(error)) {
+      destroy(error);
+      return;
+    }
     const { _readableState: readable } = socket as unknown as Inner;
     if (readable !== undefined) readable.errored = null;
+  };
+  socket.destroy = (error?: Error) => {
+    const failure = error as NodeJS.ErrnoException | undefined;
+    const isRead = failure?.syscall === 'read';
+    if (socket.destroyed || !(isRead || failure?.syscall === 'write')) return destroy(error);
+    if (isRead && ends !== undefined) ends.add(() => outlive(failure));
+    else outlive(failure);
     return socket;
   };
 }

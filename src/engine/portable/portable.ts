@@ -15,6 +15,7 @@ import { conversationsMaxDefault, tickMs } from './bounds.ts';
 import { type Carried, type Context, unlistened } from './context.ts';
 import { Conversation } from './conversation.ts';
 import { Deadlines } from './deadlines.ts';
+import { EndsInTurn } from './ends-in-turn.ts';
 import { KernelDrops } from './kernel-drops.ts';
 import { KernelQueues } from './kernel-queues.ts';
 import { SilencedClients } from './silenced.ts';
@@ -53,10 +54,12 @@ class PortableEngine implements Engine {
   readonly #listeners = new Map<number, Map<string, TcpListener | UdpListener>>();
 
   constructor(host: EngineHost, options: PortableOptions) {
+    const ends = new EndsInTurn(options.nowMs);
     this.#context = {
       host,
       nowMs: options.nowMs,
-      deadlines: new Deadlines(options.nowMs, tickMs),
+      ends,
+      deadlines: new Deadlines(options.nowMs, tickMs, ends),
       carried: new Set(),
       order: new EvictionOrder((flow) => host.proved(flow)),
       conversationsMax: options.conversationsMax ?? conversationsMaxDefault,

@@ -79,7 +79,7 @@ export class TcpFlow implements Ended, Watched {
     this.#said = said;
     flow.engineState = this;
     context.carried.add(this);
-    outliveFailure(client, (error) => this.#broke('client', error));
+    outliveFailure(client, (error) => this.#broke('client', error), context.ends);
     client.on('error', () => this.end('client-reset'));
     guarded(context, this, () => this.#route());
   }
@@ -213,8 +213,9 @@ export class TcpFlow implements Ended, Watched {
 
   #dial(target: Bind): void {
     const backend = new Socket(socketOptions);
-    confirmEnd(backend);
-    outliveFailure(backend, (error) => this.#backend === backend && this.#broke('backend', error));
+    const { ends } = this.#context;
+    confirmEnd(backend, ends);
+    outliveFailure(backend, (error) => this.#backend === backend && this.#broke('backend', error), ends);
     this.#backend = backend;
     this.#movedAtMs = this.#context.nowMs();
     backend.on('error', (error: NodeJS.ErrnoException) => {

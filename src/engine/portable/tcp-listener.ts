@@ -113,7 +113,8 @@ export class TcpListener {
       const { noDelay, keepAliveMs } = this.view.plan.tcp;
       socket.setNoDelay(noDelay);
       socket.setKeepAlive(keepAliveMs > 0, keepAliveMs);
-      confirmEnd(socket);
+      this.#context.ends.came();
+      confirmEnd(socket, this.#context.ends);
       const identifier = this.view.identifies === true ? host.identify(this.view, client, local) : undefined;
       if (identifier !== undefined) {
         if (typeof identifier === 'string') breakOff(socket);
