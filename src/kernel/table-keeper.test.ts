@@ -28,6 +28,7 @@ function worldOf(present: string | undefined) {
     },
     want: () => {
       state.wanted++;
+      if (state.want === 'too much') throw new RangeError('more than 65535 addresses of backends');
       return state.want;
     },
     elements: () => state.elements,
@@ -82,6 +83,29 @@ describe('the table', () => {
     state.nowMs = 1_000;
     await turn();
     expect(ran.at(-1)).toBe('half -> a');
+  });
+
+  test('that cannot be said is told, and tried again', async () => {
+    const { keeper, state, ran, news, turn } = worldOf(undefined);
+    const done: (string | undefined)[] = [];
+    state.want = 'too much';
+    keeper.change((error) => done.push(error));
+    await turn();
+    expect(ran).toEqual([]);
+    expect(done).toEqual(['more than 65535 addresses of backends']);
+    expect(news).toEqual([{ type: 'failed', message: 'more than 65535 addresses of backends' }]);
+    await turn();
+    expect(news).toHaveLength(1);
+    state.want = 'a';
+    state.nowMs = 1_000;
+    await turn();
+    expect(ran).toEqual(['nothing -> a']);
+    // One that can be said no more leaves the table as it is.
+    state.want = 'too much';
+    keeper.change((error) => done.push(error));
+    await turn();
+    expect(done).toHaveLength(2);
+    expect(ran).toEqual(['nothing -> a']);
   });
 
   test('that somebody deletes is made again', async () => {

@@ -95,7 +95,11 @@ export class TableKeeper<Table> {
 
   private carryOut(run: () => Promise<void>): void {
     this.isBusy = true;
-    void run().then(() => {
+    // What is wanted may be more than a table can say: that too is told, and tried again.
+    const settled = run().catch((error) => {
+      this.failed(this.waiting.splice(0), error instanceof Error ? error.message : String(error));
+    });
+    void settled.then(() => {
       this.isBusy = false;
     });
   }
