@@ -1015,16 +1015,16 @@ export class Director implements EngineHost {
     return movedTo !== undefined && this.gate.denies(listener, movedTo);
   }
 
+  private readonly isDenied = (flow: Flow): boolean =>
+    this.gate.denies(flow.listener, flow.client) || this.hasMovedToDenied(flow);
+
   /** A list is another one: flows of clients that it denies end, as their pool paces it. */
   private endDenied(): void {
     if (this.registry.size === 0) return;
     const closeOverMs = ({ poolId }: Flow): number => this.choosers.get(poolId)?.pool.plan.closeOverMs ?? 0;
     const times = [...this.choosers.values()].map(({ pool }) => pool.plan.closeOverMs);
     for (const overMs of new Set([0, ...times])) {
-      const matches = (flow: Flow): boolean =>
-        closeOverMs(flow) === overMs &&
-        (this.gate.denies(flow.listener, flow.client) || this.hasMovedToDenied(flow));
-      this.endings.add(undefined, matches, 'denied', overMs);
+      this.endings.add(undefined, this.isDenied, 'denied', overMs, (flow) => closeOverMs(flow) === overMs);
     }
   }
 }

@@ -261,3 +261,39 @@ test('those that end by themselves meanwhile make the others no faster', () => {
   expect(ended.length).toBeGreaterThanOrEqual(499);
   expect(Math.max(...perSecond(ended, 10))).toBeLessThan(75);
 });
+
+test('orders at once that mean nobody keep those that are due waiting for a turn at most', () => {
+  const { endings, ended, order, clock } = worker(20_000);
+  order('backend-down', 200_000);
+  endings.turn(0);
+  const nobody = (): boolean => {
+    clock.nowMs += 0.01;
+    return false;
+  };
+  for (let i = 0; i < 1_000; i++) endings.add(undefined, nobody, 'denied', 0);
+  let stood = 0;
+  let before = 0;
+  while (clock.nowMs < 5_000) {
+    clock.nowMs += 0.1;
+    endings.turn(clock.nowMs);
+    stood = Math.max(stood, ended.length - before);
+    before = ended.length;
+  }
+  expect(ended.length).toBeGreaterThan(400);
+  expect(stood, 'ended in one turn').toBeLessThan(5);
+});
+
+test('what a flow is when the order begins is asked once', () => {
+  const { endings, ended, clock, run } = worker(10);
+  let closeOverMs = 1_000;
+  const isDenied = (): boolean => true;
+  endings.add(undefined, isDenied, 'denied', 1_000, () => closeOverMs === 1_000);
+  endings.add(undefined, isDenied, 'denied', 0, () => closeOverMs === 0);
+  endings.turn(0);
+  endings.turn(0);
+  closeOverMs = 0;
+  clock.nowMs += 50;
+  run(1_000);
+  expect(ended).toHaveLength(10);
+  expect(ended.at(-1)!.atMs).toBeGreaterThan(500);
+});

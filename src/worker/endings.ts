@@ -32,6 +32,8 @@ export interface EndingsOptions {
 interface Order {
   readonly select: FlowSelector | undefined;
   readonly matches: (flow: Flow) => boolean;
+  /** Asked besides, once: when the order begins. */
+  readonly among: (flow: Flow) => boolean;
   readonly code: TerminationCode;
   readonly overMs: number;
 }
@@ -84,6 +86,7 @@ export class Endings {
   private orders: Order[] = [];
   private readonly batches: Batch[] = [];
   private paces: Pace[] = [];
+  private arePacesFirst = false;
   private readonly places = new Map<Flow, Place>();
 
   constructor(options: EndingsOptions) {
@@ -92,15 +95,18 @@ export class Endings {
 
   /**
    * @param select whose flows; undefined where `matches` alone says it
+   * @param matches asked when the order begins, and of each flow again before it is ended
    * @param overMs 0: at once
+   * @param among asked once only: what a flow is when the order begins
    */
   add(
     select: FlowSelector | undefined,
     matches: (flow: Flow) => boolean,
     code: TerminationCode,
     overMs: number,
+    among: (flow: Flow) => boolean = () => true,
   ): void {
-    this.orders.push({ select, matches, code, overMs });
+    this.orders.push({ select, matches, among, code, overMs });
   }
 
   /** At once, whom `matches` means when it is asked: an order that still waits its turn will do (a listener on a thousand ports gives a thousand). */
@@ -177,26 +183,38 @@ export class Endings {
     if (order !== undefined) this.begin(order, nowMs);
     if (this.batches.length === 0 && this.paces.length === 0) return this.orders.length > 0;
     const untilMs = this.options.nowMs() + endingMsPerTurn;
-    let hasTime = true;
-    while (hasTime && this.batches.length > 0) hasTime = this.endBatch(this.batches[0]!, untilMs);
-    let isBehind = false;
-    for (const pace of this.paces) {
-      run(pace, nowMs);
-      if (hasTime) hasTime = this.endDue(pace, untilMs);
-      isBehind ||= isDue(pace);
-    }
+    for (const pace of this.paces) run(pace, nowMs);
+    // By turns: neither those that are due nor a crowd that is to end at once keeps the other waiting.
+    this.arePacesFirst = !this.arePacesFirst;
+    if (this.arePacesFirst) {
+      if (this.endAllDue(untilMs)) this.endBatches(untilMs);
+    } else if (this.endBatches(untilMs)) this.endAllDue(untilMs);
+    const isBehind = this.paces.some(isDue);
     if (this.paces.length > 0) this.paces = this.paces.filter(({ left }) => left > 0);
     return this.orders.length > 0 || this.batches.length > 0 || isBehind;
   }
 
+  /** @returns whether there is time for more in this turn */
+  private endBatches(untilMs: number): boolean {
+    let hasTime = true;
+    while (hasTime && this.batches.length > 0) hasTime = this.endBatch(this.batches[0]!, untilMs);
+    return hasTime;
+  }
+
+  /** @returns whether there is time for more in this turn */
+  private endAllDue(untilMs: number): boolean {
+    return this.paces.every((pace) => this.endDue(pace, untilMs));
+  }
+
   private begin(order: Order, nowMs: number): void {
     const { registry } = this.options;
-    const { matches, overMs } = order;
+    const { matches, among, overMs } = order;
     if (overMs === 0) {
-      this.batches.push({ flows: registry.all(), order, next: 0 });
+      const isMeant = (flow: Flow): boolean => among(flow) && matches(flow);
+      this.batches.push({ flows: registry.all(), order: { matches: isMeant, code: order.code }, next: 0 });
       return;
     }
-    const flows = registry.select(matches, Number.POSITIVE_INFINITY);
+    const flows = registry.select((flow) => among(flow) && matches(flow), Number.POSITIVE_INFINITY);
     const paced = flows.filter(isPaced);
     const rest = flows.filter((flow) => !isPaced(flow));
     if (rest.length > 0) this.batches.push({ flows: rest, order, next: 0 });

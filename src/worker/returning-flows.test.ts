@@ -107,6 +107,17 @@ describe('a program beside its server', () => {
     expect(returning.admit(flowFrom('10.0.0.2'), there, fallenMs + loopRememberedMs)).toBe('go');
   });
 
+  test('a backend that is slow proves itself by any of those that were counted before the verdict', () => {
+    const open = fill('10.0.0.2');
+    const last = flowFrom('10.0.0.2');
+    returning.admit(last, there, 0);
+    expect(returning.admit(last, there, returningPatienceMs)).toBe('loop');
+    expect(returning.admit(flowFrom('10.0.0.2'), there, 20_000)).toBe('go');
+    expect(returning.admit(flowFrom('10.0.0.2'), there, 20_000)).toBe('loop');
+    returning.answered(open[0]!, there, () => 20_001);
+    for (let i = 0; i < 100; i++) expect(returning.admit(flowFrom('10.0.0.2'), there, 20_002)).toBe('go');
+  });
+
   test('flows of a chain that end after the backend has answered make no loop of it', () => {
     const open = fill('10.0.0.2');
     const last = flowFrom('10.0.0.2');

@@ -77,7 +77,8 @@ export class ReturningFlows {
     const way = flow.returningWay;
     if (way === undefined) return;
     way.mute--;
-    if (way.after !== undefined && way.after.loopAtMs !== 0) way.after.loopAtMs = nowMs();
+    for (let { after } = way; after !== undefined; { after } = after)
+      if (after.loopAtMs !== 0) after.loopAtMs = nowMs();
     flow.returningWay = undefined;
   }
 
@@ -86,8 +87,11 @@ export class ReturningFlows {
     if (this.ways.size === 0) return;
     const way = flow.returningWay ?? this.ways.get(keyOf(flow, backend));
     if (way === undefined) return;
-    way.answeredAtMs = nowMs();
-    way.loopAtMs = 0;
+    // Of those counted before a verdict too: it was none.
+    for (let each: ReturningWay | undefined = way; each !== undefined; each = each.after) {
+      each.answeredAtMs = nowMs();
+      each.loopAtMs = 0;
+    }
     this.left(flow, nowMs);
   }
 

@@ -97,8 +97,11 @@ export class Deadlines {
       setImmediate(() => this.#awaitServed(nowMs, until));
       return;
     }
-    this.#isLooking = false;
-    this.turn(nowMs);
+    // An end that was served is confirmed by one more read (confirm-end.ts), which the next poll brings.
+    setImmediate(() => {
+      this.#isLooking = false;
+      this.turn(nowMs);
+    });
   }
 
   /**

@@ -15,6 +15,8 @@ const turnMsMax = 5;
 const servedAtFirst = 64;
 const servedMin = 16;
 const servedMax = 1_024;
+/** Of one connection, at most: each side ends, and breaks. */
+const endsPerConnection = 4;
 
 export class EndsInTurn {
   /** Serial numbers in the queue: of the next one to be served, and of the next one to come. */
@@ -51,11 +53,11 @@ export class EndsInTurn {
   }
 
   /**
-   * A connection has come. Where they come faster than ends may be served, each turn serves the two ends of one for each that came
-   * in it: a queue that grew with them would hold places (limits.flows) of connections that are long over.
+   * A connection has come. Where they come faster than ends may be served, each turn serves the ends of one for each that came
+   * in it (both sides end, and may break after that): a queue that grew with them would hold places (limits.flows) of connections that are long over.
    */
   came(): void {
-    if (this.#isAwaiting) this.#owed += 2;
+    if (this.#isAwaiting) this.#owed += endsPerConnection;
   }
 
   #awaitTurn(): void {

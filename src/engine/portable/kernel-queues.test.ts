@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { KernelQueues } from './kernel-queues.ts';
 import { readQueues } from './proc-net-tcp.ts';
@@ -83,4 +85,48 @@ test('what has no line, or no address any more, holds nothing', async () => {
   const { Socket: Unconnected } = await import('node:net');
   const queues = new KernelQueues();
   expect(await new Promise((resolve) => queues.ask([new Unconnected()], resolve))).toBe(0);
+});
+
+test('a process whose work is done does not wait for the thread', async () => {
+  const built = new URL('../../../dist/src/engine/portable/kernel-queues.js', import.meta.url);
+  const script = `
+    import { Socket } from 'node:net';
+    import { KernelQueues } from '${built.href}';
+    const queues = new KernelQueues(undefined, 600_000);
+    const timer = setInterval(() => {}, 1_000);
+    queues.ask([new Socket()], (bytes) => {
+      console.log(bytes);
+      clearInterval(timer);
+    });`;
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], {
+    timeout: 60_000,
+  });
+  expect(stdout).toBe('0\n');
+}, 90_000);
+
+test('whoever fails at an answer costs the others nothing', async () => {
+  const built = new URL('../../../dist/src/engine/portable/kernel-queues.js', import.meta.url);
+  const script = `
+    import { Socket } from 'node:net';
+    import { KernelQueues } from '${built.href}';
+    process.on('uncaughtException', ({ message }) => console.log(message));
+    const queues = new KernelQueues();
+    for (let i = 0; i < 3; i++) {
+      queues.ask([new Socket()], (bytes) => {
+        if (i === 1) throw new Error('one failed');
+        console.log(i, bytes);
+      });
+    }
+    setTimeout(() => {}, 1_000);`;
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script]);
+  expect(stdout.trim().split('\n').sort()).toEqual(['0 0', '2 0', 'one failed']);
+});
+
+test('the thread ends when nobody asks, and comes again', async () => {
+  const { Socket: Unconnected } = await import('node:net');
+  const queues = new KernelQueues(undefined, 1);
+  for (let round = 0; round < 4; round++) {
+    expect(await new Promise((resolve) => queues.ask([new Unconnected()], resolve))).toBe(0);
+    await new Promise((resolve) => setTimeout(resolve, round * 20));
+  }
 });

@@ -23,10 +23,11 @@ const builtReader = new URL('./queue-reader.js', import.meta.url);
 const reader = import.meta.url.endsWith('.ts')
   ? new URL('../../../dist/src/engine/portable/queue-reader.js', import.meta.url)
   : builtReader;
-const idleMs = 10_000;
+const idleMsDefault = 10_000;
 
 export class KernelQueues {
   readonly #entry: URL;
+  readonly #idleMs: number;
   /** Not sent yet. */
   #questions: Question[] = [];
   /** Sent, and not answered yet. */
@@ -34,9 +35,13 @@ export class KernelQueues {
   #thread: Worker | undefined;
   #idleTimer: NodeJS.Timeout | undefined;
 
-  /** @param entry of the thread */
-  constructor(entry = reader) {
+  /**
+   * @param entry of the thread
+   * @param idleMs so long it stays when nobody asks; nothing waits for it
+   */
+  constructor(entry = reader, idleMs = idleMsDefault) {
     this.#entry = entry;
+    this.#idleMs = idleMs;
   }
 
   /** `answer` is called once, later: how much the kernel holds for these sockets together. */
@@ -61,7 +66,6 @@ export class KernelQueues {
 
   #begin(): Worker {
     const thread = new Worker(this.#entry, { name: 'pinion-queues' });
-    thread.unref();
     thread.on('message', (bytes: readonly number[]) => this.#answered(bytes));
     // A thread that cannot be had tells of an error, and ends.
     thread.on('error', () => {});
@@ -70,6 +74,8 @@ export class KernelQueues {
       this.#thread = undefined;
       if (this.#asked.length > 0) this.#answerHere();
     });
+    // Behind the listeners: one that is added takes it back.
+    thread.unref();
     return thread;
   }
 
@@ -88,16 +94,29 @@ export class KernelQueues {
     for (const { keys, answer } of asked) {
       let sum = 0;
       for (const end = next + keys.length; next < end; next++) sum += bytes[next]!;
-      answer(sum);
+      try {
+        answer(sum);
+      } catch (error) {
+        // The others have their answers all the same.
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
     }
   }
 
+  /** Nobody asks any more. */
+  close(): void {
+    clearTimeout(this.#idleTimer);
+    const thread = this.#thread;
+    this.#thread = undefined;
+    this.#asked = [];
+    this.#questions = [];
+    void thread?.terminate();
+  }
+
   #rest(): void {
-    this.#idleTimer = setTimeout(() => {
-      const thread = this.#thread;
-      this.#thread = undefined;
-      void thread?.terminate();
-    }, idleMs);
+    this.#idleTimer = setTimeout(() => this.close(), this.#idleMs);
     this.#idleTimer.unref();
   }
 }

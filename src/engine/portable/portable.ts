@@ -169,6 +169,7 @@ class PortableEngine implements Engine {
     this.#listeners.clear();
     this.#context.silenced.close();
     this.#context.deadlines.stop();
+    this.#context.queues.close();
   }
 }
 

@@ -5,13 +5,15 @@
 import { readFileSync } from 'node:fs';
 
 const files = ['/proc/self/net/tcp', '/proc/self/net/tcp6'];
+/** Where a file cannot be read: nothing is taken for delivered. */
+const unknownBytes = 1;
 /** As IPv6 writes an IPv4 address. */
 const mappedPrefix = '0000000000000000FFFF0000';
 
 /**
  * How much the kernel holds for sockets, and their peers have not acknowledged. Takes milliseconds, and keeps the thread that long.
  * @param keys a socket each: its own end and its peer, as the files write them, with a blank between; IPv4 as itself
- * @returns bytes, in the order of the keys; 0 for what has no line, and where there is no such file
+ * @returns bytes, in the order of the keys; 0 for what has no line, and where there is no such file; 1 where a file cannot be read
  */
 export function readQueuedBytes(keys: readonly string[]): number[] {
   const queued = new Map(keys.map((key) => [key, 0]));
@@ -19,8 +21,9 @@ export function readQueuedBytes(keys: readonly string[]): number[] {
     let text: string;
     try {
       text = readFileSync(file, 'latin1');
-    } catch {
-      continue;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue;
+      return keys.map(() => unknownBytes);
     }
     readQueues(text, queued);
   }

@@ -75,17 +75,19 @@ export class TcpEnding {
   look(): void {
     const { up, down } = this.#ended;
     const open = [up, down].filter((direction) => !direction.isDeaf).map(({ to }) => to);
+    // What is handed to the kernel after the question may be missing in the answer.
+    const wasHanded = up.heldBytes + down.heldBytes === 0 && (this.#words?.isOver ?? true);
     this.#context.queues.ask(open, (queuedBytes) => {
       if (this.#ended.isOver) return;
-      guarded(this.#context, this.#ended, () => this.#judge(queuedBytes));
+      guarded(this.#context, this.#ended, () => this.#judge(queuedBytes, wasHanded));
       if (!this.#ended.isOver) this.#ended.watch();
     });
   }
 
-  #judge(queuedBytes: number): void {
+  #judge(queuedBytes: number, wasHanded: boolean): void {
     const { up, down, flow } = this.#ended;
     const words = this.#words;
-    const isTaken = up.heldBytes + down.heldBytes + queuedBytes === 0 && (words?.isOver ?? true);
+    const isTaken = wasHanded && up.heldBytes + down.heldBytes + queuedBytes === 0;
     if (isTaken && !this.#awaitsEnd && !this.#isSending) return this.#ended.end(this.code);
     const nowMs = this.#context.nowMs();
     const takenBytes = flow.bytesIn + flow.bytesOut - up.heldBytes - down.heldBytes - queuedBytes;

@@ -151,10 +151,13 @@ export class TcpFlow implements Ended, Watched {
   #onQuiet(): void {
     const { movedAtMs } = this;
     const up = this.#up;
+    const heldBytes = this.up.heldBytes + this.down.heldBytes;
     this.#context.queues.ask([this.#client, this.#backend!], (kernelBytes) => {
       // It may have gone to another backend meanwhile.
       if (this.isOver || this.#ending !== undefined || this.#up !== up) return;
-      if (this.up.isHeld || this.down.isHeld) this.#moved();
+      // What was handed to the kernel after the question may be missing in the answer.
+      const isHanded = this.up.heldBytes + this.down.heldBytes < heldBytes;
+      if (this.up.isHeld || this.down.isHeld || isHanded) this.#moved();
       if (this.#movedAtMs !== movedAtMs) this.watch();
       else guarded(this.#context, this, () => this.#judgeQuiet(kernelBytes));
     });
