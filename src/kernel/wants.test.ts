@@ -87,3 +87,16 @@ test('a change of states is noticed, once, and one that came while a table was m
   states.setUp(1, false);
   expect(wants.isOther(open)).toBe(true);
 });
+
+test('where nobody is up, a drain of one that is tried all the same is noticed', () => {
+  const { states, wants } = worldOf([1, 2]);
+  const pool = poolOf([1, 2], 1, { failOpen: true });
+  const open = [{ view: listener, pool }];
+  states.setUp(1, false);
+  states.setUp(2, false);
+  wants.begin(open);
+  expect(new Set(wants.bucketsOf(pool, 4))).toEqual(new Set([1, 2]));
+  states.setDraining(2, true);
+  expect(wants.isOther(open)).toBe(true);
+  expect(new Set(wants.bucketsOf(pool, 4))).toEqual(new Set([1]));
+});

@@ -81,7 +81,8 @@ export class Wants {
     return backends
       .map(
         ({ id }) =>
-          `${id} ${states.servesNew(id)} ${states.servesPinned(id)} ${states.weight(id)} ${states.ramp(id)}`,
+          // Of one that is down a drain says whether it is tried when nobody is up.
+          `${id} ${states.servesNew(id)} ${states.servesPinned(id)} ${states.isDraining(id)} ${states.weight(id)} ${states.ramp(id)}`,
       )
       .join();
   }
