@@ -54,7 +54,7 @@ export class EndsInTurn {
 
   /**
    * A connection has come. Where they come faster than ends may be served, each turn serves the ends of one for each that came
-   * in it (both sides end, and may break after that): a queue that grew with them would hold places (limits.flows) of connections that are long over.
+   * in it: a queue that grew with them would hold places (limits.flows) of connections that are long over.
    */
   came(): void {
     if (this.#isAwaiting) this.#owed += endsPerConnection;

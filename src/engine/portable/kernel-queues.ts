@@ -66,7 +66,10 @@ export class KernelQueues {
 
   #begin(): Worker {
     const thread = new Worker(this.#entry, { name: 'pinion-queues' });
-    thread.on('message', (bytes: readonly number[]) => this.#answered(bytes));
+    thread.on('message', (bytes: readonly number[]) => {
+      // One that was given up may still answer.
+      if (this.#thread === thread) this.#answered(bytes);
+    });
     // A thread that cannot be had tells of an error, and ends.
     thread.on('error', () => {});
     thread.on('exit', () => {
