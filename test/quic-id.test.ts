@@ -33,12 +33,15 @@ class Path {
   #port: number;
   #client = 0;
   #isCut = false;
+  /** When something came by last. */
+  #movedMs = 0;
 
   constructor(port: number) {
     paths.push(this);
     this.#port = port;
     this.#inside.on('message', (bytes, { port: client }) => {
       this.#client = client;
+      this.#movedMs = performance.now();
       if (!this.#isCut) this.#outside.send(bytes, this.#port, '127.0.0.1');
     });
     this.#hear();
@@ -48,6 +51,11 @@ class Path {
     this.#inside.bind(0, '127.0.0.1');
     await once(this.#inside, 'listening');
     return (this.#inside.address() as AddressInfo).port;
+  }
+
+  /** All has been said: a handshake that is not confirmed may not move (RFC 9000 section 9). */
+  async quiet(): Promise<void> {
+    await eventually('nothing is said', () => performance.now() - this.#movedMs > 1_000);
   }
 
   /** Loses what the client says, which says it again later. */
@@ -69,7 +77,10 @@ class Path {
   }
 
   #hear(): void {
-    this.#outside.on('message', (bytes) => this.#inside.send(bytes, this.#client, '127.0.0.1'));
+    this.#outside.on('message', (bytes) => {
+      this.#movedMs = performance.now();
+      this.#inside.send(bytes, this.#client, '127.0.0.1');
+    });
   }
 }
 
@@ -133,6 +144,7 @@ async function moved(from: Pinion, known: Pinion, to: Pinion, pool: string, mean
   const path = new Path(from.port(pool));
   const answer = askWho(await path.open(), pool === 'negotiated' ? unknownVersion : []);
   const pin = await eventually(`its pin in pool ${pool}`, () => learnedPin(known, pool));
+  await path.quiet();
   path.cut();
   await meanwhile();
   await order(to, pool, pin.backend, 'drain');
