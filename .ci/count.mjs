@@ -5,7 +5,8 @@ import { relative } from 'node:path';
 
 const [first, second] = process.argv.slice(2);
 if (first === '--failed') {
-  for (const { name } of failedFiles(read(second))) console.log(name);
+  for (const { name, status } of read(second))
+    if (status === 'failed') console.log(relative(process.cwd(), name));
 } else {
   const all = tests(read(first));
   const again = tests(read(second));
@@ -23,12 +24,6 @@ function read(file) {
   } catch {
     return [];
   }
-}
-
-function failedFiles(results) {
-  return results
-    .filter(({ status }) => status === 'failed')
-    .map((result) => ({ ...result, name: relative(process.cwd(), result.name) }));
 }
 
 /** Status by name. A name that two tests of a file have is counted for each. */

@@ -209,12 +209,12 @@ export class Endings {
   private begin(order: Order, nowMs: number): void {
     const { registry } = this.options;
     const { matches, among, overMs } = order;
+    const isMeant = (flow: Flow): boolean => among(flow) && matches(flow);
     if (overMs === 0) {
-      const isMeant = (flow: Flow): boolean => among(flow) && matches(flow);
       this.batches.push({ flows: registry.all(), order: { matches: isMeant, code: order.code }, next: 0 });
       return;
     }
-    const flows = registry.select((flow) => among(flow) && matches(flow), Number.POSITIVE_INFINITY);
+    const flows = registry.select(isMeant, Number.POSITIVE_INFINITY);
     const paced = flows.filter(isPaced);
     const rest = flows.filter((flow) => !isPaced(flow));
     if (rest.length > 0) this.batches.push({ flows: rest, order, next: 0 });

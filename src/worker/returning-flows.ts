@@ -88,8 +88,9 @@ export class ReturningFlows {
     const way = flow.returningWay ?? this.ways.get(keyOf(flow, backend));
     if (way === undefined) return;
     // Of those counted before a verdict too: it was none.
+    const answeredAtMs = nowMs();
     for (let each: ReturningWay | undefined = way; each !== undefined; each = each.after) {
-      each.answeredAtMs = nowMs();
+      each.answeredAtMs = answeredAtMs;
       each.loopAtMs = 0;
     }
     this.left(flow, nowMs);

@@ -18,11 +18,10 @@ interface Question {
   readonly answer: (queuedBytes: number) => void;
 }
 
-const builtReader = new URL('./queue-reader.js', import.meta.url);
 /** Tests run the sources, and a thread what was built of them. */
 const reader = import.meta.url.endsWith('.ts')
   ? new URL('../../../dist/src/engine/portable/queue-reader.js', import.meta.url)
-  : builtReader;
+  : new URL('./queue-reader.js', import.meta.url);
 const idleMsDefault = 10_000;
 
 export class KernelQueues {
@@ -54,14 +53,16 @@ export class KernelQueues {
     this.#asked = this.#questions;
     this.#questions = [];
     clearTimeout(this.#idleTimer);
-    this.#idleTimer = undefined;
-    const keys = this.#asked.flatMap((question) => question.keys);
     try {
       this.#thread ??= this.#begin();
-      this.#thread.postMessage(keys);
+      this.#thread.postMessage(this.#askedKeys);
     } catch {
       this.#answerHere();
     }
+  }
+
+  get #askedKeys(): string[] {
+    return this.#asked.flatMap(({ keys }) => keys);
   }
 
   #begin(): Worker {
@@ -84,8 +85,7 @@ export class KernelQueues {
 
   /** Everybody waits for it, but nothing is taken for delivered that is not. */
   #answerHere(): void {
-    const keys = this.#asked.flatMap((question) => question.keys);
-    setImmediate(() => this.#answered(readQueuedBytes(keys)));
+    setImmediate(() => this.#answered(readQueuedBytes(this.#askedKeys)));
   }
 
   #answered(bytes: readonly number[]): void {

@@ -76,7 +76,7 @@ export class TcpEnding {
     const { up, down } = this.#ended;
     const open = [up, down].filter((direction) => !direction.isDeaf).map(({ to }) => to);
     // What is handed to the kernel after the question may be missing in the answer.
-    const wasHanded = up.heldBytes + down.heldBytes === 0 && (this.#words?.isOver ?? true);
+    const wasHanded = this.#heldBytes === 0 && (this.#words?.isOver ?? true);
     this.#context.queues.ask(open, (queuedBytes) => {
       if (this.#ended.isOver) return;
       guarded(this.#context, this.#ended, () => this.#judge(queuedBytes, wasHanded));
@@ -84,13 +84,18 @@ export class TcpEnding {
     });
   }
 
+  get #heldBytes(): number {
+    return this.#ended.up.heldBytes + this.#ended.down.heldBytes;
+  }
+
   #judge(queuedBytes: number, wasHanded: boolean): void {
-    const { up, down, flow } = this.#ended;
+    const { flow } = this.#ended;
+    const heldBytes = this.#heldBytes;
     const words = this.#words;
-    const isTaken = wasHanded && up.heldBytes + down.heldBytes + queuedBytes === 0;
+    const isTaken = wasHanded && heldBytes + queuedBytes === 0;
     if (isTaken && !this.#awaitsEnd && !this.#isSending) return this.#ended.end(this.code);
     const nowMs = this.#context.nowMs();
-    const takenBytes = flow.bytesIn + flow.bytesOut - up.heldBytes - down.heldBytes - queuedBytes;
+    const takenBytes = flow.bytesIn + flow.bytesOut - heldBytes - queuedBytes;
     if (takenBytes > this.#takenBytes || words?.isHeld === true) this.#takenAtMs = nowMs;
     this.#takenBytes = takenBytes;
     const droppedBytes = this.#unheard?.droppedBytes ?? 0;

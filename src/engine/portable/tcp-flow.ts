@@ -151,20 +151,25 @@ export class TcpFlow implements Ended, Watched {
   #onQuiet(): void {
     const { movedAtMs } = this;
     const up = this.#up;
-    const heldBytes = this.up.heldBytes + this.down.heldBytes;
+    const heldBytes = this.#heldBytes;
     this.#context.queues.ask([this.#client, this.#backend!], (kernelBytes) => {
       // It may have gone to another backend meanwhile.
       if (this.isOver || this.#ending !== undefined || this.#up !== up) return;
       // What was handed to the kernel after the question may be missing in the answer.
-      const isHanded = this.up.heldBytes + this.down.heldBytes < heldBytes;
+      const isHanded = this.#heldBytes < heldBytes;
       if (this.up.isHeld || this.down.isHeld || isHanded) this.#moved();
       if (this.#movedAtMs !== movedAtMs) this.watch();
       else guarded(this.#context, this, () => this.#judgeQuiet(kernelBytes));
     });
   }
 
+  /** Of both directions. */
+  get #heldBytes(): number {
+    return this.up.heldBytes + this.down.heldBytes;
+  }
+
   #judgeQuiet(kernelBytes: number): void {
-    const queuedBytes = kernelBytes + this.up.heldBytes + this.down.heldBytes;
+    const queuedBytes = kernelBytes + this.#heldBytes;
     this.#drain ??= new DrainWatch();
     const nowMs = this.#context.nowMs();
     const nextMs = this.#drain.look(nowMs, this.#movedAtMs, this.#quietMsMax, queuedBytes);
